@@ -1,0 +1,37 @@
+"""Every error that a person can cause, each with a message that names the fix.
+
+Message form: what, got, allowed, fix. The page shows these texts as they are; anything else that is raised is a
+defect of ours.
+"""
+
+
+class VideoGrainError(ValueError):
+    """Base of all errors that the caller can mend."""
+
+
+class VideoError(VideoGrainError):
+    """The video file cannot be read or written as asked."""
+
+
+class RegionError(VideoGrainError):
+    """A region's mask or settings do not fit the clip."""
+
+
+class PromptError(VideoGrainError):
+    """A prompt cannot be encoded, or a region's phrase is not in it."""
+
+
+class SettingsError(VideoGrainError):
+    """A setting is outside its allowed range."""
+
+
+class ModelError(VideoGrainError):
+    """A model cannot be found, loaded or used for this purpose."""
+
+
+class ProjectError(VideoGrainError):
+    """A project file is missing, damaged or of an unknown version."""
+
+
+class Cancelled(Exception):
+    """The person asked to stop; nothing half-written is left behind."""
