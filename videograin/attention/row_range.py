@@ -1,0 +1,54 @@
+"""Exact largest and smallest query-key product of every query row, without the N×N matrix.
+
+The modulation of DESIGN §3 needs M_i = max_j q_i·k_j and m_i = min_j q_i·k_j. On CUDA one Triton kernel folds each
+tile of scores into running extremes in registers; elsewhere query chunks are multiplied out in turn.
+"""
+
+from importlib.util import find_spec
+
+import torch
+from torch import Tensor
+
+CHUNK_BYTES = 256 * 2**20
+"""Largest block of scores that the chunked path holds at once."""
+
+
+def row_range(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the extremes of query·keyᵀ over all keys, unscaled.
+
+    Args:
+        query: (B, H, Nq, d) float.
+        key: (B, H, Nk, d) of the same dtype, Nk ≥ 1.
+
+    Returns:
+        (maximum, minimum), each (B, H, Nq) float32.
+    """
+    if _kernel_applies(query):
+        from videograin.attention.row_range_kernel import row_range_triton
+
+        return row_range_triton(query, key)
+    return _row_range_chunked(query, key)
+
+
+def query_chunk(heads: int, keys: int, bytes_per_score: int = 4) -> int:
+    """Return how many query rows of one batch element fit into `CHUNK_BYTES` of scores, at least one."""
+    return max(1, CHUNK_BYTES // (heads * keys * bytes_per_score))
+
+
+def _kernel_applies(query: Tensor) -> bool:
+    half = query.dtype in (torch.float16, torch.bfloat16)
+    return query.is_cuda and half and find_spec("triton") is not None
+
+
+def _row_range_chunked(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+    batch, heads, rows, _ = query.shape
+    maximum = query.new_empty(batch, heads, rows, dtype=torch.float32)
+    minimum = torch.empty_like(maximum)
+    step = query_chunk(heads, key.shape[2])
+    for b in range(batch):
+        keys = key[b].float().transpose(-1, -2)
+        for start in range(0, rows, step):
+            chunk = slice(start, start + step)
+            low, high = torch.aminmax(query[b, :, chunk].float() @ keys, dim=-1)
+            maximum[b, :, chunk], minimum[b, :, chunk] = high, low
+    return maximum, minimum
