@@ -17,11 +17,17 @@ from videograin import filters, video
 from videograin.errors import SettingsError, VideoError
 from videograin.video import AudioSource, Clip, ClipOptions, clip_size, load_clip, probe, save_video
 
+RED, LIME, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 BEEP = "aevalsrc='if(gte(t,1),sin(2*PI*440*t),0)':d=2:s=48000"  # silent for one second, then a tone
 
 
 def small(**options) -> ClipOptions:
     return replace(ClipOptions(short_side=64, multiple=32), **options)
+
+
+def corners(clip: Clip) -> np.ndarray:
+    """Return the colours of the four corners of the first frame: upper left, upper right, lower left, lower right."""
+    return clip.frames[0].astype(int)[[8, 8, -8, -8], [8, -8, 8, -8]]
 
 
 @pytest.fixture(scope="session")
@@ -104,7 +110,7 @@ CODECS = {
     "h264": ("mp4", "-c:v", "libx264"),
     "hevc": ("mp4", "-c:v", "libx265", "-x265-params", "log-level=none"),
     "vp9": ("webm", "-c:v", "libvpx-vp9", "-cpu-used", "8"),
-    "av1": ("mp4", "-c:v", "libsvtav1", "-preset", "12", "-svtav1-params", "avif=0"),
+    "av1": ("mp4", "-c:v", "libsvtav1", "-preset", "12"),
     "gif": ("gif", "-vf", PALETTE),
     "prores": ("mov", "-c:v", "prores_ks"),
     "mpeg2video": ("ts", "-q:v", "2"),
@@ -120,14 +126,6 @@ def test_every_codec_is_read_with_its_colours_and_frames(tmp_path, codec):
     assert (clip.info.codec, clip.fps, clip.frames.shape) == (codec, FPS, (10, 96, 128, 3))
     assert abs(corners(clip) - [RED, LIME, BLUE, WHITE]).max() < 12
     assert not clip.is_damaged
-
-
-RED, LIME, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
-
-
-def corners(clip: Clip) -> np.ndarray:
-    """Return the colours of the four corners of the first frame: upper left, upper right, lower left, lower right."""
-    return clip.frames[0].astype(int)[[8, 8, -8, -8], [8, -8, 8, -8]]
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts", "flv", "avi", "h264"])

@@ -131,10 +131,10 @@ class FFmpeg:
 
     def finish(self) -> tuple[bool, str]:
         """Wait for the end and return whether ffmpeg was content, and its log; raise if a limit was met."""
-        if self._process.stdin:
-            with suppress(BrokenPipeError):
-                self._process.stdin.close()
         with self._time_limit():
+            if self._process.stdin:
+                with suppress(BrokenPipeError):
+                    self._process.stdin.close()
             status = self._process.wait()
         self._drain.join()
         log = self._log.decode(errors="replace")
