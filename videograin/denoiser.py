@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from diffusers import ControlNetModel, UNet2DConditionModel
@@ -37,6 +38,10 @@ class Conditioning:
     def halves(self) -> int:
         """Copies of the clip in one batch."""
         return len(self.unet_embeds)
+
+    def last_halves(self, halves: int) -> Self:
+        """Return the same conditioning with the last one or both halves."""
+        return replace(self, unet_embeds=self.unet_embeds[-halves:], controlnet_embeds=self.controlnet_embeds[-halves:])
 
 
 @dataclass(frozen=True)

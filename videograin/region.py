@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
+from torch import Tensor
 
 from videograin.errors import RegionError, SettingsError, VideoError
 
@@ -164,13 +165,15 @@ class EditResult:
     """An edited clip.
 
     Attributes:
-        frames: (F, H, W, 3) uint8 RGB.
+        frames: (F, H, W, 3) uint8 RGB; none where the latents were asked for.
+        latents: (F, 4, H/8, W/8) float32, scaled as the UNet has them.
         target_prompt: the prompt that was denoised.
         warnings: what the person should know (words cut off, say), in plain words.
         seconds: wall time from frames to frames.
     """
 
     frames: np.ndarray
+    latents: Tensor
     target_prompt: str
     warnings: tuple[str, ...]
     seconds: float

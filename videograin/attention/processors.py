@@ -4,16 +4,16 @@ They are stateless: what a step needs travels through `unet(..., cross_attention
 Without a step they compute the UNet's ordinary attention, so that the UNet can serve other pipelines as well.
 """
 
-from collections.abc import Callable
+from typing import cast
 
 import torch
 from diffusers import UNet2DConditionModel
-from diffusers.models.attention_processor import Attention
+from diffusers.models.attention_processor import Attention, AttentionProcessor
 from einops import rearrange
-from torch import Tensor
+from torch import Tensor, nn
 
 from videograin.attention.modulation import SharedRegions, attention, modulated_attention
-from videograin.attention.recorder import INJECTED_ATTENTIONS, repeat_halves
+from videograin.attention.recorder import INJECTED_ATTENTIONS
 from videograin.attention.step import AttentionStep
 from videograin.attention.trajectory import trajectory_attention
 from videograin.layout import gather_keys
@@ -22,14 +22,13 @@ from videograin.region import AttentionMode
 
 def install_layout_attention(unet: UNet2DConditionModel) -> None:
     """Give every attention layer of the UNet the processor that modulates it by a layout."""
-    unet.set_attn_processor(
-        {
-            name: SelfAttentionProcessor(name.removesuffix(".processor"))
-            if name.endswith("attn1.processor")
-            else CrossAttentionProcessor()
-            for name in unet.attn_processors
-        }
-    )
+    processors = {
+        name: SelfAttentionProcessor(name.removesuffix(".processor"))
+        if name.endswith("attn1.processor")
+        else CrossAttentionProcessor()
+        for name in unet.attn_processors
+    }
+    unet.set_attn_processor(cast(dict[str, AttentionProcessor], processors))
 
 
 class SelfAttentionProcessor:
@@ -48,7 +47,7 @@ class SelfAttentionProcessor:
         step: AttentionStep | None = None,
     ) -> Tensor:
         """Attend from hidden states (halves·F, h·w, C) to those of the clip; same shape out."""
-        query, key, value = (project(hidden_states) for project in (attn.to_q, attn.to_k, attn.to_v))
+        query, key, value = _project(attn, hidden_states, hidden_states)
         if step is None:
             step = AttentionStep(frames=1)
         query, key = self._exchange(query, key, step)
@@ -63,13 +62,14 @@ class SelfAttentionProcessor:
             if step.record is not None:
                 step.record.query_key[self.name] = query, key
             if step.inject is not None:
-                query, key = (repeat_halves(x, len(query)) for x in step.inject.query_key[self.name])
+                query, key = step.inject.query_key[self.name]
         return query, key
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, scale: float, step: AttentionStep) -> Tensor:
         """Attend over (halves, F, n, heads, d); returns (halves, F·n, heads·d)."""
         halves, tokens = query.shape[0], query.shape[2]
-        queries = _heads_first(gather_keys(query, step.mode if step.mode == "full" else AttentionMode.PER_FRAME))
+        own_frames = AttentionMode.FULL if step.mode == AttentionMode.FULL else AttentionMode.PER_FRAME
+        queries = _heads_first(gather_keys(query, own_frames))
         keys, values = (_heads_first(gather_keys(x, step.mode)) for x in (key, value))
         level = step.modulations.get(tokens)
         if level is None:
@@ -101,7 +101,7 @@ class CrossAttentionProcessor:
     ) -> Tensor:
         """Attend from hidden states (halves·F, h·w, C) to text embeddings (halves·F, 77, C'); same shape out."""
         assert attention_mask is None, "the modulation counts on all text tokens being visible"
-        query, key, value = attn.to_q(hidden_states), attn.to_k(encoder_hidden_states), attn.to_v(encoder_hidden_states)
+        query, key, value = _project(attn, hidden_states, encoder_hidden_states)
         query, key, value = (rearrange(x, "b n (h d) -> b h n d", h=attn.heads) for x in (query, key, value))
         level = step.modulations.get(query.shape[2]) if step is not None else None
         if step is None or level is None:
@@ -124,11 +124,18 @@ def _by_halves(
 ) -> Tensor:
     """Modulate those halves of the batch that are to be modulated and leave the others plain."""
 
-    def attend(half: tuple[Tensor, ...], is_modulated: bool) -> Tensor:
-        return modulated_attention(*half, strength, regions, scale) if is_modulated else attention(*half, scale)
+    chunks = zip(query.chunk(len(modulated)), key.chunk(len(modulated)), value.chunk(len(modulated)), strict=True)
+    return torch.cat(
+        [
+            modulated_attention(q, k, v, strength, regions, scale) if is_modulated else attention(q, k, v, scale)
+            for (q, k, v), is_modulated in zip(chunks, modulated, strict=True)
+        ]
+    )
 
-    halves = zip(*(x.chunk(len(modulated)) for x in (query, key, value)), strict=True)
-    return torch.cat([attend(half, flag) for half, flag in zip(halves, modulated, strict=True)])
+
+def _project(attn: Attention, queries_from: Tensor, keys_from: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    to_query, to_key, to_value = (cast(nn.Module, layer) for layer in (attn.to_q, attn.to_k, attn.to_v))
+    return to_query(queries_from), to_key(keys_from), to_value(keys_from)
 
 
 def _heads_first(tokens: Tensor) -> Tensor:
@@ -136,7 +143,6 @@ def _heads_first(tokens: Tensor) -> Tensor:
 
 
 def _project_out(attn: Attention, hidden_states: Tensor) -> Tensor:
-    project: Callable[[Tensor], Tensor]
-    for project in attn.to_out:  # the projection, then dropout
-        hidden_states = project(hidden_states)
+    for layer in cast(nn.ModuleList, attn.to_out):  # the projection, then dropout
+        hidden_states = layer(hidden_states)
     return hidden_states

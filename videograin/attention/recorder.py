@@ -22,8 +22,8 @@ class Features:
     """What PnP takes over from inversion at one timestep.
 
     Attributes:
-        query_key: by layer, queries and keys (F, h·w, C).
-        residuals: by residual block, (F, C, h, w).
+        query_key: by layer, queries and keys (halves·F, h·w, C).
+        residuals: by residual block, (halves·F, C, h, w).
     """
 
     query_key: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
@@ -34,7 +34,7 @@ class Features:
 def exchange_residuals(unet: UNet2DConditionModel, record: Features | None, inject: Features | None) -> Iterator[None]:
     """While open, record the residual blocks' outputs into `record` and replace them by those of `inject`."""
     with ExitStack() as hooks:
-        for name in INJECTED_RESNETS if record or inject else ():
+        for name in INJECTED_RESNETS if record is not None or inject is not None else ():
             convolution = unet.get_submodule(f"{name}.conv2")
             hooks.callback(convolution.register_forward_hook(_residual_hook(name, record, inject)).remove)
         yield
@@ -47,12 +47,7 @@ def _residual_hook(
         if record is not None:
             record.residuals[name] = output
         if inject is not None:
-            output = repeat_halves(inject.residuals[name], len(output))
+            output = inject.residuals[name]
         return output
 
     return hook
-
-
-def repeat_halves(features: Tensor, batch: int) -> Tensor:
-    """Repeat the features of one half, (F, ...), for all halves of a batch: (batch, ...)."""
-    return features.repeat(batch // len(features), *(1 for _ in features.shape[1:]))
