@@ -77,7 +77,7 @@ class Denoiser:
             latents = repeat(latents, "f c h w -> b f c h w", b=conditioning.halves)
         sample = rearrange(latents, "b f c h w -> (b f) c h w").to(self.unet.dtype)
         down, mid = self._control_residuals(sample, timestep, conditioning)
-        embeds = repeat(conditioning.unet_embeds, "b t c -> (b f) t c", f=step.frames)
+        embeds = repeat(conditioning.unet_embeds.to(sample.dtype), "b t c -> (b f) t c", f=step.frames)
         with exchange_residuals(self.unet, step.record, step.inject):
             noise_pred = self.unet(
                 sample,
@@ -96,7 +96,7 @@ class Denoiser:
         if self.controlnet is None or not conditioning.control_images:
             return None, None
         frames = len(sample) // conditioning.halves
-        embeds = repeat(conditioning.controlnet_embeds, "b t c -> (b f) t c", f=frames)
+        embeds = repeat(conditioning.controlnet_embeds.to(sample.dtype), "b t c -> (b f) t c", f=frames)
         images = [
             repeat(image.to(sample.dtype), "f c h w -> (b f) c h w", b=conditioning.halves)
             for image in conditioning.control_images

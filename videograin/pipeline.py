@@ -11,7 +11,7 @@ from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, DiffusionPi
 from diffusers.configuration_utils import ConfigMixin
 from diffusers.loaders import FromSingleFileMixin, StableDiffusionLoraLoaderMixin, TextualInversionLoaderMixin
 from diffusers.models.controlnets.multicontrolnet import MultiControlNetModel
-from diffusers.schedulers import KarrasDiffusionSchedulers
+from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
@@ -80,7 +80,7 @@ class VideoGrainPipeline(
         text_encoder: CLIPTextModel,
         tokenizer: CLIPTokenizer,
         unet: UNet2DConditionModel,
-        scheduler: KarrasDiffusionSchedulers,
+        scheduler: SchedulerMixin,
         controlnet: AnyControlNet | Sequence[ControlNetModel] | None = None,
     ) -> None:
         super().__init__()
