@@ -96,9 +96,14 @@ def modulate_layout(layout: Layout, token_regions: Tensor, settings: EditSetting
     return LayoutModulation(
         {tokens: _full_strength(level, layout, token_regions, settings) for tokens, level in modulated},
         # The release indexes the batch so that only its first half is modulated.
-        modulated_self=(True, not release)[:halves],
-        modulated_cross=(False, True)[-halves:],
+        modulated_self=_where(settings.self_strength > 0, (True, not release)[:halves]),
+        modulated_cross=_where(settings.cross_strength > 0, (False, True)[-halves:]),
     )
+
+
+def _where(is_on: bool, halves: tuple[bool, ...]) -> tuple[bool, ...]:
+    """Return the halves that are modulated; strength 0 leaves the plain path to all of them."""
+    return tuple(is_on and half for half in halves)
 
 
 def _full_strength(
