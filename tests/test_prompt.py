@@ -51,7 +51,7 @@ def test_phrases_and_background_make_a_sentence(phrases, background, prompt):
 
 
 def test_nothing_to_compose_says_what_to_do():
-    with pytest.raises(PromptError, match="The target prompt is empty. Say what"):
+    with pytest.raises(PromptError, match=r"The target prompt is empty\. Say what"):
         compose_target_prompt(["", " . "])
 
 
@@ -93,9 +93,8 @@ def test_a_phrase_asked_for_more_often_than_it_occurs_is_shared():
 
 def test_words_of_several_tokens_are_found_whole():
     prompt = "a zebra and a red zebu"
-    (start, stop), _ = spans = find_token_spans(TOKENIZER, prompt, ["zebra", "red zebu"]).spans
-    assert stop - start > 1
-    assert [phrase_at(prompt, span) for span in spans] == ["zebra", "red zebu"]
+    assert len(TOKENIZER("zebra").input_ids) > 3
+    assert spelled(prompt, "zebra", "red zebu") == ["zebra", "red zebu"]
 
 
 def test_part_of_a_word_is_not_the_word():
@@ -118,7 +117,7 @@ def test_an_empty_phrase_has_no_span():
 
 
 def test_missing_phrase_is_named_in_the_error():
-    with pytest.raises(PromptError, match="The phrase 'a red coat' is not in the target prompt 'a panda'. Use words"):
+    with pytest.raises(PromptError, match=r"The phrase 'a red coat' is not in the target prompt 'a panda'\."):
         find_token_spans(TOKENIZER, "a panda", ["panda", "a red coat"])
 
 
