@@ -13,6 +13,7 @@ from typing import cast
 
 import torch
 from diffusers import DDIMInverseScheduler, DDIMScheduler
+from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -89,8 +90,11 @@ class InversionCache:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         aside = self._file(key).with_suffix(f".{os.getpid()}.part")
-        save_file({"path": path.cpu().contiguous()}, aside)
-        aside.replace(self._file(key))
+        try:
+            save_file({"path": path.cpu().contiguous()}, aside)
+            aside.replace(self._file(key))
+        finally:
+            aside.unlink(missing_ok=True)
         self._shrink()
 
     def _file(self, key: str) -> Path:
@@ -116,7 +120,7 @@ def content_key(*parts: Tensor | str) -> str:
 
 
 def fingerprint(model: nn.Module) -> str:
-    """Return a short text that changes with a model's weights, LoRA adapters and their scales.
+    """Return a short text that changes with a model's weights, LoRA adapters, their scales and which are active.
 
     It looks at `SAMPLES_PER_PARAMETER` values of each weight; to hash all of them would take seconds.
     """
@@ -124,8 +128,12 @@ def fingerprint(model: nn.Module) -> str:
         parameter.detach().flatten()[:: max(1, parameter.numel() // SAMPLES_PER_PARAMETER)].float()
         for parameter in model.parameters()
     ]
-    scales = [str(module.scaling) for module in model.modules() if isinstance(getattr(module, "scaling", None), dict)]
-    return content_key(torch.cat(samples), str(next(model.parameters()).dtype), *scales)
+    adapters = [
+        f"{module.scaling} {module.active_adapters} {module.disable_adapters}"
+        for module in model.modules()
+        if isinstance(module, BaseTunerLayer)
+    ]
+    return content_key(torch.cat(samples), str(next(model.parameters()).dtype), *adapters)
 
 
 def _bytes(tensor: Tensor) -> bytes:
