@@ -117,7 +117,8 @@ def _edit(options: argparse.Namespace) -> None:
     estimate = estimate_edit(pipeline, shape, project.settings, device, plan)
     print(
         f"{shape[0]} frames of {shape[2]}×{shape[1]}, {project.settings.steps_run} steps, {project.model} on {device}: "
-        f"about {_duration(estimate.seconds)}, {estimate.peak_gib:.1f} GiB"
+        f"about {_duration(estimate.seconds)}, {estimate.peak_gib:.1f} GiB",
+        flush=True,  # before the bars also where this is a pipe
     )
     with _Bars() as bars:
         result = pipeline.edit(request, report=bars)
