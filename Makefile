@@ -13,7 +13,8 @@ $(READY): requirements.txt requirements-dev.txt
 	@touch $@
 
 demo: $(READY)
-	$(PYTHON) -m videograin edit assets/clips/friends/project.json --device cpu -o output/demo.mp4 --strip output/demo.png
+	@mkdir -p output
+	$(PYTHON) -m videograin edit assets/clips/friends/project.json --frames 8 --device cpu -o output/demo.mp4 --strip output/demo.png
 
 lint: $(READY)
 	$(PYTHON) -m ruff check .

@@ -130,7 +130,10 @@ def _read_project(options: argparse.Namespace) -> Project:
     project = load_project(options.project, options.model)
     given = {"num_inference_steps": options.steps, "seed": options.seed}
     changes = {name: value for name, value in given.items() if value is not None}
-    return replace(project, settings=replace(project.settings, **changes))
+    clip_options = project.clip_options
+    if options.frames is not None:
+        clip_options = replace(clip_options, max_frames=options.frames)
+    return replace(project, settings=replace(project.settings, **changes), clip_options=clip_options)
 
 
 def _output(project: Project, options: argparse.Namespace) -> Path:
@@ -219,6 +222,7 @@ def _parser() -> argparse.ArgumentParser:
     edit.add_argument("--model", help=f"{', '.join(named_bundles())}, a folder, a file or a hub id")
     edit.add_argument("--device", help="cuda, mps or cpu (default: the best there is)")
     edit.add_argument("--dtype", choices=DTYPES, help="precision (default: float32 on the CPU, float16 elsewhere)")
+    edit.add_argument("--frames", type=int, help="edit only the first frames, so many")
     edit.add_argument("--steps", type=int, help="denoising steps, 1 to 1000")
     edit.add_argument("--seed", type=int, help=f"of the noise, 0 to {MAX_SEED}")
     edit.add_argument("--offline", action="store_true", help="never ask the hub")

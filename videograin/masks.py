@@ -51,7 +51,8 @@ def fit_masks(masks: np.ndarray, clip: Clip, options: ClipOptions, name: str) ->
     """Bring masks to a clip's frames, by the nearest pixel and with the clip's own crop.
 
     Args:
-        masks: (F, H, W) or (H, W) bool, of the frames' size or in the proportions of the uncropped source.
+        masks: (F, H, W) or (H, W) bool, of the frames' size or in the proportions of the uncropped source; those
+            of frames beyond the options' `max_frames` are left out.
         clip: the clip.
         options: those that the clip was loaded with.
         name: of the region, for messages.
@@ -62,6 +63,8 @@ def fit_masks(masks: np.ndarray, clip: Clip, options: ClipOptions, name: str) ->
     frames, height, width = clip.frames.shape[:3]
     if masks.ndim == 2:
         masks = np.broadcast_to(masks, (frames, *masks.shape))
+    if frames == options.max_frames:
+        masks = masks[:frames]
     if len(masks) != frames:
         raise RegionError(
             f"Region '{name}' has {len(masks)} masks for {frames} frames. Give one for each frame of the clip as it is "
