@@ -65,7 +65,9 @@ def render(emoji: str, style: str, folder: Path) -> Image.Image | None:
     path = _file(next((folder / "twemoji").iterdir()), emoji, ".svg")
     if path is None:
         return None
-    return Image.open(io.BytesIO(bytes(resvg_py.svg_to_bytes(svg_path=str(path), width=256, height=256)))).convert("RGBA")
+    return Image.open(io.BytesIO(bytes(resvg_py.svg_to_bytes(svg_path=str(path), width=256, height=256)))).convert(
+        "RGBA"
+    )
 
 
 def fit(image: Image.Image) -> np.ndarray:
@@ -81,7 +83,9 @@ def fit(image: Image.Image) -> np.ndarray:
     scale = _INNER / max(pixels.shape[:2])
     height, width = (max(1, round(side * scale)) for side in pixels.shape[:2])
     channels = [
-        np.asarray(Image.fromarray(np.ascontiguousarray(pixels[..., c])).resize((width, height), Image.Resampling.LANCZOS))
+        np.asarray(
+            Image.fromarray(np.ascontiguousarray(pixels[..., c])).resize((width, height), Image.Resampling.LANCZOS)
+        )
         for c in range(4)
     ]
     small = np.stack(channels, -1).clip(0, 1)
@@ -109,7 +113,10 @@ def recolour(sprite: np.ndarray, colour: str) -> np.ndarray:
     if colour == "white":
         saturation, value = saturation * saturation_by, 0.72 + 0.4 * (value - 0.3)
     else:
-        saturation, value = np.maximum(saturation, 0.62) * saturation_by, value * value_by * (0.9 if value_by >= 1 else 1)
+        saturation, value = (
+            np.maximum(saturation, 0.62) * saturation_by,
+            value * value_by * (0.9 if value_by >= 1 else 1),
+        )
     hsv = np.stack([(hue_to + 0.3 * offset) % 1 * 360, saturation.clip(0, 1), value.clip(0, 1)], -1)
     repainted = cv2.cvtColor(hsv.astype(np.float32), cv2.COLOR_HSV2RGB)
     mixed = np.where(painted[..., None], repainted, rgb)

@@ -54,7 +54,9 @@ class Wording:
 def random_wording(dice: Dice, scene: Scene) -> Wording:
     """Choose words for scenes."""
     batch = len(scene)
-    swap = torch.where(dice.chance(0.5, batch, 1), torch.tensor([1, 0, 2], device=dice.device), torch.arange(SLOTS, device=dice.device))
+    swap = torch.where(
+        dice.chance(0.5, batch, 1), torch.tensor([1, 0, 2], device=dice.device), torch.arange(SLOTS, device=dice.device)
+    )
     shuffled = dice.uniform(0, 1, batch, SLOTS).argsort(1)
     mention = torch.where((scene.count == 3)[:, None], shuffled, swap)
     alone = (scene.count < 2)[:, None]
@@ -79,7 +81,9 @@ class Captioner:
         self._ids: dict[str, int] = {}
         self.nouns = self._table([[self._noun(colour, name) for name in NAMES] for colour in COLOUR_NAMES])
         nothing = [["", "", ""] for _ in COLOUR_NAMES]
-        self.worn = self._table([nothing, *([list(worn_phrases(_dyed(c, w))) for c in COLOUR_NAMES] for w in WEARABLES)])
+        self.worn = self._table(
+            [nothing, *([list(worn_phrases(_dyed(c, w))) for c in COLOUR_NAMES] for w in WEARABLES)]
+        )
         self.ground, self.ground_alone = self._words(GROUNDS)
         self.sky, self.sky_alone = self._words(SKIES)
         self.place, self.place_alone = self._words(PLACES)
@@ -187,7 +191,9 @@ class Captioner:
         kept = tokens >= 0
         packed = tokens.gather(1, (~kept).to(torch.int8).argsort(dim=1, stable=True))[:, : MAX_TOKENS - 2]
         length = kept.sum(1, keepdim=True).clamp(max=MAX_TOKENS - 2)
-        ids = torch.full((len(slots), MAX_TOKENS), int(self.tokenizer.pad_token_id), dtype=torch.int64, device=self.device)
+        ids = torch.full(
+            (len(slots), MAX_TOKENS), int(self.tokenizer.pad_token_id), dtype=torch.int64, device=self.device
+        )
         ids[:, 0] = self.tokenizer.bos_token_id
         position = torch.arange(packed.shape[1], device=self.device)
         ids[:, 1 : 1 + packed.shape[1]] = torch.where(position < length, packed.long(), ids[:, 1 : 1 + packed.shape[1]])
@@ -224,7 +230,10 @@ def hard_negative(dice: Dice, scene: Scene) -> Scene:
     """
     batch = len(scene)
     kind = dice.integers(5, batch)[:, None]
-    slot = torch.arange(SLOTS, device=dice.device) == (dice.uniform(0, 1, batch) * scene.count.clamp(min=1)).long()[:, None]
+    slot = (
+        torch.arange(SLOTS, device=dice.device)
+        == (dice.uniform(0, 1, batch) * scene.count.clamp(min=1)).long()[:, None]
+    )
     swap = torch.tensor([1, 0, 2], device=dice.device)
     dyeable = torch.tensor([name in RECOLOURED for name in NAMES], device=dice.device)[scene.thing]
     shade = 1 + dice.integers(len(COLOUR_NAMES) - 1, batch, SLOTS)
@@ -235,11 +244,21 @@ def hard_negative(dice: Dice, scene: Scene) -> Scene:
     worn_colour = torch.where((kind == 2).expand_as(slot), scene.wearable_colour[:, swap], scene.wearable_colour)
     x = torch.where(kind == 0, -scene.x, scene.x)
     elsewhere = kind[:, 0] == 4
-    ground = torch.where(elsewhere, (scene.ground + 1 + dice.integers(len(GROUNDS) - 1, batch)) % len(GROUNDS), scene.ground)
+    ground = torch.where(
+        elsewhere, (scene.ground + 1 + dice.integers(len(GROUNDS) - 1, batch)) % len(GROUNDS), scene.ground
+    )
     sky = torch.where(elsewhere, (scene.sky + 1 + dice.integers(len(SKIES) - 1, batch)) % len(SKIES), scene.sky)
     place = torch.where(elsewhere, (scene.place + 1 + dice.integers(len(PLACES) - 1, batch)) % len(PLACES), scene.place)
     return replace(
-        scene, thing=thing, colour=colour, wearable=worn, wearable_colour=worn_colour, x=x, ground=ground, sky=sky, place=place
+        scene,
+        thing=thing,
+        colour=colour,
+        wearable=worn,
+        wearable_colour=worn_colour,
+        x=x,
+        ground=ground,
+        sky=sky,
+        place=place,
     )
 
 

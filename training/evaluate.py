@@ -1,6 +1,6 @@
 """Print the table of the models' figures on held-out seeds.
 
-    python -m training.evaluate --folder output/training [--only vae prompts sam] [--out DIR]
+python -m training.evaluate --folder output/training [--only vae prompts sam] [--out DIR]
 """
 
 import argparse
@@ -123,13 +123,16 @@ def measure_prompts(bench: Bench) -> Figures:
     singles = np.arange(len(NAMES) * 2)[: bench.size] % len(NAMES)
     pairs = np.stack([rng.choice(len(NAMES), 2, replace=False) for _ in range(bench.size // 2)])
     settings = [
-        f" {rng.choice([w[0][0] for w in GROUNDS.values()])} {rng.choice([w[0][0] for w in SKIES.values()])}" for _ in pairs
+        f" {rng.choice([w[0][0] for w in GROUNDS.values()])} {rng.choice([w[0][0] for w in SKIES.values()])}"
+        for _ in pairs
     ]
     named = [[with_article(NAMES[i]) for i in pair] for pair in pairs]
 
     def judged(prompts: list[str], guidance: float, seed: int) -> Tensor:
         ids = bench.captioner.encode(prompts)
-        latents = [sample(denoiser, part, empty, guidance, bench.steps, seed + i) for i, part in enumerate(ids.split(128))]
+        latents = [
+            sample(denoiser, part, empty, guidance, bench.steps, seed + i) for i, part in enumerate(ids.split(128))
+        ]
         return bench.judged(decode(vae, torch.cat(latents)))
 
     figures: Figures = {}
@@ -142,7 +145,10 @@ def measure_prompts(bench: Bench) -> Figures:
         figures |= {f"two, each, guidance {guidance:g}": each, f"two, both, guidance {guidance:g}": all_}
         prompts = [f"{a} and {b}{setting}" for (a, b), setting in zip(named, settings, strict=True)]
         each, all_ = found(judged(prompts, guidance, 3000), both)
-        figures |= {f"two in a setting, each, guidance {guidance:g}": each, f"two in a setting, both, guidance {guidance:g}": all_}
+        figures |= {
+            f"two in a setting, each, guidance {guidance:g}": each,
+            f"two in a setting, both, guidance {guidance:g}": all_,
+        }
     return figures
 
 

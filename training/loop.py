@@ -277,18 +277,25 @@ class Trainer:
             for name, tensor in _under("average.", state).items():
                 self.average.parameters[name].copy_(tensor)
             for name, parameter in self.module.named_parameters():
-                moments = {key: state[f"{key}.{name}"] for key in ("exp_avg", "exp_avg_sq", "step") if f"{key}.{name}" in state}
+                moments = {
+                    key: state[f"{key}.{name}"] for key in ("exp_avg", "exp_avg_sq", "step") if f"{key}.{name}" in state
+                }
                 if moments:
-                    self.optimiser.state[parameter] = {key: value.to(parameter.device) for key, value in moments.items()}
+                    self.optimiser.state[parameter] = {
+                        key: value.to(parameter.device) for key, value in moments.items()
+                    }
             self.steps, self.average.count = int(facts["steps"]), int(facts["count"])
             self.seconds = float(facts["seconds"])
             log(f"{self.stage}: resumed at step {self.steps}")
             return
-        state, facts = load_weights(self.options.folder, self.stage)
-        self.module.load_state_dict(state)
-        self.average = Average(self.module, self.average.decay)
-        self.seconds = float(facts["seconds"])
-        log(f"{self.stage}: resumed from the averaged weights of step {facts['steps']}")
+        with contextlib.suppress(FileNotFoundError):
+            state, facts = load_weights(self.options.folder, self.stage)
+            self.module.load_state_dict(state)
+            self.average = Average(self.module, self.average.decay)
+            self.seconds = float(facts["seconds"])
+            log(f"{self.stage}: resumed from the averaged weights of step {facts['steps']}")
+            return
+        log(f"{self.stage}: nothing to resume, starting anew")
 
     def _note(self, notes: dict[str, Tensor]) -> None:
         for name, value in notes.items():
@@ -303,7 +310,9 @@ class Trainer:
         means = " ".join(f"{name} {float(total) / self._counted:.4f}" for name, total in self._sums.items())
         rate = self._counted / max(time.time() - self._logged, 1e-3)
         if self.ranks.leads:
-            log(f"{self.stage} {self.steps}: {rate:.2f} steps/s, {rate * self.options.batch * self.ranks.size:.0f}/s, {means}")
+            log(
+                f"{self.stage} {self.steps}: {rate:.2f} steps/s, {rate * self.options.batch * self.ranks.size:.0f}/s, {means}"
+            )
         self._sums, self._counted, self._logged = {}, 0, time.time()
 
 

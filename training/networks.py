@@ -156,5 +156,7 @@ def make_sam(shape: dict[str, int] = SAM_SHAPE) -> Sam:
         mlp_dim=shape["decoder_mlp"],
         num_heads=shape["decoder_heads"],
     )
-    decoder = MaskDecoder(transformer_dim=shape["embed"], transformer=transformer, iou_head_hidden_dim=shape["iou_hidden"])
+    decoder = MaskDecoder(
+        transformer_dim=shape["embed"], transformer=transformer, iou_head_hidden_dim=shape["iou_hidden"]
+    )
     return Sam(image_encoder=encoder, prompt_encoder=prompts, mask_decoder=decoder)

@@ -78,7 +78,9 @@ class Painter:
             x, y, size = self.between(0, W), self.between(0.05, 0.7) * H, self.between(26, 44)
             for k in range(-2, 3):
                 radius, centre = size * (1 - 0.18 * abs(k)), x + k * size * 0.8
-                draw.ellipse((centre - radius, y - 0.85 * radius, centre + radius, y + 0.6 * radius), fill=(255, 255, 255, 235))
+                draw.ellipse(
+                    (centre - radius, y - 0.85 * radius, centre + radius, y + 0.6 * radius), fill=(255, 255, 255, 235)
+                )
         return over(image, layer.filter(ImageFilter.GaussianBlur(5)))
 
     def sprite(self, name: str, size: int, light: float) -> Image.Image:

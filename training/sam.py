@@ -22,7 +22,9 @@ from training.scene import CANVAS, SLOTS, Casting, Dice
 from training.vae import turn_hues
 from training.world import GROUND_OWNER, OWNERS, TOP_OWNER, Picture, World, owner_shares
 
-CASTING = Casting(counts=(0.02, 0.18, 0.35, 0.45), styles=(0.7, 0.15, 0.15), crowded=0.5, twins=0.12, heads=0.4, dressed=0.7)
+CASTING = Casting(
+    counts=(0.02, 0.18, 0.35, 0.45), styles=(0.7, 0.15, 0.15), crowded=0.5, twins=0.12, heads=0.4, dressed=0.7
+)
 _PROMPTS = 8
 _ROUNDS = 3
 _LEAST = 48 / CANVAS**2  # the smallest mask that is asked for
@@ -84,7 +86,9 @@ def loose_box(dice: Dice, masks: Tensor) -> Tensor:
     return corners.clamp(0, CANVAS)
 
 
-def decode(decoder: MaskDecoder, embedding: Tensor, position: Tensor, sparse: Tensor, dense: Tensor) -> tuple[Tensor, Tensor]:
+def decode(
+    decoder: MaskDecoder, embedding: Tensor, position: Tensor, sparse: Tensor, dense: Tensor
+) -> tuple[Tensor, Tensor]:
     """Run `MaskDecoder.predict_masks` with one image embedding a prompt, which its own method cannot.
 
     Args:

@@ -117,9 +117,7 @@ def flags(names: frozenset[str], device: torch.device) -> Tensor:
     return torch.tensor([name in names for name in NAMES], device=device)
 
 
-def random_scene(
-    dice: Dice, batch: int, casting: Casting, extent: Tensor, things: Tensor | None = None
-) -> Scene:
+def random_scene(dice: Dice, batch: int, casting: Casting, extent: Tensor, things: Tensor | None = None) -> Scene:
     """Draw a batch of scenes.
 
     Args:
@@ -201,7 +199,9 @@ def _pose(dice: Dice, place: dict[str, Tensor], cast: dict[str, Tensor], extent:
     size = torch.where(stacked[:, None], dice.uniform(0.30, 0.44, *shape), size)
     size = torch.where(floats & one, size * 0.8, size)
 
-    columns = torch.stack([dice.uniform(-0.68, -0.60, batch), dice.uniform(-0.07, 0.07, batch), dice.uniform(0.60, 0.68, batch)], 1)
+    columns = torch.stack(
+        [dice.uniform(-0.68, -0.60, batch), dice.uniform(-0.07, 0.07, batch), dice.uniform(0.60, 0.68, batch)], 1
+    )
     halves = torch.stack([dice.uniform(-0.54, -0.42, batch), dice.uniform(0.42, 0.54, batch), columns[:, 2]], 1)
     x = torch.where(two, halves, columns)
     x = torch.where(one, dice.uniform(-0.48, 0.48, *shape) * (1 - size).clamp(min=0), x)
@@ -211,13 +211,17 @@ def _pose(dice: Dice, place: dict[str, Tensor], cast: dict[str, Tensor], extent:
     top, bottom = sprite.unbind(-1)
     horizon = place["horizon"][:, None] / CANVAS * 2 - 1
     grounded = (place["backdrop"] == GROUND_AND_SKY)[:, None]
-    base = torch.where(grounded, (horizon + dice.uniform(0.08, 0.36, *shape)).clamp(max=0.95), dice.uniform(0.35, 0.9, *shape))
+    base = torch.where(
+        grounded, (horizon + dice.uniform(0.08, 0.36, *shape)).clamp(max=0.95), dice.uniform(0.35, 0.9, *shape)
+    )
     base = torch.where(one & (size > 0.6), base.maximum(dice.uniform(0.72, 0.95, *shape)), base)
     y = base - size * bottom
     hat = (cast["wearable"] > 1).float()
     y = y.maximum(-0.97 - size * top + hat * size * 0.42)
     y = torch.where(floats, torch.where(one, dice.uniform(-0.42, 0.1, *shape), dice.uniform(-0.62, -0.1, *shape)), y)
-    tiers = torch.stack([dice.uniform(-0.54, -0.44, batch), dice.uniform(0.44, 0.54, batch), dice.uniform(0, 1, batch)], 1)
+    tiers = torch.stack(
+        [dice.uniform(-0.54, -0.44, batch), dice.uniform(0.44, 0.54, batch), dice.uniform(0, 1, batch)], 1
+    )
     y = torch.where(stacked[:, None], tiers, y)
     room = (0.985 - size).clamp(min=0)
     y = y.maximum(-room - 0.02).minimum(room + 0.04)

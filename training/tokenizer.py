@@ -78,7 +78,9 @@ def save(folder: Path) -> None:
     tokenizer = build()
     tokenizer.save_pretrained(folder)
     vocab = tokenizer.get_vocab()
-    (folder / "vocab.json").write_text(json.dumps(dict(sorted(vocab.items(), key=lambda item: item[1])), ensure_ascii=False))
+    (folder / "vocab.json").write_text(
+        json.dumps(dict(sorted(vocab.items(), key=lambda item: item[1])), ensure_ascii=False)
+    )
     merges = json.loads(tokenizer.backend_tokenizer.to_str())["model"]["merges"]
     lines = (" ".join(merge) if isinstance(merge, list) else merge for merge in merges)
     (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(lines) + "\n")

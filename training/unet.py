@@ -157,7 +157,11 @@ def example(batch: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """Return inputs of the denoiser in the shapes of training, for the compiler."""
     noisy = torch.randn(batch, LATENT_CHANNELS, LATENT_SIZE, LATENT_SIZE, device=device)
     noisy = noisy.contiguous(memory_format=torch.channels_last)
-    return noisy, torch.zeros(batch, dtype=torch.long, device=device), torch.ones(batch, MAX_TOKENS, dtype=torch.long, device=device)
+    return (
+        noisy,
+        torch.zeros(batch, dtype=torch.long, device=device),
+        torch.ones(batch, MAX_TOKENS, dtype=torch.long, device=device),
+    )
 
 
 if __name__ == "__main__":

@@ -57,9 +57,7 @@ INDEX = {name: i for i, name in enumerate(NAMES)}
 STYLES = ("noto", "fluent", "twemoji")
 
 RECOLOURED = frozenset("butterfly car tulip book balloon backpack heart shirt dress umbrella cap bow".split())
-FLOATING = frozenset(
-    "butterfly bee bat airplane helicopter rocket ufo balloon star sun moon cloud rainbow".split()
-)
+FLOATING = frozenset("butterfly bee bat airplane helicopter rocket ufo balloon star sun moon cloud rainbow".split())
 BARE_HEADED = frozenset(
     "dog cat panda fox wolf bear koala tiger lion cow pig frog monkey rabbit mouse hamster raccoon chicken robot "
     "alien ghost skull pumpkin man woman boy girl baby grandfather grandmother vampire".split()
@@ -118,13 +116,22 @@ ANCHORS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]
     "vampire": ((0.5, 0.40, 0.42), (0.5, 0.12, 0.40)),
 }
 # Worn half size over the anchor's width, and lift above the anchor in half sizes.
-WORN_FIT = {"sunglasses": (1.02, 0.0), "cap": (1.12, 0.25), "top hat": (1.12, 0.62), "crown": (0.98, 0.45), "bow": (0.85, 0.12)}
+WORN_FIT = {
+    "sunglasses": (1.02, 0.0),
+    "cap": (1.12, 0.25),
+    "top hat": (1.12, 0.62),
+    "crown": (0.98, 0.45),
+    "bow": (0.85, 0.12),
+}
 
 # name → phrases after a thing ("a cat …"), then nouns that stand alone.
 Words = tuple[tuple[str, ...], tuple[str, ...]]
 GROUNDS: dict[str, Words] = {
     "grass": (("on grass", "on the grass", "on a green meadow", "in a meadow"), ("a green meadow", "grass")),
-    "flowers": (("in a field of flowers", "on a flower meadow", "among flowers"), ("a field of flowers", "a flower meadow")),
+    "flowers": (
+        ("in a field of flowers", "on a flower meadow", "among flowers"),
+        ("a field of flowers", "a flower meadow"),
+    ),
     "snow": (("in the snow", "on snow", "on a snowy field"), ("a snowy field", "snow")),
     "sand": (("in the desert", "on sand", "in a sandy desert"), ("a sandy desert", "sand")),
     "ocean": (("on the ocean", "in the sea", "on blue water"), ("the blue ocean", "the sea")),
@@ -136,12 +143,19 @@ SKIES: dict[str, Words] = {
     "clear": (("under a clear sky", "under a blue sky", "under a clear blue sky"), ("a clear blue sky",)),
     "cloudy": (("under a cloudy sky", "with clouds in the sky"), ("a cloudy sky",)),
     "sunset": (("under a sunset sky", "at sunset", "with a sunset in the background"), ("a sunset sky",)),
-    "night": (("under a starry night sky", "at night", "under the stars", "under a night sky"), ("a starry night sky",)),
+    "night": (
+        ("under a starry night sky", "at night", "under the stars", "under a night sky"),
+        ("a starry night sky",),
+    ),
     "brick": (("in front of a brick wall", "against a brick wall"), ("a brick wall",)),
     "curtain": (("in front of a red curtain", "against a red curtain"), ("a red curtain",)),
     "forest": (("in front of a forest", "in a forest", "with trees in the background"), ("a forest",)),
     "cherry": (
-        ("in front of pink cherry blossom trees", "with cherry blossom trees in the background", "under pink cherry blossoms"),
+        (
+            "in front of pink cherry blossom trees",
+            "with cherry blossom trees in the background",
+            "under pink cherry blossoms",
+        ),
         ("pink cherry blossom trees",),
     ),
     "mountains": (
@@ -156,7 +170,10 @@ PLACES: dict[str, Words] = {
     "space": (("in space", "in outer space", "in the galaxy"), ("outer space",)),
     "underwater": (("underwater", "under the sea"), ("the underwater world",)),
 } | {
-    f"plain {colour}": ((f"on a {colour} background", f"on a plain {colour} background"), (f"a plain {colour} background",))
+    f"plain {colour}": (
+        (f"on a {colour} background", f"on a plain {colour} background"),
+        (f"a plain {colour} background",),
+    )
     for colour in PLAIN_COLOURS
 }
 

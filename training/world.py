@@ -172,7 +172,9 @@ class World:
         """Lay one sprite a row over the image, its shadow first, and sign the pixels that it covers."""
         if not len(rows):
             return
-        x, y, size, angle, flip = (v[:, None, None] for v in (sprite.x, sprite.y, sprite.size, sprite.angle, sprite.flip))
+        x, y, size, angle, flip = (
+            v[:, None, None] for v in (sprite.x, sprite.y, sprite.size, sprite.angle, sprite.flip)
+        )
         dx, dy = self.columns - x, self.rows - y
         cos, sin = angle.cos() / size, angle.sin() / size
         grid = torch.stack([(cos * dx + sin * dy) * flip, cos * dy - sin * dx], -1)
@@ -212,4 +214,3 @@ def owner_shares(owner: Tensor) -> Tensor:
     codes = owner.flatten(1).long() + torch.arange(len(owner), device=owner.device)[:, None] * OWNERS
     counts = torch.bincount(codes.flatten(), minlength=len(owner) * OWNERS)
     return counts.view(len(owner), OWNERS) / owner[0].numel()
-
