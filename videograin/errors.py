@@ -33,5 +33,5 @@ class ProjectError(VideoGrainError):
     """A project file is missing, damaged or of an unknown version."""
 
 
-class Cancelled(Exception):
+class Cancelled(Exception):  # noqa: N818 (it is no error)
     """The person asked to stop; nothing half-written is left behind."""

@@ -21,7 +21,7 @@ def row_range(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
         key: (B, H, Nk, d) of the same dtype, Nk ≥ 1.
 
     Returns:
-        (maximum, minimum), each (B, H, Nq) float32.
+        (maximum, minimum), each (B, H, Nq) float32; float64 where the query is.
     """
     if _kernel_applies(query):
         from videograin.attention.row_range_kernel import row_range_triton
@@ -42,13 +42,14 @@ def _kernel_applies(query: Tensor) -> bool:
 
 def _row_range_chunked(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
     batch, heads, rows, _ = query.shape
-    maximum = query.new_empty(batch, heads, rows, dtype=torch.float32)
+    precision = torch.float64 if query.dtype == torch.float64 else torch.float32
+    maximum = query.new_empty(batch, heads, rows, dtype=precision)
     minimum = torch.empty_like(maximum)
     step = query_chunk(heads, key.shape[2])
     for b in range(batch):
-        keys = key[b].float().transpose(-1, -2)
+        keys = key[b].to(precision).transpose(-1, -2)
         for start in range(0, rows, step):
             chunk = slice(start, start + step)
-            low, high = torch.aminmax(query[b, :, chunk].float() @ keys, dim=-1)
+            low, high = torch.aminmax(query[b, :, chunk].to(precision) @ keys, dim=-1)
             maximum[b, :, chunk], minimum[b, :, chunk] = high, low
     return maximum, minimum

@@ -23,7 +23,7 @@ def row_range_triton(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
     minimum = torch.empty_like(maximum)
 
     def grid(config: dict[str, int]) -> tuple[int, int]:
-        return triton.cdiv(rows, config["ROWS"]), batch * heads
+        return -(-rows // config["ROWS"]), batch * heads
 
     with torch.cuda.device_of(query):
         _row_range_kernel[grid](

@@ -1,0 +1,123 @@
+"""A whole edit at SD 1.5 + ControlNet's true architecture: seconds by phase, peak memory, memory over frames.
+
+Weights are random, so only time and memory mean anything. Run on a CUDA device: `python -m benchmarks.edit`.
+"""
+
+import argparse
+import time
+from collections import defaultdict
+from contextlib import AbstractContextManager, nullcontext
+from unittest import mock
+
+import numpy as np
+import torch
+
+from benchmarks.materialized import materialized_attention
+from benchmarks.sd15 import random_sd15
+from benchmarks.table import print_table
+from videograin.pipeline import VideoGrainPipeline
+from videograin.progress import Phase, Progress, Report, ignore
+from videograin.region import Convention, EditRequest, EditSettings, Region
+
+GIB = 2**30
+
+
+class PhaseClock:
+    """Adds up the wall time of each phase, as reported."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[Phase, float] = defaultdict(float)
+        self._started = 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        """Count the time since the phase began."""
+        torch.cuda.synchronize()
+        now = time.monotonic()
+        if progress.done == 0:
+            self._started = now
+        self.seconds[progress.phase] = now - self._started
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--frames", type=int, default=16)
+    parser.add_argument("--steps", type=int, default=50)
+    args = parser.parse_args()
+    pipeline = random_sd15(torch.device("cuda"), torch.float16)
+    device = f"{torch.cuda.get_device_name()}, fp16, 512×512, 4 regions, ControlNet, trajectories"
+    print_edit_table(pipeline, device, args.frames, args.steps)
+    print_memory_table(pipeline, device)
+    print_step_table(pipeline, device)
+
+
+def print_edit_table(pipeline: VideoGrainPipeline, device: str, frames: int, steps: int) -> None:
+    """Print a whole edit in both conventions, by phase."""
+    rows = []
+    for convention in Convention:
+        edit(pipeline, request(frames, 2, convention))  # kernels are chosen and compiled
+        rows.append([convention, *measure(pipeline, request(frames, steps, convention))])
+    columns = ["convention", "seconds", *Phase, "other", "peak GiB allocated"]
+    print_table(f"{device}: {frames} frames, {steps}+{steps} steps", columns, rows)
+
+
+def print_memory_table(pipeline: VideoGrainPipeline, device: str) -> None:
+    """Print peak memory over the number of frames; it must grow no faster than they do."""
+    rows = [[str(frames), measure(pipeline, request(frames, 2))[-1]] for frames in (8, 16, 32)]
+    print_table(f"{device}: 2+2 steps", ["frames", "peak GiB allocated"], rows)
+
+
+def print_step_table(pipeline: VideoGrainPipeline, device: str) -> None:
+    """Print one modulated step, ours beside the one that holds all scores (release convention, ≤ 32×32)."""
+    rows = []
+    ways: dict[str, AbstractContextManager] = {
+        "ours": nullcontext(),
+        "all scores held": mock.patch("videograin.attention.processors.modulated_attention", materialized_attention),
+    }
+    for name, way in ways.items():
+        with way:
+            seconds = {}
+            for fraction in (0.0, 1.0):
+                clock = PhaseClock()
+                torch.cuda.reset_peak_memory_stats()
+                edit(pipeline, request(16, 4, Convention.RELEASE, fraction), clock)
+                seconds[fraction] = clock.seconds[Phase.EDIT] / 4
+            peak = torch.cuda.max_memory_allocated() / GIB
+            rows.append([name, f"{seconds[1.0]:.3f}", f"{seconds[0.0]:.3f}", f"{peak:.2f}"])
+    columns = ["modulated attention", "modulated step, s", "plain step, s", "peak GiB allocated"]
+    print_table(f"{device}: one step of both halves, 16 frames", columns, rows)
+
+
+def request(frames: int, steps: int, convention: Convention = Convention.RELEASE, fraction: float = 0.3) -> EditRequest:
+    """Four regions over a moving texture."""
+    rng = np.random.default_rng(0)
+    texture = np.kron(rng.integers(0, 255, (80, 80, 3), np.uint8), np.ones((8, 8, 1), np.uint8))
+    clip = np.stack([texture[f : f + 512, 2 * f : 2 * f + 512] for f in range(frames)])
+    masks = np.zeros((4, frames, 512, 512), bool)
+    for index, (top, left) in enumerate([(32, 32), (32, 288), (288, 32), (288, 200)]):
+        masks[index, :, top : top + 192, left : left + 192] = True
+    regions = [Region(mask, word) for mask, word in zip(masks, ["a b", "c d", "e f", "g h"], strict=True)]
+    settings = EditSettings(num_inference_steps=steps, convention=convention, modulated_fraction=fraction)
+    return EditRequest(clip, regions, "p q r s", control_images=[clip], settings=settings)
+
+
+def edit(pipeline: VideoGrainPipeline, asked: EditRequest, clock: Report = ignore) -> None:
+    """Run one edit."""
+    pipeline.edit(asked, report=clock)
+
+
+def measure(pipeline: VideoGrainPipeline, asked: EditRequest) -> list[str]:
+    """Return seconds in all, by phase and besides them, and the peak memory of one edit."""
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    clock = PhaseClock()
+    started = time.monotonic()
+    edit(pipeline, asked, clock)
+    seconds = time.monotonic() - started
+    phases = [clock.seconds[phase] for phase in Phase]
+    peak = torch.cuda.max_memory_allocated() / GIB
+    return [f"{x:.2f}" for x in [seconds, *phases, seconds - sum(phases), peak]]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""VideoGrain Studio: edit who is who in a video, region by region, with a frozen Stable Diffusion."""
+
+from videograin.errors import Cancelled, VideoGrainError
+from videograin.inversion import InversionCache
+from videograin.pipeline import VideoGrainPipeline
+from videograin.progress import Phase, Progress
+from videograin.region import AttentionMode, Convention, EditRequest, EditResult, EditSettings, Region
+from videograin.video import Clip, ClipOptions, load_clip, probe, save_video
+
+__all__ = [
+    "AttentionMode",
+    "Cancelled",
+    "Clip",
+    "ClipOptions",
+    "Convention",
+    "EditRequest",
+    "EditResult",
+    "EditSettings",
+    "InversionCache",
+    "Phase",
+    "Progress",
+    "Region",
+    "VideoGrainError",
+    "VideoGrainPipeline",
+    "load_clip",
+    "probe",
+    "save_video",
+]

@@ -1,0 +1,39 @@
+"""Frames to latents and back, a few frames at a time so that memory does not grow with the clip."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor
+
+from videograin.progress import Phase, Report, track
+
+
+def encode_frames(vae: AutoencoderKL, frames: np.ndarray, batch: int, device: torch.device, report: Report) -> Tensor:
+    """Encode frames (F, H, W, 3) uint8 RGB to scaled latents (F, 4, H/8, W/8) float32, the mean of each posterior.
+
+    Args:
+        vae: any AutoencoderKL.
+        frames: the clip.
+        batch: frames at once.
+        device: where the VAE runs.
+        report: told after every batch.
+    """
+    latents = []
+    for chunk in track(Phase.ENCODE, np.array_split(frames, range(batch, len(frames), batch)), report):
+        pixels = torch.from_numpy(chunk).to(device).movedim(-1, 1) / 127.5 - 1
+        latents.append(vae.encode(pixels.to(vae.dtype), return_dict=False)[0].mode().float())
+    return torch.cat(latents) * vae.config["scaling_factor"]
+
+
+def decode_latents(vae: AutoencoderKL, latents: Tensor, batch: int, report: Report) -> Iterator[Tensor]:
+    """Decode scaled latents (F, 4, h, w), yielding pixels (≤ batch, 3, H, W) float32 in [0, 1] as they come."""
+    for chunk in track(Phase.DECODE, latents.split(batch), report):
+        pixels = vae.decode((chunk / vae.config["scaling_factor"]).to(vae.dtype), return_dict=False)[0]
+        yield (pixels.float() / 2 + 0.5).clamp(0, 1)
+
+
+def to_uint8(pixels: Tensor) -> np.ndarray:
+    """Turn pixels (F, 3, H, W) float in [0, 1] into frames (F, H, W, 3) uint8 on the host."""
+    return (pixels * 255).round().to(torch.uint8).movedim(1, -1).cpu().numpy()

@@ -1,0 +1,223 @@
+"""The command line: edit a project file into an MP4, and say what is here."""
+
+import argparse
+import platform
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import diffusers
+import torch
+import transformers
+from PIL import Image
+from tqdm import tqdm
+
+from videograin.errors import ProjectError, VideoGrainError
+from videograin.memory import GIB, apply_plan, estimate_edit, free_bytes, plan_memory
+from videograin.models import (
+    DTYPES,
+    ModelBundle,
+    choose_device,
+    choose_dtype,
+    find_bundle,
+    is_available_offline,
+    load_pipeline,
+    named_bundles,
+)
+from videograin.progress import Phase, Progress
+from videograin.project import Project, load_project, load_request, write_whole
+from videograin.region import MAX_SEED, EditResult
+from videograin.video import Clip, probe, save_video
+from videograin.visualize import comparison_strip
+
+OK, UNEXPECTED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+_EXAMPLES = """\
+examples:
+  python -m videograin edit cats.json
+  python -m videograin edit cats.json -o cats.mp4 --strip cats.png --seed 7
+  python -m videograin edit cats.json --model sd15 --device cuda --dtype bfloat16
+  python -m videograin info
+  python -m videograin info cats-source.mp4
+  python -m videograin info sd15
+
+exit codes: 0 done, 1 unexpected failure, 2 something to mend in the input, 130 stopped by Ctrl-C
+"""
+
+_LABELS = {
+    Phase.ENCODE: "Reading the frames",
+    Phase.INVERT: "Inverting",
+    Phase.EDIT: "Editing",
+    Phase.DECODE: "Drawing the frames",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    options = _parser().parse_args(arguments)
+    for library in (diffusers, transformers):  # their bars and remarks would run through ours
+        library.utils.logging.set_verbosity_error()
+        library.utils.logging.disable_progress_bar()
+    try:
+        options.run(options)
+    except VideoGrainError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USAGE
+    except KeyboardInterrupt:
+        print("Stopped; nothing is left half-written.", file=sys.stderr)
+        return INTERRUPTED
+    except Exception as error:
+        if options.debug:
+            traceback.print_exc()
+        hint = _hint(error)
+        print(f"unexpected {type(error).__name__}: {error}\n{hint}", file=sys.stderr)
+        return UNEXPECTED
+    return OK
+
+
+class _Bars:
+    """Progress on the terminal, a bar for each phase; to be used as a context."""
+
+    def __init__(self) -> None:
+        self._phase: Phase | None = None
+        self._bar: tqdm | None = None
+
+    def __enter__(self) -> "_Bars":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def __call__(self, progress: Progress) -> None:
+        """Show where the edit is."""
+        if self._bar is None or progress.phase != self._phase:
+            self.__exit__()
+            self._phase = progress.phase
+            self._bar = tqdm(total=progress.total, desc=f"{_LABELS[progress.phase]:18}", unit="step")
+        self._bar.update(progress.done - self._bar.n)
+
+
+def _edit(options: argparse.Namespace) -> None:
+    """`videograin edit`."""
+    started = time.monotonic()
+    project = _read_project(options)
+    output = _output(project, options)
+    device = choose_device(options.device)
+    dtype = choose_dtype(device, DTYPES.get(options.dtype))
+    request, clip = load_request(project, device)
+    pipeline = load_pipeline(project.model, project.controls, device=device, dtype=dtype, offline=options.offline)
+    shape = (len(clip.frames), clip.frames.shape[1], clip.frames.shape[2])
+    plan = plan_memory(pipeline, shape, project.settings, device)
+    apply_plan(pipeline, plan, device)
+    estimate = estimate_edit(pipeline, shape, project.settings, device, plan)
+    print(
+        f"{shape[0]} frames of {shape[2]}×{shape[1]}, {project.settings.steps_run} steps, {project.model} on {device}: "
+        f"about {_duration(estimate.seconds)}, {estimate.peak_gib:.1f} GiB"
+    )
+    with _Bars() as bars:
+        result = pipeline.edit(request, report=bars)
+    _save(result, clip, output, options.strip)
+    print(f"{output}: {result.target_prompt} ({_duration(time.monotonic() - started)})")
+
+
+def _read_project(options: argparse.Namespace) -> Project:
+    project = load_project(options.project, options.model)
+    given = {"num_inference_steps": options.steps, "seed": options.seed}
+    changes = {name: value for name, value in given.items() if value is not None}
+    return replace(project, settings=replace(project.settings, **changes))
+
+
+def _output(project: Project, options: argparse.Namespace) -> Path:
+    """Return where the MP4 goes; what would fail there after minutes of work fails now."""
+    output = options.output or project.output or options.project.with_suffix(".mp4")
+    for path, suffix in ((output, ".mp4"), (options.strip, ".png")):
+        if path is not None and path.suffix.lower() != suffix:
+            raise ProjectError(f"'{path}' must end in {suffix}.")
+        if path is not None and not path.absolute().parent.is_dir():
+            raise ProjectError(f"There is no folder '{path.parent}' to write '{path.name}' to. Create it first.")
+    return output
+
+
+def _save(result: EditResult, clip: Clip, output: Path, strip: Path | None) -> None:
+    for warning in result.warnings:
+        print(f"note: {warning}", file=sys.stderr)
+    if strip is not None:
+        picture = BytesIO()
+        Image.fromarray(comparison_strip(clip.frames, result.frames)).save(picture, "PNG")
+        write_whole(strip, picture.getvalue())
+    save_video(output, result.frames, clip.fps, audio=clip.audio)
+
+
+def _info(options: argparse.Namespace) -> None:
+    """`videograin info`."""
+    target = options.target
+    if target is None:
+        _print_machine()
+    elif Path(target).is_file() and Path(target).suffix not in (".safetensors", ".ckpt"):
+        _print_clip(Path(target))
+    else:
+        _print_bundle(find_bundle(target))
+
+
+def _print_machine() -> None:
+    device = choose_device()
+    print(f"Python {platform.python_version()}, torch {torch.__version__}, diffusers {diffusers.__version__}")
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    print(f"Device: {device} ({name}), {free_bytes(device) / GIB:.1f} GiB free")
+    for bundle in named_bundles().values():
+        _print_bundle(bundle)
+
+
+def _print_bundle(bundle: ModelBundle) -> None:
+    here = "on this machine" if is_available_offline(bundle) else "not on this machine"
+    print(f"\n{bundle.name}: {bundle.knows}")
+    print(f"  {bundle.source} ({here})")
+    print(f"  short side {bundle.short_side}, multiples of {bundle.multiple}")
+    print(f"  ControlNets: {', '.join(bundle.controls) or 'none'}")
+
+
+def _print_clip(path: Path) -> None:
+    info = probe(path)
+    sound = "sound" if info.has_audio else "no sound"
+    print(f"{path}: {info.width}×{info.height}, {info.fps:g} fps, {info.duration:.2f} s, {info.codec}, {sound}")
+
+
+def _hint(error: Exception) -> str:
+    if isinstance(error, torch.OutOfMemoryError):
+        return "The device ran out of memory: choose fewer frames or a smaller size."
+    return "This is a defect. Run the command again with --debug and report what it prints."
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "videograin", description=__doc__, epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--debug", action="store_true", help="show the whole trace of an unexpected failure")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    edit = commands.add_parser("edit", help="edit the clip of a project file")
+    edit.set_defaults(run=_edit)
+    edit.add_argument("project", type=Path, help="JSON file with clip, regions, prompts and settings")
+    edit.add_argument("-o", "--output", type=Path, help="MP4 to write (default: the project's output or name)")
+    edit.add_argument("--strip", type=Path, help="PNG to write: frames before and after, one above the other")
+    edit.add_argument("--model", help=f"{', '.join(named_bundles())}, a folder, a file or a hub id")
+    edit.add_argument("--device", help="cuda, mps or cpu (default: the best there is)")
+    edit.add_argument("--dtype", choices=DTYPES, help="precision (default: float32 on the CPU, float16 elsewhere)")
+    edit.add_argument("--steps", type=int, help="denoising steps, 1 to 1000")
+    edit.add_argument("--seed", type=int, help=f"of the noise, 0 to {MAX_SEED}")
+    edit.add_argument("--offline", action="store_true", help="never ask the hub")
+
+    info = commands.add_parser("info", help="say what a clip or a model is, or what is on this machine")
+    info.set_defaults(run=_info)
+    info.add_argument("target", nargs="?", help="a clip, or a model's name, folder, file or hub id")
+    return parser

@@ -1,0 +1,184 @@
+"""Control images for ControlNet: edges, depth or poses of the source frames, which the edit must keep.
+
+`control_images` does it in one call. Who serves several clips loads a detector once and calls it on each of them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol, Self
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from videograin.errors import ModelError, SettingsError
+
+DEPTH_MODEL = "depth-anything/Depth-Anything-V2-Small-hf"
+DEPTH_FRAMES_AT_ONCE = 8
+POSE_CONFIDENCE = 0.43  # the least score of a joint that is drawn; rtmlib's own for this model
+
+
+class ControlKind(StrEnum):
+    """What a ControlNet was trained to follow."""
+
+    CANNY = "canny"
+    DEPTH = "depth"
+    POSE = "pose"
+
+
+class Detector(Protocol):
+    """Turns frames (F, H, W, 3) uint8 RGB into control images of the same shape and type."""
+
+    def __call__(self, frames: np.ndarray) -> np.ndarray: ...  # noqa: D102
+
+
+def control_images(
+    frames: np.ndarray,
+    kind: ControlKind,
+    *,
+    canny_thresholds: tuple[int, int] = (100, 200),
+    depth_model: str = DEPTH_MODEL,
+    device: torch.device | str = "cpu",
+) -> np.ndarray:
+    """Return the control images of a clip.
+
+    Args:
+        frames: (F, H, W, 3) uint8 RGB.
+        kind: which ControlNet they are for.
+        canny_thresholds: (low, high) gradients: edges start above the second and continue above the first.
+        depth_model: folder or hub id of a `transformers` model for relative depth (Depth Anything, DPT).
+        device: where the depth or pose model runs.
+
+    Returns:
+        (F, H, W, 3) uint8 RGB.
+    """
+    detector = load_detector(kind, canny_thresholds=canny_thresholds, depth_model=depth_model, device=device)
+    return detector(frames)
+
+
+def load_detector(
+    kind: ControlKind,
+    *,
+    canny_thresholds: tuple[int, int] = (100, 200),
+    depth_model: str = DEPTH_MODEL,
+    device: torch.device | str = "cpu",
+) -> Detector:
+    """Return what makes control images of one kind; arguments as for `control_images`."""
+    match kind:
+        case ControlKind.CANNY:
+            return CannyDetector(*canny_thresholds)
+        case ControlKind.DEPTH:
+            return DepthDetector.load(depth_model, device)
+        case ControlKind.POSE:
+            return PoseDetector.load(device)
+    kinds = ", ".join(ControlKind)
+    raise SettingsError(f"Control kind '{kind}' is unknown. Use one of: {kinds}.")
+
+
+@dataclass(frozen=True)
+class CannyDetector:
+    """White edges on black, by Canny's detector."""
+
+    low: int = 100
+    high: int = 200
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.low <= self.high:
+            raise SettingsError(
+                f"Canny thresholds are ({self.low}, {self.high}). Use 0 ≤ low ≤ high, for example (100, 200)."
+            )
+
+    def __call__(self, frames: np.ndarray) -> np.ndarray:
+        """Detect edges in frames (F, H, W, 3) uint8 RGB; the result has the same shape, values 0 and 255."""
+        edges = np.stack([cv2.Canny(frame, self.low, self.high) for frame in frames])
+        return np.repeat(edges[..., None], 3, axis=-1)
+
+
+@dataclass(frozen=True)
+class DepthDetector:
+    """Nearness as grey, white = nearest, by a `transformers` model for relative depth."""
+
+    model: torch.nn.Module
+    processor: Callable
+
+    @classmethod
+    def load(cls, name: str = DEPTH_MODEL, device: torch.device | str = "cpu") -> Self:
+        """Load the model from a folder, or from the hub and its local cache."""
+        from huggingface_hub import snapshot_download
+        from transformers import AutoImageProcessor, AutoModelForDepthEstimation
+
+        try:
+            # One question to the hub; transformers would ask four times, 25 s each where there is no network.
+            here = Path(name).is_dir()
+            folder = name if here else snapshot_download(name, allow_patterns=["*.json", "*.safetensors"])
+            processor = AutoImageProcessor.from_pretrained(folder)
+            model = AutoModelForDepthEstimation.from_pretrained(folder)
+        except (OSError, ValueError) as error:
+            raise ModelError(
+                f"Depth model '{name}' cannot be loaded ({str(error).splitlines()[0]}). Give the folder of a "
+                f"transformers depth model, or fetch the default once: hf download {DEPTH_MODEL}"
+            ) from error
+        return cls(model.eval().to(device), processor)
+
+    @torch.inference_mode()
+    def __call__(self, frames: np.ndarray) -> np.ndarray:
+        """Estimate depth of frames (F, H, W, 3) uint8 RGB; the result has the same shape, values 0 to 255.
+
+        The range is stretched over the whole clip: frame by frame the grey of a resting thing would jump
+        whenever another came nearer, and the edit would flicker with it.
+        """
+        chunks = np.split(frames, range(DEPTH_FRAMES_AT_ONCE, len(frames), DEPTH_FRAMES_AT_ONCE))
+        nearness = torch.cat([self._nearness(chunk) for chunk in chunks])
+        low, high = nearness.aminmax()
+        grey = (nearness - low) / (high - low).clamp(min=torch.finfo(nearness.dtype).tiny)
+        grey = (grey * 255).round().to(torch.uint8).numpy()
+        return np.repeat(grey[..., None], 3, axis=-1)
+
+    def _nearness(self, frames: np.ndarray) -> torch.Tensor:
+        device = next(self.model.parameters()).device
+        inputs = self.processor(images=list(frames), return_tensors="pt", input_data_format="channels_last")
+        nearness = self.model(inputs["pixel_values"].to(device)).predicted_depth.float()
+        return F.interpolate(nearness[:, None], frames.shape[1:3], mode="bilinear")[:, 0].cpu()
+
+
+@dataclass(frozen=True)
+class PoseDetector:
+    """Coloured skeletons with hands and faces on black, by DWPose as packed in `rtmlib`.
+
+    Attributes:
+        find_people: BGR image → joints (people, joints, 2) in pixels, scores (people, joints).
+        draw: rtmlib's `draw_skeleton`.
+    """
+
+    find_people: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+    draw: Callable[..., np.ndarray]
+
+    @classmethod
+    def load(cls, device: torch.device | str = "cpu") -> Self:
+        """Load rtmlib's whole-body model; the first time it is downloaded into rtmlib's cache."""
+        try:
+            from rtmlib import Wholebody, draw_skeleton  # pyright: ignore[reportMissingImports]
+        except ImportError as error:
+            raise ModelError(
+                f"Pose control images need the optional package 'rtmlib' ({error}). "
+                "Install it with: pip install -r requirements-pose.txt"
+            ) from error
+        try:
+            people = Wholebody(to_openpose=True, backend="onnxruntime", device=str(device))
+        except OSError as error:
+            raise ModelError(
+                f"The weights of the pose model cannot be loaded: {error}. rtmlib downloads them once from "
+                "download.openmmlab.com or huggingface.co/Tau-J/RTMPose: connect to the network the first time."
+            ) from error
+        return cls(people, draw_skeleton)
+
+    def __call__(self, frames: np.ndarray) -> np.ndarray:
+        """Draw the people of frames (F, H, W, 3) uint8 RGB; the result has the same shape and type."""
+        return np.stack([self._skeletons(frame) for frame in frames])
+
+    def _skeletons(self, frame: np.ndarray) -> np.ndarray:
+        joints, scores = self.find_people(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+        return self.draw(np.zeros_like(frame), joints, scores, openpose_skeleton=True, kpt_thr=POSE_CONFIDENCE)

@@ -1,0 +1,115 @@
+"""The denoising loop of an edit: guidance, modulated steps, injected features, the source kept outside the regions."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import cast
+
+import torch
+from diffusers import DDIMScheduler
+from diffusers.utils.torch_utils import randn_tensor
+from torch import Tensor
+
+from videograin.attention.recorder import Features
+from videograin.attention.step import AttentionStep, LayoutModulation
+from videograin.denoiser import Conditioning, Denoiser
+from videograin.progress import Phase, Report, track
+from videograin.region import Convention, EditSettings
+
+OnStepEnd = Callable[[int, int, Tensor], Tensor]
+"""(step index, timestep, latents) → the latents to go on with."""
+
+
+@dataclass(frozen=True)
+class Denoising:
+    """Everything that an edit's denoising follows from.
+
+    Attributes:
+        denoiser: predicts the noise.
+        scheduler: DDIM, its timesteps set.
+        settings: of the edit.
+        conditioning: of the target prompt.
+        source_conditioning: of the source prompt with as many halves, for the injected features.
+        step: what the attention layers do in every step, unmodulated.
+        modulation: what is added in the modulated steps.
+        path: (K, F, 4, h, w) from inversion; path[0] is the source, path[-1] where denoising starts.
+        edited: (F, 1, h, w) bool, where the result may differ from the source.
+        generator: source of the noise in which the kept part is drowned.
+    """
+
+    denoiser: Denoiser
+    scheduler: DDIMScheduler
+    settings: EditSettings
+    conditioning: Conditioning
+    source_conditioning: Conditioning
+    step: AttentionStep
+    modulation: LayoutModulation
+    path: Tensor
+    edited: Tensor
+    generator: torch.Generator
+
+    def run(self, report: Report, on_step_end: OnStepEnd) -> Tensor:
+        """Denoise from the end of the path; returns clean latents (F, 4, h, w)."""
+        latents = self.path[-1]
+        timesteps = self.scheduler.timesteps.tolist()[-len(self.path) :]
+        for index, timestep in enumerate(track(Phase.EDIT, timesteps, report)):
+            latents = on_step_end(index, timestep, self.advance(index, timestep, latents))
+        return latents
+
+    def advance(self, index: int, timestep: int, latents: Tensor) -> Tensor:
+        """Go one step, from the noise level of `timestep` to the next lower one."""
+        noise_pred = self.guided_noise(timestep, latents, self.attention_step(index, timestep))
+        latents = self.scheduler.step(noise_pred, timestep, latents, return_dict=False)[0]
+        return self.keep_source(timestep, latents)
+
+    def guided_noise(self, timestep: int, latents: Tensor, step: AttentionStep) -> Tensor:
+        """Predict the noise (F, 4, h, w) with classifier-free guidance (arXiv 2207.12598, eq. 6)."""
+        noise_pred = self.denoiser.predict_noise(latents, timestep, self.conditioning, step)
+        unconditional, conditional = noise_pred[0], noise_pred[-1]
+        return unconditional + self.settings.guidance_scale * (conditional - unconditional)
+
+    def attention_step(self, index: int, timestep: int) -> AttentionStep:
+        """Return what the attention layers do in the step of this index."""
+        step = self.step
+        if index < self.settings.modulated_steps:
+            step = replace(
+                step,
+                modulations=self.modulation.at(timestep),
+                modulated_self=self.modulation.modulated_self,
+                modulated_cross=self.modulation.modulated_cross,
+            )
+        if index < self.settings.inject_steps and index + 1 < len(self.path):
+            step = replace(step, inject=self._source_features(index))
+        return step
+
+    def keep_source(self, timestep: int, latents: Tensor) -> Tensor:
+        """Put the source, at the noise level the latents have now, back outside the edited part.
+
+        The release noises it at the level from which the step came.
+        """
+        if not self.settings.blend_background or self.edited.all():
+            return latents
+        level = timestep
+        if self.settings.convention == Convention.PAPER:
+            level -= self.scheduler.config["num_train_timesteps"] // self.settings.num_inference_steps
+        noise = randn_tensor(latents.shape, self.generator, latents.device, latents.dtype)
+        return torch.where(self.edited, latents, noised(self.scheduler, self.path[0], noise, level))
+
+    def _source_features(self, index: int) -> Features:
+        """Record the features of the inversion step that led to where this step starts.
+
+        They are computed anew when they are needed: one forward a step costs less than to keep those of all steps.
+        """
+        features = Features()
+        timestep = self.scheduler.timesteps.tolist()[-len(self.path) :][index + 1]
+        source = self.path[-2 - index]
+        step = replace(self.step, record=features)
+        self.denoiser.predict_noise(source, timestep, self.source_conditioning, step)
+        return features
+
+
+def noised(scheduler: DDIMScheduler, latents: Tensor, noise: Tensor, timestep: int) -> Tensor:
+    """Return the latents drowned in noise as at a timestep; a timestep below 0 leaves them clean."""
+    if timestep < 0:
+        return latents
+    level = cast(torch.IntTensor, torch.tensor([timestep], device=latents.device))
+    return scheduler.add_noise(latents, noise, level)

@@ -1,0 +1,288 @@
+"""Run ffmpeg on files that nobody vouches for, and read what it says about them.
+
+Every file is opened by a child process with limits on time, memory, pixels per frame, protocols and containers, so
+that a hostile or damaged upload ends in one `VideoError`. Playlists, scripts and image lists, which name other files
+or addresses, are not opened at all: their kinds are not among `CONTAINERS`.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from io import BufferedReader
+from pathlib import Path
+from typing import Self, cast
+
+from imageio_ffmpeg import get_ffmpeg_exe
+
+from videograin.errors import VideoError
+
+if sys.platform == "linux":
+    from resource import RLIMIT_AS, prlimit
+
+MAX_SECONDS = 30.0  # of waiting for the child: one whole decode, or the writing of one frame
+MAX_FRAME_PIXELS = 64 * 2**20
+MAX_MEMORY = 4 * 2**30  # bytes of the child's address space (Linux)
+MAX_LOG = 2**20  # bytes of the child's stderr that are kept
+THREADS = 4  # each codec thread holds frames of its own, so the memory limit bounds them too
+PROTOCOLS = "file,pipe"
+CONTAINERS = (
+    "mov,matroska,avi,gif,mpegts,mpeg,mpegvideo,m4v,h261,h263,h264,hevc,vvc,obu,ivf,flv,asf,ogg,mxf,dv,nut,rm,vc1,wtv,"
+    "yuv4mpegpipe,mjpeg,apng,webp_anim,dirac,cavsvideo,gxf,3dostr,nsv,swf"
+)
+MIN_FPS, MAX_FPS, DEFAULT_FPS = 0.1, 240.0, 25.0
+
+_NOT_A_VIDEO = "is not a video that can be opened. Choose an MP4, MOV, WebM, MKV, AVI or GIF."
+_TOO_MUCH_MEMORY = f"needs more than {MAX_MEMORY >> 30} GiB to decode. Scale it down first."
+_REFUSALS = {  # what ffmpeg's stderr says when a limit is met, and what we say
+    "exceeds specified max pixel count": f"has more than {MAX_FRAME_PIXELS} pixels in a frame. Scale it down first.",
+    "Cannot allocate memory": _TOO_MUCH_MEMORY,
+    "Resource temporarily unavailable": _TOO_MUCH_MEMORY,  # no room for another thread
+    "not on whitelist": _NOT_A_VIDEO,
+    "No space left on device": "does not fit on the disk. Free some space or choose another folder.",
+}
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a video file holds, as it is meant to be seen.
+
+    Attributes:
+        width, height: pixels after rotation and with square pixels.
+        fps: frames per second: the declared rate, or the average where that is variable, missing or absurd.
+        duration: seconds.
+        container, codec, pixel_format: ffmpeg's names, such as "matroska,webm", "h264" and "yuv420p".
+        rotation: clockwise degrees (0 to 359) by which the stored picture is turned to stand upright.
+        has_audio, has_alpha: whether there is a sound track; whether pixels can be transparent.
+        color_matrix, color_primaries, color_transfer: ffmpeg's names, "unknown" where the file is silent.
+        is_seekable: whether the file states its duration, so that ffmpeg can jump to a time.
+    """
+
+    width: int
+    height: int
+    fps: float
+    duration: float
+    container: str
+    codec: str
+    pixel_format: str
+    rotation: int
+    has_audio: bool
+    has_alpha: bool
+    color_matrix: str
+    color_primaries: str
+    color_transfer: str
+    is_seekable: bool
+
+    @property
+    def is_hdr(self) -> bool:
+        """Whether brightness is coded for high dynamic range (PQ or HLG)."""
+        return self.color_transfer in ("smpte2084", "arib-std-b67")
+
+
+class FFmpeg:
+    """One ffmpeg child process; leaving its `with` block kills whatever is left of it."""
+
+    def __init__(self, arguments: Sequence[str], name: str, *, reads_frames: bool = False):
+        command = [get_ffmpeg_exe(), "-hide_banner", "-nostdin", "-y", "-filter_threads", str(THREADS), *arguments]
+        stdin = subprocess.PIPE if reads_frames else subprocess.DEVNULL
+        self._name = name
+        self._log = bytearray()
+        self._timed_out = False
+        self._process = subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self._stdout = cast(BufferedReader, self._process.stdout)
+        self._stderr = cast(BufferedReader, self._process.stderr)
+        if sys.platform == "linux":
+            with suppress(OSError):  # it may have ended already, or live under a lower limit
+                prlimit(self._process.pid, RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
+        self._drain = threading.Thread(target=self._keep_log, daemon=True)
+        self._drain.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._drain.join()
+        for stream in (self._process.stdin, self._stdout, self._stderr):
+            if stream:
+                with suppress(BrokenPipeError):  # closing flushes
+                    stream.close()
+
+    def read_into(self, buffer: memoryview) -> int:
+        """Fill `buffer` from ffmpeg's output and return the bytes that came before its end."""
+        with self._time_limit():
+            return self._stdout.readinto(buffer)
+
+    def write(self, data: bytes) -> bool:
+        """Feed `data` to ffmpeg; False when it has stopped reading, for which `finish` has the reason."""
+        assert self._process.stdin
+        with self._time_limit():
+            try:
+                self._process.stdin.write(data)
+            except BrokenPipeError:
+                return False
+        return True
+
+    def finish(self) -> tuple[bool, str]:
+        """Wait for the end and return whether ffmpeg was content, and its log; raise if a limit was met."""
+        with self._time_limit():
+            if self._process.stdin:
+                with suppress(BrokenPipeError):
+                    self._process.stdin.close()
+            status = self._process.wait()
+        self._drain.join()
+        log = self._log.decode(errors="replace")
+        for sign, reason in _REFUSALS.items():
+            if sign in log:
+                raise VideoError(f"'{self._name}' {reason}")
+        if status < 0:
+            raise VideoError(f"'{self._name}' crashes ffmpeg: it is damaged or {_TOO_MUCH_MEMORY}")
+        return status == 0, log
+
+    def _keep_log(self) -> None:
+        while chunk := self._stderr.read1(65536):
+            self._log += chunk[: MAX_LOG - len(self._log)]
+
+    def _kill_late(self) -> None:
+        self._timed_out = True
+        self._process.kill()
+
+    @contextmanager
+    def _time_limit(self) -> Iterator[None]:
+        timer = threading.Timer(MAX_SECONDS, self._kill_late)
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+        if self._timed_out:
+            raise VideoError(
+                f"'{self._name}' keeps ffmpeg busy for more than {MAX_SECONDS:g} s. Choose fewer frames or an earlier "
+                "start, or scale the video down first."
+            )
+
+
+def run(arguments: Sequence[str], name: str) -> tuple[bool, str]:
+    """Run ffmpeg to its end and return whether it was content, and its log."""
+    with FFmpeg(arguments, name) as child:
+        return child.finish()
+
+
+def input_arguments(path: Path) -> list[str]:
+    """Return the arguments that open `path` within the limits; a "file:" address keeps odd names harmless."""
+    limits = ["-protocol_whitelist", PROTOCOLS, "-format_whitelist", CONTAINERS, "-max_pixels", str(MAX_FRAME_PIXELS)]
+    return [*limits, "-threads", str(THREADS), "-i", f"file:{path.absolute()}"]
+
+
+def probe(path: str | os.PathLike[str]) -> VideoInfo:
+    """Read what the video file at `path` holds, by decoding its first frame.
+
+    Raises:
+        VideoError: it is missing, empty, no video, damaged beyond its first frame, or beyond a limit.
+    """
+    path = Path(path)
+    check_file(path)
+    # V leaves out cover pictures; showinfo sees the frame upright and states rate, size and colours exactly.
+    first_frame = ["-map", "0:V:0", "-frames:v", "1", "-vf", "showinfo=checksum=0", "-f", "null", "-"]
+    _, log = run([*input_arguments(path), *first_frame], path.name)
+    return _read_info(log, path)
+
+
+def check_file(path: Path) -> None:
+    """Raise `VideoError` unless `path` is a file with something in it."""
+    if not path.exists():
+        raise VideoError(f"There is no file '{path}'. Check its name and folder.")
+    if not path.is_file():
+        raise VideoError(f"'{path}' is a folder or device, not a video file. Name a file.")
+    if path.stat().st_size == 0:
+        raise VideoError(f"'{path.name}' is empty (0 bytes). Upload or copy it again.")
+
+
+_STREAM = re.compile(r"^ {2,4}Stream #0:\d+.*?: (Video|Audio|Data|Subtitle|Attachment): ?(.*)$", re.MULTILINE)
+_ALPHA_FORMAT = re.compile(r"yuva|rgba|bgra|argb|abgr|gbrap|ya\d|ayuv|vuya|pal8")
+
+
+def _read_info(log: str, path: Path) -> VideoInfo:
+    """Build a `VideoInfo` from what `ffmpeg -i` and its showinfo filter wrote to stderr."""
+    header = re.split(r"^Stream mapping:", log, maxsplit=1, flags=re.MULTILINE)[0]
+    description, details, has_audio = _find_streams(header, path)
+    frame = re.search(r"fmt:(\w+) .*?sar:(\d+)/(\d+) s:(\d+)x(\d+)", log)
+    colors = re.search(r"color_space:(\S+) color_primaries:(\S+) color_trc:(\S+)", log)
+    if not frame or not colors:
+        raise VideoError(f"No frame of '{path.name}' can be decoded; it is damaged. Convert or download it again.")
+    pixel_format = frame[1]
+    sar_numerator, sar_denominator, width, height = (int(number) for number in frame.groups()[1:])
+    rotation = re.search(r"display ?matrix: rotation of (\S+) degrees", details, re.IGNORECASE)
+    fps, duration, is_seekable = _read_timing(header, description, log, path)
+    return VideoInfo(
+        width=max(1, round(width * sar_numerator / sar_denominator)) if sar_numerator else width,
+        height=height,
+        fps=fps,
+        duration=duration,
+        container=header.partition("Input #0, ")[2].partition(", from ")[0],
+        codec=description.split()[0].rstrip(","),
+        pixel_format=pixel_format,
+        rotation=round(-float(rotation[1])) % 360 if rotation else 0,
+        has_audio=has_audio,
+        has_alpha=bool(_ALPHA_FORMAT.match(pixel_format) or re.search(r"alpha_mode +: 1", details, re.IGNORECASE)),
+        color_matrix=colors[1],
+        color_primaries=colors[2],
+        color_transfer=colors[3],
+        is_seekable=is_seekable,
+    )
+
+
+def _find_streams(header: str, path: Path) -> tuple[str, str, bool]:
+    """Return the first video stream's line and the lines below it, and whether there is sound."""
+    streams = list(_STREAM.finditer(header))
+    has_audio = any(stream[1] == "Audio" for stream in streams)
+    ends = [stream.start() for stream in streams[1:]] + [len(header)]
+    for stream, end in zip(streams, ends, strict=False):
+        if stream[1] == "Video" and not re.search(r"\((attached pic|timed thumbnails)\)", stream[2]):
+            return stream[2], header[stream.end() : end], has_audio
+    if streams:
+        holds = "only sound" if has_audio else "no picture"
+        raise VideoError(f"'{path.name}' holds {holds}. Choose a file with a video track.")
+    raise VideoError(f"'{path.name}' {_NOT_A_VIDEO}")
+
+
+def _read_timing(header: str, description: str, log: str, path: Path) -> tuple[float, float, bool]:
+    """Return frames per second, seconds, and whether the file itself states the seconds.
+
+    The declared rate is exact (30000/1001) but absurd in some containers and wrong for variable rates; the average,
+    rounded to hundredths, is the second choice; counting the packets is the last.
+    """
+    clock = re.search(r"^  Duration: (\d+):(\d+):([\d.]+)", header, re.MULTILINE)
+    seconds = int(clock[1]) * 3600 + int(clock[2]) * 60 + float(clock[3]) if clock else 0.0
+    ratio = re.search(r"frame_rate: (\d+)/(\d+)", log)
+    declared = float(Fraction(int(ratio[1]), int(ratio[2]))) if ratio and int(ratio[2]) else 0.0
+    stated = re.search(r"([\d.]+)(k?) fps", description)
+    average = float(stated[1]) * (1000 if stated[2] else 1) if stated else 0.0
+    is_constant = not average or abs(declared / average - 1) < 0.05
+    fps = declared if is_constant and _is_sane(declared) else average
+    if _is_sane(fps) and seconds:
+        return fps, seconds, True
+    frames, counted_seconds = _count(path)
+    seconds_known = seconds or counted_seconds
+    if not _is_sane(fps):
+        fps = min(max(frames / seconds_known, MIN_FPS), MAX_FPS) if seconds_known else DEFAULT_FPS
+    return fps, seconds_known or frames / fps, bool(seconds)
+
+
+def _is_sane(fps: float) -> bool:
+    return MIN_FPS <= fps <= MAX_FPS
+
+
+def _count(path: Path) -> tuple[int, float]:
+    """Count the video packets of `path` without decoding; the seconds are 0 where no packet has a time."""
+    _, log = run([*input_arguments(path), "-map", "0:V:0", "-c", "copy", "-f", "null", "-"], path.name)
+    frames = re.findall(r"frame= *(\d+)", log)
+    clocks = re.findall(r"time=(\d+):(\d+):([\d.]+)", log)
+    hours, minutes, seconds = clocks[-1] if clocks else (0, 0, 0)
+    return int(frames[-1]) if frames else 0, int(hours) * 3600 + int(minutes) * 60 + float(seconds)

@@ -1,0 +1,57 @@
+"""How long work tells where it is, and how it is stopped."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sized
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol, TypeVar
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Phase(StrEnum):
+    """The parts of an edit that take time, in their order."""
+
+    ENCODE = "encode"
+    INVERT = "invert"
+    EDIT = "edit"
+    DECODE = "decode"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where an edit is.
+
+    Attributes:
+        phase: what is being done.
+        done: steps of this phase that are finished.
+        total: all its steps.
+        seconds_left: of this phase, from the mean of the steps so far; None before the first.
+    """
+
+    phase: Phase
+    done: int
+    total: int
+    seconds_left: float | None
+
+
+Report = Callable[[Progress], None]
+"""Called after every step; it may raise `Cancelled` to stop the edit there."""
+
+
+class SizedIterable(Sized, Iterable[T_co], Protocol[T_co]):
+    """Something that can be counted and walked through."""
+
+
+def ignore(progress: Progress) -> None:
+    """Report to nobody."""
+
+
+def track(phase: Phase, items: SizedIterable[T_co], report: Report) -> Iterator[T_co]:
+    """Yield the items one by one, reporting before the first and after each."""
+    started = time.monotonic()
+    total = len(items)
+    report(Progress(phase, 0, total, None))
+    for done, item in enumerate(items, 1):
+        yield item
+        report(Progress(phase, done, total, (time.monotonic() - started) / done * (total - done)))

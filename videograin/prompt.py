@@ -1,0 +1,162 @@
+"""From the regions' prompts to the target prompt, its token spans and its text embeddings."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import CLIPTextModel, PreTrainedTokenizerBase
+
+from videograin.errors import PromptError
+
+TokenSpan = tuple[int, int]
+"""(start, stop) of a phrase in the token sequence, the start token included in the count."""
+
+PREPOSITIONS = re.compile(
+    r"(about|above|across|against|along|amid|among|around|at|before|behind|below|beneath|beside|between|beyond|by|"
+    r"during|from|in|inside|into|near|of|off|on|onto|outside|over|past|through|under|underneath|underwater|upon|"
+    r"with|within|without)\b",
+    re.IGNORECASE,
+)
+"""A background phrase that starts with one of these needs no comma."""
+
+
+@dataclass(frozen=True)
+class PromptSpans:
+    """Where the regions' phrases stand in a prompt.
+
+    Attributes:
+        spans: for each phrase (start, stop) in tokens, None for an empty phrase.
+        dropped: the end of the prompt that does not fit into the text encoder, empty if all fits.
+    """
+
+    spans: tuple[TokenSpan | None, ...]
+    dropped: str
+
+
+def compose_target_prompt(phrases: Sequence[str], background: str = "") -> str:
+    """Join the regions' phrases and a background phrase: "a panda and a fire engine on grass".
+
+    Args:
+        phrases: one for each region; empty ones are left out.
+        background: "on grass" follows as it is, a phrase without a preposition follows after a comma.
+
+    Raises:
+        PromptError: nothing to join.
+    """
+    words = [trimmed for phrase in phrases if (trimmed := local_prompt(phrase))]
+    background = background.strip()
+    if not words and not background:
+        raise PromptError("The target prompt is empty. Say what at least one region shall become.")
+    things = ", ".join(words[:-1]) + " and " * (len(words) > 1) + words[-1] if words else ""
+    if not things or not background:
+        return things or background
+    joint = " " if PREPOSITIONS.match(background) else ", "
+    return things + joint + background
+
+
+def local_prompt(phrase: str) -> str:
+    """Return the phrase without the punctuation and blanks around it, as it is sought and encoded alone."""
+    return re.sub(r"^\W+|\W+$", "", phrase)
+
+
+def find_token_spans(tokenizer: PreTrainedTokenizerBase, prompt: str, phrases: Sequence[str]) -> PromptSpans:
+    """Find each phrase's tokens in the prompt; phrases that share words get an occurrence each.
+
+    Longer phrases choose first, equal ones in their order. A phrase that occurs less often than it is asked for
+    shares its first occurrence. Case and punctuation around a phrase do not matter.
+
+    Args:
+        tokenizer: CLIP's tokenizer.
+        prompt: the whole target prompt.
+        phrases: one for each region; empty ones have no span.
+
+    Raises:
+        PromptError: a phrase is not in the prompt, or stands beyond the text encoder's last token.
+    """
+    limit = tokenizer.model_max_length - 1
+    prompt_ids = _token_ids(tokenizer, prompt)
+    phrase_ids = [_token_ids(tokenizer, local_prompt(phrase)) for phrase in phrases]
+    spans = assign_spans(prompt_ids, phrase_ids)
+    for phrase, ids, span in zip(phrases, phrase_ids, spans, strict=True):
+        if ids and span is None:
+            raise PromptError(
+                f"The phrase '{phrase}' is not in the target prompt '{prompt}'. Use words from the prompt."
+            )
+        if span is not None and span[1] > limit:
+            raise PromptError(
+                f"The phrase '{phrase}' ends at token {span[1]} of the target prompt; only {limit - 1} words and word "
+                "parts fit. Shorten the prompt or move the phrase to its start."
+            )
+    return PromptSpans(spans, _beyond(tokenizer, prompt, limit - 1))
+
+
+def assign_spans(prompt_ids: Sequence[int], phrases: Sequence[Sequence[int]]) -> tuple[TokenSpan | None, ...]:
+    """Give each phrase an occurrence in the prompt, both as token ids without start and end token.
+
+    Returns:
+        One (start, stop) for each phrase, counted with the start token; None where it is empty or absent.
+    """
+    spans: list[TokenSpan | None] = [None] * len(phrases)
+    taken: set[int] = set()
+    for index in sorted(range(len(phrases)), key=lambda i: -len(phrases[i])):
+        found = _occurrences(prompt_ids, phrases[index])
+        free = [span for span in found if taken.isdisjoint(range(*span))]
+        if found:
+            span = (free or found)[0]
+            spans[index] = span
+            taken.update(range(*span))
+    return tuple(spans)
+
+
+@torch.no_grad()
+def encode_prompts(tokenizer: PreTrainedTokenizerBase, text_encoder: CLIPTextModel, prompts: Sequence[str]) -> Tensor:
+    """Encode prompts, cut and padded to the tokenizer's length, as (P, 77, C) on the text encoder's device."""
+    tokens = tokenizer(
+        list(prompts), padding="max_length", max_length=tokenizer.model_max_length, truncation=True, return_tensors="pt"
+    )
+    uses_mask = getattr(text_encoder.config, "use_attention_mask", False)
+    mask = tokens.attention_mask.to(text_encoder.device) if uses_mask else None
+    return text_encoder(tokens.input_ids.to(text_encoder.device), attention_mask=mask).last_hidden_state
+
+
+def insert_local_embeds(prompt_embeds: Tensor, local_embeds: Tensor, spans: Sequence[TokenSpan | None]) -> Tensor:
+    """Replace each span's embeddings by those of its phrase encoded alone.
+
+    Args:
+        prompt_embeds: (77, C) of the target prompt.
+        local_embeds: (R, 77, C) of the regions' phrases, each behind its own start token.
+        spans: one for each region.
+
+    Returns:
+        (77, C), a copy.
+    """
+    result = prompt_embeds.clone()
+    for embeds, span in zip(local_embeds, spans, strict=True):
+        if span is not None:
+            start, stop = span
+            result[start:stop] = embeds[1 : 1 + stop - start]
+    return result
+
+
+def _occurrences(prompt_ids: Sequence[int], phrase_ids: Sequence[int]) -> list[TokenSpan]:
+    width = len(phrase_ids)
+    if width == 0:
+        return []
+    starts = range(len(prompt_ids) - width + 1)
+    return [(i + 1, i + 1 + width) for i in starts if list(prompt_ids[i : i + width]) == list(phrase_ids)]
+
+
+def _beyond(tokenizer: PreTrainedTokenizerBase, prompt: str, kept: int) -> str:
+    """Return the prompt's words from the first one that is not wholly among the first `kept` tokens."""
+    offsets = tokenizer(
+        prompt, add_special_tokens=False, truncation=False, verbose=False, return_offsets_mapping=True
+    ).offset_mapping
+    if len(offsets) <= kept:
+        return ""
+    return prompt[prompt.rfind(" ", 0, offsets[kept][0]) + 1 :]
+
+
+def _token_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    return tokenizer(text, add_special_tokens=False, truncation=False, verbose=False).input_ids

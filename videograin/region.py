@@ -1,0 +1,206 @@
+"""What a person asks for and gets: regions, settings, request, result. Each is checked once, when it is made."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+from torch import Tensor
+
+from videograin.errors import RegionError, SettingsError, VideoError
+
+MAX_REGIONS = 62
+"""Regions of one edit: the set of regions that a token lies in is one 64-bit code."""
+
+MIN_FRAMES = 1
+MAX_SEED = 2**63 - 1
+
+
+class Convention(StrEnum):
+    """Which reading of the method applies (docs/architecture.md has the table): the paper's or its released code's."""
+
+    PAPER = "paper"
+    RELEASE = "release"
+
+
+class AttentionMode(StrEnum):
+    """Which frames' keys a frame's queries see in self-attention."""
+
+    FULL = "full"
+    SPARSE_CAUSAL = "sparse_causal"
+    PER_FRAME = "per_frame"
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """One thing in the clip and what it shall become.
+
+    Attributes:
+        masks: where the thing is, (F, H, W) bool at the frames' size; may be empty in some frames.
+        prompt: what it becomes ("a polar bear in sunglasses"); empty keeps the source there.
+        name: what the person calls it, for messages.
+        strength: factor on the modulation of this region, 0 to 4.
+
+    Raises:
+        RegionError: masks of another shape or dtype, empty in every frame, or strength out of range.
+    """
+
+    masks: np.ndarray
+    prompt: str = ""
+    name: str = ""
+    strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        masks = self.masks
+        if masks.ndim != 3 or masks.dtype != np.bool_:
+            raise RegionError(
+                f"{self.title}: masks have shape {masks.shape} and dtype {masks.dtype}; "
+                "pass (frames, height, width) bool."
+            )
+        if not masks.any():
+            raise RegionError(f"{self.title}: the mask is empty in every frame. Mark the thing in at least one frame.")
+        if not 0 <= self.strength <= 4:
+            raise RegionError(f"{self.title}: strength is {self.strength}; choose 0 to 4.")
+
+    @property
+    def title(self) -> str:
+        """How messages call this region."""
+        return f"Region '{self.name or self.prompt or 'without a name'}'"
+
+    @property
+    def is_edited(self) -> bool:
+        """Whether the region changes; without a prompt it keeps the source."""
+        return bool(self.prompt.strip())
+
+
+@dataclass(frozen=True)
+class EditSettings:
+    """How an edit is denoised; every field is explained in `VideoGrainPipeline.__call__`.
+
+    Raises:
+        SettingsError: a value outside its range.
+    """
+
+    num_inference_steps: int = 50
+    guidance_scale: float = 7.5
+    strength: float = 1.0
+    modulated_fraction: float = 0.3
+    self_strength: float = 0.3
+    cross_strength: float = 1.0
+    mask_growth: int = 0
+    inject_steps: int = 0
+    controlnet_conditioning_scale: float = 1.0
+    convention: Convention = Convention.PAPER
+    attention_mode: AttentionMode = AttentionMode.FULL
+    joint_group_norm: bool = False
+    trajectory_attention: bool = True
+    blend_background: bool = True
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check("num_inference_steps", self.num_inference_steps, 1, 1000)
+        _check("guidance_scale", self.guidance_scale, 1, 50)
+        _check("strength", self.strength, 0.02, 1)
+        _check("modulated_fraction", self.modulated_fraction, 0, 1)
+        _check("self_strength", self.self_strength, 0, 4)
+        _check("cross_strength", self.cross_strength, 0, 4)
+        _check("mask_growth", self.mask_growth, 0, 256)
+        _check("inject_steps", self.inject_steps, 0, self.num_inference_steps)
+        _check("controlnet_conditioning_scale", self.controlnet_conditioning_scale, 0, 2)
+        _check("seed", self.seed, 0, MAX_SEED)
+
+    @property
+    def steps_run(self) -> int:
+        """Denoising steps that are run: the share `strength` of all, at least one."""
+        return max(1, round(self.strength * self.num_inference_steps))
+
+    @property
+    def modulated_steps(self) -> int:
+        """How many of the steps run, from the first, are modulated."""
+        return round(self.modulated_fraction * self.steps_run)
+
+
+@dataclass(frozen=True, eq=False)
+class EditRequest:
+    """One edit: the clip, its regions and the words.
+
+    Attributes:
+        frames: (F, H, W, 3) uint8 RGB.
+        regions: at most `MAX_REGIONS`, each with masks of the frames' size, at least one with a prompt.
+        source_prompt: what the clip shows now.
+        target_prompt: the whole target prompt; empty composes it from the regions' prompts and `background`.
+        background: phrase for the rest of the picture in the composed prompt, "on grass".
+        negative_prompt: what to avoid.
+        control_images: one (F, H, W, 3) uint8 array for each ControlNet of the pipeline.
+        settings: how to denoise.
+
+    Raises:
+        VideoError: frames of another shape or dtype.
+        RegionError: too many regions, none with a prompt, or a mask of another size.
+        SettingsError: control images of another size.
+    """
+
+    frames: np.ndarray
+    regions: Sequence[Region]
+    source_prompt: str
+    target_prompt: str = ""
+    background: str = ""
+    negative_prompt: str = ""
+    control_images: Sequence[np.ndarray] = ()
+    settings: EditSettings = field(default_factory=EditSettings)
+
+    def __post_init__(self) -> None:
+        check_frames(self.frames)
+        check_regions(self.regions, self.frames.shape[:3])
+        for images in self.control_images:
+            if images.shape != self.frames.shape or images.dtype != np.uint8:
+                raise SettingsError(
+                    f"Control images have shape {images.shape} and dtype {images.dtype}; "
+                    f"pass uint8 of the frames' shape {self.frames.shape}."
+                )
+
+
+@dataclass(frozen=True, eq=False)
+class EditResult:
+    """An edited clip.
+
+    Attributes:
+        frames: (F, H, W, 3) uint8 RGB; none where the latents were asked for.
+        latents: (F, 4, H/8, W/8) float32, scaled as the UNet has them.
+        target_prompt: the prompt that was denoised.
+        warnings: what the person should know (words cut off, say), in plain words.
+        seconds: wall time from frames to frames.
+    """
+
+    frames: np.ndarray
+    latents: Tensor
+    target_prompt: str
+    warnings: tuple[str, ...]
+    seconds: float
+
+
+def check_frames(frames: np.ndarray) -> None:
+    """Raise VideoError unless `frames` are (F, H, W, 3) uint8 with at least `MIN_FRAMES` frames."""
+    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
+        raise VideoError(f"Frames have shape {frames.shape} and dtype {frames.dtype}; pass (F, H, W, 3) uint8 RGB.")
+    if len(frames) < MIN_FRAMES:
+        raise VideoError(f"The clip has {len(frames)} frames; editing needs at least {MIN_FRAMES}.")
+
+
+def check_regions(regions: Sequence[Region], clip_shape: tuple[int, ...]) -> None:
+    """Raise RegionError unless the regions can be edited in a clip of shape (F, H, W)."""
+    if len(regions) > MAX_REGIONS:
+        raise RegionError(f"There are {len(regions)} regions; at most {MAX_REGIONS} can be edited at once. Join some.")
+    if not any(region.is_edited for region in regions):
+        raise RegionError("No region has a prompt. Say what at least one region shall become.")
+    for region in regions:
+        if region.masks.shape != clip_shape:
+            raise RegionError(
+                f"{region.title}: masks have shape {region.masks.shape} but the clip is {clip_shape} "
+                "(frames, height, width). Make the masks again for this clip."
+            )
+
+
+def _check(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise SettingsError(f"{name} is {value}; choose a value from {low} to {high}.")
