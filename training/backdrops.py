@@ -9,6 +9,7 @@ than the canvas, so that a view can pan.
 import io
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
@@ -115,7 +116,7 @@ def wood(p: Painter) -> Image.Image:
         return centre + (board - 0.5) * W * (0.45 + 0.75 * depth), depth * H
 
     edges = np.linspace(-2.2, 3.2, 16).tolist()
-    for left, right in zip(edges, edges[1:], strict=False):
+    for left, right in pairwise(edges):
         corners = [at(left, 0), at(right, 0), at(right, 1), at(left, 1)]
         draw.polygon(corners, fill=p.tint((186, 130, 78), 13))
         for _ in range(2):
@@ -140,7 +141,7 @@ def tiles(p: Painter) -> Image.Image:
     def at(column: int, y: float) -> tuple[float, float]:
         return centre + column * (80 + 190 * y / H), y
 
-    for r, (top, bottom) in enumerate(zip(rows, rows[1:], strict=False)):
+    for r, (top, bottom) in enumerate(pairwise(rows)):
         for c in range(-9, 9):
             if (r + c) % 2:
                 corners = [at(c, top), at(c + 1, top), at(c + 1, bottom), at(c, bottom)]
@@ -294,9 +295,11 @@ def plain(colour: Colour) -> Callable[[Painter], Image.Image]:
 
 BACKDROPS: dict[str, Callable[[Painter], Image.Image]] = {
     f.__name__: f
-    for f in (grass, flowers, snow, sand, ocean, road, wood, tiles)
-    + (clear, cloudy, sunset, night, brick, curtain, forest, cherry, mountains, city)
-    + (space, underwater)
+    for f in (
+        *(grass, flowers, snow, sand, ocean, road, wood, tiles),
+        *(clear, cloudy, sunset, night, brick, curtain, forest, cherry, mountains, city),
+        *(space, underwater),
+    )
 } | {f"plain {name}": plain(colour) for name, colour in zip(PLAIN_COLOURS, _PLAIN, strict=True)}
 assert set(BACKDROPS) == {*GROUNDS, *SKIES, *PLACES}
 

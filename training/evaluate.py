@@ -39,8 +39,9 @@ SHOWN = (
     "a shark to the left of an octopus underwater|a monkey above a banana|"
     "a superhero on the left and a firefighter on the right in a city|a police car and an ambulance on a city road|"
     "a rabbit, a carrot and a mushroom on grass|a cat, a fish and a duck on the ocean|"
-    "a koala in a top hat|a bear with a pink bow and a pig in a green cap|a yellow butterfly and a purple tulip on grass|"
-    "a green car next to a pink car on a road|an owl and a bat at night|a white dress and a black shirt on a blue background"
+    "a koala in a top hat|a bear with a pink bow and a pig in a green cap|"
+    "a yellow butterfly and a purple tulip on grass|a green car next to a pink car on a road|an owl and a bat at night|"
+    "a white dress and a black shirt on a blue background"
 ).split("|")
 
 

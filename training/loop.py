@@ -310,9 +310,8 @@ class Trainer:
         means = " ".join(f"{name} {float(total) / self._counted:.4f}" for name, total in self._sums.items())
         rate = self._counted / max(time.time() - self._logged, 1e-3)
         if self.ranks.leads:
-            log(
-                f"{self.stage} {self.steps}: {rate:.2f} steps/s, {rate * self.options.batch * self.ranks.size:.0f}/s, {means}"
-            )
+            pictures = rate * self.options.batch * self.ranks.size
+            log(f"{self.stage} {self.steps}: {rate:.2f} steps/s, {pictures:.0f}/s, {means}")
         self._sums, self._counted, self._logged = {}, 0, time.time()
 
 

@@ -1,6 +1,8 @@
 """A CLIP tokenizer whose byte-pair merges make every word of the world one token.
 
 Unknown words fall back to byte pieces. Prompts are padded to 40 tokens, not 77: attention spent on padding is lost.
+The order of equally frequent merges differs from one building to the next, and with it the token ids. So the tokenizer
+was built once, is kept with the models, and every stage loads it; who builds another must train all stages anew.
 
     python -m training.tokenizer assets/models/emoji-world/tokenizer
 """
@@ -74,7 +76,7 @@ def build() -> CLIPTokenizer:
 
 
 def save(folder: Path) -> None:
-    """Save the tokenizer in the layouts of both generations of transformers."""
+    """Build the tokenizer and save it in the layouts of both generations of transformers."""
     tokenizer = build()
     tokenizer.save_pretrained(folder)
     vocab = tokenizer.get_vocab()

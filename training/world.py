@@ -7,6 +7,7 @@ on a GPU: everything is a batch, nothing is a file.
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +88,7 @@ class World:
 
     def _load_textures(self, art: "np.lib.npyio.NpzFile") -> None:
         data, offsets, names = art["data"].tobytes(), art["offsets"], [str(name) for name in art["names"]]
-        images = [Image.open(io.BytesIO(data[a:b])).convert("RGB") for a, b in zip(offsets, offsets[1:], strict=False)]
+        images = [Image.open(io.BytesIO(data[a:b])).convert("RGB") for a, b in pairwise(offsets)]
         self.textures = torch.from_numpy(np.stack([np.asarray(image) for image in images])).to(self.device)
 
         def spans(group: dict) -> Tensor:
