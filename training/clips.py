@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from training.scene import CANVAS, SLOTS, Casting, Dice, Scene
+from training.scene import SLOTS, Casting, Dice, Scene
 from training.world import GROUND_OWNER, TOP_OWNER, World
 
 
@@ -22,7 +22,8 @@ class Motion:
     dy: tuple[float, float, float] = (0.0, 0.0, 0.0)
     growth: tuple[float, float, float] = (1.0, 1.0, 1.0)
     turn: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    sway: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    sway: tuple[float, float, float] = (0.0, 0.0, 0.0)  # once to and fro
+    bob: tuple[float, float, float] = (0.0, 0.0, 0.0)  # height of two hops
     pan: float = 0.0  # pixels
 
 
@@ -65,10 +66,11 @@ def moving(scene: Scene, motion: Motion, frames: int) -> Scene:
 
     growth = torch.tensor(motion.growth, device=time.device).log() * time
     sway = torch.tensor(motion.sway, device=time.device) * wave
+    bob = torch.tensor(motion.bob, device=time.device) * wave.abs()
     return replace(
         still,
         x=still.x + over_time(motion.dx),
-        y=still.y + over_time(motion.dy),
+        y=still.y + over_time(motion.dy) - bob,
         size=still.size * growth.exp(),
         angle=still.angle + over_time(motion.turn) + sway,
         pan=(still.pan + time[:, 0] * motion.pan).clamp(0, 128),
@@ -84,7 +86,8 @@ def random_motion(dice: Dice) -> Motion:
 
     wide = 0.9 if bool(dice.chance(0.4, 1)) else 0.3
     pan = float(dice.uniform(-60, 60, 1)) * float(dice.chance(0.5, 1))
-    return Motion(three(-wide, wide), three(-0.15, 0.15), three(0.8, 1.25), three(-0.4, 0.4), three(-0.15, 0.15), pan)
+    drift, growth, turn, sway = three(-0.15, 0.15), three(0.8, 1.25), three(-0.4, 0.4), three(-0.15, 0.15)
+    return Motion(three(-wide, wide), drift, growth, turn, sway, pan=pan)
 
 
 def render(world: World, scene: Scene) -> Clip:
@@ -157,6 +160,3 @@ def worn_mask(owner: Tensor, slot: int) -> Tensor:
 def backdrop_mask(owner: Tensor) -> Tensor:
     """Return the mask (F, H, W) of everything that is no thing."""
     return (owner == TOP_OWNER) | (owner == GROUND_OWNER)
-
-
-assert CANVAS == 256
