@@ -86,7 +86,7 @@ class Dice:
 
     def choice(self, weights: tuple[float, ...], *shape: int) -> Tensor:
         """Draw indexes into the weights."""
-        table = torch.tensor(weights, device=self.device)
+        table = torch.tensor(weights, dtype=torch.float32, device=self.device)
         drawn = torch.multinomial(table, math.prod(shape), replacement=True, generator=self.generator)
         return drawn.view(shape)
 
