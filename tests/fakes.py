@@ -91,9 +91,10 @@ def tiny_unet(widths: Sequence[int] = (8, 16)) -> UNet2DConditionModel:
 
 
 def tiny_controlnet(unet: UNet2DConditionModel) -> ControlNetModel:
-    """One whose outputs are not zero, as those of an untrained one would be."""
+    """One that heeds its images and whose outputs are not zero, as those of an untrained one would be."""
     controlnet = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(4, 8))
-    for module in (*controlnet.controlnet_down_blocks, controlnet.controlnet_mid_block):
+    heads = *controlnet.controlnet_down_blocks, controlnet.controlnet_mid_block
+    for module in (*heads, controlnet.controlnet_cond_embedding.conv_out):
         assert isinstance(module, nn.Conv2d)
         nn.init.normal_(module.weight, std=0.3)
     return controlnet.eval()
@@ -125,14 +126,15 @@ def tiny_scheduler(prediction_type: str = "epsilon") -> DDIMScheduler:
 def tiny_pipeline(
     controlnets: int = 0, prediction_type: str = "epsilon", widths: Sequence[int] = (8, 16), seed: int = 0
 ) -> VideoGrainPipeline:
-    """A whole pipeline; the same seed gives the same weights."""
+    """A whole pipeline; the same seed gives the same weights, with ControlNets or without."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         unet, tokenizer = tiny_unet(widths), tiny_tokenizer()
+        vae, text_encoder = tiny_vae(), tiny_text_encoder(tokenizer)
         controls = [tiny_controlnet(unet) for _ in range(controlnets)]
         pipe = VideoGrainPipeline(
-            vae=tiny_vae(),
-            text_encoder=tiny_text_encoder(tokenizer),
+            vae=vae,
+            text_encoder=text_encoder,
             tokenizer=tokenizer,
             unet=unet,
             scheduler=tiny_scheduler(prediction_type),

@@ -66,6 +66,10 @@ def test_punctuation_around_a_phrase_is_left_out_and_inside_is_kept():
     assert local_prompt("...") == ""
 
 
+def test_the_brackets_of_a_textual_inversion_stay():
+    assert local_prompt("(a <cat>)") == "a <cat>"
+
+
 # Spans
 
 
@@ -149,6 +153,14 @@ def test_a_span_gets_the_embeddings_of_its_phrase_alone():
     assert torch.equal(result[3:5], first[1:3])
     assert torch.equal(result[:3], prompt[:3])
     assert torch.equal(result[5:], prompt[5:])
+
+
+def test_where_spans_overlap_the_shorter_one_wins_in_any_order():
+    prompt, long, short = torch.randn(3, 77, 4)
+    one = insert_local_embeds(prompt, torch.stack([long, short]), [(2, 5), (4, 5)])
+    other = insert_local_embeds(prompt, torch.stack([short, long]), [(4, 5), (2, 5)])
+    assert torch.equal(one, other)
+    assert torch.equal(one[2:5], torch.cat([long[1:3], short[1:2]]))
 
 
 def test_prompts_are_padded_and_cut_to_the_encoder_s_length():

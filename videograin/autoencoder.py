@@ -22,9 +22,10 @@ def encode_frames(vae: AutoencoderKL, frames: np.ndarray, batch: int, device: to
     """
     latents = []
     for chunk in track(Phase.ENCODE, np.array_split(frames, range(batch, len(frames), batch)), report):
-        pixels = torch.from_numpy(chunk).to(device).movedim(-1, 1) / 127.5 - 1
+        pixels = torch.from_numpy(np.ascontiguousarray(chunk)).to(device).movedim(-1, 1) / 127.5 - 1
         latents.append(vae.encode(pixels.to(vae.dtype), return_dict=False)[0].mode().float())
-    return torch.cat(latents) * vae.config["scaling_factor"]
+    # Frames have their channels last; left so, the latents would give other roundings than those from a cache.
+    return torch.cat(latents).contiguous() * vae.config["scaling_factor"]
 
 
 def decode_latents(vae: AutoencoderKL, latents: Tensor, batch: int, report: Report) -> Iterator[Tensor]:

@@ -16,7 +16,7 @@ import transformers
 from PIL import Image
 from tqdm import tqdm
 
-from videograin.errors import ProjectError, VideoGrainError
+from videograin.errors import ModelError, ProjectError, VideoGrainError
 from videograin.memory import GIB, apply_plan, estimate_edit, free_bytes, plan_memory
 from videograin.models import (
     DTYPES,
@@ -117,7 +117,8 @@ def _edit(options: argparse.Namespace) -> None:
     estimate = estimate_edit(pipeline, shape, project.settings, device, plan)
     print(
         f"{shape[0]} frames of {shape[2]}×{shape[1]}, {project.settings.steps_run} steps, {project.model} on {device}: "
-        f"about {_duration(estimate.seconds)}, {estimate.peak_gib:.1f} GiB"
+        f"about {_duration(estimate.seconds)}, {estimate.peak_gib:.1f} GiB",
+        flush=True,  # before the bars also where this is a pipe
     )
     with _Bars() as bars:
         result = pipeline.edit(request, report=bars)
@@ -160,8 +161,13 @@ def _info(options: argparse.Namespace) -> None:
         _print_machine()
     elif Path(target).is_file() and Path(target).suffix not in (".safetensors", ".ckpt"):
         _print_clip(Path(target))
-    else:
+    elif target in named_bundles() or is_available_offline(find_bundle(target)):
         _print_bundle(find_bundle(target))
+    else:
+        names = ", ".join(named_bundles())
+        raise ModelError(
+            f"'{target}' is not on this machine. Give a clip, a model's folder or file, or one of: {names}."
+        )
 
 
 def _print_machine() -> None:

@@ -297,7 +297,7 @@ def _naming_errors(what: str, path: Path) -> Iterator[None]:
         yield
     except VideoGrainError:
         raise
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, SafetensorError) as error:
         raise ModelError(
             f"{what} cannot be loaded from '{path}' ({_first_line(error)}). It must be a whole Stable Diffusion 1.x "
             "or 2.x of its kind, in safetensors."

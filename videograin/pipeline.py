@@ -238,7 +238,10 @@ class VideoGrainPipeline(
         masks = torch.from_numpy(np.stack([region.masks for region in request.regions])).to(device)
         layout = self._build_layout(request.regions, masks, grid)
         # 4. Control images and trajectories
-        controls = [torch.from_numpy(images).movedim(-1, 1).to(device) / 255 for images in request.control_images]
+        controls = [
+            torch.from_numpy(np.ascontiguousarray(images)).movedim(-1, 1).to(device) / 255
+            for images in request.control_images
+        ]
         paths = self._trajectories(request, grid, device)
         # 5. Latents to noise
         self.scheduler.set_timesteps(settings.num_inference_steps)
@@ -281,12 +284,15 @@ class VideoGrainPipeline(
     def _read_words(self, request: EditRequest, device: torch.device) -> _Words:
         phrases = [local_prompt(region.prompt) for region in request.regions]
         target_prompt = request.target_prompt or compose_target_prompt(phrases, request.background)
-        found = find_token_spans(self.tokenizer, target_prompt, phrases)
+        # A textual inversion of several vectors takes up as many tokens.
+        full_prompt, *phrases = (self._with_inversions(prompt) for prompt in (target_prompt, *phrases))
+        found = find_token_spans(self.tokenizer, full_prompt, phrases)
         release = request.settings.convention == Convention.RELEASE
         negative = "" if release else request.negative_prompt
-        prompts = ["", request.source_prompt, negative, request.negative_prompt, target_prompt, *phrases]
-        prompts = [cast(str, self.maybe_convert_prompt(prompt, self.tokenizer)) for prompt in prompts]
-        embeds = encode_prompts(self.tokenizer, self.text_encoder, prompts).to(device)
+        others = [
+            self._with_inversions(prompt) for prompt in (request.source_prompt, negative, request.negative_prompt)
+        ]
+        embeds = encode_prompts(self.tokenizer, self.text_encoder, ["", *others, full_prompt, *phrases]).to(device)
         local_target = insert_local_embeds(embeds[4], embeds[5:], found.spans)
         halves = 2 if request.settings.guidance_scale > 1 else 1
         return _Words(
@@ -297,6 +303,9 @@ class VideoGrainPipeline(
             span_regions(found.spans, device),
             (f"The prompt is too long; these words were left out: {found.dropped}",) if found.dropped else (),
         )
+
+    def _with_inversions(self, prompt: str) -> str:
+        return cast(str, self.maybe_convert_prompt(prompt, self.tokenizer))
 
     def _build_layout(self, regions: Sequence[Region], masks: Tensor, grid: tuple[int, int]) -> Layout:
         levels = len(self.unet.config["block_out_channels"])
@@ -354,9 +363,9 @@ class VideoGrainPipeline(
 
     def _stoppable(self, report: Report) -> Report:
         def stoppable(progress: Progress) -> None:
+            report(progress)
             if self._interrupt:
                 raise Cancelled("The edit was stopped.")
-            report(progress)
 
         return stoppable
 

@@ -189,34 +189,34 @@ class _Reader:
 
     def _object(self, kind: Any, value: Any, where: str) -> Any:
         if not isinstance(value, dict):
-            raise self._error(where, f"is {value!r}; give an object")
+            raise self._error(where, f"is {value!r}; give an object.")
         hints = get_type_hints(kind)
         for name in value:
             if name not in hints:
-                raise self._error(_join(where, name), f"is unknown{_suggestion(name, hints)}")
+                raise self._error(_join(where, name), f"is unknown. {_suggestion(name, hints)}")
         for required in fields(kind):
             if required.default is required.default_factory is MISSING and required.name not in value:
-                raise self._error(_join(where, required.name), "is missing")
+                raise self._error(_join(where, required.name), "is missing.")
         return kind(**{name: self.read(hints[name], item, _join(where, name)) for name, item in value.items()})
 
     def _scalar(self, kind: type, value: Any, where: str) -> Any:
         expected = {Path: str, float: (int, float)}.get(kind, kind)
         if not isinstance(value, expected) or (isinstance(value, bool) and kind is not bool):
-            raise self._error(where, f"is {value!r}; give {_NAMES[kind]}")
+            raise self._error(where, f"is {value!r}; give {_NAMES[kind]}.")
         return Path(os.path.normpath(self.folder / str(value))) if kind is Path else kind(value)
 
     def _choice(self, choices: tuple[str, ...], value: Any, where: str) -> str:
         if value not in choices:
-            raise self._error(where, f"is {value!r}; choose one of: {', '.join(choices)}")
+            raise self._error(where, f"is {value!r}; choose one of: {', '.join(choices)}.")
         return value
 
     def _list(self, value: Any, where: str) -> list[Any]:
         if not isinstance(value, list):
-            raise self._error(where, f"is {value!r}; give a list")
+            raise self._error(where, f"is {value!r}; give a list.")
         return value
 
     def _error(self, where: str, problem: str) -> ProjectError:
-        return ProjectError(f"'{self.name}': {where or 'the project'} {problem}.")
+        return ProjectError(f"'{self.name}': {where or 'the project'} {problem}")
 
 
 def _join(where: str, name: str) -> str:
@@ -225,7 +225,7 @@ def _join(where: str, name: str) -> str:
 
 def _suggestion(name: str, known: Mapping[str, object]) -> str:
     near = get_close_matches(name, known, n=1)
-    return f"; did you mean '{near[0]}'?" if near else f"; known are: {', '.join(known)}"
+    return f"Did you mean '{near[0]}'?" if near else f"Known are: {', '.join(known)}."
 
 
 def _plain(value: Any, folder: Path) -> Any:

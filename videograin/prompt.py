@@ -57,8 +57,11 @@ def compose_target_prompt(phrases: Sequence[str], background: str = "") -> str:
 
 
 def local_prompt(phrase: str) -> str:
-    """Return the phrase without the punctuation and blanks around it, as it is sought and encoded alone."""
-    return re.sub(r"^\W+|\W+$", "", phrase)
+    """Return the phrase without the punctuation and blanks around it, as it is sought and encoded alone.
+
+    Angle brackets stay: "<cat>" may be a textual inversion.
+    """
+    return re.sub(r"^[^\w<]+|[^\w>]+$", "", phrase)
 
 
 def find_token_spans(tokenizer: PreTrainedTokenizerBase, prompt: str, phrases: Sequence[str]) -> PromptSpans:
@@ -122,7 +125,7 @@ def encode_prompts(tokenizer: PreTrainedTokenizerBase, text_encoder: CLIPTextMod
 
 
 def insert_local_embeds(prompt_embeds: Tensor, local_embeds: Tensor, spans: Sequence[TokenSpan | None]) -> Tensor:
-    """Replace each span's embeddings by those of its phrase encoded alone.
+    """Replace each span's embeddings by those of its phrase encoded alone; where spans overlap the shorter one wins.
 
     Args:
         prompt_embeds: (77, C) of the target prompt.
@@ -133,10 +136,9 @@ def insert_local_embeds(prompt_embeds: Tensor, local_embeds: Tensor, spans: Sequ
         (77, C), a copy.
     """
     result = prompt_embeds.clone()
-    for embeds, span in zip(local_embeds, spans, strict=True):
-        if span is not None:
-            start, stop = span
-            result[start:stop] = embeds[1 : 1 + stop - start]
+    found = [(span, embeds) for span, embeds in zip(spans, local_embeds, strict=True) if span is not None]
+    for (start, stop), embeds in sorted(found, key=lambda item: (item[0][0] - item[0][1], item[0][0])):
+        result[start:stop] = embeds[1 : 1 + stop - start]
     return result
 
 

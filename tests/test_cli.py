@@ -1,0 +1,160 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes import tiny_pipeline
+from PIL import Image
+from synthetic_video import make, moving_scene
+
+from videograin import cli
+from videograin.cli import INTERRUPTED, OK, UNEXPECTED, USAGE, main
+from videograin.video import load_clip, probe, save_video
+
+ROOT = Path(cli.__file__).parents[1]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project with everything beside it: a tiny model, a clip of 3 frames, a mask."""
+    tiny_pipeline().save_pretrained(tmp_path / "tiny")
+    save_video(tmp_path / "clip.mp4", moving_scene(3, 64, 96), 8)
+    mask = np.zeros((64, 96), np.uint8)
+    mask[16:48, 32:64] = 255
+    Image.fromarray(mask).save(tmp_path / "ball.png")
+    document = {
+        "version": 1,
+        "clip": "clip.mp4",
+        "source_prompt": "a dog",
+        "model": "tiny",
+        "regions": [{"masks": {"path": "ball.png"}, "prompt": "a red panda"}],
+        "clip_options": {"short_side": 32, "multiple": 16},
+        "settings": {"num_inference_steps": 2, "strength": 1.0},
+    }
+    (tmp_path / "project.json").write_text(json.dumps(document))
+    return tmp_path / "project.json"
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def test_a_project_becomes_a_video_and_a_strip(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output, strip = project.with_name("out.mp4"), project.with_name("strip.png")
+    assert main(["edit", str(project), "-o", str(output), "--strip", str(strip), "--device", "cpu"]) == OK
+    frames = load_clip(project.with_name("clip.mp4")).frames
+    assert (probe(output).width, probe(output).height, probe(output).fps) == (48, 32, 8)
+    assert Image.open(strip).size == (len(frames) * 48, 2 * 32)
+    said = capsys.readouterr()
+    assert "3 frames of 48×32, 2 steps" in said.out
+    assert "GiB" in said.out
+    assert "out.mp4: a red panda" in said.out
+    assert "Inverting" in said.err
+    assert "Editing" in said.err
+
+
+def test_without_an_output_the_video_is_named_after_the_project(project: Path) -> None:
+    assert main(["edit", str(project), "--device", "cpu", "--steps", "1", "--seed", "3"]) == OK
+    assert project.with_suffix(".mp4").is_file()
+
+
+def test_sound_is_kept(project: Path) -> None:
+    sine = ("-f", "lavfi", "-i", "sine=440:d=0.4", "-shortest")
+    make(project.with_name("clip.mp4"), "testsrc=s=96x64:r=8:d=0.4", *sine)
+    assert main(["edit", str(project), "--device", "cpu", "--steps", "1"]) == OK
+    assert probe(project.with_suffix(".mp4")).has_audio
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["edit", "gone.json"], "'gone.json' cannot be opened"),
+        (["edit", "{project}", "-o", "out.avi"], "'out.avi' must end in .mp4"),
+        (["edit", "{project}", "-o", "/no/such/out.mp4"], "There is no folder '/no/such'"),
+        (["edit", "{project}", "--strip", "strip.jpg"], "'strip.jpg' must end in .png"),
+        (["edit", "{project}", "--steps", "0"], "num_inference_steps is 0"),
+        (["edit", "{project}", "--device", "toaster"], "Device 'toaster'"),
+        (["edit", "{project}", "--device", "cpu", "--dtype", "float16"], "float16 is several times slower"),
+        (["edit", "{project}", "--model", "nobody/nothing", "--offline"], "not in the hub's local cache"),
+        (["info", "never.mp4"], "'never.mp4' is not on this machine"),
+    ],
+)
+def test_what_the_person_can_mend_is_one_line(
+    project: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([argument.format(project=project) for argument in arguments]) == USAGE
+    complaint = capsys.readouterr().err
+    assert message in complaint
+    assert complaint.startswith("error: ")
+    assert complaint.count("\n") == 1
+
+
+def test_a_defect_says_how_to_report_it(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "load_request", lambda *_: 1 / 0)
+    assert main(["edit", str(project)]) == UNEXPECTED
+    assert "Run the command again with --debug" in capsys.readouterr().err
+    assert main(["--debug", "edit", str(project)]) == UNEXPECTED
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_info_describes_clip_model_and_machine(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", str(project.with_name("clip.mp4"))]) == OK
+    assert "96×64, 8 fps" in capsys.readouterr().out
+    assert main(["info", "sd15"]) == OK
+    assert "ControlNets: canny, depth, pose" in capsys.readouterr().out
+    assert main(["info"]) == OK
+    machine = capsys.readouterr().out
+    assert "Device:" in machine
+    assert "emoji-world" in machine
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(["--help"], OK), (["edit", "--help"], OK), (["frobnicate"], USAGE)])
+def test_the_command_explains_itself(arguments: list[str], code: int, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == code
+    assert "usage: videograin" in "".join(capsys.readouterr())
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_nothing_half_written(project: Path) -> None:
+    document = json.loads(project.read_text())
+    document["settings"]["num_inference_steps"] = 1000
+    project.write_text(json.dumps(document))
+    before = set(project.parent.iterdir())
+    command = [sys.executable, "-m", "videograin", "edit", str(project), "--device", "cpu"]
+    child = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    assert child.stderr
+    seen = ""
+    while "Inverting" not in seen:
+        seen += child.stderr.read(1)
+    time.sleep(0.2)
+    child.send_signal(signal.SIGINT)
+    _, complaint = child.communicate(timeout=60)
+    assert child.returncode == INTERRUPTED
+    assert "Stopped" in complaint
+    assert "Traceback" not in complaint
+    assert set(project.parent.iterdir()) == before
+
+
+@pytest.mark.slow
+def test_emoji_world_edits_from_the_command_line(emoji_world: Path, project: Path) -> None:
+    environment = os.environ | {"VIDEOGRAIN_EMOJI_WORLD": str(emoji_world)}
+    save_video(project.with_name("clip.mp4"), moving_scene(2, 256, 256), 8)
+    document = json.loads(project.read_text()) | {"clip_options": {"short_side": 128}, "model": "emoji-world"}
+    document["regions"][0]["prompt"] = "a cat"
+    mask = np.zeros((256, 256), np.uint8)
+    mask[64:192, 64:192] = 255
+    Image.fromarray(mask).save(project.with_name("ball.png"))
+    project.write_text(json.dumps(document))
+    command = [sys.executable, "-m", "videograin", "edit", str(project), "--device", "cpu", "--steps", "3"]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=300)
+    assert probe(project.with_suffix(".mp4")).width == 128
