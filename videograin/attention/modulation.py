@@ -11,6 +11,9 @@ that lie in the same set of regions form a class; one ordinary attention over he
 per key class then computes the same result without any N×N tensor:
 
     q⁺ = [(1 − a_i) q_i , p_i / scale where class g shares a region with i],   k⁺ = [k_j , onehot(class of j)].
+
+p_i stands in two columns, its value in the working precision and what that rounding lost; in fp16 one column alone
+would add as much error as the whole attention kernel.
 """
 
 from dataclasses import dataclass
@@ -73,7 +76,7 @@ def attention(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor
 def modulated_attention(
     query: Tensor, key: Tensor, value: Tensor, strength: Tensor, regions: SharedRegions, scale: float
 ) -> Tensor:
-    """Compute ST-Layout attention by the fastest exact way on this device.
+    """Compute ST-Layout attention: augmented, or in chunks where there are too many classes for one head vector.
 
     Args:
         query: (B, H, Nq, d) float.
@@ -86,8 +89,7 @@ def modulated_attention(
     Returns:
         (B, H, Nq, d) in the dtype of `query`.
     """
-    fits = query.shape[-1] + regions.shares.shape[1] <= MAX_HEAD_DIM
-    if query.is_cuda and fits:
+    if query.shape[-1] + 2 * regions.shares.shape[1] <= MAX_HEAD_DIM:
         return augmented_attention(query, key, value, strength, regions, scale)
     return chunked_attention(query, key, value, strength, regions, scale)
 
@@ -96,18 +98,21 @@ def augmented_attention(
     query: Tensor, key: Tensor, value: Tensor, strength: Tensor, regions: SharedRegions, scale: float
 ) -> Tensor:
     """Compute ST-Layout attention as one plain attention over lengthened head vectors (arguments as above)."""
-    dim = query.shape[-1]
-    used = dim + regions.shares.shape[1]
-    padded = -(-used // HEAD_DIM_STEP) * HEAD_DIM_STEP
+    dim, classes = query.shape[-1], regions.shares.shape[1]
+    coarse, fine = slice(dim, dim + classes), slice(dim + classes, dim + 2 * classes)
+    padded = -(-fine.stop // HEAD_DIM_STEP) * HEAD_DIM_STEP
     high, low = row_range(query, key)
-    # (B, H, Nq, 1): p_i / scale. The scale cancels, since the range is of unscaled products.
+    # p_i / scale, (B, H, Nq, 1). The scale cancels, since the range is of unscaled products.
     bonus = (strength[:, None] * (high - low)).unsqueeze(-1)
+    rounded = bonus.to(query.dtype)
+    shares = regions.shares[regions.query_classes][:, None]
     longer_query = query.new_zeros(*query.shape[:-1], padded)
     longer_query[..., :dim] = (1 - strength)[:, None, :, None] * query
-    longer_query[..., dim:used] = bonus * regions.shares[regions.query_classes][:, None]
+    longer_query[..., coarse] = rounded * shares
+    longer_query[..., fine] = (bonus - rounded) * shares
     longer_key = key.new_zeros(*key.shape[:-1], padded)
     longer_key[..., :dim] = key
-    longer_key[..., dim:used] = F.one_hot(regions.key_classes, regions.shares.shape[1])[:, None]
+    longer_key[..., coarse] = longer_key[..., fine] = F.one_hot(regions.key_classes, classes)[:, None].to(key.dtype)
     longer_value = F.pad(value, (0, padded - dim))
     return attention(longer_query, longer_key, longer_value, scale)[..., :dim]
 
@@ -117,7 +122,7 @@ def chunked_attention(
 ) -> Tensor:
     """Compute ST-Layout attention as the formula is written, in chunks of query rows (arguments as above).
 
-    Scores are float32 (float64 if the query is). This is the oracle of the tests and the path without CUDA.
+    Scores are float32 (float64 if the query is). This is the oracle of the tests.
     """
     precision = torch.float64 if query.dtype == torch.float64 else torch.float32
     out = torch.empty_like(query)
