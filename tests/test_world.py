@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from fake_art import write_fake_art
 from torch import Tensor
 
-from tests.fake_art import write_fake_art
 from training.captions import Captioner, hard_negative, random_wording
 from training.clips import Clip, mask_of, random_clip, worn_mask
 from training.demo_clips import click_on, frames_of, masks_of, play

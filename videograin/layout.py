@@ -161,9 +161,9 @@ def gather_keys(tokens: Tensor, mode: AttentionMode) -> Tensor:
     return tokens.flatten(0, 1)
 
 
-def span_regions(spans: Sequence[tuple[int, int] | None], device: torch.device) -> Tensor:
-    """Return (77, R) bool: token j belongs to region r when it lies in r's span (start, stop)."""
-    token_regions = torch.zeros(TEXT_TOKENS, len(spans), dtype=torch.bool)
+def span_regions(spans: Sequence[tuple[int, int] | None], device: torch.device, tokens: int = TEXT_TOKENS) -> Tensor:
+    """Return (tokens, R) bool: token j belongs to region r when it lies in r's span (start, stop)."""
+    token_regions = torch.zeros(tokens, len(spans), dtype=torch.bool)
     for region, span in enumerate(spans):
         if span is not None:
             token_regions[span[0] : span[1], region] = True
