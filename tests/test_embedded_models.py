@@ -35,7 +35,7 @@ def predictor() -> SamPredictor:
 def clicked_mask(predictor: SamPredictor, frame: np.ndarray, click: dict[str, int]) -> np.ndarray:
     predictor.set_image(frame)
     masks, scores, _ = predictor.predict(np.array([[click["x"], click["y"]]]), np.array([1]))
-    return masks[scores.argmax()]
+    return np.asarray(masks[scores.argmax()])
 
 
 def test_the_embedded_model_is_the_offline_default():

@@ -12,9 +12,8 @@ from transformers import CLIPModel
 from training import weights
 from training.assemble import assemble
 from training.loop import Options, Ranks, Trainer, cosine, parse_options
-from training.networks import Clip, make_controlnet, make_sam, make_vae
+from training.networks import Clip, Denoiser, make_controlnet, make_sam, make_vae
 from training.tokenizer import load as load_tokenizer
-from training.unet import Denoiser
 from training.vocabulary import NAMES
 from training.weights import load_weights, save_weights
 from videograin.pipeline import VideoGrainPipeline
@@ -24,7 +23,7 @@ def options(folder: Path, steps: int, *, resume: bool = False) -> Options:
     return Options(float("inf"), folder, None, resume, 1, steps, 0, False, 1e9)
 
 
-def trained(folder: Path, steps: int, *, resume: bool = False) -> nn.Module:
+def trained(folder: Path, steps: int, *, resume: bool = False) -> nn.Linear:
     torch.manual_seed(0)
     module = nn.Linear(3, 1)
     trainer = Trainer("line", module, options(folder, steps, resume=resume), Ranks(), {"": 0.1}, warmup=1)
@@ -127,7 +126,7 @@ def test_an_assembled_run_holds_what_was_trained(run, assembled):
 
 def test_the_mini_clip_and_its_judge_load(assembled):
     clip = CLIPModel.from_pretrained(assembled / "clip", dtype=torch.float32)
-    assert clip.config.vision_config.image_size == 128
+    assert clip.vision_model.config.image_size == 128
     assert json.loads((assembled / "clip/vocabulary.json").read_text()) == list(NAMES)
 
 

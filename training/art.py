@@ -60,7 +60,7 @@ def render(emoji: str, style: str, folder: Path) -> Image.Image | None:
     if style == "fluent":
         path = _file(folder / "lobehub/package/assets", emoji, ".webp")
         return Image.open(path).convert("RGBA") if path else None
-    import resvg_py  # only this script needs it
+    import resvg_py  # pyright: ignore[reportMissingImports] (requirements-training.txt)
 
     path = _file(next((folder / "twemoji").iterdir()), emoji, ".svg")
     if path is None:

@@ -41,7 +41,7 @@ def assemble(run: Path, target: Path) -> None:
         text_encoder=denoiser.text,
         tokenizer=tokenizer.load(),
         unet=denoiser.unet,
-        scheduler=make_scheduler(),
+        scheduler=make_scheduler(),  # pyright: ignore[reportArgumentType]
         safety_checker=None,  # pyright: ignore[reportArgumentType]
         feature_extractor=None,  # pyright: ignore[reportArgumentType]
         requires_safety_checker=False,
@@ -50,7 +50,7 @@ def assemble(run: Path, target: Path) -> None:
     networks |= {"controlnet": load_controlnet(run, denoiser), "clip": clip.clip}
     for name, network in networks.items():
         shutil.rmtree(target / name, ignore_errors=True)
-        network.half().save_pretrained(target / name, max_shard_size=_SHARD)
+        network.half().save_pretrained(target / name, max_shard_size=_SHARD)  # pyright: ignore[reportCallIssue]
     pipeline.scheduler.save_pretrained(target / "scheduler")
     pipeline.save_config(target)
     if target != TARGET:

@@ -6,6 +6,7 @@ wording of a slightly different scene.
 """
 
 from dataclasses import dataclass, fields, replace
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -78,6 +79,7 @@ class Captioner:
 
     def __init__(self, tokenizer: CLIPTokenizer, device: str | torch.device) -> None:
         self.tokenizer, self.device = tokenizer, torch.device(device)
+        self.start, self.end = cast(tuple[int, int], (tokenizer.bos_token_id, tokenizer.eos_token_id))
         self._ids: dict[str, int] = {}
         self.nouns = self._table([[self._noun(colour, name) for name in NAMES] for colour in COLOUR_NAMES])
         nothing = [["", "", ""] for _ in COLOUR_NAMES]
@@ -185,19 +187,17 @@ class Captioner:
             slots: (B, n) phrase numbers.
 
         Returns:
-            ids (B, 40) int64 with start, end and padding, as the tokenizer pads them.
+            ids (B, 40) int64: start, phrases, then the end token, which is also what the tokenizer pads with.
         """
         tokens = self.tokens[slots].flatten(1)
         kept = tokens >= 0
         packed = tokens.gather(1, (~kept).to(torch.int8).argsort(dim=1, stable=True))[:, : MAX_TOKENS - 2]
         length = kept.sum(1, keepdim=True).clamp(max=MAX_TOKENS - 2)
-        ids = torch.full(
-            (len(slots), MAX_TOKENS), int(self.tokenizer.pad_token_id), dtype=torch.int64, device=self.device
-        )
-        ids[:, 0] = self.tokenizer.bos_token_id
+        ids = torch.full((len(slots), MAX_TOKENS), self.end, dtype=torch.int64, device=self.device)
+        ids[:, 0] = self.start
         position = torch.arange(packed.shape[1], device=self.device)
         ids[:, 1 : 1 + packed.shape[1]] = torch.where(position < length, packed.long(), ids[:, 1 : 1 + packed.shape[1]])
-        return ids.scatter_(1, length + 1, int(self.tokenizer.eos_token_id))
+        return ids
 
     def caption(self, scene: Scene, wording: Wording) -> Tensor:
         """Return the token ids (B, 40) of the scenes' captions."""
@@ -210,7 +210,7 @@ class Captioner:
 
     def text(self, ids: Tensor) -> list[str]:
         """Return the words of token ids (B, 40)."""
-        return [self.tokenizer.decode(row, skip_special_tokens=True) for row in ids.tolist()]
+        return self.tokenizer.batch_decode(ids, skip_special_tokens=True)
 
 
 def only(scene: Scene, slot: Tensor) -> Scene:

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from training.captions import Captioner
 from training.loop import Options, Ranks, Trainer, log, mixed_precision, parse_options
-from training.networks import make_controlnet
+from training.networks import Denoiser, make_controlnet
 from training.scene import CANVAS, Dice
 from training.tokenizer import load as load_tokenizer
-from training.unet import Denoiser, Encoder, Noise, Pool, load_clip, load_vae
-from training.weights import load_weights
+from training.trained import frozen, load_denoiser, load_vae
+from training.unet import Encoder, Noise, Pool
 from training.world import World
 
 _LOW, _HIGH = 100, 200
@@ -63,27 +63,20 @@ class EdgePool(Pool):
         return place, picture
 
 
-def load_denoiser(options: Options, device: torch.device) -> Denoiser:
-    """Load the trained denoiser and its text tower, frozen."""
-    denoiser = Denoiser(load_clip(options, device).clip.text_model)
-    denoiser.load_state_dict(load_weights(options.folder, "unet")[0])
-    return denoiser.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)  # pyright: ignore
-
-
 def train(options: Options) -> None:
     """Train the ControlNet until the time is over."""
     ranks = Ranks()
     device, on_gpu = ranks.device, ranks.device.type == "cuda"
     dice = Dice(1000 * options.seed + 400 + ranks.rank, device)
     captioner = Captioner(load_tokenizer(), device)
-    denoiser = load_denoiser(options, device)
+    denoiser = frozen(load_denoiser(options.folder, device))
     torch.manual_seed(options.seed)
-    controlnet = make_controlnet(denoiser.unet).to(device, memory_format=torch.channels_last)  # pyright: ignore
-    module = Controlled(controlnet)
+    controlnet = make_controlnet(denoiser.unet)
+    module = Controlled(controlnet).to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     trainer = Trainer("controlnet", controlnet, options, ranks, {"": 4e-4}, decay=0.995, warmup=100, reserve=6)
     empty, noise = captioner.encode([""]), Noise(dice)
     chunk, size, start = (128, 16384, 4096) if on_gpu else (2, 8, 4)
-    pool = EdgePool(World(device), dice, captioner, Encoder(load_vae(options, device)), chunk, size)
+    pool = EdgePool(World(device), dice, captioner, Encoder(frozen(load_vae(options.folder, device))), chunk, size)
     while pool.filled < start:
         pool.refill()
     log(f"controlnet: pool of {pool.filled}")

@@ -12,20 +12,19 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from diffusers import AutoencoderKL
 from PIL import Image
 from segment_anything import SamPredictor
 from torch import Tensor
 
 from training.captions import Captioner
-from training.controlnet import load_denoiser
-from training.loop import Options, log, mixed_precision
-from training.networks import CLIP_SIZE, LATENT_CHANNELS, make_sam
-from training.sampling import decode, sample
+from training.loop import log, mixed_precision
+from training.networks import CLIP_SIZE, LATENT_CHANNELS, Denoiser, encode
+from training.sampling import pictures, sample
 from training.scene import SLOTS, Casting, Dice
 from training.tokenizer import load as load_tokenizer
-from training.unet import load_clip, load_vae
+from training.trained import frozen, load_clip, load_denoiser, load_sam, load_vae
 from training.vocabulary import GROUNDS, NAMES, SKIES, with_article
-from training.weights import load_weights
 from training.world import World
 
 HELD_OUT = 987_654_321
@@ -49,10 +48,13 @@ class Bench:
     """The trained models of a run, on a device, with what the measurements share."""
 
     def __init__(self, folder: Path, device: torch.device, size: int, steps: int) -> None:
-        self.options = Options(0, folder, None, False, 0, 0, 0, False, 0)
-        self.device, self.size, self.steps = device, size, steps
+        self.folder, self.device, self.size, self.steps = folder, device, size, steps
         self.world, self.captioner = World(device), Captioner(load_tokenizer(), device)
-        self.judge = load_clip(self.options, device).eval()
+        self.judge = load_clip(folder, device).eval()
+
+    def drawers(self) -> tuple[AutoencoderKL, Denoiser]:
+        """Load what draws pictures."""
+        return frozen(load_vae(self.folder, self.device)), frozen(load_denoiser(self.folder, self.device))
 
     @torch.no_grad()
     def judged(self, image: Tensor) -> Tensor:
@@ -96,12 +98,12 @@ def measure_ceilings(bench: Bench) -> Figures:
 @torch.no_grad()
 def measure_vae(bench: Bench) -> Figures:
     """Compare scenes with their reconstructions, by PSNR and by the judge over its ceiling."""
-    vae = load_vae(bench.options, bench.device)
+    vae = frozen(load_vae(bench.folder, bench.device))
 
     def rebuilt(image: Tensor) -> Tensor:
         with mixed_precision(bench.device):
-            latents = [vae.quant_conv(vae.encoder(x))[:, :LATENT_CHANNELS].float() for x in image.split(32)]
-        return decode(vae, torch.cat(latents))
+            latents = [encode(vae, x)[:, :LATENT_CHANNELS].float() for x in image.split(32)]
+        return pictures(vae, torch.cat(latents))
 
     ceilings = measure_ceilings(bench)
     single, one = bench.scenes(1, 0)
@@ -118,7 +120,7 @@ def measure_vae(bench: Bench) -> Figures:
 
 def measure_prompts(bench: Bench) -> Figures:
     """Draw single things and pairs by name, and let the judge say what it sees."""
-    vae, denoiser = load_vae(bench.options, bench.device), load_denoiser(bench.options, bench.device)
+    vae, denoiser = bench.drawers()
     ceilings, empty = measure_ceilings(bench), bench.captioner.encode([""])
     rng = np.random.default_rng(HELD_OUT)
     singles = np.arange(len(NAMES) * 2)[: bench.size] % len(NAMES)
@@ -134,7 +136,7 @@ def measure_prompts(bench: Bench) -> Figures:
         latents = [
             sample(denoiser, part, empty, guidance, bench.steps, seed + i) for i, part in enumerate(ids.split(128))
         ]
-        return bench.judged(decode(vae, torch.cat(latents)))
+        return bench.judged(pictures(vae, torch.cat(latents)))
 
     figures: Figures = {}
     truth, both = torch.tensor(singles[:, None], device=bench.device), torch.tensor(pairs, device=bench.device)
@@ -172,7 +174,7 @@ def clicked(predictor: SamPredictor, target: np.ndarray, clicks: int) -> tuple[f
         IoU after one click by the predictor's own choice, of the best of its three masks, and after all clicks.
     """
     points, labels = [deepest(target)], [1]
-    masks, scores, low = predictor.predict(np.array(points), np.array(labels), multimask_output=True)
+    masks, scores, low = map(np.asarray, predictor.predict(np.array(points), np.array(labels)))
     ious = [overlap(mask, target) for mask in masks]
     chosen = int(scores.argmax())
     mask, prior = masks[chosen], low[chosen : chosen + 1]
@@ -183,7 +185,7 @@ def clicked(predictor: SamPredictor, target: np.ndarray, clicks: int) -> tuple[f
             break
         points, labels = [*points, deepest(wrong)], [*labels, int(missed.sum() >= added.sum())]
         masks, _, low = predictor.predict(np.array(points), np.array(labels), mask_input=prior, multimask_output=False)
-        mask, prior = masks[0], low
+        mask, prior = np.asarray(masks[0]), np.asarray(low)
     return ious[chosen], max(ious), overlap(mask, target)
 
 
@@ -202,9 +204,7 @@ def _masks(world: World, scenes: int) -> Iterator[tuple[np.ndarray, list[np.ndar
 
 def measure_sam(bench: Bench) -> Figures:
     """Click on things and on what they wear, through `segment_anything`'s own predictor."""
-    sam = make_sam()
-    sam.load_state_dict(load_weights(bench.options.folder, "sam")[0])
-    predictor = SamPredictor(sam.to(bench.device).eval())
+    predictor = SamPredictor(load_sam(bench.folder, bench.device).eval())
     things, parts = [], []
     for image, whole, worn in _masks(bench.world, bench.size // 2):
         predictor.set_image(image)
@@ -224,9 +224,9 @@ def measure_sam(bench: Bench) -> Figures:
 
 def save_samples(bench: Bench, path: Path, prompts: list[str]) -> None:
     """Save a sheet of pictures, eight a row."""
-    vae, denoiser = load_vae(bench.options, bench.device), load_denoiser(bench.options, bench.device)
+    vae, denoiser = bench.drawers()
     ids, empty = bench.captioner.encode(prompts), bench.captioner.encode([""])
-    images = decode(vae, sample(denoiser, ids, empty, guidance=4.5, steps=bench.steps, seed=5))
+    images = pictures(vae, sample(denoiser, ids, empty, guidance=4.5, steps=bench.steps, seed=5))
     rows = images.view(-1, 8, 3, 256, 256).permute(0, 3, 1, 4, 2).reshape(-1, 2048, 3)
     Image.fromarray(((rows + 1) * 127.5).round().byte().cpu().numpy()).save(path, quality=92)
 
@@ -264,7 +264,7 @@ def main() -> None:
     for name, value in figures.items():
         print(f"{name:45s} {value:.3f}")
     if "prompts" in arguments.only:
-        save_samples(bench, out / "samples.jpg", SHOWN[: 24 if arguments.size > 64 else 8])
+        save_samples(bench, out / "samples.jpg", [*SHOWN[: 24 if arguments.size > 64 else 8]])
 
 
 if __name__ == "__main__":

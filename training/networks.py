@@ -1,13 +1,15 @@
 """The shapes of the embedded models: one function each, random weights."""
 
 from functools import partial
+from typing import cast
 
 import torch
 from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, UNet2DConditionModel
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 from torch import Tensor, nn
-from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
+from transformers import CLIPConfig, CLIPModel, CLIPTextModel, CLIPTokenizer
 
+from training.loop import mixed_precision
 from training.tokenizer import MAX_TOKENS
 from training.vocabulary import NAMES
 
@@ -23,9 +25,9 @@ _WIDTHS = (64, 128, 192, 192)
 def make_vae() -> AutoencoderKL:
     """Return the autoencoder: factor 8, 8 channels. Without attention it is local, so edits stay where they are."""
     vae = AutoencoderKL(
-        block_out_channels=(32, 64, 128, 128),
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(32, 64, 128, 128),  # pyright: ignore[reportArgumentType] (diffusers says tuple[int])
+        down_block_types=("DownEncoderBlock2D",) * 4,  # pyright: ignore[reportArgumentType]
+        up_block_types=("UpDecoderBlock2D",) * 4,  # pyright: ignore[reportArgumentType]
         layers_per_block=1,
         latent_channels=LATENT_CHANNELS,
         norm_num_groups=8,
@@ -34,9 +36,23 @@ def make_vae() -> AutoencoderKL:
         scaling_factor=1.0,
         force_upcast=False,
     )
+    assert vae.quant_conv is not None
+    assert vae.quant_conv.bias is not None
     with torch.no_grad():  # start with little posterior noise
         vae.quant_conv.bias[LATENT_CHANNELS:].fill_(-5.0)
     return vae
+
+
+def encode(vae: AutoencoderKL, image: Tensor) -> Tensor:
+    """Return mean and log variance (B, 16, h, w) of the latents of images (B, 3, H, W) in [−1, 1]."""
+    assert vae.quant_conv is not None
+    return vae.quant_conv(vae.encoder(image))
+
+
+def decode(vae: AutoencoderKL, latents: Tensor) -> Tensor:
+    """Return images (B, 3, H, W) of latents (B, 8, h, w)."""
+    assert vae.post_quant_conv is not None
+    return vae.decoder(vae.post_quant_conv(latents))
 
 
 def make_clip(tokenizer: CLIPTokenizer) -> CLIPModel:
@@ -99,6 +115,21 @@ def make_unet() -> UNet2DConditionModel:
     )
 
 
+class Denoiser(nn.Module):
+    """Text tower and UNet in one pass, in mixed precision."""
+
+    def __init__(self, text: CLIPTextModel) -> None:
+        super().__init__()
+        self.unet: UNet2DConditionModel = make_unet()
+        self.text = text
+
+    def forward(self, noisy: Tensor, timestep: Tensor, ids: Tensor) -> Tensor:
+        """Predict the noise (B, 8, 32, 32) in noisy latents, given timesteps (B,) and token ids (B, 40)."""
+        with mixed_precision(noisy.device):
+            words = self.text(input_ids=ids).last_hidden_state
+            return self.unet(noisy, timestep, words, return_dict=False)[0].float()
+
+
 def make_controlnet(unet: UNet2DConditionModel) -> ControlNetModel:
     """Return a ControlNet that starts from the denoiser's convolutions. Edges need no words, so it has no attention."""
     controlnet = ControlNetModel(
@@ -139,7 +170,7 @@ def make_sam(shape: dict[str, int] = SAM_SHAPE) -> Sam:
         depth=shape["depth"],
         num_heads=shape["heads"],
         out_chans=shape["embed"],
-        norm_layer=partial(nn.LayerNorm, eps=1e-6),
+        norm_layer=cast(type[nn.Module], partial(nn.LayerNorm, eps=1e-6)),
         use_rel_pos=False,
         window_size=shape["window"],
         global_attn_indexes=tuple(range(shape["depth"] // 3 - 1, shape["depth"], shape["depth"] // 3)),

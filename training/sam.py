@@ -10,6 +10,7 @@ cases: crowded scenes, and twins, which differ in nothing but place.
 """
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -112,11 +113,12 @@ class Encoder(nn.Module):
     def __init__(self, sam: Sam) -> None:
         super().__init__()
         self.sam = sam
+        self.mean, self.deviation = cast(tuple[Tensor, Tensor], (sam.pixel_mean, sam.pixel_std))
 
     def forward(self, image: Tensor) -> Tensor:
         """Normalise as `Sam.preprocess` does, and encode."""
         with mixed_precision(image.device):
-            pixels = ((image + 1) * 127.5 - self.sam.pixel_mean) / self.sam.pixel_std
+            pixels = ((image + 1) * 127.5 - self.mean) / self.deviation
             return self.sam.image_encoder(pixels).float()
 
 

@@ -5,15 +5,15 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from training.loop import mixed_precision
-from training.networks import LATENT_CHANNELS, LATENT_SIZE
-from training.unet import Denoiser, cumulative_alphas
+from training.networks import LATENT_CHANNELS, LATENT_SIZE, Denoiser, decode
+from training.unet import cumulative_alphas
 
 
 @torch.no_grad()
-def decode(vae: AutoencoderKL, latents: Tensor) -> Tensor:
-    """Return images (B, 3, 256, 256) in [−1, 1] of latents (B, 8, 32, 32)."""
+def pictures(vae: AutoencoderKL, latents: Tensor) -> Tensor:
+    """Return images (B, 3, 256, 256) in [−1, 1] of latents (B, 8, 32, 32), in mixed precision."""
     with mixed_precision(latents.device):
-        images = [vae.decoder(vae.post_quant_conv(part)).float() for part in latents.split(32)]
+        images = [decode(vae, part).float() for part in latents.split(32)]
     return torch.cat(images).clamp(-1, 1)
 
 

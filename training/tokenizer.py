@@ -66,7 +66,7 @@ def build() -> CLIPTokenizer:
     ids = {token: i for i, token in enumerate([*dict.fromkeys(tokens), _START, _END])}
     return CLIPTokenizer(
         vocab=ids,
-        merges=merges,
+        merges=merges,  # pyright: ignore[reportArgumentType] (pairs are what it takes)
         model_max_length=MAX_TOKENS,
         bos_token=_START,
         eos_token=_END,

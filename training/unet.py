@@ -7,36 +7,21 @@ rolling pool: each is used a few times, then replaced by a new scene. The world 
 """
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
 from training.captions import Captioner, random_wording
 from training.loop import Options, Ranks, Trainer, log, mixed_precision, parse_options, speed_up
-from training.networks import LATENT_CHANNELS, LATENT_SIZE, TEXT_WIDTH, Clip, make_unet, make_vae
+from training.networks import LATENT_CHANNELS, LATENT_SIZE, TEXT_WIDTH, Denoiser, encode
 from training.scene import Casting, Dice
 from training.tokenizer import MAX_TOKENS
 from training.tokenizer import load as load_tokenizer
-from training.weights import load_weights
+from training.trained import frozen, load_clip, load_vae
 from training.world import Picture, World
 
 CASTING = Casting(counts=(0.04, 0.32, 0.42, 0.22), crowded=0.25)
 _GAMMA = 5.0
 _EMPTY = 0.1
-
-
-class Denoiser(nn.Module):
-    """Text tower and UNet in one pass, in mixed precision."""
-
-    def __init__(self, text: nn.Module) -> None:
-        super().__init__()
-        self.unet: UNet2DConditionModel = make_unet()
-        self.text = text
-
-    def forward(self, noisy: Tensor, timestep: Tensor, ids: Tensor) -> Tensor:
-        """Predict the noise (B, 8, 32, 32) in noisy latents, given timesteps (B,) and token ids (B, 40)."""
-        with mixed_precision(noisy.device):
-            words = self.text(input_ids=ids).last_hidden_state
-            return self.unet(noisy, timestep, words, return_dict=False)[0].float()
 
 
 class Encoder(nn.Module):
@@ -49,22 +34,7 @@ class Encoder(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Return latent means (B, 8, 32, 32) of images (B, 3, 256, 256)."""
         with mixed_precision(image.device):
-            return self.vae.quant_conv(self.vae.encoder(image))[:, :LATENT_CHANNELS]
-
-
-def load_vae(options: Options, device: torch.device) -> AutoencoderKL:
-    """Load the trained autoencoder, frozen."""
-    state, _ = load_weights(options.folder, "vae")
-    vae = make_vae()
-    vae.load_state_dict({name.removeprefix("vae."): tensor for name, tensor in state.items()})
-    return vae.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)  # pyright: ignore
-
-
-def load_clip(options: Options, device: torch.device) -> Clip:
-    """Load the trained mini CLIP."""
-    clip = Clip(load_tokenizer())
-    clip.load_state_dict(load_weights(options.folder, "clip")[0])
-    return clip.to(device)
+            return encode(self.vae, image)[:, :LATENT_CHANNELS]
 
 
 def cumulative_alphas(device: torch.device) -> Tensor:
@@ -129,9 +99,10 @@ def train(options: Options) -> None:
     device, on_gpu = ranks.device, ranks.device.type == "cuda"
     dice = Dice(1000 * options.seed + 300 + ranks.rank + (500 if options.resume else 0), device)
     captioner = Captioner(load_tokenizer(), device)
-    encoder = Encoder(load_vae(options, device))
+    encoder = Encoder(frozen(load_vae(options.folder, device)))
     torch.manual_seed(options.seed)
-    module = Denoiser(load_clip(options, device).clip.text_model).to(device, memory_format=torch.channels_last)  # pyright: ignore
+    module = Denoiser(load_clip(options.folder, device).clip.text_model).to(device)
+    module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     trainer = Trainer("unet", module, options, ranks, {"": 8e-4, "text.": 2e-4}, decay=0.9993, warmup=300, reserve=8)
     empty, noise = captioner.encode([""]), Noise(dice)
     speed_up(module.unet, options.compile, lambda: module(*example(options.batch, device)))

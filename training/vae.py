@@ -18,10 +18,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from training.loop import Options, Ranks, Trainer, log, mixed_precision, parse_options, speed_up
-from training.networks import LATENT_CHANNELS, LATENT_SIZE, Clip, make_vae
+from training.networks import LATENT_CHANNELS, LATENT_SIZE, decode, encode, make_vae
 from training.scene import Casting, Dice
-from training.tokenizer import load as load_tokenizer
-from training.weights import load_weights
+from training.trained import load_clip
 from training.world import GROUND_OWNER, TOP_OWNER, World
 
 CASTING = Casting(counts=(0.05, 0.25, 0.35, 0.35), styles=(0.8, 0.1, 0.1), crowded=0.3)
@@ -38,11 +37,11 @@ class Autoencoder(nn.Module):
     def forward(self, image: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the reconstruction (B, 3, H, W), and mean and log variance (B, 8, h, w)."""
         with mixed_precision(image.device):
-            moments = self.vae.quant_conv(self.vae.encoder(image))
+            moments = encode(self.vae, image)
             mean, log_variance = moments.float().chunk(2, 1)
             log_variance = log_variance.clamp(-20, 10)
             latents = mean + (0.5 * log_variance).exp() * noise
-            image = self.vae.decoder(self.vae.post_quant_conv(latents))
+            image = decode(self.vae, latents)
         return image.float(), mean, log_variance
 
 
@@ -80,9 +79,8 @@ class Perception:
         newest = self.ranks.from_leader([saved])[0]
         if newest > self._seen:
             self._seen = newest
-            clip = Clip(load_tokenizer())
-            clip.load_state_dict(load_weights(self.options.folder, "clip")[0])
-            self.clip = clip.clip.vision_model.to(self.ranks.device).eval().requires_grad_(False)
+            vision = load_clip(self.options.folder, self.ranks.device).clip.vision_model
+            self.clip = vision.eval().requires_grad_(False)
             log("vae: perceptual loss by newer eyes")
 
     def distance(self, output: Tensor, image: Tensor) -> Tensor:
@@ -108,10 +106,12 @@ def normalised(vae: AutoencoderKL, world: World, pictures: int) -> AutoencoderKL
     latents = []
     for _ in range(max(1, pictures // 32)):
         image = world.draw(world.sample(dice, min(32, pictures), CASTING)).image
-        latents.append(vae.quant_conv(vae.encoder(image))[:, :LATENT_CHANNELS])
+        latents.append(encode(vae, image)[:, :LATENT_CHANNELS])
     channels = torch.cat(latents).transpose(0, 1).flatten(1)
     mean, deviation = channels.mean(1), channels.std(1).clamp(min=1e-4)
     before, after = vae.quant_conv, vae.post_quant_conv
+    assert before is not None
+    assert after is not None
     assert before.bias is not None
     assert after.bias is not None
     after.bias += after.weight[:, :, 0, 0] @ mean
