@@ -81,6 +81,11 @@ def test_keys_of_each_mode_come_from_its_frames():
     assert gather_keys(tokens, AttentionMode.SPARSE_CAUSAL).tolist() == [[0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 1, 1]]
 
 
+def test_spans_are_marked_in_as_many_tokens_as_the_text_encoder_has():
+    assert span_regions([(2, 5)], CPU).shape == (77, 1)
+    assert span_regions([(2, 5)], CPU, tokens=40).flatten().nonzero().flatten().tolist() == [2, 3, 4]
+
+
 def test_pixels_share_a_region_with_the_tokens_of_its_phrase():
     masks = random_masks(regions=2)
     token_regions = span_regions([(2, 5), None], CPU)
