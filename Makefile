@@ -2,7 +2,7 @@
 PYTHON := .venv/bin/python
 READY := .venv/.ready
 
-.PHONY: setup test lint bench clean
+.PHONY: setup demo test lint bench clean
 
 setup: $(READY)
 
@@ -12,6 +12,9 @@ $(READY): requirements.txt requirements-dev.txt
 	uv pip install --quiet --python $(PYTHON) -r requirements-dev.txt
 	@touch $@
 
+demo: $(READY)
+	$(PYTHON) -m videograin edit assets/clips/friends/project.json --device cpu -o output/demo.mp4 --strip output/demo.png
+
 lint: $(READY)
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
@@ -19,6 +22,14 @@ lint: $(READY)
 
 test: lint
 	$(PYTHON) -m pytest
+
+bench: $(READY)
+	$(PYTHON) -m benchmarks.trajectories
+	@if $(PYTHON) -c "import sys, torch; sys.exit(not torch.cuda.is_available())"; then \
+		$(PYTHON) -m benchmarks.attention && $(PYTHON) -m benchmarks.edit; \
+	else \
+		echo "No CUDA device: benchmarks.attention and benchmarks.edit were left out."; \
+	fi
 
 clean:
 	rm -rf .venv output

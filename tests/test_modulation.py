@@ -9,6 +9,7 @@ from torch import Tensor
 
 from videograin.attention import row_range
 from videograin.attention.modulation import (
+    MAX_HEAD_DIM,
     SharedRegions,
     attention,
     augmented_attention,
@@ -123,9 +124,10 @@ def test_many_regions_agree_in_both_forms(regions):
     assert torch.allclose(augmented_attention(*case), chunked_attention(*case), atol=1e-12)
 
 
-def test_without_cuda_the_formula_is_computed_as_written():
-    case = random_case()
-    assert torch.equal(modulated_attention(*case), chunked_attention(*case))
+def test_it_is_augmented_as_long_as_the_classes_fit_into_a_head_vector():
+    few, many = random_case(regions=2), random_case(regions=32, dim=MAX_HEAD_DIM - 20)
+    assert torch.equal(modulated_attention(*few), augmented_attention(*few))
+    assert torch.equal(modulated_attention(*many), chunked_attention(*many))
 
 
 def test_half_precision_comes_back_in_half_precision():

@@ -457,6 +457,15 @@ def test_whatever_the_inversion_follows_from_needs_a_new_one(caching, option):
     assert inversion_steps(calls) == STEPS - 1
 
 
+def test_other_control_images_or_another_scale_need_a_new_inversion(caching):
+    pipe, calls = caching
+    for images, scale in [(tiny_frames(), 1.0), (255 - tiny_frames(), 1.0), (tiny_frames(), 0.5)]:
+        edit(pipe, control_images=[images], controlnet_conditioning_scale=scale)
+        assert inversion_steps(calls) == STEPS - 1
+    edit(pipe, control_images=[tiny_frames()])
+    assert inversion_steps(calls) == 0
+
+
 def test_other_weights_need_a_new_inversion(caching):
     pipe, calls = caching
     with torch.no_grad():

@@ -15,7 +15,7 @@ from videograin.attention.modulation import SharedRegions
 from videograin.region import AttentionMode, Convention
 
 TEXT_TOKENS = 77
-"""Length of CLIP's token sequence, padding included."""
+"""Length of Stable Diffusion's token sequence, padding included."""
 
 
 @dataclass(frozen=True)

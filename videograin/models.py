@@ -21,7 +21,7 @@ from videograin.control import ControlKind
 from videograin.errors import ModelError, SettingsError, VideoGrainError
 from videograin.inversion import InversionCache
 from videograin.pipeline import VideoGrainPipeline
-from videograin.region import EditSettings
+from videograin.region import Convention, EditSettings
 
 HUB_SECONDS = 4.0
 """How long the hub may take to answer before it counts as unreachable."""
@@ -29,6 +29,17 @@ HUB_SECONDS = 4.0
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 
 DEFAULT_MODEL = "emoji-world"
+
+EMOJI_WORLD_SETTINGS = EditSettings(
+    num_inference_steps=20,
+    guidance_scale=5.0,
+    strength=0.8,
+    modulated_fraction=1.0,
+    cross_strength=2.0,
+    mask_growth=8,
+    convention=Convention.RELEASE,
+)
+"""What edited best in a first sweep (benchmarks/RESULTS.md); the release's convention for its speed on a CPU."""
 
 _CONFIGS = ("*.json", "*.txt")
 _PIPELINE_FILES = (*_CONFIGS, "*/*.safetensors")  # weights at the top are the same model once more, in one file
@@ -217,7 +228,7 @@ def _emoji_world() -> ModelBundle:
         knows="A small world of emoji: animals, vehicles, food, people and what they wear, on drawn backgrounds.",
         short_side=256,
         multiple=32,
-        settings=EditSettings(num_inference_steps=20, guidance_scale=5.0, strength=0.8, mask_growth=6),
+        settings=EMOJI_WORLD_SETTINGS,
         controls=_own_controls(folder),
     )
 

@@ -300,7 +300,7 @@ class VideoGrainPipeline(
             torch.stack([embeds[2], local_target])[-halves:],
             torch.stack([embeds[3], embeds[4]])[-halves:],
             embeds[:2],
-            span_regions(found.spans, device, embeds.shape[1]),
+            span_regions(found.spans, device, tokens=embeds.shape[1]),
             (f"The prompt is too long; these words were left out: {found.dropped}",) if found.dropped else (),
         )
 
