@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -131,7 +132,9 @@ def test_ctrl_c_leaves_nothing_half_written(project: Path) -> None:
     project.write_text(json.dumps(document))
     before = set(project.parent.iterdir())
     command = [sys.executable, "-m", "videograin", "edit", str(project), "--device", "cpu"]
-    child = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    # A shell's background job, such as this test run may be, starts with Ctrl-C ignored.
+    listen = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    child = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, preexec_fn=listen)
     assert child.stderr
     seen = ""
     while "Inverting" not in seen:

@@ -124,6 +124,11 @@ def test_every_option_changes_the_result_and_keeps_it_finite(pipe, option):
     assert not torch.allclose(latents, edit(pipe, modulated_fraction=1.0).latents, atol=1e-4)
 
 
+def test_injection_into_a_unet_without_the_layers_is_refused():
+    with pytest.raises(SettingsError, match="inject_steps is 1 but this UNet lacks the layers"):
+        edit(tiny_pipeline(), inject_steps=1)
+
+
 def test_features_of_the_inversion_are_injected():
     pipe = tiny_pipeline(widths=(8, 8, 8, 8))
     assert not torch.allclose(edit(pipe, inject_steps=2).latents, edit(pipe).latents, atol=1e-4)

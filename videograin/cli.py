@@ -2,6 +2,7 @@
 
 import argparse
 import platform
+import signal
 import sys
 import time
 import traceback
@@ -9,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from types import FrameType
+from typing import Self
 
 import diffusers
 import torch
@@ -62,21 +65,47 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for library in (diffusers, transformers):  # their bars and remarks would run through ours
         library.utils.logging.set_verbosity_error()
         library.utils.logging.disable_progress_bar()
+    with _CtrlC() as ctrl_c:
+        return _run(options, ctrl_c)
+
+
+def _run(options: argparse.Namespace, ctrl_c: "_CtrlC") -> int:
     try:
         options.run(options)
     except VideoGrainError as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE
-    except KeyboardInterrupt:
-        print("Stopped; nothing is left half-written.", file=sys.stderr)
-        return INTERRUPTED
-    except Exception as error:
+    except (KeyboardInterrupt, Exception) as error:
+        if ctrl_c.came or isinstance(error, KeyboardInterrupt):
+            print("Stopped; nothing is left half-written.", file=sys.stderr)
+            return INTERRUPTED
         if options.debug:
             traceback.print_exc()
         hint = _hint(error)
         print(f"unexpected {type(error).__name__}: {error}\n{hint}", file=sys.stderr)
         return UNEXPECTED
     return OK
+
+
+class _CtrlC:
+    """Remembers Ctrl-C: a KeyboardInterrupt that meets native code may come out of it as another exception."""
+
+    def __init__(self) -> None:
+        self.came = False
+        self._before = signal.getsignal(signal.SIGINT)
+
+    def __enter__(self) -> Self:
+        if self._before is signal.default_int_handler:  # a background job ignores Ctrl-C, and so do we then
+            signal.signal(signal.SIGINT, self._interrupt)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        self.came = True
+        signal.default_int_handler(number, frame)
 
 
 class _Bars:

@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from videograin.attention.processors import install_layout_attention
+from videograin.attention.recorder import can_inject
 from videograin.attention.step import AttentionStep, modulate_layout
 from videograin.autoencoder import decode_latents, encode_frames, to_uint8
 from videograin.denoiser import AnyControlNet, Conditioning, Denoiser
@@ -278,6 +279,11 @@ class VideoGrainPipeline(
             raise SettingsError(
                 f"Frames are {width}×{height}; both sides must be multiples of {self.vae_scale_factor}. "
                 "Resize the clip."
+            )
+        if request.settings.inject_steps and not can_inject(self.unet):
+            raise SettingsError(
+                f"inject_steps is {request.settings.inject_steps} but this UNet lacks the layers whose features are "
+                "injected. Set it to 0."
             )
         return Denoiser(self.unet, self.controlnet)
 

@@ -30,6 +30,11 @@ class Features:
     residuals: dict[str, Tensor] = field(default_factory=dict)
 
 
+def can_inject(unet: UNet2DConditionModel) -> bool:
+    """Return whether the UNet has all the layers that PnP names, as Stable Diffusion's have."""
+    return {*INJECTED_RESNETS, *INJECTED_ATTENTIONS} <= {name for name, _ in unet.named_modules()}
+
+
 @contextmanager
 def exchange_residuals(unet: UNet2DConditionModel, record: Features | None, inject: Features | None) -> Iterator[None]:
     """While open, record the residual blocks' outputs into `record` and replace them by those of `inject`."""
