@@ -47,11 +47,15 @@ class Denoising:
     edited: Tensor
     generator: torch.Generator
 
+    @property
+    def timesteps(self) -> list[int]:
+        """The timesteps that are run, noisiest first: one for each entry of the path."""
+        return self.scheduler.timesteps.tolist()[-len(self.path) :]
+
     def run(self, report: Report, on_step_end: OnStepEnd) -> Tensor:
         """Denoise from the end of the path; returns clean latents (F, 4, h, w)."""
         latents = self.path[-1]
-        timesteps = self.scheduler.timesteps.tolist()[-len(self.path) :]
-        for index, timestep in enumerate(track(Phase.EDIT, timesteps, report)):
+        for index, timestep in enumerate(track(Phase.EDIT, self.timesteps, report)):
             latents = on_step_end(index, timestep, self.advance(index, timestep, latents))
         return latents
 
@@ -100,10 +104,9 @@ class Denoising:
         They are computed anew when they are needed: one forward a step costs less than to keep those of all steps.
         """
         features = Features()
-        timestep = self.scheduler.timesteps.tolist()[-len(self.path) :][index + 1]
         source = self.path[-2 - index]
         step = replace(self.step, record=features)
-        self.denoiser.predict_noise(source, timestep, self.source_conditioning, step)
+        self.denoiser.predict_noise(source, self.timesteps[index + 1], self.source_conditioning, step)
         return features
 
 

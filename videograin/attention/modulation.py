@@ -12,8 +12,8 @@ per key class then computes the same result without any N×N tensor:
 
     q⁺ = [(1 − a_i) q_i , p_i / scale where class g shares a region with i],   k⁺ = [k_j , onehot(class of j)].
 
-p_i stands in two columns, its value in the working precision and what that rounding lost; in fp16 one column alone
-would add as much error as the whole attention kernel.
+p_i stands in two columns, its value in the working precision and what that rounding lost; with one column alone the
+error in fp16 was 1.23 times that of plain attention, above the 1.2 that the tests allow.
 """
 
 from dataclasses import dataclass

@@ -123,7 +123,6 @@ def _by_halves(
     modulated: tuple[bool, ...],
 ) -> Tensor:
     """Modulate those halves of the batch that are to be modulated and leave the others plain."""
-
     chunks = zip(query.chunk(len(modulated)), key.chunk(len(modulated)), value.chunk(len(modulated)), strict=True)
     return torch.cat(
         [
