@@ -1,8 +1,9 @@
 """Stage: the promptable segmenter, in `segment_anything`'s own classes.
 
 Each picture is encoded once and asked for several masks: a thing with what it wears, the thing alone, the worn part
-alone, ground, sky, or the whole backdrop. The first prompt is a click or a loose box, the next ones click where the
-last answer was wrong and hand that answer back as a mask prompt. The three-mask output is trained on its best mask (a
+alone, ground, sky, or the whole backdrop. The first prompt is a click, a loose box, or a mask that has slipped (as one
+carried over from the frame before has), the next ones click where the last answer was wrong and hand that answer back
+as a mask prompt. The three-mask output is trained on its best mask (a
 click is ambiguous: hat, or cat with hat?), the single mask on the one that was meant, the IoU head on all four. Hard
 cases: crowded scenes, and twins, which differ in nothing but place.
 
@@ -10,6 +11,7 @@ cases: crowded scenes, and twins, which differ in nothing but place.
 """
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import cast
 
 import torch
@@ -32,6 +34,17 @@ _LEAST = 48 / CANVAS**2  # the smallest mask that is asked for
 _LOW = 128  # side of the decoder's masks
 
 
+class Opening(Enum):
+    """What is said first about a mask."""
+
+    CLICK = 1
+    BOX = 2
+    CARRIED = 3  # a mask that has slipped, its box, and a click inside it
+
+
+_OPENINGS = (Opening.CLICK,) * 5 + (Opening.BOX,) * 2 + (Opening.CARRIED,) * 3  # take turns, one a step
+
+
 def targets_table(device: torch.device) -> tuple[Tensor, Tensor]:
     """Return which owner codes form each target (12, 8) bool, and how often a target is asked for (12,).
 
@@ -44,7 +57,7 @@ def targets_table(device: torch.device) -> tuple[Tensor, Tensor]:
         table[2 * SLOTS + slot, 1 + SLOTS + slot] = True
     table[-3, GROUND_OWNER] = table[-2, TOP_OWNER] = True
     table[-1, [GROUND_OWNER, TOP_OWNER]] = True
-    wanted = [1.0] * SLOTS + [0.35] * SLOTS + [1.5] * SLOTS + [0.15, 0.15, 0.15]
+    wanted = [1.0] * SLOTS + [0.35] * SLOTS + [2.0] * SLOTS + [0.15, 0.15, 0.15]
     return table, torch.tensor(wanted, device=device)
 
 
@@ -155,24 +168,49 @@ class Prompts:
         self.labels = torch.cat([self.labels, label[:, None]], 1)
 
 
-def first_prompts(dice: Dice, target: Tensor, full: Tensor, boxed: bool) -> Prompts:
-    """Say which masks are meant: by a click inside, or by a box."""
+def core(masks: Tensor, reach: int) -> Tensor:
+    """Return odds (N, h, w) of a click away from the edges of masks (N, h, w), which are bool."""
+    inside = masks[:, None].float()
+    return (F.avg_pool2d(inside, 2 * reach + 1, 1, reach).pow(4) * inside)[:, 0]
+
+
+def slipped(dice: Dice, target: Tensor) -> Tensor:
+    """Move, turn and scale masks (N, 128, 128) a little, by up to a fourteenth of their own size."""
+    count = len(target)
+    reach = (target.mean((1, 2)).sqrt() * 0.14)[:, None]
+    shift = dice.uniform(-1, 1, count, 2) * reach
+    angle, scale = dice.uniform(-0.1, 0.1, count), dice.uniform(0.94, 1.06, count)
+    ticks = torch.linspace(-1, 1, _LOW, device=target.device)
+    weight = target / target.sum((1, 2), keepdim=True).clamp(min=1)
+    centre = torch.stack([(weight.sum(1) * ticks).sum(1), (weight.sum(2) * ticks).sum(1)], -1)
+    turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], -1).view(count, 2, 2)
+    turn = turn * scale[:, None, None]
+    offset = centre - (turn @ (centre + shift)[..., None])[..., 0]
+    grid = F.affine_grid(torch.cat([turn, offset[..., None]], -1), [count, 1, _LOW, _LOW], align_corners=True)
+    return F.grid_sample(target[:, None], grid, align_corners=True)[:, 0]
+
+
+def first_prompts(dice: Dice, target: Tensor, full: Tensor, opening: Opening) -> Prompts:
+    """Say which masks are meant: target (N, 128, 128) in [0, 1], full (N, 256, 256) bool."""
     count, device = len(target), target.device
-    if boxed:
+    if opening is Opening.BOX:
         none = torch.zeros(count, 0, device=device)
         return Prompts(torch.zeros(count, 0, 2, device=device), none, loose_box(dice, full), None)
+    one = torch.ones(count, 1, device=device)
+    if opening is Opening.CARRIED:
+        mask = slipped(dice, target)
+        points = click_in(dice, core(mask > 0.5, 3))[:, None]
+        certainty = dice.uniform(6, 20, count, 1, 1)
+        return Prompts(points, one, loose_box(dice, mask > 0.5), ((mask - 0.5) * certainty)[:, None])
     # Half the clicks fall anywhere inside, half away from the edge, as people click.
-    inside = full[:, None].float()
-    core = F.avg_pool2d(inside, 15, 1, 7).pow(4) * inside
-    odds = torch.where(dice.chance(0.5, count, 1, 1, 1), inside, core)[:, 0]
-    points = click_in(dice, odds)[:, None]
-    return Prompts(points, torch.ones(count, 1, device=device), None, None)
+    odds = torch.where(dice.chance(0.5, count, 1, 1), full.float(), core(full, 7))
+    return Prompts(click_in(dice, odds)[:, None], one, None, None)
 
 
-def rounds(sam: Sam, embedding: Tensor, full: Tensor, dice: Dice, boxed: bool) -> tuple[Tensor, dict[str, Tensor]]:
+def rounds(sam: Sam, embedding: Tensor, full: Tensor, dice: Dice, opening: Opening) -> tuple[Tensor, dict[str, Tensor]]:
     """Play the rounds of prompts on N masks; return the loss and what to log."""
     target = F.avg_pool2d(full[:, None].float(), CANVAS // _LOW)[:, 0]
-    prompts = first_prompts(dice, target, full, boxed)
+    prompts = first_prompts(dice, target, full, opening)
     position = sam.prompt_encoder.get_dense_pe()
     total, notes = embedding.new_zeros(()), {}
     for turn in range(_ROUNDS):
@@ -184,7 +222,7 @@ def rounds(sam: Sam, embedding: Tensor, full: Tensor, dice: Dice, boxed: bool) -
             logits, said = decode(sam.mask_decoder, embedding, position, sparse, dense)
         logits, said = logits.float(), said.float()
         loss, iou = mask_losses(logits, target)
-        ambiguous = turn == 0 and not boxed
+        ambiguous = turn == 0 and opening is Opening.CLICK
         total = total + (0.3 if ambiguous else 1.0) * loss[:, 0].mean() + loss[:, 1:].amin(1).mean()
         total = total + (said - iou).square().mean()
         best = 1 + said[:, 1:].argmax(1) if ambiguous else torch.zeros_like(said[:, 0], dtype=torch.long)
@@ -214,7 +252,7 @@ def train(options: Options) -> None:
         picture = batch()
         full = choose_targets(dice, picture.owner, _PROMPTS)
         embedding = encoder(picture.image).repeat_interleave(_PROMPTS, 0)
-        loss, notes = rounds(sam, embedding, full, dice, boxed=trainer.steps % 10 < 3)
+        loss, notes = rounds(sam, embedding, full, dice, _OPENINGS[trainer.steps % len(_OPENINGS)])
         trainer.step(loss, **notes)
     trainer.finish()
     ranks.close()
