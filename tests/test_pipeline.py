@@ -589,7 +589,8 @@ def test_models_offloaded_to_the_host_give_the_same_result(tmp_path):
     pipe.inversion_cache = InversionCache(tmp_path)
     for _ in range(2):  # the second time from the cache
         result = edit(pipe, control_images=[tiny_frames()], output_type="np")
-        assert torch.allclose(result.latents.cpu(), expected.latents.cpu(), atol=1e-4)
+        # cuDNN may choose other convolutions where weights come and go; inversion amplifies the last bits.
+        assert (result.latents.cpu() - expected.latents.cpu()).norm() < 1e-3 * expected.latents.norm().cpu()
         assert np.abs(result.frames.astype(int) - expected.frames).max() <= 1
         assert pipe.unet.device.type == "cpu"
 
