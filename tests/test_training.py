@@ -20,7 +20,7 @@ from videograin.pipeline import VideoGrainPipeline
 
 
 def options(folder: Path, steps: int, *, resume: bool = False) -> Options:
-    return Options(float("inf"), folder, None, resume, 1, steps, 0, False, 1e9)
+    return Options(float("inf"), folder, None, resume, 1, steps, 0, 1.0, False, 1e9)
 
 
 def trained(folder: Path, steps: int, *, resume: bool = False) -> nn.Linear:
@@ -93,6 +93,28 @@ def test_a_gradient_that_is_not_finite_changes_nothing(tmp_path):
     trainer = Trainer("line", module, options(tmp_path, 1), Ranks(), {"": 0.1})
     trainer.step(module(torch.full((1, 3), float("inf"))).sum())
     assert torch.equal(module.weight, before)
+
+
+def test_weights_in_half_precision_follow_masters_that_keep_small_steps(tmp_path):
+    torch.manual_seed(0)
+    module = nn.Linear(3, 1, bias=False).to(torch.bfloat16)
+    start = module.weight.detach().clone()
+    trainer = Trainer("line", module, options(tmp_path, 50), Ranks(), {"": 1e-4}, warmup=1, weight_decay=0)
+    for _ in range(50):  # each step is far below what bfloat16 resolves
+        trainer.fraction = 0.0
+        trainer.step(-module(torch.ones(1, 3, dtype=torch.bfloat16)).sum())
+    moved = trainer.masters.parameters["weight"] - start.float()
+    assert torch.allclose(moved, torch.full((1, 3), 50 * 1e-4), rtol=1e-3)
+    assert torch.equal(module.weight, trainer.masters.parameters["weight"].bfloat16())
+
+
+def test_the_gradients_of_all_parameters_are_clipped_together(tmp_path):
+    module = nn.Linear(2, 2)
+    trainer = Trainer("line", module, options(tmp_path, 1), Ranks(), {"": 0.1})
+    (3 * module.weight[0, 0] + 4 * module.bias[1]).backward()
+    assert trainer.masters.collect().norm() == 5
+    trainer.descend()
+    assert not trainer.masters.gradient.any()
 
 
 def test_the_rate_falls_from_one_to_its_floor():

@@ -127,10 +127,9 @@ def train(options: Options) -> None:
     module = TwoTowers(clip)
     speed_up(clip.clip.vision_model, options.compile, lambda: module(*batches.next()[:2]))
     trainer = Trainer("clip", clip, options, ranks, {"": 7e-4}, decay=0.998, weight_decay=0.02, warmup=300)
-    model = ranks.wrap(module)
     while trainer.running():
         image, ids, labels, weights = batches.next()
-        seen, read, logits = model(image, ids)
+        seen, read, logits = module(image, ids)
         contrast = contrastive_loss(seen, read, ids, clip.clip.logit_scale.exp().clamp(max=100))
         judged = (weights * F.binary_cross_entropy_with_logits(logits, labels, reduction="none")).mean()
         best = labels.gather(1, logits.argmax(1)[:, None]).mean()

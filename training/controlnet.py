@@ -1,7 +1,6 @@
 """Stage: the ControlNet on Canny edges, beside the frozen denoiser.
 
-Edges are computed by the same OpenCV call as at editing time, in threads. Half a minute of compiling would not pay in
-a stage this short, so it runs eagerly.
+Edges are computed by the same OpenCV call as at editing time, in threads.
 
     torchrun --nproc-per-node 3 -m training.controlnet --minutes 2.5
 """
@@ -15,7 +14,7 @@ from diffusers import ControlNetModel
 from torch import Tensor, nn
 
 from training.captions import Captioner
-from training.loop import Options, Ranks, Trainer, log, mixed_precision, parse_options
+from training.loop import Options, Ranks, Recorded, Trainer, log, parse_options, working_precision
 from training.networks import Denoiser, make_controlnet
 from training.scene import CANVAS, Dice
 from training.tokenizer import load as load_tokenizer
@@ -36,14 +35,15 @@ class Controlled(nn.Module):
 
     def forward(self, denoiser: Denoiser, noisy: Tensor, timestep: Tensor, ids: Tensor, edges: Tensor) -> Tensor:
         """Predict the noise, given edges (B, 3, 256, 256) in [0, 1]."""
-        with mixed_precision(noisy.device):
-            with torch.no_grad():
-                words = denoiser.text(input_ids=ids).last_hidden_state
-            down, middle = self.controlnet(noisy, timestep, words, controlnet_cond=edges, return_dict=False)
-            predicted = denoiser.unet(
-                noisy, timestep, words, down_block_additional_residuals=down, mid_block_additional_residual=middle
-            )
-            return predicted.sample.float()
+        dtype = denoiser.unet.dtype
+        noisy, edges = noisy.to(dtype), edges.to(dtype)
+        with torch.no_grad():
+            words = denoiser.text(input_ids=ids).last_hidden_state
+        down, middle = self.controlnet(noisy, timestep, words, controlnet_cond=edges, return_dict=False)
+        predicted = denoiser.unet(
+            noisy, timestep, words, down_block_additional_residuals=down, mid_block_additional_residual=middle
+        )
+        return predicted.sample.float()
 
 
 class EdgePool(Pool):
@@ -71,25 +71,33 @@ def train(options: Options) -> None:
     captioner = Captioner(load_tokenizer(), device)
     denoiser = frozen(load_denoiser(options.folder, device))
     torch.manual_seed(options.seed)
-    controlnet = make_controlnet(denoiser.unet)
-    module = Controlled(controlnet).to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    trainer = Trainer("controlnet", controlnet, options, ranks, {"": 4e-4}, decay=0.995, warmup=100, reserve=6)
+    module = Controlled(make_controlnet(denoiser.unet)).to(device, working_precision(device))
+    module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    trainer = Trainer("controlnet", module.controlnet, options, ranks, {"": 6e-4}, decay=0.995, warmup=100, reserve=6)
     empty, noise = captioner.encode([""]), Noise(dice)
     chunk, size, start = (128, 16384, 4096) if on_gpu else (2, 8, 4)
     pool = EdgePool(World(device), dice, captioner, Encoder(frozen(load_vae(options.folder, device))), chunk, size)
     while pool.filled < start:
         pool.refill()
     log(f"controlnet: pool of {pool.filled}")
-    model = ranks.wrap(module)
+
+    def batch() -> tuple[Tensor, ...]:
+        place = pool.draw(options.batch)
+        ids = torch.where(dice.chance(_EMPTY, options.batch, 1), empty, pool.ids[place].long())
+        edges = pool.edges[place][:, None].expand(-1, 3, -1, -1).float()
+        return *noise.add(pool.latents[place].float()), ids, edges
+
+    def compute(noisy: Tensor, timestep: Tensor, target: Tensor, ids: Tensor, edges: Tensor) -> dict[str, Tensor]:
+        loss, error = noise.loss(module(denoiser, noisy, timestep, ids, edges), target, timestep)
+        loss.backward()
+        return {"loss": loss.detach(), "error": error.detach()}
+
+    gradients = Recorded(compute, *batch())
+    trainer.masters.collect().zero_()  # what recording has left there
     while trainer.running():
         if trainer.steps % 4 == 0:
             pool.refill()
-        place = pool.draw(options.batch)
-        ids = torch.where(dice.chance(_EMPTY, options.batch, 1), empty, pool.ids[place].long())
-        noisy, timestep, target = noise.add(pool.latents[place].float())
-        edges = pool.edges[place][:, None].expand(-1, 3, -1, -1).float()
-        loss, error = noise.loss(model(denoiser, noisy, timestep, ids, edges), target, timestep)
-        trainer.step(loss, error=error)
+        trainer.descend(**gradients(*batch()))
     trainer.finish()
     ranks.close()
 

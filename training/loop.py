@@ -1,7 +1,9 @@
 """The training loop that every stage shares: wall-clock budgets, several GPUs, averages, checkpoints, resume.
 
 Notable: the schedule follows the clock, not the step count, so that a stage ends when it was told to, whatever the
-machine; rank 0's clock rules all ranks; a step with a non-finite gradient is skipped on the device, without a sync.
+machine; rank 0's clock rules all ranks; a step with a non-finite gradient is skipped on the device, without a sync;
+all gradients lie in one tensor, which is what several GPUs add up; modules in half precision are trained on float32
+copies of their weights.
 """
 
 import argparse
@@ -37,6 +39,7 @@ class Options:
     batch: int
     steps: int
     seed: int
+    rate: float
     compile: bool
     log_every: float
 
@@ -52,6 +55,7 @@ def parse_options(stage: str, batch: int, argv: list[str] | None = None) -> Opti
     parser.add_argument("--batch", type=int, default=batch, help="per GPU")
     parser.add_argument("--steps", type=int, default=10**9, help="stop after so many, for rehearsals")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rate", type=float, default=1.0, help="factor on the learning rates, to continue gently")
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=torch.cuda.is_available())
     parser.add_argument("--log-every", type=float, default=20.0)
     told = vars(parser.parse_args(argv))
@@ -71,7 +75,6 @@ class Ranks:
             torch.backends.cuda.matmul.allow_tf32 = True
             torch.backends.cudnn.allow_tf32 = True
             torch.backends.cudnn.benchmark = True
-            torch._dynamo.config.optimize_ddp = False  # modules are compiled whole, then wrapped
         if self.size > 1:
             dist.init_process_group("nccl" if cuda else "gloo")
 
@@ -88,18 +91,22 @@ class Ranks:
         dist.broadcast(tensor, 0)
         return tensor.tolist()
 
-    def wrap(self, module: nn.Module) -> nn.Module:
-        """Return the module with its gradients averaged over the ranks."""
-        if self.size == 1:
-            return module
-        devices = [self.device.index] if self.device.type == "cuda" else None
-        return nn.parallel.DistributedDataParallel(module, device_ids=devices, gradient_as_bucket_view=True)
+    def average(self, gradients: Tensor) -> None:
+        """Average a tensor over the ranks, in place."""
+        if self.size > 1:
+            dist.all_reduce(gradients)
+            gradients.div_(self.size)
 
     def close(self) -> None:
         """Leave the job, all ranks at once: the leader still saves when the others are done."""
         if self.size > 1:
             dist.barrier()
             dist.destroy_process_group()
+
+
+def working_precision(device: torch.device | str) -> torch.dtype:
+    """Return the type of weights that compute without mixed precision: bfloat16 on a GPU, float32 elsewhere."""
+    return torch.bfloat16 if torch.device(device).type == "cuda" else torch.float32
 
 
 def mixed_precision(device: torch.device) -> torch.autocast:
@@ -134,19 +141,92 @@ def speed_up(module: nn.Module, enabled: bool, prove: Callable[[], Tensor | tupl
         log(f"{type(module).__name__} goes uncompiled:", f"{type(error).__name__}: {error}"[:400])
 
 
-class Average:
-    """An exponential moving average of a module's parameters."""
+class Recorded:
+    """A computation with its gradients, on a GPU recorded once and replayed; elsewhere it is simply called.
 
-    def __init__(self, module: nn.Module, decay: float) -> None:
-        self.decay, self.count = decay, 0
-        self.parameters = {name: p.detach().clone() for name, p in module.named_parameters()}
+    Launching thousands of small kernels takes longer than running them.
+
+    Args:
+        compute: forward, backward, and what to log; it must not look at values on the way.
+        example: inputs of the shapes that all later ones have.
+    """
+
+    def __init__(self, compute: Callable[..., dict[str, Tensor]], *example: Tensor) -> None:
+        self.compute, self.graph = compute, None
+        if example[0].device.type != "cuda":
+            return
+        self.inputs = [tensor.clone() for tensor in example]
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                compute(*self.inputs)
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self.notes = compute(*self.inputs)
+        self.graph = graph
+
+    def __call__(self, *inputs: Tensor) -> dict[str, Tensor]:
+        """Add the gradients of these inputs to the parameters'; return what to log."""
+        if self.graph is None:
+            return self.compute(*inputs)
+        torch._foreach_copy_(self.inputs, list(inputs))
+        self.graph.replay()
+        return self.notes
+
+
+class Masters:
+    """What the optimiser sees: float32 weights by name, and their gradients, which all lie in one tensor.
+
+    A parameter of the module in float32 is its own master; one in half precision follows its master.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        named = {name: p for name, p in module.named_parameters() if p.requires_grad}
+        half = [name for name, p in named.items() if p.dtype != torch.float32]
+        self.parameters: dict[str, Tensor] = dict(named)
+        self.parameters |= {name: named[name].detach().float().requires_grad_() for name in half}
+        self.gradient = torch.zeros(sum(p.numel() for p in named.values()), device=next(iter(named.values())).device)
+        pieces = self.gradient.split([p.numel() for p in self.parameters.values()])
+        for piece, master in zip(pieces, self.parameters.values(), strict=True):
+            # With the strides of the weights, channels last too: what is added up keeps their layout.
+            master.grad = torch.as_strided(piece, master.shape, master.stride())
+        self._followers: list[Tensor] = [named[name] for name in half]
+        self._followed = [self.parameters[name] for name in half]
+        self._found = [torch.zeros_like(follower) for follower in self._followers]
+        self._fetched: list[Tensor] = [master.grad for master in self._followed if master.grad is not None]
+        for follower, gradient in zip(self._followers, self._found, strict=True):
+            follower.grad = gradient
 
     @torch.no_grad()
-    def update(self, module: nn.Module) -> None:
-        """Move towards the module; faster at the start."""
+    def collect(self) -> Tensor:
+        """Return all gradients (n,), those of the half-precision parameters fetched."""
+        if self._followers:
+            torch._foreach_copy_(self._fetched, self._found)
+            torch._foreach_zero_(self._found)
+        return self.gradient
+
+    @torch.no_grad()
+    def publish(self) -> None:
+        """Give the half-precision parameters their masters' values."""
+        if self._followers:
+            torch._foreach_copy_(self._followers, self._followed)
+
+
+class Average:
+    """An exponential moving average of parameters."""
+
+    def __init__(self, parameters: dict[str, Tensor], decay: float) -> None:
+        self.decay, self.count, self.followed = decay, 0, [p.detach() for p in parameters.values()]
+        self.parameters = {name: p.detach().clone() for name, p in parameters.items()}
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Move towards the parameters; faster at the start."""
         self.count += 1
         decay = min(self.decay, (1 + self.count) / (10 + self.count))
-        torch._foreach_lerp_(list(self.parameters.values()), [p.detach() for p in module.parameters()], 1 - decay)
+        torch._foreach_lerp_(list(self.parameters.values()), self.followed, 1 - decay)
 
 
 def cosine(fraction: float, floor: float = 0.02) -> float:
@@ -185,10 +265,11 @@ class Trainer:
     ) -> None:
         self.stage, self.module, self.options, self.ranks = stage, module, options, ranks
         self.export, self.warmup, self.reserve = export or dict, warmup, reserve
+        self.masters = Masters(module)
         self.optimiser = torch.optim.AdamW(
-            list(_groups(module, rates)), betas=(0.9, 0.99), weight_decay=weight_decay, fused=True
+            list(_groups(self.masters.parameters, rates)), betas=(0.9, 0.99), weight_decay=weight_decay, fused=True
         )
-        self.average = Average(module, decay)
+        self.average = Average(self.masters.parameters, decay)
         self.steps, self.seconds, self.fraction, self.stopped = 0, 0.0, 0.0, False
         self._begun = self._saved = self._logged = 0.0
         self._first = self._next_look = 0
@@ -201,7 +282,6 @@ class Trainer:
     def running(self) -> bool:
         """Say whether there is time for another step, and keep clock and checkpoints."""
         if not self._begun:
-            self.optimiser.zero_grad(set_to_none=True)
             self._begun = self._saved = self._logged = time.time()
             self._first = self._next_look = self.steps
             log(f"{self.stage}: first step, {self._left():.0f} s to go")
@@ -221,19 +301,25 @@ class Trainer:
     def step(self, loss: Tensor, **notes: Tensor) -> None:
         """Descend one step along the loss's gradient, clipped to norm 1."""
         loss.backward()
-        gradients = [p.grad for p in self.module.parameters() if p.grad is not None]
-        norm = nn.utils.get_total_norm(gradients)
+        self.descend(loss=loss.detach(), **notes)
+
+    def descend(self, **notes: Tensor) -> None:
+        """Take one step along the gradients that are there, clipped to norm 1."""
+        gradient = self.masters.collect()
+        self.ranks.average(gradient)
+        norm = gradient.norm()
         # The fused optimiser divides by grad_scale and leaves the weights alone where found_inf is 1.
         self.optimiser.grad_scale = norm.clamp(min=1.0)  # pyright: ignore[reportAttributeAccessIssue]
         self.optimiser.found_inf = (~norm.isfinite()).float()  # pyright: ignore[reportAttributeAccessIssue]
-        factor = min(1.0, (self.steps + 1) / self.warmup) * cosine(self.fraction)
+        factor = self.options.rate * min(1.0, (self.steps + 1) / self.warmup) * cosine(self.fraction)
         for group in self.optimiser.param_groups:
             group["lr"] = group["rate"] * factor
         self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
-        self.average.update(self.module)
+        gradient.zero_()
+        self.masters.publish()
+        self.average.update()
         self.steps += 1
-        self._note({"loss": loss.detach(), "norm": norm} | notes)
+        self._note({"norm": norm} | notes)
 
     def weights(self) -> dict[str, Tensor]:
         """Return the averaged state, ready to ship."""
@@ -256,9 +342,10 @@ class Trainer:
         self._report()
         self.save()
         if self.ranks.leads:
-            state = {f"model.{name}": tensor for name, tensor in self.module.state_dict().items()}
+            state = self.module.state_dict() | {name: p.detach() for name, p in self.masters.parameters.items()}
+            state = {f"model.{name}": tensor for name, tensor in state.items()}
             state |= {f"average.{name}": tensor for name, tensor in self.average.parameters.items()}
-            for name, parameter in self.module.named_parameters():
+            for name, parameter in self.masters.parameters.items():
                 moments = self.optimiser.state.get(parameter, {})
                 state |= {f"{key}.{name}": value for key, value in moments.items()}
             facts = {"steps": str(self.steps), "count": str(self.average.count)}
@@ -273,10 +360,10 @@ class Trainer:
         """Continue from the full state, or from the averaged weights where only those came back."""
         with contextlib.suppress(FileNotFoundError):
             state, facts = load_weights(self.options.folder / "state", self.stage)
-            self.module.load_state_dict(_under("model.", state))
+            self._load(_under("model.", state))
             for name, tensor in _under("average.", state).items():
                 self.average.parameters[name].copy_(tensor)
-            for name, parameter in self.module.named_parameters():
+            for name, parameter in self.masters.parameters.items():
                 moments = {
                     key: state[f"{key}.{name}"] for key in ("exp_avg", "exp_avg_sq", "step") if f"{key}.{name}" in state
                 }
@@ -290,12 +377,19 @@ class Trainer:
             return
         with contextlib.suppress(FileNotFoundError):
             state, facts = load_weights(self.options.folder, self.stage)
-            self.module.load_state_dict(state)
-            self.average = Average(self.module, self.average.decay)
+            self._load(state)
+            self.average = Average(self.masters.parameters, self.average.decay)
             self.seconds = float(facts["seconds"])
             log(f"{self.stage}: resumed from the averaged weights of step {facts['steps']}")
             return
         log(f"{self.stage}: nothing to resume, starting anew")
+
+    @torch.no_grad()
+    def _load(self, state: dict[str, Tensor]) -> None:
+        self.module.load_state_dict(state)
+        for name, parameter in self.masters.parameters.items():
+            parameter.copy_(state[name])
+        self.masters.publish()
 
     def _note(self, notes: dict[str, Tensor]) -> None:
         for name, value in notes.items():
@@ -315,14 +409,14 @@ class Trainer:
         self._sums, self._counted, self._logged = {}, 0, time.time()
 
 
-def _groups(module: nn.Module, rates: dict[str, float]) -> Iterable[dict]:
+def _groups(parameters: dict[str, Tensor], rates: dict[str, float]) -> Iterable[dict]:
     """Yield optimiser groups: every parameter under the longest prefix that fits its name."""
-    by_prefix: dict[str, list[nn.Parameter]] = {prefix: [] for prefix in rates}
-    for name, parameter in module.named_parameters():
+    by_prefix: dict[str, list[Tensor]] = {prefix: [] for prefix in rates}
+    for name, parameter in parameters.items():
         by_prefix[max((p for p in rates if name.startswith(p)), key=len)].append(parameter)
-    for prefix, parameters in by_prefix.items():
-        if parameters:
-            yield {"params": parameters, "lr": rates[prefix], "rate": rates[prefix]}
+    for prefix, members in by_prefix.items():
+        if members:
+            yield {"params": members, "lr": rates[prefix], "rate": rates[prefix]}
 
 
 def _under(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:

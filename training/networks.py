@@ -9,7 +9,6 @@ from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncode
 from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPModel, CLIPTextModel, CLIPTokenizer
 
-from training.loop import mixed_precision
 from training.tokenizer import MAX_TOKENS
 from training.vocabulary import NAMES
 
@@ -116,7 +115,7 @@ def make_unet() -> UNet2DConditionModel:
 
 
 class Denoiser(nn.Module):
-    """Text tower and UNet in one pass, in mixed precision."""
+    """Text tower and UNet in one pass, in the precision of their weights."""
 
     def __init__(self, text: CLIPTextModel) -> None:
         super().__init__()
@@ -125,9 +124,8 @@ class Denoiser(nn.Module):
 
     def forward(self, noisy: Tensor, timestep: Tensor, ids: Tensor) -> Tensor:
         """Predict the noise (B, 8, 32, 32) in noisy latents, given timesteps (B,) and token ids (B, 40)."""
-        with mixed_precision(noisy.device):
-            words = self.text(input_ids=ids).last_hidden_state
-            return self.unet(noisy, timestep, words, return_dict=False)[0].float()
+        words = self.text(input_ids=ids).last_hidden_state
+        return self.unet(noisy.to(self.unet.dtype), timestep, words, return_dict=False)[0].float()
 
 
 def make_controlnet(unet: UNet2DConditionModel) -> ControlNetModel:
@@ -145,6 +143,8 @@ def make_controlnet(unet: UNet2DConditionModel) -> ControlNetModel:
     shapes = {name: tensor.shape for name, tensor in controlnet.state_dict().items()}
     shared = {name: t for name, t in unet.state_dict().items() if shapes.get(name) == t.shape}
     controlnet.load_state_dict(shared, strict=False)
+    # Left at zero, the edges would reach the (zero) outputs only after these had learnt to listen.
+    nn.init.xavier_normal_(controlnet.controlnet_cond_embedding.conv_out.weight)
     return controlnet
 
 

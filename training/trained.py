@@ -8,6 +8,7 @@ from diffusers import AutoencoderKL, ControlNetModel
 from segment_anything.modeling import Sam
 from torch import Tensor, nn
 
+from training.loop import working_precision
 from training.networks import Clip, Denoiser, make_controlnet, make_sam, make_vae
 from training.tokenizer import load as load_tokenizer
 from training.weights import load_weights
@@ -27,8 +28,9 @@ def load_clip(folder: Path, device: Device = "cpu") -> Clip:
 
 
 def load_denoiser(folder: Path, device: Device = "cpu") -> Denoiser:
-    """Load the denoiser of a run, with the text tower that was trained along."""
-    return _filled(Denoiser(Clip(load_tokenizer()).clip.text_model), load_weights(folder, "unet")[0], device)
+    """Load the denoiser of a run, with the text tower that was trained along; in bfloat16 on a GPU."""
+    denoiser = _filled(Denoiser(Clip(load_tokenizer()).clip.text_model), load_weights(folder, "unet")[0], device)
+    return denoiser.to(working_precision(device))
 
 
 def load_controlnet(folder: Path, denoiser: Denoiser, device: Device = "cpu") -> ControlNetModel:

@@ -1,7 +1,8 @@
 """Stage: the denoiser, with the mini CLIP's text tower trained along at a quarter of the rate.
 
 Epsilon prediction, min-SNR weights (Hang et al. 2023, γ = 5), 10 % empty captions for guidance. Latents come from a
-rolling pool: each is used a few times, then replaced by a new scene. The world is drawn in the Noto style only.
+rolling pool: each is used a few times, then replaced by a new scene. The world is drawn in the Noto style only. The
+weights compute in bfloat16 and follow float32 masters.
 
     torchrun --nproc-per-node 4 -m training.unet --minutes 8
 """
@@ -11,7 +12,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
 from training.captions import Captioner, random_wording
-from training.loop import Options, Ranks, Trainer, log, mixed_precision, parse_options, speed_up
+from training.loop import Options, Ranks, Recorded, Trainer, log, mixed_precision, parse_options, working_precision
 from training.networks import LATENT_CHANNELS, LATENT_SIZE, TEXT_WIDTH, Denoiser, encode
 from training.scene import Casting, Dice
 from training.tokenizer import MAX_TOKENS
@@ -101,39 +102,35 @@ def train(options: Options) -> None:
     captioner = Captioner(load_tokenizer(), device)
     encoder = Encoder(frozen(load_vae(options.folder, device)))
     torch.manual_seed(options.seed)
-    module = Denoiser(load_clip(options.folder, device).clip.text_model).to(device)
+    module = Denoiser(load_clip(options.folder, device).clip.text_model).to(device, working_precision(device))
     module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     trainer = Trainer("unet", module, options, ranks, {"": 8e-4, "text.": 2e-4}, decay=0.9993, warmup=300, reserve=8)
     empty, noise = captioner.encode([""]), Noise(dice)
-    speed_up(module.unet, options.compile, lambda: module(*example(options.batch, device)))
     chunk, size, start = (256, 65536, 8192) if on_gpu else (2, 8, 4)
     pool = Pool(World(device), dice, captioner, encoder, chunk, size)
     while pool.filled < start:
         pool.refill()
     log(f"unet: pool of {pool.filled}, words {TEXT_WIDTH} wide")
-    model = ranks.wrap(module)
+
+    def batch() -> tuple[Tensor, ...]:
+        place = pool.draw(options.batch)
+        ids = torch.where(dice.chance(_EMPTY, options.batch, 1), empty, pool.ids[place].long())
+        return *noise.add(pool.latents[place].float()), ids
+
+    def compute(noisy: Tensor, timestep: Tensor, target: Tensor, ids: Tensor) -> dict[str, Tensor]:
+        loss, error = noise.loss(module(noisy, timestep, ids), target, timestep)
+        loss.backward()
+        return {"loss": loss.detach(), "error": error.detach()}
+
+    gradients = Recorded(compute, *batch())
+    trainer.masters.collect().zero_()  # what recording has left there
     while trainer.running():
         if trainer.steps % 8 == 0:
             pool.refill()
-        place = pool.draw(options.batch)
-        ids = torch.where(dice.chance(_EMPTY, options.batch, 1), empty, pool.ids[place].long())
-        noisy, timestep, target = noise.add(pool.latents[place].float())
-        loss, error = noise.loss(model(noisy, timestep, ids), target, timestep)
-        trainer.step(loss, error=error)
+        trainer.descend(**gradients(*batch()))
     trainer.finish()
     ranks.close()
 
 
-def example(batch: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Return inputs of the denoiser in the shapes of training, for the compiler."""
-    noisy = torch.randn(batch, LATENT_CHANNELS, LATENT_SIZE, LATENT_SIZE, device=device)
-    noisy = noisy.contiguous(memory_format=torch.channels_last)
-    return (
-        noisy,
-        torch.zeros(batch, dtype=torch.long, device=device),
-        torch.ones(batch, MAX_TOKENS, dtype=torch.long, device=device),
-    )
-
-
 if __name__ == "__main__":
-    train(parse_options("unet", batch=128))
+    train(parse_options("unet", batch=256))

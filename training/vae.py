@@ -147,12 +147,11 @@ def train(options: Options) -> None:
     speed_up(module, options.compile, lambda: module(*batch()[:2]))
     perception = Perception(options, ranks)
     trainer = Trainer("vae", module, options, ranks, {"": 1e-3}, decay=0.998, export=export, reserve=8)
-    model = ranks.wrap(module)
     while trainer.running():
         if trainer.steps % 50 == 0:
             perception.look_for_weights()
         image, noise, weight = batch()
-        output, mean, log_variance = model(image, noise)
+        output, mean, log_variance = module(image, noise)
         divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
         seen = perception.distance(output, image)
         loss = reconstruction_loss(output, image, weight) + 0.1 * seen + 1e-3 * divergence
