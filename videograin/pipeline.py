@@ -19,6 +19,7 @@ from videograin.attention.processors import install_layout_attention
 from videograin.attention.recorder import can_inject
 from videograin.attention.step import AttentionStep, modulate_layout
 from videograin.autoencoder import decode_latents, encode_frames, to_uint8
+from videograin.compositing import composite
 from videograin.denoiser import AnyControlNet, Conditioning, Denoiser
 from videograin.denoising import Denoising
 from videograin.errors import Cancelled, ModelError, SettingsError
@@ -159,7 +160,8 @@ class VideoGrainPipeline(
             attention_mode: which frames self-attention sees.
             joint_group_norm: whether GroupNorm statistics span all frames.
             trajectory_attention: whether tokens also attend along optical flow at the highest resolution.
-            blend_background: whether the source is kept outside the prompted regions.
+            blend_background: whether the source is kept outside the prompted regions: its latents at every step, and
+                its pixels in the end.
             seed: of the noise in the kept part, used where no generator is given.
             generator: alternative to `seed`.
             callback_on_step_end: called after every denoising step, may return other latents.
@@ -215,6 +217,10 @@ class VideoGrainPipeline(
             if output_type == "np":
                 decoded = decode_latents(self.vae, latents, self.frames_per_vae_batch, report)
                 frames = np.concatenate([to_uint8(pixels) for pixels in decoded])
+                # 8. The source's own pixels where nothing was to change
+                if request.settings.blend_background:
+                    masks = torch.from_numpy(np.stack([region.masks for region in request.regions]))
+                    frames = composite(request.frames, frames, _changed_part(request, masks).numpy())
         finally:
             self.maybe_free_model_hooks()
         seconds = time.monotonic() - started
@@ -318,9 +324,8 @@ class VideoGrainPipeline(
         return build_layout(masks, grid, levels, [region.strength for region in regions])
 
     def _edited_part(self, request: EditRequest, masks: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Return (F, 1, h, w) bool, the union of the prompted regions, grown."""
-        prompted = masks[[region.is_edited for region in request.regions]].any(0, keepdim=True)
-        return resize_masks(grow_masks(prompted, request.settings.mask_growth), grid)[0][:, None]
+        """Return (F, 1, h, w) bool, the latents that may change."""
+        return resize_masks(_changed_part(request, masks)[None], grid)[0][:, None]
 
     def _trajectories(
         self, request: EditRequest, grid: tuple[int, int], device: torch.device
@@ -382,6 +387,12 @@ class VideoGrainPipeline(
             return callback(self, index, timestep, {"latents": latents}).get("latents", latents)
 
         return step_end
+
+
+def _changed_part(request: EditRequest, masks: Tensor) -> Tensor:
+    """Return (F, H, W) bool, the union of the prompted regions, grown; masks (R, F, H, W) bool."""
+    prompted = masks[[region.is_edited for region in request.regions]].any(0)
+    return grow_masks(prompted, request.settings.mask_growth)
 
 
 def _ddim_of(scheduler: ConfigMixin) -> DDIMScheduler:
