@@ -146,7 +146,7 @@ def run(tasks: Sequence[Task], args: argparse.Namespace, weights: str) -> None:
 
 def hire_bench(device: str, model: str, library: Library, strips: Path | None) -> Bench:
     """Make a worker on a device."""
-    return Bench(model, device, library, strips)
+    return Bench.load(model, device, library, strips)
 
 
 def library_of(args: argparse.Namespace) -> Library:

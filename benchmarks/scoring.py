@@ -8,6 +8,7 @@ before and after, in the whole frame.
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Self
 
 import cv2
 import numpy as np
@@ -22,6 +23,7 @@ from videograin.flow import OpticalFlow, optical_flow
 from videograin.layout import grow_masks
 from videograin.metrics import ClipScorer, clip_f, crop_regions, psnr, share_seen, warp_error
 from videograin.models import find_bundle, load_pipeline
+from videograin.pipeline import VideoGrainPipeline
 from videograin.progress import ignore
 from videograin.region import EditRequest
 from videograin.visualize import comparison_strip
@@ -82,20 +84,33 @@ class Bench:
     """A model that edits, and those that judge, on one device.
 
     Args:
-        model: folder or name of the model; its `clip/` judges.
-        device: where all of them run.
+        pipeline: edits.
+        judge: names things.
+        scorer: the mini CLIP.
         library: where the clips come from.
         strips: folder for a picture of each edit, or None.
     """
 
-    def __init__(self, model: str, device: str, library: Library, strips: Path | None = None) -> None:
-        bundle = find_bundle(model)
-        self.pipeline = load_pipeline(bundle, device=device, offline=True)
-        self.pipeline.inversion_cache = None  # every edit's seconds count its inversion
-        self.judge = Judge.load(Path(bundle.source), device)
-        self.scorer = ClipScorer.load(Path(bundle.source, "clip"), device)
+    def __init__(
+        self,
+        pipeline: VideoGrainPipeline,
+        judge: Judge,
+        scorer: ClipScorer,
+        library: Library,
+        strips: Path | None = None,
+    ) -> None:
+        self.pipeline, self.judge, self.scorer = pipeline, judge, scorer
         self.library, self.strips = library, strips
         self.reference = lru_cache(maxsize=2)(self._reference)  # tasks come clip by clip
+
+    @classmethod
+    def load(cls, model: str, device: str, library: Library, strips: Path | None = None) -> Self:
+        """Load a model, by its name or folder, whose own `clip/` judges."""
+        bundle = find_bundle(model)
+        pipeline = load_pipeline(bundle, device=device, offline=True)
+        pipeline.inversion_cache = None  # every edit's seconds count its inversion
+        clip = Path(bundle.source, "clip")
+        return cls(pipeline, Judge.load(Path(bundle.source), device), ClipScorer.load(clip, device), library, strips)
 
     def measure(self, task: Task) -> Score:
         """Carry out one edit and score it."""
