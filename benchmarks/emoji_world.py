@@ -1,83 +1,211 @@
-"""Edits of the shipped clips of two things under several settings, judged region by region.
+"""The editing table: held-out clips of two things under several settings, judged region by region; and other edits.
 
-`python -m benchmarks.emoji_world` prints one table and writes a strip of source and result for each clip to `output/`.
+    python -m benchmarks.emoji_world --split tune --variants source default factors --workers 8
+    python -m benchmarks.emoji_world --split report --variants source default ablation --base strength=0.9 --workers 8
+
+Results are kept line by line in a file, so that a run that was stopped goes on where it was; edits that are in it are
+not made again while the weights, the settings and the number of frames are the same. A machine without ffmpeg reads
+the clips from a packed file: `--pack clips.npz` writes it there, `--packed clips.npz` reads it here.
+
+Outside the union of the edited regions nothing should change. The part that may change is larger by `mask_growth`
+pixels and by what is left of the latents at its edge, so growth costs PSNR in the columns "outside"; the column
+"beyond" leaves that rim out. The Q-edit-like score is the share of targets found, in percent, over the warp error.
 """
 
 import argparse
-import time
-from dataclasses import replace
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
+from typing import Self
 
-import cv2
 import numpy as np
+import torch
 
-from benchmarks.judge import Judge
+from benchmarks.clips import Folders, Library, Packed, Told, pack
+from benchmarks.crew import work_off
+from benchmarks.scoring import Bench, Score, Task
 from benchmarks.table import print_table
-from videograin.models import find_bundle, load_pipeline
-from videograin.pipeline import VideoGrainPipeline
-from videograin.project import load_project, load_request
-from videograin.region import AttentionMode, Convention, EditRequest, EditSettings
-from videograin.visualize import comparison_strip
+from benchmarks.variants import Variant, changed, find_variants
+from videograin.metrics import q_edit
+from videograin.models import EMOJI_WORLD_SETTINGS, find_bundle
 
-CLIPS = Path("assets/clips")
-OUTPUT = Path("output")
-DEFAULT = find_bundle("emoji-world").settings
-VARIANTS: dict[str, EditSettings] = {
-    "default": DEFAULT,
-    "no modulation": replace(DEFAULT, self_strength=0.0, cross_strength=0.0),
-    "cross-attention only": replace(DEFAULT, self_strength=0.0),
-    "cross strength 1": replace(DEFAULT, cross_strength=1.0),
-    "paper convention": replace(DEFAULT, convention=Convention.PAPER),
-    "per-frame attention": replace(DEFAULT, attention_mode=AttentionMode.PER_FRAME),
-    "no trajectories": replace(DEFAULT, trajectory_attention=False),
-    "from full noise": replace(DEFAULT, strength=1.0),
-}
+COLUMNS = (
+    "variant", "clips", "target", "mixing", "kept", "outside to VAE, dB", "outside to source, dB", "beyond, dB",
+    "CLIP-F", "CLIP-F source", "Warp-Err", "Q", "s",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the file of results: a task, what it was done with, and its score."""
+
+    variant: str
+    settings: str
+    clip: str
+    kind: str
+    frames: int
+    weights: str
+    score: Score
+
+    @classmethod
+    def of(cls, task: Task, weights: str, score: Score) -> Self:
+        """Return the line of a finished task."""
+        told, variant = task.told, task.variant
+        return cls(variant.label, settings_text(variant), told.name, told.kind, task.frames, weights, score)
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Read a line."""
+        document = json.loads(text)
+        return cls(**document | {"score": Score(**document["score"])})
+
+    @property
+    def key(self) -> tuple:
+        """What makes two edits the same; the variant's label does not."""
+        return self.settings, self.clip, self.frames, self.weights
+
+
+def key_of(task: Task, weights: str) -> tuple:
+    """Return the key of the line that a task will write."""
+    return settings_text(task.variant), task.told.name, task.frames, weights
+
+
+def settings_text(variant: Variant) -> str:
+    """Return a variant's settings as one text."""
+    return json.dumps(asdict(variant.settings)) if variant.settings else ""
+
+
+def read_lines(file: Path) -> list[Line]:
+    """Read the results so far; a line that was cut off is left out."""
+    text = file.read_text() if file.exists() else ""
+    return [Line.read(line) for line in text.splitlines() if line.endswith("}}")]
+
+
+def select(library: Library, split: str, kinds: Sequence[str], clips: int) -> dict[str, Told]:
+    """Return the first clips of each kind, by their numbers."""
+    chosen: dict[str, Told] = {}
+    for number, document in library.documents().items():
+        told = Told.read(document)
+        before = sum(other.kind == told.kind for other in chosen.values())
+        if told.split == split and told.kind in (kinds or [told.kind]) and before < clips:
+            chosen[number] = told
+    return chosen
+
+
+def fingerprint(model: str) -> str:
+    """Return a short digest of a model's weights."""
+    digest = hashlib.sha256()
+    for file in sorted(Path(find_bundle(model).source).rglob("*.safetensors")):
+        if {"controlnet", "sam"}.isdisjoint(file.parts):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def row(name: str, scores: Sequence[Score]) -> list[str]:
+    """Return the means of some edits' scores as cells."""
+    mean = {f.name: _mean([getattr(score, f.name) for score in scores]) for f in fields(Score)}
+    q = q_edit(100 * mean["target"], mean["warp_error"])
+    shares = [_cell(mean[name], ".3f") for name in ("target", "mixing", "kept")]
+    ratios = [_cell(mean[name], ".1f") for name in ("psnr_reconstruction", "psnr_source", "psnr_beyond")]
+    rest = [_cell(mean[name], ".2f") for name in ("clip_f", "clip_f_source", "warp_error")]
+    return [name, str(len(scores)), *shares, *ratios, *rest, _cell(q, ".1f"), _cell(mean["seconds"], ".2f")]
+
+
+def print_tables(lines: Iterable[Line], variants: Sequence[Variant], title: str) -> None:
+    """Print a table a kind of edit, its rows in the variants' order."""
+    lines = list(lines)
+    for kind in dict.fromkeys(line.kind for line in lines):
+        rows = []
+        for variant in variants:
+            settings = settings_text(variant)
+            scores = [line.score for line in lines if (line.kind, line.settings) == (kind, settings)]
+            rows += [row(variant.label, scores)] if scores else []
+        print_table(f"{kind}: {title}", COLUMNS, rows)
+
+
+def run(tasks: Sequence[Task], args: argparse.Namespace, weights: str) -> None:
+    """Carry out tasks and append their scores to the file."""
+    gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    places = gpus if args.device == "cuda" else [args.device]
+    devices = [places[i % len(places)] for i in range(min(args.workers, len(tasks)))]
+    hire = partial(hire_bench, model=args.model, library=library_of(args), strips=args.strips)
+    args.json.parent.mkdir(parents=True, exist_ok=True)
+    with args.json.open("a") as file:
+        for count, done in enumerate(work_off(hire, devices, tasks, args.seconds), 1):
+            name = f"{count}/{len(tasks)} {done.task.told.name}, {done.task.variant.label}"
+            if done.result is None:
+                print(f"{name} failed:\n{done.error}", flush=True)
+                continue
+            file.write(json.dumps(asdict(Line.of(done.task, weights, done.result))) + "\n")
+            file.flush()
+            print(f"{name}: {done.result.target:.2f} in {done.result.seconds:.1f} s", flush=True)
+
+
+def hire_bench(device: str, model: str, library: Library, strips: Path | None) -> Bench:
+    """Make a worker on a device."""
+    return Bench.load(model, device, library, strips)
+
+
+def library_of(args: argparse.Namespace) -> Library:
+    """Return where the clips are to come from."""
+    return Packed(args.packed) if args.packed else Folders()
 
 
 def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--clips", nargs="+", default=["friends", "twins", "crossing"])
-    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
-    parser.add_argument("--frames", type=int, default=6, help="of each clip, evenly spaced")
-    args = parser.parse_args()
-    OUTPUT.mkdir(exist_ok=True)
-    bundle = find_bundle("emoji-world")
-    pipeline, judge = load_pipeline(bundle), Judge.load(Path(bundle.source))
-    rows = [[name, *measure(pipeline, judge, VARIANTS[name], name, args)] for name in args.variants]
-    columns = ["setting", "target found", "other target found", "PSNR outside, dB", "seconds an edit"]
-    print_table(
-        f"Emoji World on {pipeline.device}, {args.frames} frames each of {', '.join(args.clips)}", columns, rows
+    """Pack the clips, or make the edits that are missing and print the tables."""
+    args = _arguments()
+    told = select(library_of(args), args.split, args.kinds, args.clips)
+    if args.pack:
+        pack(library_of(args), told, args.pack)
+        return
+    base = changed(EMOJI_WORLD_SETTINGS, args.base)
+    variants, weights = find_variants(args.variants, base), fingerprint(args.model)
+    # Clip by clip, so that a run which is stopped has compared its variants on the same clips.
+    every = [Task(number, clip, variant, args.frames) for number, clip in told.items() for variant in variants]
+    tasks = {key_of(task, weights): task for task in every}
+    known = {line.key for line in read_lines(args.json)}
+    missing = [task for key, task in tasks.items() if key not in known]
+    if missing:
+        run(missing, args, weights)
+    lines = {line.key: line for line in read_lines(args.json) if line.key in tasks}
+    print_tables(lines.values(), variants, f"{args.split}, {args.frames} frames, {args.device}, weights {weights}")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.emoji_world")
+    parser.add_argument("--split", choices=["tune", "report"], default="tune")
+    parser.add_argument("--kinds", nargs="+", default=[], help="two, put-on, recolour, background, solely; all if none")
+    parser.add_argument(
+        "--variants",
+        nargs="+",
+        default=["source", "default"],
+        metavar="NAME",
+        help="source, default, ablation, factors, or changes such as strength=0.9,mask_growth=12",
     )
+    parser.add_argument("--base", default="", help="changes to the default that all variants start from")
+    parser.add_argument("--clips", type=int, default=1000, help="of each kind")
+    parser.add_argument("--frames", type=int, default=16, help="of each clip, evenly spaced")
+    parser.add_argument("--model", default="emoji-world", help="folder in diffusers' layout, with its clip/")
+    parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--workers", type=int, default=1, help="processes, dealt out over the GPUs")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no edit after these")
+    parser.add_argument("--json", type=Path, default=Path("output/editing-table.jsonl"), help="where results are kept")
+    parser.add_argument("--strips", type=Path, help="folder for a picture of each edit")
+    parser.add_argument("--pack", type=Path, metavar="FILE.npz", help="write the clips into one file, do nothing else")
+    parser.add_argument("--packed", type=Path, metavar="FILE.npz", help="read the clips from such a file")
+    return parser.parse_args()  # fmt: skip
 
 
-def measure(
-    pipeline: VideoGrainPipeline, judge: Judge, settings: EditSettings, variant: str, args: argparse.Namespace
-) -> list[str]:
-    """Edit every clip under one setting; return the means."""
-    found, mixed, kept = [], [], []
-    started = time.monotonic()
-    for name in args.clips:
-        asked = evenly(load_request(load_project(CLIPS / name / "project.json"))[0], args.frames)
-        frames = pipeline.edit(replace(asked, settings=settings)).frames
-        targets = [region.prompt.removeprefix("a ").removeprefix("an ") for region in asked.regions]
-        for index, region in enumerate(asked.regions):
-            seen = judge.name_objects(frames, region.masks)
-            found += [thing == targets[index] for thing in seen]
-            mixed += [thing in targets and thing != targets[index] for thing in seen]
-        outside = ~np.any([region.masks for region in asked.regions], axis=0)
-        kept.append(10 * np.log10(255**2 / np.mean((frames.astype(float) - asked.frames)[outside] ** 2)))
-        strip = comparison_strip(asked.frames, frames)
-        cv2.imwrite(str(OUTPUT / f"{name}-{variant.replace(' ', '-')}.png"), cv2.cvtColor(strip, cv2.COLOR_RGB2BGR))
-    seconds = (time.monotonic() - started) / len(args.clips)
-    return [f"{np.mean(found):.2f}", f"{np.mean(mixed):.2f}", f"{np.mean(kept):.1f}", f"{seconds:.0f}"]
+def _mean(values: list[float]) -> float:
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")
 
 
-def evenly(asked: EditRequest, count: int) -> EditRequest:
-    """Return the request with so many of its frames, evenly spaced."""
-    pick = np.linspace(0, len(asked.frames) - 1, count).round().astype(int)
-    regions = [replace(region, masks=region.masks[pick]) for region in asked.regions]
-    return replace(asked, frames=asked.frames[pick], regions=regions)
+def _cell(value: float, form: str) -> str:
+    return "–" if np.isnan(value) else format(value, form)
 
 
 if __name__ == "__main__":

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from training.captions import Captioner, hard_negative, random_wording
 from training.clips import Clip, mask_of, random_clip, worn_mask
-from training.demo_clips import click_on, frames_of, masks_of, play
 from training.scene import CANVAS, PLACE, Casting, Dice, Scene
 from training.scripts import SCRIPTS
+from training.staging import click_on, frames_of, masks_of, play
 from training.tokenizer import MAX_TOKENS
 from training.tokenizer import load as load_tokenizer
 from training.vocabulary import NAMES

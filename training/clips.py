@@ -24,6 +24,7 @@ class Motion:
     turn: tuple[float, float, float] = (0.0, 0.0, 0.0)
     sway: tuple[float, float, float] = (0.0, 0.0, 0.0)  # once to and fro
     bob: tuple[float, float, float] = (0.0, 0.0, 0.0)  # height of two hops
+    trip: tuple[float, float, float] = (0.0, 0.0, 0.0)  # sideways, once there and back
     pan: float = 0.0  # pixels
 
 
@@ -56,7 +57,7 @@ def repeated(scene: Scene, frames: int) -> Scene:
 
 
 def moving(scene: Scene, motion: Motion, frames: int) -> Scene:
-    """Return the scene in motion: F rows. It is as given in the middle of the clip."""
+    """Return the scene in motion: F rows. But for trips it is as given in the middle of the clip."""
     still = repeated(scene, frames)
     time = torch.linspace(-0.5, 0.5, frames, device=scene.x.device)[:, None]
     wave = (2 * math.pi * (time + 0.5)).sin()
@@ -67,9 +68,10 @@ def moving(scene: Scene, motion: Motion, frames: int) -> Scene:
     growth = torch.tensor(motion.growth, device=time.device).log() * time
     sway = torch.tensor(motion.sway, device=time.device) * wave
     bob = torch.tensor(motion.bob, device=time.device) * wave.abs()
+    trip = torch.tensor(motion.trip, device=time.device) * (math.pi * time).cos()
     return replace(
         still,
-        x=still.x + over_time(motion.dx),
+        x=still.x + over_time(motion.dx) + trip,
         y=still.y + over_time(motion.dy) - bob,
         size=still.size * growth.exp(),
         angle=still.angle + over_time(motion.turn) + sway,

@@ -18,6 +18,7 @@ class Actor:
     flip: float = 1.0
     dx: float = 0.0
     dy: float = 0.0
+    trip: float = 0.0
     growth: float = 1.0
     turn: float = 0.0
     sway: float = 0.0

@@ -18,8 +18,6 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Self, cast
 
-from imageio_ffmpeg import get_ffmpeg_exe
-
 from videograin.errors import VideoError
 
 if sys.platform == "linux":
@@ -88,6 +86,8 @@ class FFmpeg:
     """One ffmpeg child process; leaving its `with` block kills whatever is left of it."""
 
     def __init__(self, arguments: Sequence[str], name: str, *, reads_frames: bool = False):
+        from imageio_ffmpeg import get_ffmpeg_exe  # all but video files works without it
+
         command = [get_ffmpeg_exe(), "-hide_banner", "-nostdin", "-y", "-filter_threads", str(THREADS), *arguments]
         stdin = subprocess.PIPE if reads_frames else subprocess.DEVNULL
         self._name = name

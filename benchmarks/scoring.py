@@ -1,0 +1,197 @@
+"""One edit of a held-out clip, and what it scores.
+
+A region of a thing is named by the judge out of its whole vocabulary, in the crop of its own mask. A recoloured thing
+is named by the mini CLIP out of all colours of its noun, in the same crop; a new background out of the two prompts,
+before and after, in the whole frame.
+"""
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Self
+
+import cv2
+import numpy as np
+import torch
+
+from benchmarks.clips import Library, Told, ToldRegion, request_of
+from benchmarks.judge import INPUT_SIZE, Judge
+from benchmarks.variants import Variant
+from training.vocabulary import COLOUR_NAMES, with_article
+from videograin.autoencoder import decode_latents, encode_frames, to_uint8
+from videograin.flow import OpticalFlow, optical_flow
+from videograin.layout import grow_masks
+from videograin.metrics import ClipScorer, clip_f, crop_regions, psnr, share_seen, warp_error
+from videograin.models import find_bundle, load_pipeline
+from videograin.pipeline import VideoGrainPipeline
+from videograin.progress import ignore
+from videograin.region import EditRequest
+from videograin.visualize import comparison_strip
+
+LATENT_PIXELS = 8
+"""A latent that is edited in part is edited whole, so that the edit reaches so far beyond the grown mask."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One cell of the table."""
+
+    number: str
+    told: Told
+    variant: Variant
+    frames: int
+
+
+@dataclass(frozen=True)
+class Score:
+    """What one edit scored; shares are means over regions and frames, nan where there is nothing to judge.
+
+    Attributes:
+        target: how often an edited region is what it should become, in its own crop.
+        mixing: how often it is what another region should become.
+        kept: how often a region without a prompt is still what it was.
+        psnr_reconstruction: dB outside the edited regions, to what the VAE alone makes of the source.
+        psnr_source: dB outside the edited regions, to the source.
+        psnr_beyond: dB where nothing may change (beyond the grown masks), to the VAE's reconstruction.
+        clip_f, clip_f_source: percent, of the edit and of its source.
+        warp_error: thousandths, along the source's motion.
+        seconds: of the edit, inversion included.
+    """
+
+    target: float
+    mixing: float
+    kept: float
+    psnr_reconstruction: float
+    psnr_source: float
+    psnr_beyond: float
+    clip_f: float
+    clip_f_source: float
+    warp_error: float
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """A clip and what all its edits are compared with."""
+
+    request: EditRequest
+    flow: OpticalFlow
+    reconstruction: np.ndarray
+    clip_f: float
+
+
+class Bench:
+    """A model that edits, and those that judge, on one device.
+
+    Args:
+        pipeline: edits.
+        judge: names things.
+        scorer: the mini CLIP.
+        library: where the clips come from.
+        strips: folder for a picture of each edit, or None.
+    """
+
+    def __init__(
+        self,
+        pipeline: VideoGrainPipeline,
+        judge: Judge,
+        scorer: ClipScorer,
+        library: Library,
+        strips: Path | None = None,
+    ) -> None:
+        self.pipeline, self.judge, self.scorer = pipeline, judge, scorer
+        self.library, self.strips = library, strips
+        self.reference = lru_cache(maxsize=2)(self._reference)  # tasks come clip by clip
+
+    @classmethod
+    def load(cls, model: str, device: str, library: Library, strips: Path | None = None) -> Self:
+        """Load a model, by its name or folder, whose own `clip/` judges."""
+        bundle = find_bundle(model)
+        pipeline = load_pipeline(bundle, device=device, offline=True)
+        pipeline.inversion_cache = None  # every edit's seconds count its inversion
+        clip = Path(bundle.source, "clip")
+        return cls(pipeline, Judge.load(Path(bundle.source), device), ClipScorer.load(clip, device), library, strips)
+
+    def measure(self, task: Task) -> Score:
+        """Carry out one edit and score it."""
+        known = self.reference(task.number, task.told, task.frames)
+        if task.variant.settings is None:
+            return self.score(task, known, known.request.frames, 0.0)
+        result = self.pipeline.edit(replace(known.request, settings=task.variant.settings))
+        if self.strips:
+            self._save_strip(task, known.request.frames, result.frames)
+        return self.score(task, known, result.frames, result.seconds)
+
+    def score(self, task: Task, known: Reference, frames: np.ndarray, seconds: float) -> Score:
+        """Score the frames of an edit, or of the source by what is in it."""
+        told, source, settings = task.told, known.request.frames, task.variant.settings
+        wanted = [_becomes(told, region) if settings else _was(told, region) for region in told.regions]
+        seen = [self.name_region(told, index, known.request, frames) for index in range(len(told.regions))]
+        edited = [i for i, region in enumerate(told.regions) if region.is_edited]
+        others = {i: [wanted[j] for j in edited if j != i] for i in edited}
+        masks = np.any([known.request.regions[i].masks for i in edited], axis=0)
+        return Score(
+            target=_mean([share_seen(seen[i], [wanted[i]]) for i in edited if wanted[i]]),
+            mixing=_mean([share_seen(seen[i], others[i]) for i in edited if others[i]]),
+            kept=_mean([share_seen(seen[i], [r.before]) for i, r in enumerate(told.regions) if not r.is_edited]),
+            psnr_reconstruction=psnr(frames, known.reconstruction, ~masks),
+            psnr_source=psnr(frames, source, ~masks),
+            psnr_beyond=_psnr_beyond(frames, known, masks, settings.mask_growth if settings else 0),
+            clip_f=clip_f(self.scorer, frames),
+            clip_f_source=known.clip_f,
+            warp_error=warp_error(frames, known.flow),
+            seconds=seconds,
+        )
+
+    def name_region(self, told: Told, index: int, request: EditRequest, frames: np.ndarray) -> list[str]:
+        """Name what is seen in a region, for each frame that it is in."""
+        region, masks = told.regions[index], request.regions[index].masks
+        if told.level == "background":
+            return self.scorer.choose(frames, [told.source_prompt, told.target_prompt])
+        if not _is_recoloured(region):
+            return self.judge.name_objects(frames, masks)
+        noun = region.after.partition(" ")[2]
+        colours = [with_article(f"{colour} {noun}") for colour in COLOUR_NAMES if colour]
+        return self.scorer.choose(crop_regions(frames, masks, INPUT_SIZE), colours)
+
+    @torch.no_grad()
+    def _reference(self, number: str, told: Told, frames: int) -> Reference:
+        request = request_of(told, *self.library.pixels(number), count=frames)
+        vae, batch = self.pipeline.vae, self.pipeline.frames_per_vae_batch
+        latents = encode_frames(vae, request.frames, batch, self.pipeline.device, ignore)
+        rebuilt = np.concatenate([to_uint8(pixels) for pixels in decode_latents(vae, latents, batch, ignore)])
+        return Reference(request, optical_flow(request.frames), rebuilt, clip_f(self.scorer, request.frames))
+
+    def _save_strip(self, task: Task, source: np.ndarray, result: np.ndarray) -> None:
+        assert self.strips
+        self.strips.mkdir(parents=True, exist_ok=True)
+        file = self.strips / f"{task.told.name}-{task.variant.label.replace(' ', '-')}.png"
+        cv2.imwrite(str(file), cv2.cvtColor(comparison_strip(source, result), cv2.COLOR_RGB2BGR))
+
+
+def _becomes(told: Told, region: ToldRegion) -> str:
+    """Return what is to be seen in a region of the edit."""
+    if told.level == "background":
+        return told.target_prompt
+    return with_article(region.after) if _is_recoloured(region) else region.after
+
+
+def _was(told: Told, region: ToldRegion) -> str:
+    """Return what is to be seen in a region of the source; empty where there is nothing yet."""
+    if told.level == "background":
+        return told.source_prompt
+    return with_article(region.before) if _is_recoloured(region) else region.before
+
+
+def _is_recoloured(region: ToldRegion) -> bool:
+    """Whether a region keeps its noun ("cap") and changes its colour; no noun of the vocabulary begins with one."""
+    return region.after.partition(" ")[0] in COLOUR_NAMES[1:] and bool(region.after.partition(" ")[2])
+
+
+def _psnr_beyond(frames: np.ndarray, known: Reference, edited: np.ndarray, growth: int) -> float:
+    reached = grow_masks(torch.from_numpy(edited), growth + LATENT_PIXELS).numpy()
+    return float("nan") if reached.all() else psnr(frames, known.reconstruction, ~reached)
+
+
+def _mean(values: list[float]) -> float:
+    return float(np.mean(values)) if values else float("nan")
