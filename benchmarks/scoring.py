@@ -50,9 +50,10 @@ class Score:
         target: how often an edited region is what it should become, in its own crop.
         mixing: how often it is what another region should become.
         kept: how often a region without a prompt is still what it was.
-        psnr_reconstruction: dB outside the edited regions, to what the VAE alone makes of the source.
+        psnr_reconstruction: dB outside the edited regions, of what the VAE draws of the edit to what it draws of the
+            source, before the source's pixels are laid around it.
         psnr_source: dB outside the edited regions, to the source.
-        psnr_beyond: dB where nothing may change (beyond the grown masks), to the VAE's reconstruction.
+        psnr_beyond: dB where nothing may change (beyond the grown masks), as psnr_reconstruction.
         clip_f, clip_f_source: percent, of the edit and of its source.
         warp_error: thousandths, along the source's motion.
         seconds: of the edit, inversion included.
@@ -112,18 +113,19 @@ class Bench:
         clip = Path(bundle.source, "clip")
         return cls(pipeline, Judge.load(Path(bundle.source), device), ClipScorer.load(clip, device), library, strips)
 
+    @torch.no_grad()
     def measure(self, task: Task) -> Score:
         """Carry out one edit and score it."""
         known = self.reference(task.number, task.told, task.frames)
         if task.variant.settings is None:
-            return self.score(task, known, known.request.frames, 0.0)
+            return self.score(task, known, known.request.frames, known.reconstruction, 0.0)
         result = self.pipeline.edit(replace(known.request, settings=task.variant.settings))
         if self.strips:
             self._save_strip(task, known.request.frames, result.frames)
-        return self.score(task, known, result.frames, result.seconds)
+        return self.score(task, known, result.frames, self._draw(result.latents), result.seconds)
 
-    def score(self, task: Task, known: Reference, frames: np.ndarray, seconds: float) -> Score:
-        """Score the frames of an edit, or of the source by what is in it."""
+    def score(self, task: Task, known: Reference, frames: np.ndarray, drawn: np.ndarray, seconds: float) -> Score:
+        """Score the frames of an edit (or of the source, by what is in it), and those that the VAE has drawn for it."""
         told, source, settings = task.told, known.request.frames, task.variant.settings
         wanted = [_becomes(told, region) if settings else _was(told, region) for region in told.regions]
         seen = [self.name_region(told, index, known.request, frames) for index in range(len(told.regions))]
@@ -134,9 +136,9 @@ class Bench:
             target=_mean([share_seen(seen[i], [wanted[i]]) for i in edited if wanted[i]]),
             mixing=_mean([share_seen(seen[i], others[i]) for i in edited if others[i]]),
             kept=_mean([share_seen(seen[i], [r.before]) for i, r in enumerate(told.regions) if not r.is_edited]),
-            psnr_reconstruction=psnr(frames, known.reconstruction, ~masks),
+            psnr_reconstruction=psnr(drawn, known.reconstruction, ~masks),
             psnr_source=psnr(frames, source, ~masks),
-            psnr_beyond=_psnr_beyond(frames, known, masks, settings.mask_growth if settings else 0),
+            psnr_beyond=_psnr_beyond(drawn, known, masks, settings.mask_growth if settings else 0),
             clip_f=clip_f(self.scorer, frames),
             clip_f_source=known.clip_f,
             warp_error=warp_error(frames, known.flow),
@@ -157,10 +159,16 @@ class Bench:
     @torch.no_grad()
     def _reference(self, number: str, told: Told, frames: int) -> Reference:
         request = request_of(told, *self.library.pixels(number), count=frames)
-        vae, batch = self.pipeline.vae, self.pipeline.frames_per_vae_batch
-        latents = encode_frames(vae, request.frames, batch, self.pipeline.device, ignore)
-        rebuilt = np.concatenate([to_uint8(pixels) for pixels in decode_latents(vae, latents, batch, ignore)])
-        return Reference(request, optical_flow(request.frames), rebuilt, clip_f(self.scorer, request.frames))
+        pipeline = self.pipeline
+        latents = encode_frames(pipeline.vae, request.frames, pipeline.frames_per_vae_batch, pipeline.device, ignore)
+        return Reference(
+            request, optical_flow(request.frames), self._draw(latents), clip_f(self.scorer, request.frames)
+        )
+
+    def _draw(self, latents: torch.Tensor) -> np.ndarray:
+        """Return the frames (F, H, W, 3) uint8 of latents (F, C, h, w)."""
+        pixels = decode_latents(self.pipeline.vae, latents, self.pipeline.frames_per_vae_batch, ignore)
+        return np.concatenate([to_uint8(chunk) for chunk in pixels])
 
     def _save_strip(self, task: Task, source: np.ndarray, result: np.ndarray) -> None:
         assert self.strips

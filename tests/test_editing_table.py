@@ -190,7 +190,7 @@ def test_the_rim_of_the_mask_counts_outside_but_not_beyond(bench):
     known = bench.reference("00", told.told, FRAMES)
     frames = known.reconstruction.copy()
     frames[:, 1:12, 8:9] += 10  # beside the left region, which ends at column 7
-    score = bench.score(told, known, frames, 1.0)
+    score = bench.score(told, known, frames, frames, 1.0)
     assert score.psnr_reconstruction < 50
     assert score.psnr_beyond == math.inf
 

@@ -314,7 +314,7 @@ def test_the_seed_or_the_generator_fixes_the_result(pipe):
 
 
 def test_frames_are_the_decoded_latents(pipe):
-    latents, result = edit(pipe), edit(pipe, output_type="np")
+    latents, result = (edit(pipe, output_type=kind, blend_background=False) for kind in ("latent", "np"))
     assert torch.equal(latents.latents, result.latents)
     assert latents.frames.shape == (0, SIZE, SIZE, 3)
     with torch.no_grad():
@@ -323,6 +323,14 @@ def test_frames_are_the_decoded_latents(pipe):
     assert result.frames.dtype == np.uint8
     assert np.abs(result.frames - expected.numpy()).max() <= 1
     assert result.seconds > 0
+
+
+def test_far_from_the_edited_region_the_frames_are_the_source(pipe):
+    left = tiny_regions()[0]
+    result = edit(pipe, [left], output_type="np").frames
+    far = np.arange(SIZE) >= 12  # the region ends at column 8, the edit fades out over 4 more
+    assert np.array_equal(result[:, :, far], tiny_frames()[:, :, far])
+    assert not np.array_equal(result[left.masks], tiny_frames()[left.masks])
 
 
 def test_without_guidance_there_is_one_half():
