@@ -32,13 +32,17 @@ class JobRunner:
 
     def run(self, job: Job) -> Outcome:
         """Carry a job out, if memory runs out once more in the leaner mode; nothing is raised."""
-        outcome = self._attempt(job, is_lean=False)
-        release_memory()  # only now is an error's hold on tensors gone
+        outcome = self._attempt_and_tidy(job, is_lean=False)
         if outcome is None:
             log.warning("out of memory", extra={"job": job.id, "kind": job.kind})
-            outcome = self._attempt(job, is_lean=True)
-            release_memory()
+            outcome = self._attempt_and_tidy(job, is_lean=True)
         return outcome or Outcome(JobState.FAILED, OUT_OF_MEMORY)
+
+    def _attempt_and_tidy(self, job: Job, *, is_lean: bool) -> Outcome | None:
+        outcome = self._attempt(job, is_lean=is_lean)
+        if outcome is None or outcome.state is not JobState.DONE:
+            release_memory()  # here, where an error's hold on tensors is gone; it costs up to half a second
+        return outcome
 
     def _attempt(self, job: Job, *, is_lean: bool) -> Outcome | None:
         """Return how it went, None where memory ran out."""

@@ -112,7 +112,7 @@ def encode_preview(frames: np.ndarray, fps: float) -> bytes:
     picture = BytesIO()
     # Of WebP's methods the first is quick; the others save a tenth of the bytes and take up to three times as long.
     first.save(
-        picture, "WEBP", save_all=True, append_images=others, duration=round(1000 / fps), loop=0, quality=70, method=0
+        picture, "WEBP", save_all=True, append_images=others, duration=round(1000 / fps), loop=0, quality=85, method=0
     )
     return picture.getvalue()
 
