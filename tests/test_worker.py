@@ -506,7 +506,7 @@ import signal, sys, time
 from pathlib import Path
 
 sys.path.insert(0, {str(TESTS)!r})
-from fake_jobs import ANN, Count, Counted, count, handler, make_worker
+from fake_jobs import ANN, Count, handler, make_worker
 from videograin.jobs import JobKind
 from videograin.progress import Phase, Progress
 
