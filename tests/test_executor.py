@@ -6,7 +6,7 @@ import pytest
 from fake_jobs import ANN, Count, Counted, count, finished, handler
 
 from videograin.errors import JobError
-from videograin.executor import Outcome, choose_executor, gpu_seconds, on_own_thread, on_zero_gpu
+from videograin.executor import Outcome, gpu_seconds, is_zero_gpu, on_own_thread, on_zero_gpu
 from videograin.jobs import Job, JobKind, JobState, JobStore
 from videograin.operator_settings import OperatorSettings
 from videograin.worker import Worker
@@ -45,12 +45,19 @@ def spaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     del __import__("sys").modules["spaces"]
 
 
-def test_without_spaces_jobs_run_on_the_worker_s_own_thread() -> None:
+def test_on_one_s_own_machine_the_task_is_run_as_it_is() -> None:
     def task(_job: Job) -> Outcome:
         return Outcome(JobState.DONE)
 
-    assert choose_executor() is on_own_thread
     assert on_own_thread(task) is task
+
+
+def test_zero_gpu_takes_the_variable_and_the_package(spaces, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not is_zero_gpu()
+    monkeypatch.setenv("SPACES_ZERO_GPU", "true")
+    assert is_zero_gpu()
+    monkeypatch.setattr("videograin.executor.find_spec", lambda _name: None)
+    assert not is_zero_gpu()
 
 
 def test_a_gpu_is_lent_for_what_the_job_should_take_and_a_margin() -> None:
@@ -65,7 +72,6 @@ def test_job_and_outcome_travel_between_processes() -> None:
 
 @pytest.mark.parametrize(("seconds", "state"), [(10.0, JobState.DONE), (900.0, JobState.FAILED)])
 def test_on_zero_gpu_a_job_is_done_in_another_process(tmp_path: Path, spaces, seconds: float, state: JobState) -> None:
-    assert choose_executor() is on_zero_gpu
     seen: list[str] = []
 
     def run(request: Count, context) -> Counted:
