@@ -13,7 +13,7 @@ from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor, nn
 from transformers import EdgeTamModel, Sam2ImageProcessor, Sam2Model
 
-from videograin.segment import Features, Prompts
+from videograin.segment_model import Features, Prompts
 
 LOGIT_RANGE = 32.0
 """SAM 2 was trained on earlier answers clamped to ± this."""
