@@ -49,7 +49,7 @@ def grow(masks: np.ndarray, radius: float) -> np.ndarray:
         RegionError: masks of another shape or dtype.
         SettingsError: radius out of range.
     """
-    _check_masks(masks)
+    check_masks(masks)
     _check_radius(radius)
     reach = math.sqrt(math.floor(radius**2) + 0.5)  # squares of distances are whole, float32 roots of them are not
     return _distances(~masks) < reach
@@ -74,7 +74,7 @@ def feather(masks: np.ndarray, radius: float) -> np.ndarray:
         RegionError: masks of another shape or dtype.
         SettingsError: radius out of range.
     """
-    _check_masks(masks)
+    check_masks(masks)
     _check_radius(radius)
     if radius <= 0.5:  # the edge lies half-way between pixels, so the ramp reaches none of them
         return masks.astype(np.float32)
@@ -92,7 +92,7 @@ def fill_holes(masks: np.ndarray, max_area: int | None = None) -> np.ndarray:
     Raises:
         RegionError: masks of another shape or dtype.
     """
-    _check_masks(masks)
+    check_masks(masks)
     return np.stack([plane | _holes(plane, max_area) for plane in masks])
 
 
@@ -102,7 +102,7 @@ def drop_specks(masks: np.ndarray, min_area: int) -> np.ndarray:
     Raises:
         RegionError: masks of another shape or dtype.
     """
-    _check_masks(masks)
+    check_masks(masks)
     return np.stack([_pieces(plane, min_area) for plane in masks])
 
 
@@ -116,7 +116,7 @@ def combine(masks: Sequence[np.ndarray], how: Combination) -> np.ndarray:
     Raises:
         RegionError: no masks, or masks of several shapes.
     """
-    _check_stack(masks)
+    check_masks(*masks)
     return reduce(_OPERATORS[how], masks).copy()
 
 
@@ -151,13 +151,27 @@ def label_map(masks: Sequence[np.ndarray]) -> np.ndarray:
     Raises:
         RegionError: no masks, too many, or masks of several shapes.
     """
-    _check_stack(masks)
+    check_masks(*masks)
     if len(masks) > MAX_LABELS:
         raise RegionError(f"There are {len(masks)} regions; one picture can tell {MAX_LABELS} apart. Join some.")
     labels = np.zeros(masks[0].shape, np.uint8)
     for label, mask in enumerate(masks, 1):
         labels[mask] = label
     return labels
+
+
+def check_masks(*masks: np.ndarray) -> None:
+    """Raise RegionError unless there are masks and all are (F, H, W) bool of one shape."""
+    if not masks:
+        raise RegionError("There is no region. Mark at least one.")
+    for each in masks:
+        if each.ndim != 3 or each.dtype != np.bool_ or not each.size:
+            raise RegionError(
+                f"Masks have shape {each.shape} and dtype {each.dtype}; pass (frames, height, width) bool, none 0."
+            )
+    shapes = {each.shape for each in masks}
+    if len(shapes) > 1:
+        raise RegionError(f"The masks have several shapes: {sorted(shapes)}. Make all of them for one clip.")
 
 
 def _distances(masks: np.ndarray) -> np.ndarray:
@@ -185,23 +199,6 @@ def _components(plane: np.ndarray, connectivity: int) -> tuple[np.ndarray, np.nd
     """Return the piece that each pixel belongs to, (H, W) int32 with 0 for none, and the area of each piece."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(plane.view(np.uint8), connectivity=connectivity)
     return labels, stats[:, cv2.CC_STAT_AREA]
-
-
-def _check_masks(masks: np.ndarray) -> None:
-    if masks.ndim != 3 or masks.dtype != np.bool_ or not masks.size:
-        raise RegionError(
-            f"Masks have shape {masks.shape} and dtype {masks.dtype}; pass (frames, height, width) bool, none 0."
-        )
-
-
-def _check_stack(masks: Sequence[np.ndarray]) -> None:
-    if not masks:
-        raise RegionError("There is no region. Mark at least one.")
-    for mask in masks:
-        _check_masks(mask)
-    shapes = {mask.shape for mask in masks}
-    if len(shapes) > 1:
-        raise RegionError(f"The masks have several shapes: {sorted(shapes)}. Make all of them for one clip.")
 
 
 def _check_radius(radius: float) -> None:
