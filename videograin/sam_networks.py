@@ -155,6 +155,7 @@ class Sam2Network:
         self, features: Features, size: tuple[int, int], prompts: Prompts, multimask: bool
     ) -> tuple[Tensor, Tensor]:
         """Return logits (B, K, h, w) and predicted IoU (B, K); arguments as in `Network.decode`."""
+        assert prompts.logits is None or len(prompts.logits) == 1, "transformers' decoder takes one mask prompt"
         height, width = size
         scale = torch.tensor([self.input_size / width, self.input_size / height], device=self.module.device)
         has_points = prompts.points.shape[1] > 0

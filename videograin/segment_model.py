@@ -27,7 +27,7 @@ class Prompts:
         points: (B, P, 2) float32 as (x, y); P may be 0.
         labels: (B, P) int64, 1 inside, 0 outside.
         boxes: (B, 4) float32 as (x0, y0, x1, y1), or None.
-        logits: (B, 1, h, w) float32 of earlier answers, or None.
+        logits: (B, 1, h, w) float32 of earlier answers, or None. SAM 2 takes them for one mask at a time.
     """
 
     points: Tensor

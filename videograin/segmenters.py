@@ -180,7 +180,9 @@ def _naming_errors(name: str, path: Path) -> Iterator[None]:
     try:
         yield
     except ImportError as error:  # EdgeTAM's image encoder is timm's
-        raise ModelError(f"Segmenter '{name}' needs a package that is not here: {str(error).strip()}") from error
+        raise ModelError(
+            f"Segmenter '{name}' needs a package that is not here: {' '.join(str(error).split())}"
+        ) from error
     except (OSError, RuntimeError, LookupError, TypeError, EOFError, UnpicklingError, SafetensorError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")
         raise ModelError(
