@@ -12,7 +12,7 @@ from videograin.errors import RegionError
 from videograin.mask_video import load_matte
 from videograin.npz import read_npz
 from videograin.region import MAX_REGIONS
-from videograin.video import Clip, ClipOptions, clip_size
+from videograin.video import MAX_CLIP_BYTES, Clip, ClipOptions, clip_size
 
 MAX_STRETCH = 1.02
 """How far the proportions of masks may be off those of the clip; rounding to whole pixels explains as much."""
@@ -134,7 +134,13 @@ def _load_folder(folder: Path) -> list[np.ndarray]:
     files = sorted(folder.glob("*.png"), key=_by_number)
     if not files:
         raise RegionError(f"There is no PNG in '{folder}'. Give one for each frame, named in their order.")
-    images = [_load_image(file) for file in files]
+    images: list[np.ndarray] = []
+    room = MAX_CLIP_BYTES
+    for file in files:
+        images.append(_load_image(file))
+        room -= images[-1].nbytes
+        if room < 0:
+            raise RegionError(f"The masks in '{folder}' exceed {MAX_CLIP_BYTES >> 20} MiB. Give fewer or smaller ones.")
     sizes = {image.shape for image in images}
     if len(sizes) > 1:
         raise RegionError(f"The masks in '{folder}' have several sizes: {sorted(sizes)}. Give all of them one size.")
