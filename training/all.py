@@ -1,6 +1,6 @@
 """Run the whole recipe on the GPUs of one machine.
 
-    python -m training.all --minutes 48                 # everything; about an hour of one H100
+    python -m training.all --minutes 52                 # everything; about an hour of one H100
     python -m training.all --phase 1 --minutes 9        # VAE, CLIP and segmenter side by side, and their figures
     python -m training.all --phase 2 --minutes 9        # denoiser, then ControlNet beside the denoiser's figures
 
@@ -104,7 +104,7 @@ def phase_one(runner: Runner, until: float, evaluation: float) -> None:
         runner.together(Task("sam", gpus[1:2], stop))
         vae.wait()
     else:
-        for stage, share in (("clip", 0.25), ("vae", 0.65), ("sam", 1.0)):
+        for stage, share in (("clip", 0.38), ("vae", 0.61), ("sam", 1.0)):
             runner.together(Task(stage, gpus[:1], now + share * (stop - now)))
     measures = ("--only", "ceilings", "vae", "sam")
     runner.together(Task("evaluate", gpus[-1:], until, measures))

@@ -271,6 +271,7 @@ class Trainer:
         )
         self.average = Average(self.masters.parameters, decay)
         self.steps, self.seconds, self.fraction, self.stopped = 0, 0.0, 0.0, False
+        self.steps_before = 0  # the averaged weights', where these were resumed from
         self._begun = self._saved = self._logged = 0.0
         self._first = self._next_look = 0
         self._sums: dict[str, Tensor] = {}
@@ -329,7 +330,7 @@ class Trainer:
         """Write the averaged weights (float16), and a copy where one was asked for."""
         if not self.ranks.leads:
             return
-        facts = {"steps": str(self.steps), "seconds": f"{self.seconds + time.time() - self._begun:.0f}"}
+        facts = {"steps": str(self.steps_before + self.steps), "seconds": f"{self.seconds + time.time() - self._begun:.0f}"}
         facts |= {"gpus": str(self.ranks.size), "batch": str(self.options.batch)}
         files = save_weights(self.weights(), self.options.folder, self.stage, facts, half=True)
         if self.options.out:
@@ -348,7 +349,7 @@ class Trainer:
             for name, parameter in self.masters.parameters.items():
                 moments = self.optimiser.state.get(parameter, {})
                 state |= {f"{key}.{name}": value for key, value in moments.items()}
-            facts = {"steps": str(self.steps), "count": str(self.average.count)}
+            facts = {"steps": str(self.steps), "before": str(self.steps_before), "count": str(self.average.count)}
             facts["seconds"] = f"{self.seconds + time.time() - self._begun:.0f}"
             save_weights(state, self.options.folder / "state", self.stage, facts)
         log(f"{self.stage}: done after {self.steps} steps")
@@ -372,6 +373,7 @@ class Trainer:
                         key: value.to(parameter.device) for key, value in moments.items()
                     }
             self.steps, self.average.count = int(facts["steps"]), int(facts["count"])
+            self.steps_before = int(facts["before"])
             self.seconds = float(facts["seconds"])
             log(f"{self.stage}: resumed at step {self.steps}")
             return
@@ -379,7 +381,7 @@ class Trainer:
             state, facts = load_weights(self.options.folder, self.stage)
             self._load(state)
             self.average = Average(self.masters.parameters, self.average.decay)
-            self.seconds = float(facts["seconds"])
+            self.steps_before, self.seconds = int(facts["steps"]), float(facts["seconds"])
             log(f"{self.stage}: resumed from the averaged weights of step {facts['steps']}")
             return
         log(f"{self.stage}: nothing to resume, starting anew")
