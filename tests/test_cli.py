@@ -15,7 +15,10 @@ from synthetic_video import make, moving_scene
 
 from videograin import cli
 from videograin.cli import INTERRUPTED, OK, UNEXPECTED, USAGE, main
+from videograin.project import load_project
 from videograin.video import load_clip, probe, save_video
+from videograin.workspace import from_project
+from videograin.workspace_files import save_workspace
 
 ROOT = Path(cli.__file__).parents[1]
 
@@ -65,6 +68,26 @@ def test_without_an_output_the_video_is_named_after_the_project(project: Path) -
     assert project.with_suffix(".mp4").is_file()
 
 
+def test_a_folder_of_work_is_edited(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = project.with_name("work")
+    work = from_project(
+        load_project(project), load_clip(project.with_name("clip.mp4"), load_project(project).clip_options)
+    )
+    save_workspace(work, folder)
+    document = json.loads((folder / "project.json").read_text())
+    (folder / "project.json").write_text(json.dumps(document | {"mood": "good"}))
+    assert main(["edit", str(folder), "--device", "cpu", "--steps", "1", "--frames", "2"]) == OK
+    assert (probe(folder / "edit.mp4").width, len(load_clip(folder / "edit.mp4").frames)) == (48, 2)
+    said = capsys.readouterr()
+    assert "edit.mp4: a red panda" in said.out
+    assert "note: 'project.json': mood is unknown" in said.err
+
+
+def test_a_folder_with_an_edit_s_file_is_edited_too(project: Path) -> None:
+    assert main(["edit", str(project.parent), "--device", "cpu", "--steps", "1"]) == OK
+    assert probe(project.with_name("edit.mp4")).width == 48
+
+
 def test_sound_is_kept(project: Path) -> None:
     sine = ("-f", "lavfi", "-i", "sine=440:d=0.4", "-shortest")
     make(project.with_name("clip.mp4"), "testsrc=s=96x64:r=8:d=0.4", *sine)
@@ -76,6 +99,7 @@ def test_sound_is_kept(project: Path) -> None:
     ("arguments", "message"),
     [
         (["edit", "gone.json"], "'gone.json' cannot be opened"),
+        (["edit", "{project.parent}/tiny"], "project.json' cannot be opened"),
         (["edit", "{project}", "-o", "out.avi"], "'out.avi' must end in .mp4"),
         (["edit", "{project}", "-o", "/no/such/out.mp4"], "There is no folder '/no/such'"),
         (["edit", "{project}", "--strip", "strip.jpg"], "'strip.jpg' must end in .png"),

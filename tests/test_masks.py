@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 from synthetic_video import moving_scene
 
+from videograin import masks as masks_module
 from videograin.errors import RegionError
 from videograin.masks import MaskSource, fit_masks, load_masks
 from videograin.video import Clip, ClipOptions, load_clip, save_video
@@ -102,6 +103,13 @@ def test_masks_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     np.savez(tmp_path / "floats.npz", masks=np.ones((3, 4, 4)))
     with pytest.raises(RegionError, match="dtype float64"):
         load_masks(MaskSource(tmp_path / "floats.npz"))
+
+
+def test_more_masks_than_a_clip_may_hold_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(masks_module, "MAX_CLIP_BYTES", 50)
+    assert load_masks(MaskSource(save_masks(tmp_path / "few", np.zeros((3, 4, 4), np.uint8)))).shape == (3, 4, 4)
+    with pytest.raises(RegionError, match="Give fewer or smaller ones"):
+        load_masks(MaskSource(save_masks(tmp_path / "many", np.zeros((4, 4, 4), np.uint8))))
 
 
 def test_masks_of_several_sizes_are_refused(tmp_path: Path) -> None:

@@ -98,7 +98,8 @@ def test_a_model_beside_the_file_is_found(tmp_path: Path) -> None:
         ({"regions": [{"prompt": "a fox"}]}, r"regions\[0\].masks is missing"),
         ({"regions": [{"masks": {"path": 3}}]}, r"regions\[0\].masks.path is 3; give a path"),
         ({"model": 3}, "model is 3; give a text"),
-        ({"version": 2}, "version 2; this program reads version 1"),
+        ({"version": 2}, "a whole folder of work. Give its folder"),
+        ({"version": 3}, "version 3; this program reads version 1"),
         ({"version": None}, "version None"),
     ],
 )

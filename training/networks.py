@@ -1,16 +1,14 @@
 """The shapes of the embedded models: one function each, random weights."""
 
-from functools import partial
-from typing import cast
-
 import torch
 from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, UNet2DConditionModel
-from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
+from segment_anything.modeling import Sam
 from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPModel, CLIPTextModel, CLIPTokenizer
 
 from training.tokenizer import MAX_TOKENS
 from training.vocabulary import NAMES
+from videograin.sam_networks import SamShape, build_sam
 
 LATENT_CHANNELS = 8
 LATENT_SIZE = 32
@@ -161,33 +159,5 @@ def make_scheduler() -> DDIMScheduler:
 
 
 def make_sam(shape: dict[str, int] = SAM_SHAPE) -> Sam:
-    """Build the segmenter from `segment_anything`'s own classes; `shape` is what sam/config.json holds."""
-    grid = shape["image_size"] // shape["patch_size"]
-    encoder = ImageEncoderViT(
-        img_size=shape["image_size"],
-        patch_size=shape["patch_size"],
-        embed_dim=shape["width"],
-        depth=shape["depth"],
-        num_heads=shape["heads"],
-        out_chans=shape["embed"],
-        norm_layer=cast(type[nn.Module], partial(nn.LayerNorm, eps=1e-6)),
-        use_rel_pos=False,
-        window_size=shape["window"],
-        global_attn_indexes=tuple(range(shape["depth"] // 3 - 1, shape["depth"], shape["depth"] // 3)),
-    )
-    prompts = PromptEncoder(
-        embed_dim=shape["embed"],
-        image_embedding_size=(grid, grid),
-        input_image_size=(shape["image_size"], shape["image_size"]),
-        mask_in_chans=shape["mask_channels"],
-    )
-    transformer = TwoWayTransformer(
-        depth=shape["decoder_depth"],
-        embedding_dim=shape["embed"],
-        mlp_dim=shape["decoder_mlp"],
-        num_heads=shape["decoder_heads"],
-    )
-    decoder = MaskDecoder(
-        transformer_dim=shape["embed"], transformer=transformer, iou_head_hidden_dim=shape["iou_hidden"]
-    )
-    return Sam(image_encoder=encoder, prompt_encoder=prompts, mask_decoder=decoder)
+    """Build the segmenter; `shape` is what sam/config.json holds."""
+    return build_sam(SamShape(**shape))

@@ -1,4 +1,4 @@
-"""The command line: edit a project file into an MP4, and say what is here."""
+"""The command line: edit a project into an MP4, and say what is here."""
 
 import argparse
 import platform
@@ -20,6 +20,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from videograin.errors import ModelError, ProjectError, VideoGrainError
+from videograin.files import write_whole
 from videograin.memory import GIB, apply_plan, estimate_edit, free_bytes, plan_memory
 from videograin.models import (
     DTYPES,
@@ -32,10 +33,11 @@ from videograin.models import (
     named_bundles,
 )
 from videograin.progress import Phase, Progress
-from videograin.project import Project, load_project, load_request, write_whole
+from videograin.project import EditInputs, load_project, load_request
 from videograin.region import MAX_SEED, EditResult
 from videograin.video import Clip, probe, save_video
 from videograin.visualize import comparison_strip
+from videograin.workspace_files import load_workspace
 
 OK, UNEXPECTED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -44,6 +46,7 @@ examples:
   python -m videograin edit cats.json
   python -m videograin edit cats.json -o cats.mp4 --strip cats.png --seed 7
   python -m videograin edit cats.json --model sd15 --device cuda --dtype bfloat16
+  python -m videograin edit my-work/
   python -m videograin info
   python -m videograin info cats-source.mp4
   python -m videograin info sd15
@@ -52,6 +55,8 @@ exit codes: 0 done, 1 unexpected failure, 2 something to mend in the input, 130 
 """
 
 _LABELS = {
+    Phase.DOWNLOAD: "Downloading",
+    Phase.SUGGEST: "Looking for things",
     Phase.ENCODE: "Reading the frames",
     Phase.INVERT: "Inverting",
     Phase.EDIT: "Editing",
@@ -155,8 +160,8 @@ def _edit(options: argparse.Namespace) -> None:
     print(f"{output}: {result.target_prompt} ({_duration(time.monotonic() - started)})")
 
 
-def _read_project(options: argparse.Namespace) -> Project:
-    project = load_project(options.project, options.model)
+def _read_project(options: argparse.Namespace) -> EditInputs:
+    project = _load_folder(options) if options.project.is_dir() else load_project(options.project, options.model)
     given = {"num_inference_steps": options.steps, "seed": options.seed}
     changes = {name: value for name, value in given.items() if value is not None}
     clip_options = project.clip_options
@@ -165,9 +170,17 @@ def _read_project(options: argparse.Namespace) -> Project:
     return replace(project, settings=replace(project.settings, **changes), clip_options=clip_options)
 
 
-def _output(project: Project, options: argparse.Namespace) -> Path:
+def _load_folder(options: argparse.Namespace) -> EditInputs:
+    loaded = load_workspace(options.project, model=options.model)
+    for problem in loaded.problems:
+        print(f"note: {problem}", file=sys.stderr)
+    return loaded.workspace
+
+
+def _output(project: EditInputs, options: argparse.Namespace) -> Path:
     """Return where the MP4 goes; what would fail there after minutes of work fails now."""
-    output = options.output or project.output or options.project.with_suffix(".mp4")
+    beside = options.project / "edit.mp4" if options.project.is_dir() else options.project.with_suffix(".mp4")
+    output = options.output or project.output or beside
     for path, suffix in ((output, ".mp4"), (options.strip, ".png")):
         if path is not None and path.suffix.lower() != suffix:
             raise ProjectError(f"'{path}' must end in {suffix}.")
@@ -243,10 +256,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--debug", action="store_true", help="show the whole trace of an unexpected failure")
     commands = parser.add_subparsers(required=True, metavar="command")
 
-    edit = commands.add_parser("edit", help="edit the clip of a project file")
+    edit = commands.add_parser("edit", help="edit the clip of a project")
     edit.set_defaults(run=_edit)
-    edit.add_argument("project", type=Path, help="JSON file with clip, regions, prompts and settings")
-    edit.add_argument("-o", "--output", type=Path, help="MP4 to write (default: the project's output or name)")
+    edit.add_argument(
+        "project", type=Path, help="JSON file with clip, regions, prompts and settings, or a folder of work"
+    )
+    edit.add_argument(
+        "-o", "--output", type=Path, help="MP4 to write (default: the project's output or name, in a folder edit.mp4)"
+    )
     edit.add_argument("--strip", type=Path, help="PNG to write: frames before and after, one above the other")
     edit.add_argument("--model", help=f"{', '.join(named_bundles())}, a folder, a file or a hub id")
     edit.add_argument("--device", help="cuda, mps or cpu (default: the best there is)")

@@ -29,6 +29,14 @@ class ModelError(VideoGrainError):
     """A model cannot be found, loaded or used for this purpose."""
 
 
+class SegmentError(VideoGrainError):
+    """Clicks, a box or a frame cannot be turned into a mask."""
+
+
+class NothingFoundError(SegmentError):
+    """The segmenter found no pixel of a thing where it was asked to look."""
+
+
 class ProjectError(VideoGrainError):
     """A project file is missing, damaged or of an unknown version."""
 

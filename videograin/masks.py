@@ -1,7 +1,6 @@
-"""Masks from files: a PNG for each frame or one for all, indexed PNGs as DAVIS has them, arrays in an NPZ."""
+"""Masks from files: a PNG for each frame or one for all, indexed PNGs as DAVIS has them, an NPZ, a matte video."""
 
 import re
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,10 +9,17 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from videograin.errors import RegionError
-from videograin.video import Clip, ClipOptions, clip_size
+from videograin.mask_video import load_matte
+from videograin.npz import read_npz
+from videograin.region import MAX_REGIONS
+from videograin.video import MAX_CLIP_BYTES, Clip, ClipOptions, clip_size
 
 MAX_STRETCH = 1.02
 """How far the proportions of masks may be off those of the clip; rounding to whole pixels explains as much."""
+
+_VOID = 255  # white, or what some data sets write where nobody can say
+_NO_OBJECTS = (".", "__MACOSX")  # folders that systems add
+_VIDEO_SUFFIXES = (".mov", ".mp4", ".m4v", ".mkv", ".webm", ".avi")
 
 
 @dataclass(frozen=True)
@@ -21,7 +27,8 @@ class MaskSource:
     """Where the masks of one region are.
 
     Attributes:
-        path: a folder of PNGs, one a frame in the order of their names; one PNG for all frames; or an NPZ.
+        path: a folder of PNGs, one a frame in the order of their names; one PNG for all frames; an NPZ; or a video,
+            whose transparency counts, or its brightness where it has none.
         label: the value of this region's pixels where one file holds several regions.
         key: the array's name in an NPZ; None where it holds but one.
     """
@@ -36,15 +43,34 @@ def load_masks(source: MaskSource) -> np.ndarray:
 
     Raises:
         RegionError: they are missing, unreadable or of several sizes.
+        VideoError: they are a video that cannot be read.
     """
     path = source.path
-    if path.is_dir():
-        return _load_folder(path, source.label)
-    if not path.is_file():
-        raise RegionError(f"There are no masks at '{path}'. Name a folder of PNGs, a PNG or an NPZ.")
-    if path.suffix.lower() == ".npz":
-        return _inside(_load_array(path, source.key), source.label)
-    return _inside(_load_image(path), source.label)
+    if _is_npz(path):
+        return _inside(_choose_array(read_npz(path), source.key, path), source.label)
+    return _pick(_load_values(path), source.label)
+
+
+def load_objects(path: Path) -> dict[str, np.ndarray]:
+    """Read all objects that a file or folder holds, by name.
+
+    Args:
+        path: what `MaskSource` takes, or a folder that holds a folder of PNGs for each object. An NPZ has an array
+            for each object. Indexed pictures, or one array of integers, have a value for each object, from 1 to
+            `MAX_REGIONS`; such objects are named by their values.
+
+    Returns:
+        Masks as `load_masks` has them; `fit_masks` brings them to a clip.
+
+    Raises:
+        RegionError: they are missing, unreadable or of several sizes.
+        VideoError: they are a video that cannot be read.
+    """
+    if _is_npz(path):
+        return _load_npz_objects(path)
+    if folders := sorted(folder for folder in path.glob("*/") if not folder.name.startswith(_NO_OBJECTS)):
+        return {folder.name: _pick(_load_folder(folder), None) for folder in folders}
+    return _split(_load_values(path), path.stem)
 
 
 def fit_masks(masks: np.ndarray, clip: Clip, options: ClipOptions, name: str) -> np.ndarray:
@@ -89,15 +115,36 @@ def _resize_and_crop(mask: np.ndarray, clip: Clip, options: ClipOptions, name: s
     return large[top : top + height, left : left + width].astype(bool)
 
 
-def _load_folder(folder: Path, label: int | None) -> np.ndarray:
+def _is_npz(path: Path) -> bool:
+    return path.is_file() and path.suffix.lower() == ".npz"
+
+
+def _load_values(path: Path) -> np.ndarray | list[np.ndarray]:
+    """Return what the pixels of a picture, a folder or a video say: (H, W), a list of these, or (F, H, W)."""
+    if path.is_dir():
+        return _load_folder(path)
+    if not path.is_file():
+        raise RegionError(f"There are no masks at '{path}'. Name a folder of PNGs, a PNG, an NPZ or a video.")
+    if path.suffix.lower() in _VIDEO_SUFFIXES:
+        return load_matte(path) > 127
+    return _load_image(path)
+
+
+def _load_folder(folder: Path) -> list[np.ndarray]:
     files = sorted(folder.glob("*.png"), key=_by_number)
     if not files:
         raise RegionError(f"There is no PNG in '{folder}'. Give one for each frame, named in their order.")
-    masks = [_inside(_load_image(file), label) for file in files]
-    sizes = {mask.shape for mask in masks}
+    images: list[np.ndarray] = []
+    room = MAX_CLIP_BYTES
+    for file in files:
+        images.append(_load_image(file))
+        room -= images[-1].nbytes
+        if room < 0:
+            raise RegionError(f"The masks in '{folder}' exceed {MAX_CLIP_BYTES >> 20} MiB. Give fewer or smaller ones.")
+    sizes = {image.shape for image in images}
     if len(sizes) > 1:
         raise RegionError(f"The masks in '{folder}' have several sizes: {sorted(sizes)}. Give all of them one size.")
-    return np.stack(masks)
+    return images
 
 
 def _by_number(file: Path) -> list[tuple[int, str]]:
@@ -115,8 +162,7 @@ def _load_image(file: Path) -> np.ndarray:
         raise RegionError(f"Mask '{file}' cannot be read ({error}). Save it as a PNG again.") from error
 
 
-def _load_array(file: Path, key: str | None) -> np.ndarray:
-    arrays = _load_arrays(file)
+def _choose_array(arrays: dict[str, np.ndarray], key: str | None, file: Path) -> np.ndarray:
     if key is None and len(arrays) == 1:
         key = next(iter(arrays))
     if key is None or key not in arrays:
@@ -130,12 +176,30 @@ def _load_array(file: Path, key: str | None) -> np.ndarray:
     return array
 
 
-def _load_arrays(file: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(file, allow_pickle=False) as arrays:
-            return dict(arrays)
-    except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile) as error:
-        raise RegionError(f"Masks '{file}' cannot be read ({error}). Save them with numpy.savez again.") from error
+def _load_npz_objects(file: Path) -> dict[str, np.ndarray]:
+    arrays = read_npz(file)
+    if not arrays:
+        raise RegionError(f"'{file}' holds no array. Give one for each object.")
+    objects = {key: _choose_array(arrays, key, file) for key in arrays}
+    if len(objects) == 1:
+        key, array = objects.popitem()
+        return _split(array, key)
+    return {key: _inside(array, None) for key, array in objects.items()}
+
+
+def _split(values: np.ndarray | list[np.ndarray], name: str) -> dict[str, np.ndarray]:
+    """Return the objects that values tell apart, named by them; one of that name where they are shades of grey."""
+    planes = values if isinstance(values, list) else [values]
+    labels = sorted({int(value) for plane in planes for value in np.unique(plane)} - {0, _VOID})
+    if len(labels) > 1 and labels[0] > 0 and labels[-1] <= MAX_REGIONS:
+        return {str(label): _pick(values, label) for label in labels}
+    return {name: _pick(values, None)}
+
+
+def _pick(values: np.ndarray | list[np.ndarray], label: int | None) -> np.ndarray:
+    if isinstance(values, list):  # picture by picture: a black or white one may be stored in another way
+        return np.stack([_inside(image, label) for image in values])
+    return _inside(values, label)
 
 
 def _inside(values: np.ndarray, label: int | None) -> np.ndarray:

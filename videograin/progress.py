@@ -10,8 +10,10 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Phase(StrEnum):
-    """The parts of an edit that take time, in their order."""
+    """The parts of the work that take time, in their order."""
 
+    DOWNLOAD = "download"
+    SUGGEST = "suggest"
     ENCODE = "encode"
     INVERT = "invert"
     EDIT = "edit"

@@ -1,0 +1,66 @@
+"""Files and folders that appear whole or not at all, under names that every system takes."""
+
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from videograin.errors import ProjectError
+
+MAX_NAME = 60
+"""Characters of a file's name that is made from a person's words."""
+
+_FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f\ud800-\udfff]')  # by one system or another
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # on Windows, whatever the ending
+
+
+@contextmanager
+def written_aside(path: Path) -> Iterator[Path]:
+    """Yield a free name beside `path`; what is written there is renamed to `path` if all went well, else removed.
+
+    Raises:
+        ProjectError: it cannot be written, or `path` is a folder with something in it.
+    """
+    aside = path.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        yield aside
+        if aside.is_dir() and path.is_dir():
+            path.rmdir()
+        os.replace(aside, path)
+    except OSError as error:
+        raise ProjectError(f"'{path}' cannot be written ({error.strerror}). Choose another place.") from error
+    finally:
+        if aside.is_dir():
+            shutil.rmtree(aside)
+        aside.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file aside and rename it, so that nobody ever finds half of it, not even after a power cut.
+
+    Raises:
+        ProjectError: it cannot be written.
+    """
+    with written_aside(path) as aside, aside.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def file_names(names: Iterable[str]) -> list[str]:
+    """Return a name for a file or folder for each of a person's names: legal everywhere, and no two alike."""
+    taken: set[str] = set()
+    result = []
+    for name in names:
+        plain = _FORBIDDEN.sub("_", name)[:MAX_NAME].strip(" .") or "_"
+        plain = f"_{plain}" if _RESERVED.fullmatch(plain) else plain
+        unique, count = plain, 1
+        while unique.casefold() in taken:  # many systems take Dog and dog for one
+            count += 1
+            unique = f"{plain} {count}"
+        taken.add(unique.casefold())
+        result.append(unique)
+    return result
