@@ -46,7 +46,7 @@ def denoising(settings: EditSettings | None = None, widths: tuple[int, ...] = (8
     )
 
 
-def keep(_index: int, _timestep: int, latents: Tensor) -> Tensor:
+def keep(_index: int, _timestep: int, latents: Tensor, _clean: Tensor) -> Tensor:
     return latents
 
 
@@ -70,7 +70,7 @@ def test_every_timestep_of_the_path_is_denoised_from_its_end():
     steps: list[tuple[int, int]] = []
     seen: list[Progress] = []
 
-    def note(index: int, timestep: int, latents: Tensor) -> Tensor:
+    def note(index: int, timestep: int, latents: Tensor, _clean: Tensor) -> Tensor:
         steps.append((index, timestep))
         return latents
 
@@ -81,7 +81,25 @@ def test_every_timestep_of_the_path_is_denoised_from_its_end():
 
 def test_the_latents_that_the_step_end_returns_are_gone_on_with():
     edit = denoising()
-    assert not edit.run(ignore, lambda _index, _timestep, latents: 0 * latents).any()
+    assert not edit.run(ignore, lambda _index, _timestep, latents, _clean: 0 * latents).any()
+
+
+def test_each_step_tells_the_clean_latents_it_points_to():
+    edit = denoising()
+    outside = ~edit.edited.expand(FRAMES, 4, 8, 8)
+    told: list[tuple[Tensor, Tensor]] = []
+
+    def note(_index: int, _timestep: int, latents: Tensor, clean: Tensor) -> Tensor:
+        told.append((latents, clean))
+        return latents
+
+    edit.run(ignore, note)
+    noise_pred = edit.guided_noise(901, edit.path[-1], edit.attention_step(0, 901))
+    signal = edit.scheduler.alphas_cumprod[901]
+    expected = (edit.path[-1] - (1 - signal).sqrt() * noise_pred) / signal.sqrt()  # DDIM, eq. 9
+    assert torch.allclose(told[0][1][~outside], expected[~outside], rtol=1e-4)
+    assert all(torch.equal(clean[outside], edit.path[0][outside]) for _, clean in told)
+    assert torch.allclose(*told[-1], atol=0.1)  # the last step lands all but there
 
 
 def test_the_first_steps_are_modulated_and_fade():
@@ -102,7 +120,7 @@ def test_outside_the_regions_every_step_ends_at_the_source_s_own_noise_level():
     outside = ~edit.edited.expand(FRAMES, 4, 8, 8)
     seen: list[Tensor] = []
 
-    def note(_index: int, _timestep: int, latents: Tensor) -> Tensor:
+    def note(_index: int, _timestep: int, latents: Tensor, _clean: Tensor) -> Tensor:
         seen.append(latents)
         return latents
 

@@ -15,8 +15,8 @@ from videograin.denoiser import Conditioning, Denoiser
 from videograin.progress import Phase, Report, track
 from videograin.region import Convention, EditSettings
 
-OnStepEnd = Callable[[int, int, Tensor], Tensor]
-"""(step index, timestep, latents) → the latents to go on with."""
+OnStepEnd = Callable[[int, int, Tensor, Tensor], Tensor]
+"""(step index, timestep, latents, the clean latents that the step predicted) → the latents to go on with."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +56,21 @@ class Denoising:
         """Denoise from the end of the path; returns clean latents (F, 4, h, w)."""
         latents = self.path[-1]
         for index, timestep in enumerate(track(Phase.EDIT, self.timesteps, report)):
-            latents = on_step_end(index, timestep, self.advance(index, timestep, latents))
+            latents, clean = self.advance(index, timestep, latents)
+            latents = on_step_end(index, timestep, latents, clean)
         return latents
 
-    def advance(self, index: int, timestep: int, latents: Tensor) -> Tensor:
-        """Go one step, from the noise level of `timestep` to the next lower one."""
+    def advance(self, index: int, timestep: int, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Go one step, from the noise level of `timestep` to the next lower one.
+
+        Returns:
+            The latents there, and the clean latents to which the step points; where the source is kept, the source's.
+        """
         noise_pred = self.guided_noise(timestep, latents, self.attention_step(index, timestep))
-        latents = self.scheduler.step(noise_pred, timestep, latents, return_dict=False)[0]
-        return self.keep_source(timestep, latents)
+        latents, clean = self.scheduler.step(noise_pred, timestep, latents, return_dict=False)
+        if self.settings.blend_background:
+            clean = torch.where(self.edited, clean, self.path[0])
+        return self.keep_source(timestep, latents), clean
 
     def guided_noise(self, timestep: int, latents: Tensor, step: AttentionStep) -> Tensor:
         """Predict the noise (F, 4, h, w) with classifier-free guidance (arXiv 2207.12598, eq. 6)."""

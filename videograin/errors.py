@@ -41,5 +41,9 @@ class ProjectError(VideoGrainError):
     """A project file is missing, damaged or of an unknown version."""
 
 
+class JobError(VideoGrainError):
+    """A job cannot be taken, found or carried out."""
+
+
 class Cancelled(Exception):  # noqa: N818 (it is no error)
     """The person asked to stop; nothing half-written is left behind."""

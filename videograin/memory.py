@@ -45,6 +45,9 @@ VAE_VALUES = 3.75
 CHUNKED_BLOCKS = 6
 """Blocks of scores that the chunked attention holds at once where there is no fused kernel."""
 
+LEAN_DIVISOR = 8
+"""By which blocks of scores are smaller where memory ran out."""
+
 USABLE = 0.9
 """Share of the free memory that is planned with; allocators waste some."""
 
@@ -56,10 +59,12 @@ class MemoryPlan:
     Attributes:
         frames_per_vae_batch: frames that the VAE works on at once.
         offload: "model" keeps a network on the device only while it works.
+        chunk_divisor: for `smaller_chunks`, around the edit.
     """
 
     frames_per_vae_batch: int = 4
     offload: Literal["none", "model"] = "none"
+    chunk_divisor: int = 1
 
 
 PLANS = (MemoryPlan(4), MemoryPlan(1), MemoryPlan(1, "model"))
@@ -92,6 +97,7 @@ def estimate_edit(
     settings: EditSettings,
     device: torch.device,
     plan: MemoryPlan = PLANS[0],
+    speed: float | None = None,
 ) -> Estimate:
     """Say what an edit will cost on a device; all of the pipeline's ControlNets are counted in.
 
@@ -101,6 +107,7 @@ def estimate_edit(
         settings: of the edit.
         device: where it will run. The first estimate on a device times it for a moment.
         plan: how it will run.
+        speed: operations a second of a large matrix product; None measures it.
     """
     frames, height, width = clip_shape
     halves = _halves(settings)
@@ -111,7 +118,7 @@ def estimate_edit(
     modulated_halves = 1 if settings.convention == Convention.RELEASE else halves
     modulation *= settings.modulated_steps * modulated_halves * MODULATION_COST[device.type]
     pixels = vae_flops(pipeline.vae, height, width) * frames
-    speed = EFFICIENCY[device.type] * matmul_speed(device, pipeline.unet.dtype)
+    speed = EFFICIENCY[device.type] * (speed or matmul_speed(device, pipeline.unet.dtype))
     total = inversion + injection + edit + modulation + pixels
     return Estimate(total / speed, inversion / speed, peak_bytes(pipeline, clip_shape, settings, device, plan))
 
@@ -142,6 +149,11 @@ def plan_memory(
         if peak_bytes(pipeline, clip_shape, settings, device, plan) <= free:
             return plan
     raise SettingsError(_advice(pipeline, clip_shape, settings, device, plans[-1], free))
+
+
+def leanest_plan(device: torch.device) -> MemoryPlan:
+    """Return the plan to try when memory ran out in spite of a plan, whatever time it takes."""
+    return MemoryPlan(1, "none" if device.type == "cpu" else "model", LEAN_DIVISOR)
 
 
 def apply_plan(pipeline: VideoGrainPipeline, plan: MemoryPlan, device: torch.device) -> None:

@@ -36,7 +36,10 @@ from videograin.prompt import (
 from videograin.region import AttentionMode, Convention, EditRequest, EditResult, EditSettings, Region
 
 OnStepEnd = Callable[["VideoGrainPipeline", int, int, dict[str, Tensor]], dict[str, Tensor]]
-"""diffusers' step callback: (pipeline, step index, timestep, {"latents": (F, 4, h, w)}) → the same dictionary."""
+"""diffusers' step callback: (pipeline, step index, timestep, tensors) → those that shall be others from now on.
+
+The tensors, (F, 4, h, w) each: "latents", and "pred_original_sample", the clean latents that the step predicted.
+"""
 
 
 @dataclass(frozen=True)
@@ -375,11 +378,12 @@ class VideoGrainPipeline(
 
         return stoppable
 
-    def _step_end(self, callback: OnStepEnd | None) -> Callable[[int, int, Tensor], Tensor]:
-        def step_end(index: int, timestep: int, latents: Tensor) -> Tensor:
+    def _step_end(self, callback: OnStepEnd | None) -> Callable[[int, int, Tensor, Tensor], Tensor]:
+        def step_end(index: int, timestep: int, latents: Tensor, clean: Tensor) -> Tensor:
             if callback is None:
                 return latents
-            return callback(self, index, timestep, {"latents": latents}).get("latents", latents)
+            values = {"latents": latents, "pred_original_sample": clean}
+            return callback(self, index, timestep, values).get("latents", latents)
 
         return step_end
 

@@ -4,6 +4,9 @@ The modulation of DESIGN §3 needs M_i = max_j q_i·k_j and m_i = min_j q_i·k_j
 tile of scores into running extremes in registers; elsewhere query chunks are multiplied out in turn.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib.util import find_spec
 
 import torch
@@ -11,6 +14,8 @@ from torch import Tensor
 
 CHUNK_BYTES = 256 * 2**20
 """Largest block of scores that the chunked path holds at once."""
+
+_divisor: ContextVar[int] = ContextVar("divisor", default=1)
 
 
 def row_range(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
@@ -31,8 +36,18 @@ def row_range(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def query_chunk(heads: int, keys: int, bytes_per_score: int = 4) -> int:
-    """Return how many query rows of one batch element fit into `CHUNK_BYTES` of scores, at least one."""
-    return max(1, CHUNK_BYTES // (heads * keys * bytes_per_score))
+    """Return how many query rows of one batch element fit into a block of scores, at least one."""
+    return max(1, CHUNK_BYTES // _divisor.get() // (heads * keys * bytes_per_score))
+
+
+@contextmanager
+def smaller_chunks(divisor: int) -> Iterator[None]:
+    """Let the blocks of scores be smaller than `CHUNK_BYTES` by a divisor for a while: less memory, less speed."""
+    token = _divisor.set(divisor)
+    try:
+        yield
+    finally:
+        _divisor.reset(token)
 
 
 def _kernel_applies(query: Tensor) -> bool:
