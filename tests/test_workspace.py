@@ -6,9 +6,9 @@ import pytest
 from fake_work import OPTIONS, make_clip, small_work, square
 
 from videograin.errors import ProjectError, RegionError, SettingsError
-from videograin.mask_export import save_indexed_pngs
+from videograin.mask_export import save_indexed_pngs, save_npz
 from videograin.mask_shapes import grow
-from videograin.masks import MaskSource, load_masks
+from videograin.masks import MaskSource, load_masks, load_objects
 from videograin.project import load_project, load_request, make_request
 from videograin.video import Clip, ClipOptions, load_clip
 from videograin.workspace import MarkedObject, ObjectMasks, Workspace, from_project
@@ -98,6 +98,21 @@ def test_exports_show_the_upper_object_where_two_overlap(work: Workspace, clip: 
     save_indexed_pngs(tmp_path / "davis", named)
     assert np.array_equal(load_masks(MaskSource(tmp_path / "davis", label=1)), named["man"] & ~named["shirt"])
     assert np.array_equal(load_masks(MaskSource(tmp_path / "davis", label=2)), named["shirt"])
+
+
+def test_what_is_exported_is_imported_again(work: Workspace, clip: Clip, tmp_path: Path) -> None:
+    save_npz(tmp_path / "masks.npz", work.named_masks(clip))
+    more = work.with_objects(load_objects(tmp_path / "masks.npz"), clip)
+    assert [(each.id, each.name) for each in more.objects[3:]] == [(4, "man"), (5, "shirt"), (6, "rest")]
+    assert np.array_equal(more.masks[5].masks, work.edit_masks(clip)[2])
+    assert more.masks[5].anchors == (0, 1, 2)
+
+
+def test_imported_masks_of_another_size_are_brought_to_the_clip_or_refused(work: Workspace, clip: Clip) -> None:
+    half = square(10, 10, 40).masks[:, ::2, ::2]
+    assert np.array_equal(work.with_objects({"man": half}, clip).masks[4].masks, work.masks[1].masks)
+    with pytest.raises(RegionError, match="Region 'man' has masks of 48×30 pixels but the video is 96×64"):
+        work.with_objects({"man": half[:, :30]}, clip)
 
 
 def test_objects_of_one_name_are_exported_apart(work: Workspace, clip: Clip) -> None:

@@ -151,12 +151,13 @@ class DocumentReader:
     def _path(self, value: str, where: str) -> Path:
         path = Path(os.path.normpath(self.folder / value))
         try:
-            path.stat()
-        except (FileNotFoundError, NotADirectoryError):
-            pass  # whether it must exist is for others to say
+            value.encode()
+            allowed = self.trusted or path.resolve().is_relative_to(self.folder.resolve())
+            if allowed:
+                path.exists()  # complains of a name too long and of a folder that may not be entered
         except (OSError, ValueError) as error:
             raise self._error(where, f"is {value!r}, which cannot be opened ({error}); give {_NAMES[Path]}.") from error
-        if not self.trusted and not path.resolve().is_relative_to(self.folder.resolve()):
+        if not allowed:
             raise self._error(where, f"is '{value}', outside of its folder; a project from elsewhere may not go there.")
         return path
 

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -133,6 +134,11 @@ class ObjectMasks:
         if not all(0 <= anchor < frames for anchor in self.anchors):
             raise RegionError(f"Anchors are frames {self.anchors} of {frames}; count from 0.")
 
+    @classmethod
+    def by_hand(cls, masks: np.ndarray) -> Self:
+        """Take masks (F, H, W) bool as they are: every frame is sure, and an anchor."""
+        return cls(masks, np.ones(len(masks), np.float32), anchors=tuple(range(len(masks))))
+
 
 @dataclass(frozen=True)
 class SavedResult:
@@ -206,6 +212,24 @@ class Workspace(EditInputs):
             if each.id in masks and (each.edit_prompt or masks[each.id].any())
         ]
 
+    def with_objects(self, masks: Mapping[str, np.ndarray], clip: Clip) -> Self:
+        """Return this work with objects from files on top of the others.
+
+        Args:
+            masks: as `load_objects` reads them, by name.
+            clip: that they belong to.
+
+        Raises:
+            RegionError: masks that do not fit the clip.
+        """
+        free = 1 + max((each.id for each in self.objects), default=0)
+        objects = tuple(MarkedObject(number, name) for number, name in enumerate(masks, free))
+        made = {
+            each.id: ObjectMasks.by_hand(fit_masks(masks[each.name], clip, self.clip_options, each.name))
+            for each in objects
+        }
+        return replace(self, objects=(*self.objects, *objects), masks={**self.masks, **made})
+
     def named_masks(self, clip: Clip) -> dict[str, np.ndarray]:
         """Return the masks that an edit uses by names for files, from the bottom to the top, for export."""
         masks = self.edit_masks(clip)
@@ -219,17 +243,17 @@ class Workspace(EditInputs):
 
 
 def from_project(project: Project, clip: Clip) -> Workspace:
-    """Return the work that an edit's file amounts to; its masks count as made by the person.
+    """Return the work that an edit's file amounts to; its masks count as made by hand.
 
     Raises:
         RegionError: masks are missing or do not fit the clip.
     """
     regions = dict(enumerate(project.load_regions(clip), 1))
-    sure, anchors = np.ones(len(clip.frames), np.float32), tuple(range(len(clip.frames)))
     return Workspace(
         **{part.name: getattr(project, part.name) for part in fields(EditInputs)},
         objects=tuple(
-            MarkedObject(i, each.name, prompt=each.prompt, strength=each.strength) for i, each in regions.items()
+            MarkedObject(number, region.name, prompt=region.prompt, strength=region.strength)
+            for number, region in regions.items()
         ),
-        masks={i: ObjectMasks(each.masks, sure, anchors=anchors) for i, each in regions.items()},
+        masks={number: ObjectMasks.by_hand(region.masks) for number, region in regions.items()},
     )

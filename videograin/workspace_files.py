@@ -228,16 +228,17 @@ def _unpack(arrays: Mapping[str, np.ndarray]) -> ObjectMasks:
 
 
 def _back_up(folder: Path) -> set[str]:
-    """Keep the last whole save beside the next one, and return the mask files that it uses."""
-    with suppress(ProjectError):
-        parse_document(folder / FILE)
-        write_whole(folder / BACKUP, (folder / FILE).read_bytes())
-    with suppress(ProjectError):
-        stored = DocumentReader(folder / BACKUP, problems=[]).read(
-            _Marked, {"masks": parse_document(folder / BACKUP).get("masks", [])}, ""
-        )
-        return {f"{MASKS}/{item.file.name}" for item in stored.masks}
-    return set()
+    """Keep the last save that is whole beside the next one, and return the mask files that it uses."""
+    for path in (folder / FILE, folder / BACKUP):
+        with suppress(ProjectError):
+            stored = parse_document(path).get("masks", [])
+            break
+    else:
+        return set()
+    if path.name == FILE:
+        write_whole(folder / BACKUP, path.read_bytes())
+    marked = DocumentReader(path, problems=[]).read(_Marked, {"masks": stored}, "")
+    return {f"{MASKS}/{item.file.name}" for item in marked.masks}
 
 
 def _gather(source: Path, folder: Path, stem: str) -> Path:
