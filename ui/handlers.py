@@ -52,7 +52,7 @@ class Handlers:
         if not file:
             return [0, None, None]
         info = self.studio.probe(Path(file))
-        return [0, round(info.duration, 2), gr.Number(None, placeholder=f"{info.fps:g}")]
+        return [0, round(info.duration, 2), round(info.fps, 3)]
 
     def estimate(self, file: str | None, *choice: Any) -> str:
         """Say what an edit of a part of a video takes."""

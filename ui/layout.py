@@ -92,10 +92,10 @@ def build_clip_step(studio: Studio) -> ClipStep:
         with gr.Column(scale=2, min_width=300, elem_classes="vg-card"):
             gr.HTML("<h2>Which part, how large</h2>", apply_default_css=False)
             with gr.Row():
-                start = gr.Number(0, label="From second", minimum=0, step=0.1, min_width=120)
-                end = gr.Number(None, label="To second", minimum=0, step=0.1, min_width=120, placeholder="end")
+                start = gr.Number(0, label="From second", step=0.1, min_width=120)
+                end = gr.Number(None, label="To second", step=0.1, min_width=120, placeholder="end")
             fps = gr.Number(None, label="Frames per second", info="Empty keeps the video's own.", minimum=1, maximum=60)
-            frames = gr.Slider(1, limits.max_frames, min(16, limits.max_frames), step=1, label="Frames at most")
+            frames = gr.Slider(1, limits.max_frames, studio.default_frames, step=1, label="Frames at most")
             side = gr.Slider(64, limits.max_side, bundle.short_side, step=32, label="Shorter side in pixels")
             fit = gr.Radio([("Crop the edges", "crop"), ("Keep everything", "fit")], value="crop", label="Shape")
             model = gr.Dropdown(list(limits.models), value=studio.default_model, label="Model")

@@ -10,6 +10,7 @@ from gradio.components import Component
 from gradio.events import Dependency
 
 from ui import widgets
+from ui.api import Api
 from ui.errors import in_plain_words
 from ui.handlers import Handler, Handlers
 from ui.layout import ClipStep, EditStep, MarkStep, build_clip_step, build_edit_step, build_mark_step
@@ -94,6 +95,7 @@ def build_page(studio: Studio) -> gr.Blocks:
     ) as blocks:
         page = _build_components(studio)
         _wire(blocks, page, Handlers(studio))
+        Api(studio).register()
     return blocks
 
 
@@ -125,7 +127,12 @@ def _wire_clip(page: Page, handlers: Handlers, everything: Components) -> None:
     clip, session = page.clip, page.session
     choice = [clip.video, clip.start, clip.end, clip.fps, clip.frames, clip.side, clip.fit, clip.model]
     _on(clip.video.change, handlers.video_chosen, clip.video, [clip.start, clip.end, clip.fps]).then(
-        in_plain_words(handlers.estimate), choice, clip.estimate, show_progress="hidden", api_visibility="private"
+        in_plain_words(handlers.estimate),
+        choice,
+        clip.estimate,
+        show_progress="hidden",
+        api_name="page_estimate",
+        api_visibility="private",
     )
     for field in choice[1:]:
         _on(field.change, handlers.estimate, choice, clip.estimate, mode="always_last")
@@ -193,5 +200,6 @@ def _on(
     """
     return listener(
         in_plain_words(handler), inputs, outputs, trigger_mode=mode, js=js, api_visibility="private",
+        api_name=f"page_{handler.__name__}",
         show_progress="minimal" if busy else "hidden", concurrency_limit=None,
     )  # fmt: skip

@@ -82,6 +82,11 @@ class Studio:
         """The model that is chosen until a person chooses another one."""
         return self.settings.models[0]
 
+    @property
+    def default_frames(self) -> int:
+        """How many frames are edited unless a person says otherwise; on a CPU few, for an edit takes minutes there."""
+        return min(self.settings.max_frames, 8 if self.shelf.device.type == "cpu" else 16)
+
     def start(self) -> None:
         """Load the default model and the segmenter, then take up work; all of it in the background."""
         Thread(target=self._warm_up, name="warm-up", daemon=True).start()

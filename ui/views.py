@@ -91,15 +91,15 @@ def status(studio: Studio, session: Session) -> str:
 
 def downloads(result: JobStatus) -> str:
     """Return links to the files of a result."""
-    video, both = (_cached(result.results / file) for file in (result.result.video, result.result.comparison))
+    video, both = (cached(result.results / file) for file in (result.result.video, result.result.comparison))
     return job_markup.download_links(video, both)
 
 
 def _comparison(result: JobStatus) -> str:
-    return _cached(result.results / result.result.comparison)
+    return cached(result.results / result.result.comparison)
 
 
-def _cached(file: Path) -> str:
+def cached(file: Path) -> str:
     """Copy a file to where the server may serve it from, under a name that nobody can guess without the file."""
     return save_file_to_cache(file, get_upload_folder())
 
