@@ -14,7 +14,7 @@ from videograin.errors import NothingFoundError, SegmentError
 from videograin.segment_model import EmbeddingCache, Features, Prompts, SegmentModel
 
 FLAT = 4
-"""A frame whose channels all vary by at most so many levels of 255 shows nothing; compression alone adds a few."""
+"""A picture whose channels all vary by at most so many levels of 255 shows nothing; compression alone adds a few."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +85,7 @@ class Segmenter:
             SegmentError: no frame is set, or clicks or box are off the picture or contradict themselves.
             NothingFoundError: no pixel was found.
         """
-        if self._frame is not None and np.ptp(self._frame, (0, 1)).max() <= FLAT:
+        if self._frame is not None and is_flat(self._frame):
             raise NothingFoundError(
                 "This frame is one colour; nothing on it can be told apart. Click on another frame."
             )
@@ -159,6 +159,11 @@ class Segmenter:
             None if box is None else torch.from_numpy(_read_box(box, size))[None],
             None if previous is None else torch.from_numpy(np.asarray(previous, np.float32))[None],
         )
+
+
+def is_flat(frames: np.ndarray) -> bool:
+    """Return whether frames (…, H, W, 3) uint8 are all of one and the same colour, compression aside."""
+    return bool((np.ptp(frames.reshape(-1, 3), 0) <= FLAT).all())
 
 
 def _read_clicks(
