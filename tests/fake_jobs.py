@@ -69,12 +69,12 @@ def make_worker(root: Path, handlers: Mapping[JobKind, Handler[Any, Any]] | None
     return Worker(JobStore(root / "jobs"), handlers or {JobKind.EDIT: handler()}, settings)
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    """Wait for something that another thread does."""
+def wait_until(condition: Callable[[], object], seconds: float = 120.0) -> None:
+    """Wait for something that another thread does; the limit is for machines with a lot to do."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.002)
+        time.sleep(0.005)
 
 
 def finished(worker: Worker, job_id: str, owner: str = ANN) -> JobStatus:

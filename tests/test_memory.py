@@ -5,7 +5,17 @@ import torch
 from fakes import tiny_pipeline
 
 from videograin.errors import SettingsError
-from videograin.memory import GIB, PLANS, MemoryPlan, apply_plan, estimate_edit, free_bytes, peak_bytes, plan_memory
+from videograin.memory import (
+    GIB,
+    PLANS,
+    MemoryPlan,
+    apply_plan,
+    estimate_edit,
+    free_bytes,
+    leanest_plan,
+    peak_bytes,
+    plan_memory,
+)
 from videograin.pipeline import VideoGrainPipeline
 from videograin.region import Convention, EditSettings
 
@@ -22,6 +32,14 @@ def pipeline() -> VideoGrainPipeline:
 def test_twice_the_steps_take_twice_as_long(pipeline: VideoGrainPipeline) -> None:
     few, many = (estimate_edit(pipeline, CLIP, EditSettings(num_inference_steps=steps), CPU) for steps in (50, 100))
     assert many.seconds == pytest.approx(2 * few.seconds, rel=0.05)
+
+
+def test_on_a_device_of_known_speed_nothing_is_timed(
+    pipeline: VideoGrainPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("videograin.memory.matmul_speed", lambda *_: pytest.fail("timed"))
+    slow, quick = (estimate_edit(pipeline, CLIP, SETTINGS, CUDA, speed=speed).seconds for speed in (1e12, 2e12))
+    assert slow == pytest.approx(2 * quick)
 
 
 def test_starting_from_less_noise_saves_steps(pipeline: VideoGrainPipeline) -> None:
@@ -87,6 +105,11 @@ def test_a_cpu_is_never_offloaded(pipeline: VideoGrainPipeline) -> None:
     with pytest.raises(SettingsError, match="free on cpu"):
         plan_memory(pipeline, CLIP, SETTINGS, CPU, free=1000)
     assert plan_memory(pipeline, CLIP, SETTINGS, CPU).offload == "none"
+
+
+def test_the_leanest_plan_saves_wherever_it_can() -> None:
+    assert leanest_plan(CUDA) == MemoryPlan(1, "model", chunk_divisor=8)
+    assert leanest_plan(CPU) == MemoryPlan(1, "none", chunk_divisor=8)
 
 
 def test_a_plan_is_applied(pipeline: VideoGrainPipeline) -> None:

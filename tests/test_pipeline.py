@@ -356,6 +356,19 @@ def test_the_callback_follows_every_step_and_may_replace_the_latents(pipe):
     assert steps == [(0, 751), (1, 501), (2, 251), (3, 1)]
 
 
+def test_the_callback_sees_the_clean_latents_that_each_step_predicts(pipe):
+    predicted: list[Tensor] = []
+
+    def note(_pipe: VideoGrainPipeline, _index: int, _step: int, values: dict[str, Tensor]) -> dict[str, Tensor]:
+        predicted.append(values["pred_original_sample"])
+        return {}
+
+    final = edit(pipe, callback_on_step_end=note).latents
+    distances = [float((clean - final).abs().mean()) for clean in predicted]
+    assert len(distances) == STEPS
+    assert distances == sorted(distances, reverse=True)
+
+
 def test_a_callback_that_returns_nothing_new_changes_nothing(pipe):
     assert torch.equal(edit(pipe, callback_on_step_end=lambda *_: {}).latents, edit(pipe).latents)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from videograin.attention import row_range as module
-from videograin.attention.row_range import query_chunk, row_range
+from videograin.attention.row_range import query_chunk, row_range, smaller_chunks
 
 HEAD_DIMS = (40, 64, 80, 96, 128, 160)
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -46,6 +46,22 @@ def test_chunks_do_not_change_the_result(monkeypatch):
     monkeypatch.setattr(module, "CHUNK_BYTES", 5 * 3 * 21 * 4)  # 5 rows at once
     assert query_chunk(heads=3, keys=21) == 5
     assert equal(row_range(query, key), full_range(query, key))
+
+
+def test_chunks_are_smaller_for_a_while_and_give_the_same_result():
+    query, key = random_query_key(33, 21, 8)
+    usual = query_chunk(heads=3, keys=21)
+    with smaller_chunks(8):
+        assert query_chunk(heads=3, keys=21) == usual // 8
+        assert equal(row_range(query, key), full_range(query, key))
+    assert query_chunk(heads=3, keys=21) == usual
+
+
+def test_chunks_are_as_large_as_ever_after_an_error():
+    usual = query_chunk(heads=3, keys=21)
+    with pytest.raises(ZeroDivisionError), smaller_chunks(8):
+        raise ZeroDivisionError
+    assert query_chunk(heads=3, keys=21) == usual
 
 
 def test_a_chunk_has_at_least_one_row():

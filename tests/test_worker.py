@@ -75,7 +75,8 @@ def test_a_job_is_carried_out_and_its_result_is_there_for_its_owner(worker: Work
     assert (status.job.state, status.result) == (JobState.DONE, Counted("fox", Path("word.txt")))
     assert (status.results / status.result.file).read_text() == "fox"
     assert (status.progress, status.preview, status.ahead) == (None, None, None)
-    for look in (worker.look, worker.cancel):
+    assert worker.request(job.id, ANN) == Count("fox")
+    for look in (worker.look, worker.cancel, worker.request):
         with pytest.raises(JobError, match="no such job of yours"):
             look(job.id, BOB)
     assert worker.jobs(BOB) == []
@@ -442,8 +443,10 @@ def test_stopping_ends_at_the_step_boundary_and_keeps_what_waits(tmp_path: Path)
     running = started(worker, worker.submit(ANN, JobKind.EDIT, Count("fox", steps=1000)))
     waiting = worker.submit(ANN, JobKind.PREVIEW, Count("panda"))
     before = time.monotonic()
+    assert worker.is_alive
     assert worker.stop()
     assert time.monotonic() - before < 2
+    assert not worker.is_alive
     with pytest.raises(JobError, match="about to restart"):
         worker.submit(ANN, JobKind.PREVIEW, Count("cat"))
 
@@ -506,7 +509,7 @@ import signal, sys, time
 from pathlib import Path
 
 sys.path.insert(0, {str(TESTS)!r})
-from fake_jobs import ANN, Count, Counted, count, handler, make_worker
+from fake_jobs import ANN, Count, handler, make_worker
 from videograin.jobs import JobKind
 from videograin.progress import Phase, Progress
 

@@ -1,6 +1,7 @@
 """Where jobs run: on the worker's own thread, or on a GPU lent for each of them (Hugging Face ZeroGPU)."""
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -13,6 +14,10 @@ START_SECONDS = 15.0
 
 MARGIN = 1.5
 """How far a job may exceed what was expected; a lent GPU is taken away when its time is over."""
+
+ZERO_GPU_SPEED = 3e14
+"""Operations a second of a large matrix product on a lent GPU, 60 of an H200's 132 multiprocessors; a guess, since
+nothing can be timed before one is lent."""
 
 UNKNOWN_SECONDS = 120.0
 """Expected of a job that nobody can estimate."""
@@ -66,6 +71,6 @@ def gpu_seconds(job: Job) -> int:
     return math.ceil(START_SECONDS + MARGIN * expected)
 
 
-def choose_executor() -> Executor:
-    """Return the executor for this machine; outside ZeroGPU, `spaces` lends nothing and stands aside."""
-    return on_zero_gpu if find_spec("spaces") else on_own_thread
+def is_zero_gpu() -> bool:
+    """Whether this is a Space whose GPU is lent for each job."""
+    return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true") and find_spec("spaces") is not None

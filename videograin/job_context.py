@@ -114,7 +114,7 @@ def results_folder(folder: Path) -> Path:
 
 def read_progress(folder: Path) -> Progress | None:
     """Return where the job of a folder is, None where it has not said."""
-    with suppress(OSError):
+    with suppress(FileNotFoundError):
         return from_json((folder / "progress.json").read_bytes(), Progress)
     return None
 
@@ -125,8 +125,8 @@ def read_preview(folder: Path) -> Path | None:
 
 
 def read_result(folder: Path, kind: type[Result]) -> Result | None:
-    """Return what a job's function returned, None where the job is not done."""
-    with suppress(FileNotFoundError):
+    """Return what a job's function returned, None where that is not there or was cut short by a power failure."""
+    with suppress(FileNotFoundError, ValueError):
         return from_json((folder / "result.json").read_bytes(), kind)
     return None
 

@@ -52,7 +52,9 @@ class JobRunner:
             request = self._store.request(job, handler.request)
             texts = texts_in(request)
             context = JobContext(self._store.folder(job), is_lean)
-            write_result(context.folder, handler.run(request, context))
+            result = handler.run(request, context)
+            assert isinstance(result, handler.result), f"{job.kind} returned {result!r}"
+            write_result(context.folder, result)
         except Cancelled:
             return Outcome(JobState.CANCELLED)
         except BaseException as error:  # a library that calls exit() must not end the worker either

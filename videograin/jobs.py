@@ -130,6 +130,9 @@ class JobStore:
 
         Its new name follows from its content: it never changes while a job that names it waits, and the same content
         makes the same request.
+
+        Raises:
+            JobError: there is no room for it.
         """
         with file.open("rb") as content:
             digest = hashlib.file_digest(content, "sha256").hexdigest()[:32]
@@ -141,6 +144,10 @@ class JobStore:
             try:
                 shutil.copyfile(file, aside)
                 aside.replace(kept)
+            except OSError as error:
+                raise JobError(
+                    f"'{file.name}' could not be stored here ({error.strerror}). Try again later."
+                ) from error
             finally:
                 aside.unlink(missing_ok=True)
         os.utime(kept)  # a file's age counts from its last use
@@ -162,6 +169,9 @@ class JobStore:
             kind: of the job.
             request: what is asked for.
             expected_seconds: how long it should run; None where nobody knows.
+
+        Raises:
+            JobError: there is no room for it.
         """
         key = request_key(kind, request)
         job = Job(secrets.token_urlsafe(24), owner_digest(owner), kind, key, time.time(), expected_seconds)
@@ -170,9 +180,9 @@ class JobStore:
         try:
             write_whole(folder / "request.json", to_json(request))
             write_whole(folder / "job.json", to_json(job))
-        except ProjectError:
+        except ProjectError as error:
             shutil.rmtree(folder, ignore_errors=True)
-            raise
+            raise JobError("The job could not be written down: the server's disk is full. Try again later.") from error
         with self._lock:
             self._jobs[job.id] = job
         return job

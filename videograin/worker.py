@@ -212,6 +212,20 @@ class Worker:
             result=read_result(folder, self._handlers[job.kind].result) if job.state is JobState.DONE else None,
         )
 
+    def request(self, job_id: str, owner: str) -> Any:
+        """Return what a job was asked for.
+
+        Raises:
+            JobError: the owner has no such job.
+        """
+        job = self._store.find(job_id, owner)
+        return self._store.request(job, self._handlers[job.kind].request)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the worker takes jobs and carries them out."""
+        return self._thread.is_alive() and not self._stopping
+
     def _seconds_of(self, jobs: list[Job]) -> float | None:
         """Return how long jobs should still take together."""
         seconds = [self._seconds_left(job) for job in jobs]

@@ -1,0 +1,76 @@
+import gc
+import weakref
+from pathlib import Path
+
+import pytest
+import torch
+from fakes import tiny_pipeline
+
+from videograin import model_shelf
+from videograin.errors import ModelError
+from videograin.model_shelf import ModelShelf
+from videograin.region import EditSettings
+
+SETTINGS = EditSettings(num_inference_steps=4)
+CLIP = (3, 16, 16)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Folders of two tiny models."""
+    root = tmp_path_factory.mktemp("models")
+    for name in ("one", "two"):
+        tiny_pipeline(controlnets=1).save_pretrained(root / name)
+    return [str(root / name) for name in ("one", "two")]
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> ModelShelf:
+    return ModelShelf(tmp_path, "cpu", offline=True, speed=1e9)
+
+
+def test_a_model_is_loaded_once(shelf: ModelShelf, models: list[str]) -> None:
+    assert shelf.get(models[0]) is shelf.get(models[0])
+
+
+def test_another_model_takes_its_place_and_its_memory(shelf: ModelShelf, models: list[str]) -> None:
+    first = weakref.ref(shelf.get(models[0]))
+    other = shelf.get(models[1])
+    assert first() is None
+    assert other is shelf.get(models[1])
+
+
+def test_other_controlnets_make_another_model(shelf: ModelShelf, models: list[str]) -> None:
+    assert shelf.get(models[0], ()).controlnet is None
+    assert shelf.get(models[0], (model_shelf.ControlKind.CANNY,)).controlnet is not None
+
+
+def test_what_cannot_be_loaded_leaves_an_empty_shelf_that_still_works(shelf: ModelShelf, models: list[str]) -> None:
+    shelf.get(models[0])
+    with pytest.raises(ModelError, match="no model at"):
+        shelf.get("/no/such/model")
+    assert shelf.get(models[1]).unet.device == torch.device("cpu")
+
+
+def test_an_edit_is_estimated_once_its_model_is_loaded(shelf: ModelShelf, models: list[str]) -> None:
+    assert shelf.estimate(models[0], (), CLIP, SETTINGS) is None
+    shelf.get(models[0])
+    estimate = shelf.estimate(models[0], (), CLIP, SETTINGS)
+    assert estimate is not None
+    assert estimate.seconds > estimate.inversion_seconds > 0
+    assert shelf.estimate(models[1], (), CLIP, SETTINGS) is None
+
+
+def test_a_speed_that_is_given_is_not_measured(
+    tmp_path: Path, models: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_shelf, "matmul_speed", lambda *_: pytest.fail("measured"))
+    seconds = []
+    for speed in (1e9, 2e9):
+        shelf = ModelShelf(tmp_path, "cpu", offline=True, speed=speed)
+        shelf.get(models[0])
+        estimate = shelf.estimate(models[0], (), CLIP, SETTINGS)
+        assert estimate is not None
+        seconds.append(estimate.seconds)
+    assert seconds[0] == pytest.approx(2 * seconds[1])
+    gc.collect()
