@@ -8,7 +8,7 @@ from threading import Event
 from fastapi.routing import APIRoute
 
 from ui.page import build_page
-from ui.studio import Studio
+from ui.service import StudioService
 from ui.theme import CSS, studio_theme
 from videograin.errors import VideoGrainError
 from videograin.json_log import log_as_json
@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = read_operator_settings()
         log_as_json()
-        studio = Studio(settings)
+        studio = StudioService(settings)
     except VideoGrainError as error:
         sys.stderr.write(f"{error}\n")
         return 2
@@ -44,7 +44,7 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def serve(studio: Studio, settings: OperatorSettings, options: argparse.Namespace) -> str:
+def serve(studio: StudioService, settings: OperatorSettings, options: argparse.Namespace) -> str:
     """Start to serve a studio's page in the background and return its address."""
     blocks = build_page(studio)
     login = settings.auth
@@ -66,8 +66,7 @@ def serve(studio: Studio, settings: OperatorSettings, options: argparse.Namespac
         css=CSS,
         quiet=True,
     )
-    app.router.routes.insert(0, APIRoute("/health", lambda: {"status": "ok", "ready": studio.is_ready}))
-    studio.start()
+    app.router.routes.insert(0, APIRoute("/health", lambda: {"status": "ok", "jobs": studio.busy_with()}))
     sys.stdout.write(f"VideoGrain Studio is at {url}\n")
     sys.stdout.flush()
     return url

@@ -15,9 +15,9 @@ from ui import objects, pointing, transfer, views
 from ui.errors import in_plain_words
 from ui.markup import target_prompt
 from ui.pointing import Tool
+from ui.service import ClipChoice, StudioService, example_names
 from ui.session import Session
 from ui.settings_form import Preset, apply_preset
-from ui.studio import ClipChoice, Studio, example_names
 from videograin.errors import ProjectError, RegionError, SettingsError
 from videograin.jobs import JobKind
 from videograin.region import EditSettings
@@ -32,7 +32,7 @@ class Api:
         studio: does the work.
     """
 
-    def __init__(self, studio: Studio) -> None:
+    def __init__(self, studio: StudioService) -> None:
         self._studio = studio
 
     def register(self) -> None:

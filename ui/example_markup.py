@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ui.icons import icon
 from ui.pictures import data_url
-from ui.studio import example_names, example_path
+from ui.service import example_names, example_path
 from videograin.video import ClipOptions, load_clip
 
 

@@ -11,9 +11,9 @@ import gradio as gr
 from ui import markup, objects, pointing, transfer, views
 from ui.pictures import overlay_frames
 from ui.pointing import Tool
+from ui.service import ClipChoice, StudioService, example_path
 from ui.session import Session
 from ui.settings_form import Preset, apply_preset, settings_from_form, settings_to_form
-from ui.studio import ClipChoice, Studio, example_path
 from videograin.errors import VideoGrainError
 from videograin.jobs import JobKind
 from videograin.models import find_bundle
@@ -32,7 +32,7 @@ class Handlers:
         studio: does the work.
     """
 
-    def __init__(self, studio: Studio) -> None:
+    def __init__(self, studio: StudioService) -> None:
         self.studio = studio
 
     def load(self, kept_id: str) -> Values:

@@ -11,6 +11,11 @@ from videograin.progress import Phase
 from videograin.project import Project
 from videograin.worker import JobStatus
 
+NO_RESULT = (
+    "<div class='vg-nothing'><p>Your result appears here.</p><p>Say what each object becomes, try a quick "
+    "<b>Preview</b> of the first frames, then <b>Edit the clip</b>.</p></div>"
+)
+
 NAMES = {
     JobKind.TRACK: "Following the objects",
     JobKind.SUGGEST: "Looking for things",

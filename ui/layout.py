@@ -6,8 +6,8 @@ import gradio as gr
 
 from ui import markup, widgets
 from ui.example_markup import example_cards
+from ui.service import StudioService
 from ui.settings_form import PRESETS, SETTING_FIELDS, Preset, Range, SettingField
-from ui.studio import Studio
 from ui.transfer import MaskFormat
 from videograin.models import find_bundle
 from videograin.region import EditSettings
@@ -72,13 +72,14 @@ class EditStep:
     job: gr.HTML
     compare: gr.HTML
     downloads: gr.HTML
+    takeaway: gr.Row
     project_out: gr.Button
     masks_out: gr.Button
     file: gr.Textbox
     history: gr.HTML
 
 
-def build_clip_step(studio: Studio) -> ClipStep:
+def build_clip_step(studio: StudioService) -> ClipStep:
     """Lay the first step out."""
     limits, bundle = studio.settings, find_bundle(studio.default_model)
     with gr.Row(equal_height=False):
@@ -145,7 +146,7 @@ def build_mark_step() -> MarkStep:
     )  # fmt: skip
 
 
-def build_edit_step(studio: Studio) -> EditStep:
+def build_edit_step(studio: StudioService) -> EditStep:
     """Lay the third step out."""
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=320, elem_classes="vg-card"):
@@ -175,7 +176,7 @@ def build_edit_step(studio: Studio) -> EditStep:
             job = widgets.panel("edit-job")
             compare = widgets.compare()
             downloads = widgets.panel("downloads")
-            with gr.Row():
+            with gr.Row(visible=False) as takeaway:
                 masks_out = gr.Button("Masks (.zip)", size="sm", min_width=100)
                 project_out = gr.Button("Whole project (.zip)", size="sm", min_width=100, elem_id="project-out")
             gr.HTML("<h2>Results so far</h2>", apply_default_css=False)
@@ -183,7 +184,7 @@ def build_edit_step(studio: Studio) -> EditStep:
             collected, file = gr.Textbox(visible=False), gr.Textbox(visible=False)
     return EditStep(
         words, background, caption, sentence, target, negative, preset, settings, preview, run, collected, job,
-        compare, downloads, project_out, masks_out, file, history,
+        compare, downloads, takeaway, project_out, masks_out, file, history,
     )  # fmt: skip
 
 

@@ -36,11 +36,11 @@ def model_note(bundle: ModelBundle) -> str:
     return f"<p class='vg-note'>{escape(bundle.knows)}</p>"
 
 
-def status_line(model: str, device: str, is_ready: bool, waiting: int) -> str:
+def status_line(model: str, device: str, waiting: int) -> str:
     """Return which model works where, and how busy it is."""
-    state = "ready" if is_ready else "loading"
-    queue = f" · {waiting} job{'s' * (waiting != 1)} in the queue" if waiting else ""
-    return f"<p class='vg-status vg-{state}'><i></i><b>{escape(model)}</b> on {escape(device)} · {state}{queue}</p>"
+    queue = f"{waiting} job{'s' * (waiting != 1)} in the queue" if waiting else "ready"
+    state = "busy" if waiting else "ready"
+    return f"<p class='vg-status vg-{state}'><i></i><b>{escape(model)}</b> on {escape(device)} · {queue}</p>"
 
 
 def estimate_note(shape: tuple[int, int, int], fps: float, estimate: Estimate | None) -> str:
@@ -48,7 +48,7 @@ def estimate_note(shape: tuple[int, int, int], fps: float, estimate: Estimate | 
     frames, height, width = shape
     size = f"<b>{frames}</b> frames of <b>{width}×{height}</b>, {frames / fps:.1f} s at {fps:g} fps"
     if estimate is None:
-        return f"<p class='vg-estimate'>{size}<br>The model is loading; time and memory follow.</p>"
+        return f"<p class='vg-estimate'>{size}<br>Time and memory are known once this model is loaded.</p>"
     return (
         f"<p class='vg-estimate'>{size}<br>An edit takes about <b>{duration(estimate.seconds)}</b> and "
         f"<b>{estimate.peak_gib:.1f} GiB</b> on this machine.</p>"

@@ -15,7 +15,7 @@ from ui.errors import in_plain_words
 from ui.handlers import Handler, Handlers
 from ui.layout import ClipStep, EditStep, MarkStep, build_clip_step, build_edit_step, build_mark_step
 from ui.markup import header
-from ui.studio import Studio
+from ui.service import StudioService
 from ui.transfer import MaskFormat
 
 Components = Sequence[Component | BlockContext]
@@ -72,7 +72,7 @@ class Page:
         return [edit.caption, edit.background, edit.negative, edit.target, *edit.settings]
 
     @property
-    def jobs(self) -> list[Component]:
+    def jobs(self) -> list[Component | BlockContext]:
         """What shows jobs and results, in the order of `views.jobs`."""
         edit = self.edit
         return [
@@ -83,11 +83,12 @@ class Page:
             self.shown,
             edit.compare,
             edit.downloads,
+            edit.takeaway,
             edit.history,
         ]
 
 
-def build_page(studio: Studio) -> gr.Blocks:
+def build_page(studio: StudioService) -> gr.Blocks:
     """Return the page of a studio."""
     retention = int(studio.settings.retention_hours * HOUR)
     with gr.Blocks(
@@ -99,7 +100,7 @@ def build_page(studio: Studio) -> gr.Blocks:
     return blocks
 
 
-def _build_components(studio: Studio) -> Page:
+def _build_components(studio: StudioService) -> Page:
     browser = gr.BrowserState("", storage_key=_STORAGE_KEY, secret=_STORAGE_KEY)
     session, shown, timer = gr.State(""), gr.State(""), gr.Timer(TICK_SECONDS, active=False)
     gr.HTML(header(), elem_id="header", apply_default_css=False, padding=False)

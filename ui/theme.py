@@ -32,6 +32,8 @@ def studio_theme() -> gr.themes.Base:
         block_background_fill_dark="transparent",
         block_label_background_fill="transparent",
         block_label_background_fill_dark="transparent",
+        block_info_text_color="#63636b",
+        block_info_text_color_dark="#a3a3ad",
         block_shadow="none",
         block_padding="0px",
         input_background_fill="#ffffff",

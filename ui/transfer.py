@@ -11,8 +11,8 @@ import numpy as np
 from gradio.utils import get_upload_folder
 
 from ui import objects
+from ui.service import StudioService
 from ui.session import Session
-from ui.studio import Studio
 from videograin.archive import export_workspace, pack_folder, unpack_archive
 from videograin.errors import RegionError
 from videograin.mask_export import save_indexed_pngs, save_npz, save_png_folders
@@ -100,7 +100,7 @@ def export_masks(session: Session, kind: MaskFormat) -> str:
     return str(path)
 
 
-def export_project(studio: Studio, session: Session) -> str:
+def export_project(studio: StudioService, session: Session) -> str:
     """Write a session's whole work, with its clip and results, to a ZIP file and return its path in the cache."""
     path = _new_file("project.zip")
     work, _ = session.opened

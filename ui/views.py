@@ -9,14 +9,14 @@ from gradio.utils import get_upload_folder
 
 from ui import job_markup, markup
 from ui.pictures import data_url, overlay
+from ui.service import StudioService
 from ui.session import Session
 from ui.settings_form import settings_to_form
-from ui.studio import Studio
 from videograin.jobs import Job, JobKind
 from videograin.project import Project
 from videograin.worker import JobStatus
 
-MARKS, FORM, JOBS = 6, 19, 8
+MARKS, FORM, JOBS = 6, 19, 9
 """How many values each function returns."""
 
 
@@ -62,31 +62,29 @@ def form(session: Session) -> list[Any]:
     return [*texts, *settings_to_form(work.settings)]
 
 
-def jobs(studio: Studio, session: Session, shown: str) -> list[Any]:
-    """Return timer, status, following, editing, the result that is shown, its player, downloads and the history."""
+def jobs(studio: StudioService, session: Session, shown: str) -> list[Any]:
+    """Return timer, status, following, editing, the result that is shown, its player, its files and the history."""
     live = studio.live_jobs(session)
     edits = studio.edits(session)
     latest = studio.worker.look(edits[0].id, session.id) if edits else None
     following = next((job for job in live if job.kind in (JobKind.TRACK, JobKind.SUGGEST)), None)
     result = studio.find_result(session, shown)
-    is_new = result is not None and result.job.id != shown
     return [
-        gr.Timer(active=bool(live) or not studio.is_ready),
+        gr.Timer(active=bool(live)),
         status(studio, session),
         job_markup.job_panel(studio.worker.look(following.id, session.id) if following else None),
-        job_markup.job_panel(latest),
+        job_markup.job_panel(latest) if latest or result else job_markup.NO_RESULT,
         result.job.id if result else "",
         _comparison(result) if result else None,
-        downloads(result) if result and (is_new or shown) else "",
+        downloads(result) if result else "",
+        gr.Row(visible=result is not None),
         job_markup.history([(job, _project(studio, job)) for job in edits], result.job.id if result else ""),
     ]
 
 
-def status(studio: Studio, session: Session) -> str:
+def status(studio: StudioService, session: Session) -> str:
     """Return the status line."""
-    return markup.status_line(
-        studio.bundle(session).name, str(studio.shelf.device).upper(), studio.is_ready, studio.busy_with()
-    )
+    return markup.status_line(studio.bundle(session).name, str(studio.shelf.device).upper(), studio.busy_with())
 
 
 def downloads(result: JobStatus) -> str:
@@ -104,7 +102,7 @@ def cached(file: Path) -> str:
     return save_file_to_cache(file, get_upload_folder())
 
 
-def _project(studio: Studio, job: Job) -> Project | None:
+def _project(studio: StudioService, job: Job) -> Project | None:
     try:
         return studio.store.request(job, Project)
     except (OSError, ValueError):  # deleted meanwhile

@@ -149,6 +149,7 @@ function show() {
   clearTimeout(calm);
   view.classList.remove("vg-busy");
   if (!value) return;
+  view.style.setProperty("--ratio", value.width / value.height);
   picture.src = value.image;
   picture.alt = `Frame ${value.frame + 1}`;
 }

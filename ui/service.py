@@ -5,30 +5,29 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Lock, Thread
+from threading import Thread
 
 import numpy as np
 
+from ui.objects import add_object, set_mask
 from ui.pointing import Stroke, Tool, box, click, draw
+from ui.segmenting import Segmenting
 from ui.session import Session, Sessions
-from videograin.edit_job import EditJobs, clip_shape
+from videograin.edit_job import clip_shape
 from videograin.errors import RegionError, VideoError
-from videograin.executor import choose_executor
-from videograin.jobs import Job, JobKind, JobState, JobStore
+from videograin.jobs import Job, JobKind, JobState
 from videograin.masks import MaskSource
 from videograin.memory import Estimate
-from videograin.model_shelf import ModelShelf
 from videograin.models import ModelBundle, find_bundle
 from videograin.npz import read_npz, write_npz
 from videograin.operator_settings import OperatorSettings
 from videograin.project import Project, ProjectRegion, load_project
 from videograin.region import EditSettings
-from videograin.segment import Segmenter
-from videograin.segment_model import EmbeddingCache, SegmentModel
-from videograin.segmenters import DEFAULT_SEGMENTER, load_segmenter
+from videograin.studio import open_studio
+from videograin.suggest_job import SuggestRequest, suggest_handlers
 from videograin.track_job import TrackedObject, TrackRequest, track_handlers
 from videograin.video import ClipOptions, VideoInfo, load_clip, probe
-from videograin.worker import JobStatus, Worker
+from videograin.worker import JobStatus
 from videograin.workspace import ObjectMasks, SavedResult, Workspace, from_project
 
 EXAMPLES = Path(__file__).parents[1] / "assets/clips"
@@ -57,7 +56,7 @@ class ClipChoice:
     fit: str = "crop"
 
 
-class Studio:
+class StudioService:
     """One process's studio.
 
     Args:
@@ -68,14 +67,9 @@ class Studio:
         self.settings = settings
         data = settings.data_folder
         self.sessions = Sessions(data / "sessions", settings.retention_hours * 3600)
-        self.shelf = ModelShelf(data / "cache", settings.device or None, offline=settings.offline)
-        self.store = JobStore(data / "jobs")
-        handlers = EditJobs(self.shelf, settings).handlers() | track_handlers()
-        self.worker = Worker(self.store, handlers, settings, choose_executor())
-        self._embeddings = EmbeddingCache()
-        self._segment_model: SegmentModel | None = None
-        self._loading = Lock()
-        self._is_warm = False
+        self._segmenting = Segmenting(settings)
+        studio = open_studio(settings, track_handlers() | suggest_handlers(self._segmenting))
+        self.shelf, self.store, self.worker = studio.shelf, studio.store, studio.worker
 
     @property
     def default_model(self) -> str:
@@ -86,10 +80,6 @@ class Studio:
     def default_frames(self) -> int:
         """How many frames are edited unless a person says otherwise; on a CPU few, for an edit takes minutes there."""
         return min(self.settings.max_frames, 8 if self.shelf.device.type == "cpu" else 16)
-
-    def start(self) -> None:
-        """Load the default model and the segmenter, then take up work; all of it in the background."""
-        Thread(target=self._warm_up, name="warm-up", daemon=True).start()
 
     def bundle(self, session: Session) -> ModelBundle:
         """Return the model that a session's edits use."""
@@ -165,17 +155,10 @@ class Studio:
         with session.lock:
             session.open(work, clip)
 
-    def segmenter(self, session: Session) -> Segmenter:
-        """Return the segmenter of a session's clip."""
-        if session.segmenter is None:
-            session.segmenter = Segmenter(self._load_segment_model(), self._embeddings)
-        return session.segmenter
-
     def prepare_frame(self, session: Session) -> None:
         """Look at the frame that is shown, so that the first click on it is answered at once."""
         _, clip = session.opened
-        frame = clip.frames[session.frame]
-        Thread(target=lambda: self._embeddings.features(self._load_segment_model(), frame), daemon=True).start()
+        Thread(target=self._segmenting.look_at, args=(clip.frames[session.frame],), daemon=True).start()
 
     def mark(self, session: Session, tool: Tool, points: Sequence[tuple[float, float]], radius: float) -> None:
         """Take what was pressed or drawn on the frame that is shown."""
@@ -184,9 +167,9 @@ class Studio:
                 draw(session, Stroke(points, radius, tool is Tool.ERASER))
             elif tool is Tool.BOX:
                 (x0, y0), (x1, y1) = points
-                box(session, self.segmenter(session), (x0, y0, x1, y1))
+                box(session, self._segmenting.segmenter(session), (x0, y0, x1, y1))
             else:
-                click(session, self.segmenter(session), tool, *points[0])
+                click(session, self._segmenting.segmenter(session), tool, *points[0])
 
     def submit_tracking(self, session: Session, direction: str) -> Job:
         """Ask for all objects to be followed: "all" frames, or "forwards" or "backwards" from the one shown."""
@@ -204,18 +187,37 @@ class Studio:
         session.save()
         return job
 
+    def submit_suggestions(self, session: Session) -> Job:
+        """Ask for the things on the frame that is shown."""
+        work, _ = session.opened
+        request = SuggestRequest(work.clip, session.frame, work.clip_options)
+        job = self.worker.submit(session.id, JobKind.SUGGEST, request)
+        session.suggesting = job.id
+        return job
+
     def take_finished(self, session: Session) -> bool:
         """Put the masks of a job that has ended in place; return whether there was one."""
-        if not session.tracking:
-            return False
-        status = self.worker.look(session.tracking, session.id)
-        if not status.job.state.is_final:
-            return False
-        if status.job.state is JobState.DONE:
-            self.take_tracked(session, status)
-        session.tracking = ""
-        session.save()
-        return True
+        taken = False
+        if session.tracking and (status := self.worker.look(session.tracking, session.id)).job.state.is_final:
+            session.tracking, taken = "", True
+            if status.job.state is JobState.DONE:
+                self.take_tracked(session, status)
+            session.save()
+        if session.suggesting and (status := self.worker.look(session.suggesting, session.id)).job.state.is_final:
+            session.suggesting, taken = "", True
+            if status.job.state is JobState.DONE:
+                self.take_suggested(session, status)
+        return taken
+
+    def take_suggested(self, session: Session, status: JobStatus) -> None:
+        """Add what was found on a frame to the objects."""
+        request = self.store.request(status.job, SuggestRequest)
+        work, clip = session.opened
+        for mask in read_npz(status.results / status.result.masks).values():
+            if mask.shape == clip.frames.shape[1:3]:
+                work = add_object(work)
+                work = set_mask(work, work.objects[-1].id, request.frame, mask, len(clip.frames))
+        session.change(work)
 
     def take_tracked(self, session: Session, status: JobStatus) -> None:
         """Put the masks that a job found in place of those that are there; what the person made stays."""
@@ -270,11 +272,6 @@ class Studio:
         """Return the session's jobs that wait or run, the latest first."""
         return [job for job in self.worker.jobs(session.id) if not job.state.is_final]
 
-    @property
-    def is_ready(self) -> bool:
-        """Whether the default model is loaded."""
-        return self._is_warm
-
     def busy_with(self) -> int:
         """Return how many jobs wait or run, everybody's."""
         return sum(not job.state.is_final for job in self.store.all_jobs())
@@ -303,20 +300,6 @@ class Studio:
             path = Path(folder, "masks.npz")
             write_npz(path, arrays)
             return self.store.keep(session.id, path)
-
-    def _load_segment_model(self) -> SegmentModel:
-        with self._loading:
-            if self._segment_model is None:
-                self._segment_model = load_segmenter(
-                    DEFAULT_SEGMENTER, self.settings.device or None, offline=self.settings.offline
-                )
-            return self._segment_model
-
-    def _warm_up(self) -> None:
-        self._load_segment_model()
-        self.shelf.get(self.default_model)
-        self._is_warm = True
-        self.worker.start()
 
 
 def example_path(name: str) -> Path:
