@@ -95,7 +95,7 @@ def build_clip_step(studio: StudioService) -> ClipStep:
             with gr.Row():
                 start = gr.Number(0, label="From second", step=0.1, min_width=120)
                 end = gr.Number(None, label="To second", step=0.1, min_width=120, placeholder="end")
-            fps = gr.Number(None, label="Frames per second", info="Empty keeps the video's own.", minimum=1, maximum=60)
+            fps = gr.Number(None, label="Frames per second", info="Fewer show a longer stretch at the same cost.")
             frames = gr.Slider(1, limits.max_frames, studio.default_frames, step=1, label="Frames at most")
             side = gr.Slider(64, limits.max_side, bundle.short_side, step=32, label="Shorter side in pixels")
             fit = gr.Radio([("Crop the edges", "crop"), ("Keep everything", "fit")], value="crop", label="Shape")
