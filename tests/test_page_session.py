@@ -94,7 +94,8 @@ def test_the_work_is_there_after_a_restart(sessions, clip_file, tmp_path):
 def test_unused_sessions_are_deleted(tmp_path, clip_file):
     sessions = Sessions(tmp_path / "sessions", max_age=3600)
     old = sessions.create()
-    os.utime(old.folder, (time.time() - 7200,) * 2)
+    yesterday = time.time() - 86_400
+    os.utime(old.folder, (yesterday, yesterday))
     Sessions(tmp_path / "sessions", max_age=3600).create()
     with pytest.raises(ProjectError):
         sessions.find(old.id)

@@ -35,8 +35,17 @@ def add_object(work: Workspace, name: str = "") -> Workspace:
     if len(work.objects) >= MAX_REGIONS:
         raise RegionError(f"There are {MAX_REGIONS} objects; no more can be edited at once. Delete one first.")
     number = max((each.id for each in work.objects), default=0) + 1
-    colour = COLOURS[(number - 1) % len(COLOURS)]
-    return replace(work, objects=(*work.objects, MarkedObject(number, name or f"Object {number}", colour)))
+    return with_colours(replace(work, objects=(*work.objects, MarkedObject(number, name or f"Object {number}"))))
+
+
+def with_colours(work: Workspace) -> Workspace:
+    """Give the objects that have no colour one of ours."""
+    return replace(
+        work,
+        objects=tuple(
+            replace(each, colour=each.colour or COLOURS[(each.id - 1) % len(COLOURS)]) for each in work.objects
+        ),
+    )
 
 
 def delete_object(work: Workspace, number: int) -> Workspace:

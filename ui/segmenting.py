@@ -1,6 +1,6 @@
 """The segmenter that answers people's clicks: loaded once, shared by all sessions, beside the worker's queue."""
 
-from threading import Lock, Thread
+from threading import Lock
 
 import numpy as np
 
@@ -23,7 +23,6 @@ class Segmenting:
         self._settings = settings
         self._model: SegmentModel | None = None
         self._loading = Lock()
-        Thread(target=self.model, name="segmenter", daemon=True).start()
 
     def model(self) -> SegmentModel:
         """Return the weights, loading them if need be."""

@@ -9,7 +9,7 @@ from threading import Thread
 
 import numpy as np
 
-from ui.objects import add_object, set_mask
+from ui.objects import add_object, set_mask, with_colours
 from ui.pointing import Stroke, Tool, box, click, draw
 from ui.segmenting import Segmenting
 from ui.session import Session, Sessions
@@ -70,6 +70,7 @@ class StudioService:
         self._segmenting = Segmenting(settings)
         studio = open_studio(settings, track_handlers() | suggest_handlers(self._segmenting))
         self.shelf, self.store, self.worker = studio.shelf, studio.store, studio.worker
+        self._segmenting.model()  # now, for diffusers cannot load a pipeline while another thread loads anything
 
     @property
     def default_model(self) -> str:
@@ -151,7 +152,7 @@ class StudioService:
         kept = self.store.keep(session.id, project.clip)
         project = replace(project, clip=kept, clip_options=replace(project.clip_options, max_frames=frames))
         clip = load_clip(kept, project.clip_options)
-        work = from_project(project, clip)
+        work = with_colours(from_project(project, clip))
         with session.lock:
             session.open(work, clip)
 

@@ -9,9 +9,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import pytest
+from visitor import Visitor
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -45,7 +47,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator["Browser"]:  # noqa: F821 (playwright may be missing)
+def browser() -> Iterator[Any]:
     """Start a browser."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if CHROMIUM is None:
@@ -57,13 +59,11 @@ def browser() -> Iterator["Browser"]:  # noqa: F821 (playwright may be missing)
 
 
 @pytest.fixture
-def visit(browser, address: str) -> Iterator[Callable[..., "Visitor"]]:  # noqa: F821
+def visit(browser: Any, address: str) -> Iterator[Callable[..., Visitor]]:
     """Return a function that opens the page as somebody new."""
-    from visitor import Visitor
-
     contexts = []
 
-    def visit(**options: object) -> "Visitor":
+    def visit(**options: object) -> Visitor:
         context = browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | options))
         contexts.append(context)
         return Visitor(context.new_page(), address)
