@@ -1,0 +1,76 @@
+"""Open the studio in a browser; also the entry of a Hugging Face Space."""
+
+import argparse
+import signal
+import sys
+from threading import Event
+
+from fastapi.routing import APIRoute
+
+from ui.page import build_page
+from ui.service import StudioService
+from ui.theme import CSS, studio_theme
+from videograin.errors import VideoGrainError
+from videograin.json_log import log_as_json
+from videograin.operator_settings import OperatorSettings, read_operator_settings
+
+DEFAULT_PORT = 7860
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve the page until told to stop, and return the process's exit code."""
+    options = parse_options(arguments)
+    try:
+        settings = read_operator_settings()
+        log_as_json()
+        studio = StudioService(settings)
+    except VideoGrainError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    stopped = Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: stopped.set())
+    serve(studio, settings, options)
+    stopped.wait()
+    return 0 if studio.worker.stop() else 1
+
+
+def parse_options(arguments: list[str] | None) -> argparse.Namespace:
+    """Read the command line; everything else is an environment variable (docs/deploy.md)."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host", default=None, help="address to listen on; 0.0.0.0 for all (default: this machine)")
+    parser.add_argument("--port", type=int, default=None, help=f"default: {DEFAULT_PORT} or the next free one")
+    parser.add_argument("--open", action="store_true", help="open the page in a browser")
+    return parser.parse_args(arguments)
+
+
+def serve(studio: StudioService, settings: OperatorSettings, options: argparse.Namespace) -> str:
+    """Start to serve a studio's page in the background and return its address."""
+    blocks = build_page(studio)
+    login = settings.auth
+    app, url, _ = blocks.queue(default_concurrency_limit=None).launch(
+        server_name=options.host,
+        server_port=options.port,
+        inbrowser=options.open,
+        prevent_thread_lock=True,
+        auth=(login.user, login.password) if login else None,
+        max_file_size=settings.max_upload_mb * 10**6,
+        allowed_paths=[],
+        mcp_server=settings.mcp,
+        enable_monitoring=False,
+        run_history=False,
+        ssr_mode=False,
+        show_error=False,
+        footer_links=["api"],
+        theme=studio_theme(),
+        css=CSS,
+        quiet=True,
+    )
+    app.router.routes.insert(0, APIRoute("/health", lambda: {"status": "ok", "jobs": studio.busy_with()}))
+    sys.stdout.write(f"VideoGrain Studio is at {url}\n")
+    sys.stdout.flush()
+    return url
+
+
+if __name__ == "__main__":
+    sys.exit(main())

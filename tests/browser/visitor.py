@@ -1,0 +1,92 @@
+"""A person at the page, in words of the story."""
+
+from urllib.parse import urljoin
+
+CAT, DOG = (63, 164), (193, 159)
+"""Where they are on the first frame of the friends example, 256×256."""
+
+SECOND = 1000
+EDIT_TIMEOUT = 600 * SECOND
+
+
+class Visitor:
+    """Opens the page and uses it.
+
+    Args:
+        page: of Playwright.
+        address: of the studio.
+    """
+
+    def __init__(self, page, address: str) -> None:
+        self.page = page
+        self.address = address
+        self.foreign_requests: list[str] = []
+        page.set_default_timeout(60 * SECOND)
+        page.on("request", self._note_request)
+        self.reload()
+
+    def reload(self, query: str = "") -> None:
+        """Load the page."""
+        self.page.goto(urljoin(self.address, query))
+        self.page.wait_for_selector(".vg-example", state="attached")
+        self.page.wait_for_function("document.querySelector('#status p')")
+
+    def take_example(self, name: str, frames: int = 4) -> None:
+        """Take an example's clip and go on to marking."""
+        self.page.click(f"[data-action=clip][data-value={name}]")
+        self.page.wait_for_function("!document.querySelector('#estimate').innerText.includes('Choose')")
+        field = self.page.locator("input[aria-label*='Frames at most']").first
+        field.fill(str(frames))
+        field.press("Enter")
+        self.page.wait_for_function(f"document.querySelector('#estimate').innerText.startsWith('{frames} frames')")
+        self.page.click("#open-clip")
+        self.page.wait_for_selector(".vg-view img[src]")
+
+    def take_ready(self, name: str) -> None:
+        """Take an example with its marks and words."""
+        self.page.click(f"[data-action=ready][data-value={name}]")
+        self.page.wait_for_selector(".vg-word")
+
+    def press(self, point: tuple[float, float], side: float = 256) -> None:
+        """Click on the frame at a pixel of it."""
+        area = self.page.locator(".vg-view canvas").bounding_box()
+        x, y = (value / side for value in point)
+        self.page.mouse.click(area["x"] + x * area["width"], area["y"] + y * area["height"])
+
+    def mark(self, *points: tuple[float, float]) -> None:
+        """Click on things that become objects."""
+        for point in points:
+            count = self.objects()
+            self.press(point)
+            self.page.wait_for_function(f"document.querySelectorAll('.vg-object').length == {count + 1}")
+
+    def objects(self) -> int:
+        """Return how many objects there are."""
+        return self.page.locator(".vg-object").count()
+
+    def track(self) -> None:
+        """Follow all objects."""
+        self.page.click("#track-all")
+        self.page.wait_for_function(
+            "[...document.querySelectorAll('.vg-name small')].every(state => state.textContent == 'everywhere')"
+        )
+
+    def say(self, *prompts: str, background: str = "") -> None:
+        """Go to the words and write what each object becomes."""
+        self.page.click("#to-edit")
+        for number, prompt in enumerate(prompts, 1):
+            self.page.fill(f"[data-word='{number}']", prompt)
+        self.page.get_by_label("Everything around them").fill(background)
+
+    def wait_for_result(self) -> None:
+        """Wait until an edit is there and plays."""
+        self.page.wait_for_selector(".vg-compare:not([hidden])", timeout=EDIT_TIMEOUT)
+        self.page.wait_for_function("document.querySelector('.vg-compare video').currentTime > 0.1")
+
+    def wait_for_toast(self, words: str) -> None:
+        """Wait until the page says something in a toast."""
+        self.page.locator("[data-testid='toast-body']", has_text=words).first.wait_for()
+
+    def _note_request(self, request) -> None:
+        if not request.url.startswith((self.address, "data:", "blob:")):
+            self.foreign_requests.append(request.url)

@@ -1,0 +1,1 @@
+"""The browser page: it shows what `videograin` does and imports neither torch nor diffusers itself."""

@@ -1,0 +1,288 @@
+"""The studio for programs: every action of the page as a named function over HTTP (docs/api.md).
+
+A session's id stands for a person: whoever has it sees that work and nobody else's.
+"""
+
+import dataclasses
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+
+from ui import objects, pointing, transfer, views
+from ui.errors import in_plain_words
+from ui.markup import target_prompt
+from ui.pointing import Tool
+from ui.service import ClipChoice, StudioService, example_names
+from ui.session import Session
+from ui.settings_form import Preset, apply_preset
+from videograin.errors import ProjectError, RegionError, SettingsError
+from videograin.jobs import JobKind
+from videograin.region import EditSettings
+
+Document = dict[str, Any]
+
+
+class Api:
+    """The functions that programs may call.
+
+    Args:
+        studio: does the work.
+    """
+
+    def __init__(self, studio: StudioService) -> None:
+        self._studio = studio
+
+    def register(self) -> None:
+        """Offer all functions of the page that is being built, each under its own name."""
+        for name in ENDPOINTS:
+            gr.api(in_plain_words(getattr(self, name)), api_name=name, concurrency_limit=None)
+
+    def new_session(self) -> str:
+        """Begin a session and return its id, which every other call takes. Keep it secret."""
+        return self._studio.sessions.create().id
+
+    def list_examples(self) -> list[str]:
+        """Return the names of the example clips."""
+        return example_names()
+
+    def open_clip(
+        self,
+        session: str,
+        video: gr.FileData,
+        start: float = 0.0,
+        end: float | None = None,
+        fps: float | None = None,
+        frames: int = 16,
+        short_side: int | None = None,
+        fit: str = "crop",
+        model: str = "",
+    ) -> Document:
+        """Begin to work on an uploaded video; what the session held before is gone."""
+        choice = ClipChoice(start, end, fps, frames, short_side, fit)
+        found = self._find(session)
+        self._studio.open_clip(found, uploaded(video), choice, model or self._studio.default_model)
+        return self._describe(found)
+
+    def open_example(self, session: str, name: str, frames: int = 16) -> Document:
+        """Begin to work on an example, with its objects marked and its words written."""
+        found = self._find(session)
+        self._studio.open_example(found, name, frames)
+        return self._describe(found)
+
+    def get_work(self, session: str) -> Document:
+        """Return clip, objects, words, estimate and jobs of a session."""
+        return self._describe(self._find(session))
+
+    def click(self, session: str, frame: int, x: float, y: float, to: int = 0, inside: bool = True) -> Document:
+        """Click on frame `frame` at pixel (x, y): `to` 0 marks a new object, else more or less of that one."""
+        found = self._at(session, frame, to)
+        tool = (Tool.ADD if inside else Tool.REMOVE) if to else Tool.PICK
+        self._studio.mark(found, tool, [(x, y)], 0)
+        return self._describe(found)
+
+    def box(self, session: str, frame: int, x0: float, y0: float, x1: float, y1: float) -> Document:
+        """Mark a new object by a box around it."""
+        found = self._at(session, frame, 0)
+        self._studio.mark(found, Tool.BOX, [(x0, y0), (x1, y1)], 0)
+        return self._describe(found)
+
+    def brush(
+        self, session: str, frame: int, points: list[list[float]], radius: float, to: int = 0, erase: bool = False
+    ) -> Document:
+        """Paint along points (x, y) onto an object, or erase from it; `to` 0 begins a new one."""
+        found = self._at(session, frame, to)
+        self._studio.mark(found, Tool.ERASER if erase else Tool.BRUSH, [(x, y) for x, y in points], radius)
+        return self._describe(found)
+
+    def other_size(self, session: str, bigger: bool = True) -> Document:
+        """Take the next bigger or smaller thing that the latest click may have meant."""
+        found = self._find(session)
+        with found.lock:
+            pointing.choose_answer(found, 1 if bigger else -1)
+        return self._describe(found)
+
+    def undo(self, session: str) -> Document:
+        """Take the latest change of the objects back."""
+        found = self._find(session)
+        with found.lock:
+            found.undo()
+        return self._describe(found)
+
+    def redo(self, session: str) -> Document:
+        """Do again what was taken back."""
+        found = self._find(session)
+        with found.lock:
+            found.redo()
+        return self._describe(found)
+
+    def change_object(
+        self,
+        session: str,
+        number: int,
+        name: str | None = None,
+        prompt: str | None = None,
+        keep: bool | None = None,
+        hidden: bool | None = None,
+        grow: float | None = None,
+        feather: float | None = None,
+        strength: float | None = None,
+    ) -> Document:
+        """Say what an object is called and becomes, whether it is kept or hidden, and how its mask is shaped."""
+        given = {
+            "name": name, "prompt": prompt, "is_kept": keep, "is_hidden": hidden, "grow": grow, "feather": feather,
+            "strength": strength,
+        }  # fmt: skip
+        changes: Document = {key: value for key, value in given.items() if value is not None}
+        found = self._at(session, None, number)
+        with found.lock:
+            found.change(objects.change_object(found.opened[0], number, lambda each: replace(each, **changes)))
+        return self._describe(found)
+
+    def move_object(self, session: str, number: int, steps: int = 1) -> Document:
+        """Move an object so many places towards the top, where objects overlap."""
+        found = self._at(session, None, number)
+        with found.lock:
+            found.change(objects.move_object(found.opened[0], number, steps))
+        return self._describe(found)
+
+    def delete_object(self, session: str, number: int) -> Document:
+        """Remove an object."""
+        found = self._at(session, None, number)
+        with found.lock:
+            found.change(objects.delete_object(found.opened[0], number))
+        return self._describe(found)
+
+    def track(self, session: str, direction: str = "all", frame: int = 0) -> str:
+        """Follow the objects: "all", or "forwards" or "backwards" from a frame; return the job's id."""
+        return self._studio.submit_tracking(self._at(session, frame), direction).id
+
+    def set_words(
+        self,
+        session: str,
+        source_prompt: str = "",
+        background: str = "",
+        target_prompt: str = "",
+        negative_prompt: str = "",
+    ) -> Document:
+        """Say what the clip shows now and what is around the objects; an empty target prompt is put together."""
+        found = self._find(session)
+        with found.lock:
+            found.set_words(
+                replace(
+                    found.opened[0], source_prompt=source_prompt, background=background, target_prompt=target_prompt,
+                    negative_prompt=negative_prompt,
+                )
+            )  # fmt: skip
+        return self._describe(found)
+
+    def edit(self, session: str, preset: str = "Balanced", settings: Document | None = None) -> str:
+        """Ask for the edit and return the job's id; `settings` overrides fields of the preset by name."""
+        return self._submit(session, JobKind.EDIT, preset, settings)
+
+    def preview(self, session: str, preset: str = "Balanced", settings: Document | None = None) -> str:
+        """Ask for a quick edit of the first frames and return the job's id."""
+        return self._submit(session, JobKind.PREVIEW, preset, settings)
+
+    def get_job(self, session: str, job: str) -> Document:
+        """Return how a job is: state, phase, steps, seconds left, place in the queue, message."""
+        found = self._find(session)
+        with found.lock:
+            self._studio.take_finished(found)
+        status = self._studio.worker.look(job, found.id)
+        progress = status.progress
+        return {
+            "kind": status.job.kind, "state": status.job.state, "message": status.job.message,
+            "notes": list(status.job.notes), "ahead": status.ahead, "phase": progress.phase if progress else None,
+            "done": progress.done if progress else None, "total": progress.total if progress else None,
+            "seconds_left": progress.seconds_left if progress else status.seconds_ahead,
+        }  # fmt: skip
+
+    def cancel(self, session: str, job: str) -> Document:
+        """Stop a job: at once if it waits, within a step if it runs."""
+        found = self._find(session)
+        self._studio.worker.cancel(job, found.id)
+        return self.get_job(session, job)
+
+    def get_result(self, session: str, job: str) -> tuple[gr.FileData, gr.FileData]:
+        """Return the edited MP4 and the MP4 with source and edit side by side."""
+        found = self._find(session)
+        status = self._studio.find_result(found, job)
+        if status is None or status.job.id != job:
+            raise ProjectError("This edit is not done yet, or it is none of yours. Ask get_job how it is.")
+        video, both = (views.cached(status.results / file) for file in (status.result.video, status.result.comparison))
+        return gr.FileData(path=video), gr.FileData(path=both)
+
+    def import_masks(self, session: str, file: gr.FileData) -> Document:
+        """Add the objects of a mask file: PNG, NPZ, video, or a ZIP of PNGs."""
+        found = self._find(session)
+        transfer.import_masks(found, uploaded(file))
+        return self._describe(found)
+
+    def export_masks(self, session: str, kind: str = transfer.MaskFormat.PNG.value) -> gr.FileData:
+        """Return the masks as a file."""
+        return gr.FileData(path=transfer.export_masks(self._find(session), transfer.MaskFormat(kind)))
+
+    def export_project(self, session: str) -> gr.FileData:
+        """Return clip, masks, words, settings and results as a ZIP file."""
+        return gr.FileData(path=transfer.export_project(self._studio, self._find(session)))
+
+    def _submit(self, session: str, kind: JobKind, preset: str, settings: Document | None) -> str:
+        found = self._find(session)
+        known = {field.name for field in dataclasses.fields(EditSettings)}
+        if unknown := set(settings or {}) - known:
+            raise SettingsError(f"There is no setting '{min(unknown)}'. Known are: {', '.join(sorted(known))}.")
+        chosen = replace(apply_preset(Preset(preset), self._studio.bundle(found).settings), **(settings or {}))
+        with found.lock:
+            found.set_words(replace(found.opened[0], settings=chosen))
+            return self._studio.submit_edit(found, kind).id
+
+    def _find(self, session: str) -> Session:
+        return self._studio.sessions.find(session)
+
+    def _at(self, session: str, frame: int | None = None, number: int = 0) -> Session:
+        """Return a session with a frame shown and an object selected, 0 for none."""
+        found = self._find(session)
+        work, clip = found.opened
+        if frame is not None and not 0 <= frame < len(clip.frames):
+            raise RegionError(f"Frame {frame} is not in the clip; it has {len(clip.frames)}, counted from 0.")
+        if number and all(each.id != number for each in work.objects):
+            raise RegionError(f"There is no object {number}. Known are: {[each.id for each in work.objects]}.")
+        found.frame, found.selected = found.frame if frame is None else frame, number or None
+        return found
+
+    def _describe(self, session: Session) -> Document:
+        work, clip = session.opened
+        frames, height, width = clip.frames.shape[:3]
+        estimate = self._studio.shelf.estimate(work.model, work.controls, (frames, height, width), work.settings)
+        return {
+            "frames": frames, "width": width, "height": height, "fps": clip.fps, "model": work.model,
+            "seconds": estimate.seconds if estimate else None, "source_prompt": work.source_prompt,
+            "target_prompt": target_prompt(work),
+            "objects": [
+                {
+                    "number": each.id, "name": each.name, "prompt": each.prompt, "keep": each.is_kept,
+                    "hidden": each.is_hidden, "followed": objects.is_followed(work, each.id),
+                    "area": int(work.masks[each.id].masks[session.frame].sum()) if each.id in work.masks else 0,
+                }
+                for each in work.objects
+            ],
+            "jobs": [job.id for job in self._studio.worker.jobs(session.id)],
+        }  # fmt: skip
+
+
+ENDPOINTS = tuple(name for name in vars(Api) if not name.startswith("_") and name != "register")
+
+
+def uploaded(file: gr.FileData) -> Path:
+    """Return where an uploaded file is.
+
+    Raises:
+        ProjectError: it was not uploaded here.
+    """
+    path = Path(file["path"] if isinstance(file, dict) else file.path).resolve()
+    if not path.is_relative_to(Path(get_upload_folder()).resolve()) or not path.is_file():
+        raise ProjectError("This file was not uploaded to the studio. Upload it, with handle_file() of gradio_client.")
+    return path

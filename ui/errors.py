@@ -1,0 +1,37 @@
+"""What a person is told when something goes wrong: the library's own sentence, or an id under which the log knows."""
+
+import logging
+import secrets
+from collections.abc import Callable
+from functools import wraps
+from html import escape
+from typing import ParamSpec, TypeVar
+
+import gradio as gr
+
+from videograin.errors import VideoGrainError
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+log = logging.getLogger(__name__)
+
+
+def in_plain_words(handler: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Turn what a handler raises into a toast; its text is shown as text, whatever it holds."""
+
+    @wraps(handler)
+    def guarded(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        try:
+            return handler(*args, **kwargs)
+        except VideoGrainError as error:
+            raise gr.Error(escape(str(error)), title="That does not work", print_exception=False) from error
+        except gr.Error:
+            raise
+        except Exception as error:
+            number = secrets.token_hex(4)
+            log.exception("action failed", extra={"error_id": number})
+            text = f"Something went wrong (id {number}). Try again; if it stays, tell the operator this id."
+            raise gr.Error(text, title="Our mistake", print_exception=False) from error
+
+    return guarded

@@ -1,0 +1,252 @@
+"""What the page does when something on it is pressed: event → session → what is to be shown."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from ui import markup, objects, pointing, transfer, views
+from ui.pictures import overlay_frames
+from ui.pointing import Tool
+from ui.service import ClipChoice, StudioService, example_path
+from ui.session import Session
+from ui.settings_form import Preset, apply_preset, settings_from_form, settings_to_form
+from videograin.errors import VideoGrainError
+from videograin.jobs import JobKind
+from videograin.models import find_bundle
+from videograin.project import Project
+from videograin.video import probe
+from videograin.workspace import Workspace
+
+Values = list[Any]
+Handler = Callable[..., Any]
+
+
+class Handlers:
+    """The page's event handlers. Each takes the id of the session first; whoever has it has the work.
+
+    Args:
+        studio: does the work.
+    """
+
+    def __init__(self, studio: StudioService) -> None:
+        self.studio = studio
+
+    def load(self, kept_id: str) -> Values:
+        """Open the page: find the work and the jobs of this browser again."""
+        session = self.studio.sessions.find_or_create(kept_id)
+        step = "clip" if session.work is None else ("edit" if self.studio.edits(session) else "mark")
+        return [session.id, session.id, gr.Tabs(selected=step), *self._all(session)]
+
+    def tick(self, session_id: str, shown: str) -> Values:
+        """Look how the jobs are; masks that were found are put in place."""
+        session = self._find(session_id)
+        marks = views.marks(session) if self._take_finished(session) else [gr.skip()] * views.MARKS
+        return [*marks, *self._jobs(session, shown)]
+
+    def video_chosen(self, file: str | None) -> Values:
+        """Set the fields of the first step to what a video has."""
+        if not file:
+            return [0, None, None]
+        info = self.studio.probe(Path(file))
+        return [0, round(info.duration, 2), round(info.fps, 3)]
+
+    def estimate(self, file: str | None, *choice: Any) -> str:
+        """Say what an edit of a part of a video takes."""
+        if not file:
+            return markup.EMPTY_ESTIMATE
+        try:
+            picked, model = ClipChoice(*choice[:-1]), choice[-1]
+            options = self.studio.clip_options(picked, model)
+            info = probe(Path(file))
+            shape, estimate = self.studio.estimate(info, options, model, find_bundle(model).settings)
+        except VideoGrainError as error:
+            return markup.problem(str(error))
+        return markup.estimate_note(shape, options.fps or info.fps, estimate)
+
+    def model_chosen(self, model: str) -> Values:
+        """Show what a model knows and the size that suits it."""
+        bundle = find_bundle(model)
+        return [bundle.short_side, markup.model_note(bundle)]
+
+    def example(self, session_id: str, frames: int, event: gr.EventData) -> Values:
+        """Take an example: its clip alone into the first step, or all of it, ready to edit."""
+        session = self._find(session_id)
+        name = event.value
+        if event.action == "clip":
+            untouched = [gr.skip()] * (views.MARKS + views.FORM + views.JOBS)
+            return [str(example_path(name) / "clip.mp4"), gr.skip(), *untouched]
+        self.studio.open_example(session, name, int(frames))
+        return [gr.skip(), gr.Tabs(selected="edit"), *self._all(session)]
+
+    def open_clip(self, session_id: str, file: str | None, *choice: Any) -> Values:
+        """Go on to marking."""
+        session = self._find(session_id)
+        if not file:
+            raise gr.Error("Upload a clip first, or take an example.", title="No clip yet", print_exception=False)
+        self.studio.open_clip(session, Path(file), ClipChoice(*choice[:-1]), choice[-1])
+        self.studio.prepare_frame(session)
+        return [gr.Tabs(selected="mark"), *self._all(session)]
+
+    def mark(self, session_id: str, event: gr.EventData) -> Values:
+        """Take a press on the picture."""
+        session = self._find(session_id)
+        self.studio.mark(
+            session, Tool(event.tool), [(float(x), float(y)) for x, y in event.points], float(event.radius)
+        )
+        return views.marks(session)
+
+    def object_action(self, session_id: str, event: gr.EventData) -> Values:
+        """Do what a button of the object list or the timeline says."""
+        session = self._find(session_id)
+        with session.lock:
+            self._act(session, event.action, int(event.id), event.value)
+        return views.marks(session)
+
+    def add_object(self, session_id: str) -> Values:
+        """Begin a new object; the next click marks it."""
+        session = self._find(session_id)
+        with session.lock:
+            session.change(objects.add_object(session.opened[0]))
+            session.selected, session.answers = session.opened[0].objects[-1].id, ()
+        return views.marks(session)
+
+    def track(self, session_id: str, direction: str) -> Values:
+        """Follow all objects through the clip, or in one direction from the frame that is shown."""
+        session = self._find(session_id)
+        self.studio.submit_tracking(session, direction)
+        return self._jobs(session, "")[:3]
+
+    def suggest(self, session_id: str) -> Values:
+        """Look for things on the frame that is shown."""
+        session = self._find(session_id)
+        self.studio.submit_suggestions(session)
+        return self._jobs(session, "")[:3]
+
+    def overlay_video(self, session_id: str) -> str:
+        """Show the clip with its objects laid over."""
+        work, clip = self._find(session_id).opened
+        return markup.moving_picture(overlay_frames(work, clip.frames), clip.fps)
+
+    def to_edit(self, session_id: str) -> Values:
+        """Go on to the words."""
+        return [gr.Tabs(selected="edit"), *views.marks(self._find(session_id))]
+
+    def word_action(self, session_id: str, event: gr.EventData) -> Values:
+        """Take what an object becomes, or that it stays."""
+        session = self._find(session_id)
+        number, value = int(event.id), event.value
+        with session.lock:
+            work, clip = session.opened
+            if event.action == "keep":
+                work = objects.change_object(work, number, lambda each: replace(each, is_kept=not each.is_kept))
+            else:
+                work = objects.change_object(work, number, lambda each: replace(each, prompt=value.strip()))
+            session.set_words(work)
+        return [markup.words(work, clip.frames), markup.sentence(work)]
+
+    def texts_changed(self, session_id: str, *texts: str) -> str:
+        """Take caption, background, what to avoid and the sentence."""
+        session = self._find(session_id)
+        if session.work is None:
+            return ""
+        with session.lock:
+            session.set_words(_with_texts(session.opened[0], texts))
+        return markup.sentence(session.opened[0])
+
+    def preset_chosen(self, session_id: str, preset: str) -> Values:
+        """Set the settings that a preset means."""
+        bundle = self.studio.bundle(self._find(session_id))
+        return settings_to_form(apply_preset(Preset(preset), bundle.settings))
+
+    def preview(self, session_id: str, collected: str, shown: str, *values: Any) -> Values:
+        """Ask for a preview."""
+        return self._submit(JobKind.PREVIEW, session_id, collected, shown, values)
+
+    def edit(self, session_id: str, collected: str, shown: str, *values: Any) -> Values:
+        """Ask for the edit."""
+        return self._submit(JobKind.EDIT, session_id, collected, shown, values)
+
+    def job_action(self, session_id: str, shown: str, event: gr.EventData) -> Values:
+        """Cancel a job."""
+        session = self._find(session_id)
+        self.studio.worker.cancel(event.value, session.id)
+        return self._jobs(session, shown)
+
+    def history_action(self, session_id: str, shown: str, event: gr.EventData) -> Values:
+        """Show an earlier result, or put its words and settings into the form."""
+        session = self._find(session_id)
+        if event.action == "show":
+            untouched = [gr.skip()] * (2 + views.FORM)
+            return [*untouched, *self._jobs(session, event.value)]
+        job = next(job for job in self.studio.edits(session) if job.id == event.value)
+        with session.lock:
+            session.set_words(transfer.with_words_of(session.opened[0], self.studio.store.request(job, Project)))
+        return [*views.marks(session)[4:], *views.form(session), *self._jobs(session, shown)]
+
+    def import_masks(self, session_id: str, file: str) -> Values:
+        """Add the objects that a file holds."""
+        session = self._find(session_id)
+        transfer.import_masks(session, Path(file))
+        return views.marks(session)
+
+    def export_masks(self, session_id: str, kind: str) -> str:
+        """Write the masks to a file."""
+        return transfer.export_masks(self._find(session_id), transfer.MaskFormat(kind))
+
+    def export_project(self, session_id: str) -> str:
+        """Write the whole work with its results to a file."""
+        return transfer.export_project(self.studio, self._find(session_id))
+
+    def _submit(self, kind: JobKind, session_id: str, collected: str, shown: str, values: tuple[Any, ...]) -> Values:
+        session = self._find(session_id)
+        with session.lock:
+            work = _with_texts(session.opened[0], values[:4])
+            prompts = {int(number): str(prompt).strip() for number, prompt in json.loads(collected or "{}").items()}
+            work = replace(
+                work, objects=tuple(replace(each, prompt=prompts.get(each.id, each.prompt)) for each in work.objects)
+            )
+            session.set_words(replace(work, settings=settings_from_form(values[4:])))
+            self.studio.submit_edit(session, kind)
+        return [*views.marks(session)[4:], *self._jobs(session, shown)]
+
+    def _act(self, session: Session, action: str, number: int, value: str) -> None:
+        work, clip = session.opened
+        match action:
+            case "frame":
+                session.frame = max(0, min(len(clip.frames) - 1, int(value)))
+                session.answers = ()
+                self.studio.prepare_frame(session)
+            case "select":
+                session.selected, session.answers = (None if session.selected == number else number), ()
+            case "undo":
+                session.undo()
+            case "redo":
+                session.redo()
+            case "smaller" | "bigger":
+                pointing.choose_answer(session, -1 if action == "smaller" else 1)
+            case _:
+                session.change(transfer.OBJECT_ACTIONS[action](work, number, value))
+
+    def _take_finished(self, session: Session) -> bool:
+        """Put the masks of a finished job in place; return whether something has changed."""
+        with session.lock:
+            return self.studio.take_finished(session)
+
+    def _all(self, session: Session) -> Values:
+        self._take_finished(session)
+        return [*views.marks(session), *views.form(session), *self._jobs(session, "")]
+
+    def _jobs(self, session: Session, shown: str) -> Values:
+        return views.jobs(self.studio, session, shown)
+
+    def _find(self, session_id: str) -> Session:
+        return self.studio.sessions.find(session_id)
+
+
+def _with_texts(work: Workspace, texts: Sequence[str | None]) -> Workspace:
+    caption, background, negative, target = ((text or "").strip() for text in texts)
+    return replace(work, source_prompt=caption, background=background, negative_prompt=negative, target_prompt=target)

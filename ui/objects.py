@@ -1,0 +1,116 @@
+"""The list of marked objects: what each button on it makes of a person's work. Nothing here is changed in place."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from videograin.errors import RegionError
+from videograin.region import MAX_REGIONS
+from videograin.workspace import Box, Click, MarkedObject, ObjectMasks, Workspace
+
+COLOURS = (
+    "#e8590c",
+    "#1c7ed6",
+    "#2f9e44",
+    "#c2255c",
+    "#f08c00",
+    "#7048e8",
+    "#0c8599",
+    "#d6336c",
+    "#66a80f",
+    "#9c36b5",
+)
+"""Of objects in their order; neighbours are told apart by people with any kind of colour vision."""
+
+MAX_NAME = 60
+
+
+def add_object(work: Workspace, name: str = "") -> Workspace:
+    """Add an object on top of the others; it has a name, a colour and no masks yet.
+
+    Raises:
+        RegionError: there are too many.
+    """
+    if len(work.objects) >= MAX_REGIONS:
+        raise RegionError(f"There are {MAX_REGIONS} objects; no more can be edited at once. Delete one first.")
+    number = max((each.id for each in work.objects), default=0) + 1
+    return with_colours(replace(work, objects=(*work.objects, MarkedObject(number, name or f"Object {number}"))))
+
+
+def with_colours(work: Workspace) -> Workspace:
+    """Give the objects that have no colour one of ours."""
+    return replace(
+        work,
+        objects=tuple(
+            replace(each, colour=each.colour or COLOURS[(each.id - 1) % len(COLOURS)]) for each in work.objects
+        ),
+    )
+
+
+def delete_object(work: Workspace, number: int) -> Workspace:
+    """Remove an object and its masks."""
+    masks = {key: value for key, value in work.masks.items() if key != number}
+    return replace(work, objects=tuple(each for each in work.objects if each.id != number), masks=masks)
+
+
+def change_object(work: Workspace, number: int, change: Callable[[MarkedObject], MarkedObject]) -> Workspace:
+    """Return the work with one object changed."""
+    return replace(work, objects=tuple(change(each) if each.id == number else each for each in work.objects))
+
+
+def rename_object(work: Workspace, number: int, name: str) -> Workspace:
+    """Give an object another name; an empty one is not taken."""
+    name = " ".join(name.split())[:MAX_NAME]
+    return change_object(work, number, lambda each: replace(each, name=name or each.name))
+
+
+def move_object(work: Workspace, number: int, steps: int) -> Workspace:
+    """Move an object so many places towards the top of the overlay."""
+    objects = list(work.objects)
+    place = next(index for index, each in enumerate(objects) if each.id == number)
+    moved = objects.pop(place)
+    objects.insert(max(0, min(len(objects), place + steps)), moved)
+    return replace(work, objects=tuple(objects))
+
+
+def set_mask(work: Workspace, number: int, frame: int, mask: np.ndarray, frames: int) -> Workspace:
+    """Say where an object is in one frame, by the person's own word.
+
+    Args:
+        work: the objects.
+        number: which of them.
+        frame: counted from 0.
+        mask: (H, W) bool.
+        frames: of the clip.
+    """
+    known = work.masks.get(number) or ObjectMasks(np.zeros((frames, *mask.shape), bool), np.zeros(frames, np.float32))
+    masks, confidence = known.masks.copy(), known.confidence.copy()
+    masks[frame], confidence[frame] = mask, 1
+    anchors = tuple(sorted({*known.anchors, frame}))
+    return replace(work, masks={**work.masks, number: ObjectMasks(masks, confidence, known.states, anchors)})
+
+
+def mask_at(work: Workspace, number: int, frame: int) -> np.ndarray | None:
+    """Return an object's mask (H, W) bool in a frame, None where there is none."""
+    known = work.masks.get(number)
+    return known.masks[frame] if known is not None and known.masks[frame].any() else None
+
+
+def with_marks(work: Workspace, number: int, clicks: Sequence[Click] = (), boxes: Sequence[Box] = ()) -> Workspace:
+    """Add clicks and boxes to those of an object."""
+    return change_object(
+        work, number, lambda each: replace(each, clicks=(*each.clicks, *clicks), boxes=(*each.boxes, *boxes))
+    )
+
+
+def is_followed(work: Workspace, number: int) -> bool:
+    """Whether an object's place is known in every frame, followed there or drawn."""
+    known = work.masks.get(number)
+    return known is not None and (bool(known.states) or len(known.anchors) == len(known.masks))
+
+
+def weakest_frame(work: Workspace) -> int | None:
+    """Return the frame where some object's place is least sure; None while nothing has been followed."""
+    tracked = [work.masks[each.id].confidence for each in work.objects if is_followed(work, each.id)]
+    return int(np.min(tracked, axis=0).argmin()) if tracked else None

@@ -1,0 +1,206 @@
+"""The page's components, step by step, and which handler answers which of them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import gradio as gr
+from gradio.blocks import BlockContext
+from gradio.components import Component
+from gradio.events import Dependency
+
+from ui import widgets
+from ui.api import Api
+from ui.errors import in_plain_words
+from ui.handlers import Handler, Handlers
+from ui.layout import ClipStep, EditStep, MarkStep, build_clip_step, build_edit_step, build_mark_step
+from ui.markup import header
+from ui.service import StudioService
+from ui.transfer import MaskFormat
+
+Components = Sequence[Component | BlockContext]
+
+TICK_SECONDS = 1.0
+
+HOUR = 3600
+"""Gradio's copies of files are looked through so often, in seconds; their age is the operator's retention."""
+
+_STORAGE_KEY = "videograin-session"
+
+COLLECT_WORDS = """(session, _, ...rest) => [
+    session,
+    JSON.stringify(
+        Object.fromEntries(Array.from(document.querySelectorAll("[data-word]"), (f) => [f.dataset.word, f.value]))
+    ),
+    ...rest,
+]"""
+"""Takes the words from the fields as they are now: the latest may not have been sent yet when a button is pressed."""
+
+DOWNLOAD = """(path) => {
+    if (!path) return;
+    const link = document.createElement("a");
+    link.href = new URL(`gradio_api/file=${path}`, `${window.gradio_config.root.replace(/\\/$/, "")}/`);
+    link.download = "";
+    link.click();
+}"""
+
+
+@dataclass(frozen=True)
+class Page:
+    """All components that handlers fill."""
+
+    browser: gr.BrowserState
+    session: gr.State
+    shown: gr.State
+    timer: gr.Timer
+    tabs: gr.Tabs
+    status: gr.HTML
+    clip: ClipStep
+    mark: MarkStep
+    edit: EditStep
+
+    @property
+    def marks(self) -> list[Component]:
+        """What shows the marked objects, in the order of `views.marks`."""
+        mark, edit = self.mark, self.edit
+        return [mark.stage, mark.objects, mark.buttons, mark.timeline, edit.words, edit.sentence]
+
+    @property
+    def form(self) -> list[Component]:
+        """The words and settings, in the order of `views.form`."""
+        edit = self.edit
+        return [edit.caption, edit.background, edit.negative, edit.target, *edit.settings]
+
+    @property
+    def jobs(self) -> list[Component | BlockContext]:
+        """What shows jobs and results, in the order of `views.jobs`."""
+        edit = self.edit
+        return [
+            self.timer,
+            self.status,
+            self.mark.job,
+            edit.job,
+            self.shown,
+            edit.compare,
+            edit.downloads,
+            edit.takeaway,
+            edit.history,
+        ]
+
+
+def build_page(studio: StudioService) -> gr.Blocks:
+    """Return the page of a studio."""
+    retention = int(studio.settings.retention_hours * HOUR)
+    with gr.Blocks(
+        title="VideoGrain Studio", analytics_enabled=False, delete_cache=(HOUR, retention), fill_width=True
+    ) as blocks:
+        page = _build_components(studio)
+        _wire(blocks, page, Handlers(studio))
+        Api(studio).register()
+    return blocks
+
+
+def _build_components(studio: StudioService) -> Page:
+    browser = gr.BrowserState("", storage_key=_STORAGE_KEY, secret=_STORAGE_KEY)
+    session, shown, timer = gr.State(""), gr.State(""), gr.Timer(TICK_SECONDS, active=False)
+    gr.HTML(header(), elem_id="header", apply_default_css=False, padding=False)
+    status = widgets.panel("status")
+    with gr.Tabs(selected="clip", elem_id="steps") as tabs:
+        with gr.Tab("1 Clip", id="clip"):
+            clip = build_clip_step(studio)
+        with gr.Tab("2 Mark", id="mark"):
+            mark = build_mark_step()
+        with gr.Tab("3 Edit", id="edit"):
+            edit = build_edit_step(studio)
+    return Page(browser, session, shown, timer, tabs, status, clip, mark, edit)
+
+
+def _wire(blocks: gr.Blocks, page: Page, handlers: Handlers) -> None:
+    everything = [*page.marks, *page.form, *page.jobs]
+    _on(blocks.load, handlers.load, page.browser, [page.browser, page.session, page.tabs, *everything])
+    _on(page.timer.tick, handlers.tick, [page.session, page.shown], [*page.marks, *page.jobs])
+    _wire_clip(page, handlers, everything)
+    _wire_mark(page, handlers)
+    _wire_edit(page, handlers)
+
+
+def _wire_clip(page: Page, handlers: Handlers, everything: Components) -> None:
+    clip, session = page.clip, page.session
+    choice = [clip.video, clip.start, clip.end, clip.fps, clip.frames, clip.side, clip.fit, clip.model]
+    _on(clip.video.change, handlers.video_chosen, clip.video, [clip.start, clip.end, clip.fps]).then(
+        in_plain_words(handlers.estimate),
+        choice,
+        clip.estimate,
+        show_progress="hidden",
+        api_name="page_estimate",
+        api_visibility="private",
+    )
+    for field in choice[1:]:
+        _on(field.change, handlers.estimate, choice, clip.estimate, mode="always_last")
+    _on(clip.model.change, handlers.model_chosen, clip.model, [clip.side, clip.knows])
+    _on(clip.examples.act, handlers.example, [session, clip.frames], [clip.video, page.tabs, *everything])
+    _on(clip.open.click, handlers.open_clip, [session, *choice], [page.tabs, *everything], busy=True)
+
+
+def _wire_mark(page: Page, handlers: Handlers) -> None:
+    mark, session, jobs = page.mark, page.session, page.jobs
+    _on(mark.stage.mark, handlers.mark, session, page.marks, mode="multiple")
+    for part in (mark.objects, mark.buttons, mark.timeline):
+        _on(part.act, handlers.object_action, session, page.marks, mode="multiple")
+    _on(mark.add.click, handlers.add_object, session, page.marks)
+    for button, direction in ((mark.track, "all"), (mark.forwards, "forwards"), (mark.backwards, "backwards")):
+        _on(button.click, handlers.track, [session, gr.State(direction)], jobs[:3])
+    _on(mark.suggest.click, handlers.suggest, session, jobs[:3])
+    _on(mark.job.act, handlers.job_action, [session, page.shown], jobs)
+    _on(mark.play.click, handlers.overlay_video, session, mark.overlay, busy=True)
+    _on(mark.masks_in.upload, handlers.import_masks, [session, mark.masks_in], page.marks, busy=True)
+    _download(mark.masks_out, handlers.export_masks, [session, mark.format], mark.file)
+    _on(mark.next.click, handlers.to_edit, session, [page.tabs, *page.marks])
+
+
+def _wire_edit(page: Page, handlers: Handlers) -> None:
+    edit, session, words = page.edit, page.session, page.marks[4:]
+    _on(edit.words.act, handlers.word_action, session, words, mode="multiple")
+    texts = [edit.caption, edit.background, edit.negative, edit.target]
+    for field in texts:
+        _on(field.change, handlers.texts_changed, [session, *texts], edit.sentence, mode="always_last")
+    _on(edit.preset.change, handlers.preset_chosen, [session, edit.preset], edit.settings)
+    for button, run in ((edit.preview, handlers.preview), (edit.run, handlers.edit)):
+        inputs = [session, edit.collected, page.shown, *texts, *edit.settings]
+        _on(button.click, run, inputs, [*words, *page.jobs], js=COLLECT_WORDS)
+    _on(edit.job.act, handlers.job_action, [session, page.shown], page.jobs)
+    _on(edit.history.act, handlers.history_action, [session, page.shown], [*words, *page.form, *page.jobs])
+    _download(edit.project_out, handlers.export_project, [session], edit.file)
+    _download(edit.masks_out, handlers.export_masks, [session, gr.State(MaskFormat.PNG)], edit.file)
+
+
+def _download(button: gr.Button, handler: Handler, inputs: Components, path: gr.Textbox) -> None:
+    """Have a button make a file and the browser fetch it."""
+    _on(button.click, handler, inputs, path, busy=True).then(None, path, None, js=DOWNLOAD)
+
+
+def _on(
+    listener: Callable[..., Dependency],
+    handler: Handler,
+    inputs: Component | Components,
+    outputs: Component | Components,
+    *,
+    mode: Literal["once", "multiple", "always_last"] = "once",
+    busy: bool = False,
+    js: str | None = None,
+) -> Dependency:
+    """Have a handler answer an event of the page; the API has functions of its own (api.py) and sees none of these.
+
+    Args:
+        listener: of the event.
+        handler: of `Handlers`.
+        inputs, outputs: components.
+        mode: what happens to an event that comes while the one before is answered.
+        busy: whether the outputs show that they are waited for.
+        js: run in the browser on the inputs first.
+    """
+    return listener(
+        in_plain_words(handler), inputs, outputs, trigger_mode=mode, js=js, api_visibility="private",
+        api_name=f"page_{handler.__name__}",
+        show_progress="minimal" if busy else "hidden", concurrency_limit=None,
+    )  # fmt: skip

@@ -1,0 +1,160 @@
+// The picture that people point at: clicks, boxes and brush strokes become "mark" events in pixels of the frame.
+const find = (selector) => element.querySelector(selector);
+const view = find(".vg-view"), picture = find("img"), canvas = find("canvas"), brush = find("[data-brush]");
+const ink = canvas.getContext("2d");
+let tool = "pick", corner = null, points = [], pointer = null, calm = null;
+
+const strokes = () => tool === "brush" || tool === "eraser";
+const frame = () => props.value ?? { width: 1, height: 1, markers: [], boxes: [], colour: "#fff" };
+const radius = () => (Number(brush.value) / 100) * Math.min(frame().width, frame().height) * 0.25 + 1;
+
+function choose(name) {
+  tool = name;
+  corner = null;
+  for (const button of element.querySelectorAll("[data-tool]"))
+    button.setAttribute("aria-pressed", String(button.dataset.tool === name));
+  element.querySelector(".vg-stage").dataset.active = name;
+  draw();
+}
+
+function at(event) {
+  const area = canvas.getBoundingClientRect(), { width, height } = frame();
+  const inside = (value, size) => Math.max(0, Math.min(size - 0.51, value));
+  return [
+    inside(((event.clientX - area.left) / area.width) * width, width),
+    inside(((event.clientY - area.top) / area.height) * height, height),
+  ];
+}
+
+function mark(data) {
+  view.classList.add("vg-busy");
+  clearTimeout(calm);
+  calm = setTimeout(() => view.classList.remove("vg-busy"), 8000);
+  trigger("mark", { tool, ...data });
+}
+
+function draw() {
+  const { width, height, markers, boxes, colour } = frame();
+  const area = picture.getBoundingClientRect(), ratio = window.devicePixelRatio || 1;
+  if (!area.width) return;
+  canvas.width = Math.round(area.width * ratio);
+  canvas.height = Math.round(area.height * ratio);
+  const scale = canvas.width / width;
+  for (const [x0, y0, x1, y1] of boxes) box(x0 * scale, y0 * scale, x1 * scale, y1 * scale, colour, ratio);
+  if (corner && pointer) box(corner[0] * scale, corner[1] * scale, pointer[0] * scale, pointer[1] * scale, "#fff", ratio);
+  for (const marker of markers) disc(marker.x * scale, marker.y * scale, marker, colour, ratio);
+  if (points.length) line(scale, colour);
+  if (strokes() && pointer) ring(pointer[0] * scale, pointer[1] * scale, radius() * scale, ratio);
+}
+
+function box(x0, y0, x1, y1, colour, ratio) {
+  ink.lineWidth = 2 * ratio;
+  ink.setLineDash([6 * ratio, 4 * ratio]);
+  ink.strokeStyle = colour;
+  ink.strokeRect(Math.min(x0, x1), Math.min(y0, y1), Math.abs(x1 - x0), Math.abs(y1 - y0));
+  ink.setLineDash([]);
+}
+
+function disc(x, y, marker, colour, ratio) {
+  ink.beginPath();
+  ink.arc(x, y, 10 * ratio, 0, 7);
+  ink.fillStyle = marker.inside ? colour : "#18181b";
+  ink.fill();
+  ink.lineWidth = 2 * ratio;
+  ink.strokeStyle = "#fff";
+  ink.stroke();
+  ink.fillStyle = "#fff";
+  ink.font = `600 ${11 * ratio}px system-ui, sans-serif`;
+  ink.textAlign = "center";
+  ink.textBaseline = "middle";
+  ink.fillText(`${marker.inside ? "" : "−"}${marker.number}`, x, y + ratio);
+}
+
+function line(scale, colour) {
+  ink.lineCap = ink.lineJoin = "round";
+  ink.lineWidth = 2 * radius() * scale;
+  ink.strokeStyle = tool === "eraser" ? "#ffffffb0" : `${colour}b0`;
+  ink.beginPath();
+  for (const [x, y] of points) ink.lineTo(x * scale, y * scale);
+  if (points.length === 1) ink.lineTo(points[0][0] * scale + 0.1, points[0][1] * scale);
+  ink.stroke();
+}
+
+function ring(x, y, size, ratio) {
+  ink.lineWidth = ratio;
+  ink.strokeStyle = "#fff";
+  ink.beginPath();
+  ink.arc(x, y, size, 0, 7);
+  ink.stroke();
+}
+
+canvas.addEventListener("pointerdown", (event) => {
+  if (event.button) return;
+  canvas.setPointerCapture(event.pointerId);
+  pointer = at(event);
+  if (strokes()) points = [pointer];
+  else if (tool === "box" && !corner) corner = [...pointer, event.clientX, event.clientY];
+  draw();
+});
+canvas.addEventListener("pointermove", (event) => {
+  pointer = at(event);
+  if (points.length) points.push(pointer);
+  if (strokes() || corner) draw();
+});
+canvas.addEventListener("pointerleave", () => {
+  pointer = null;
+  draw();
+});
+canvas.addEventListener("pointerup", (event) => {
+  const [x, y] = at(event);
+  if (strokes()) {
+    mark({ points, radius: radius() });
+    points = [];
+  } else if (tool !== "box") {
+    mark({ points: [[x, y]], radius: 0 });
+  } else if (Math.hypot(event.clientX - corner[2], event.clientY - corner[3]) > 6) {
+    mark({ points: [[corner[0], corner[1]], [x, y]], radius: 0 });
+    corner = null;
+  }
+});
+
+// By keyboard: arrows move a cross, Enter presses there.
+view.addEventListener("keydown", (event) => {
+  const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+  const { width, height } = frame();
+  pointer ??= [width / 2, height / 2];
+  if (step) {
+    const pace = event.shiftKey ? 1 : Math.max(1, width / 32);
+    pointer = [pointer[0] + step[0] * pace, pointer[1] + step[1] * pace];
+    draw();
+    const scale = canvas.width / width;
+    ring(pointer[0] * scale, pointer[1] * scale, 8, 2);
+    event.preventDefault();
+  } else if (event.key === "Enter" && !strokes() && tool !== "box") {
+    mark({ points: [pointer], radius: 0 });
+  } else if (event.key === "Escape") {
+    corner = null;
+    draw();
+  }
+});
+
+element.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-tool]");
+  if (button) choose(button.dataset.tool);
+});
+
+function show() {
+  const value = props.value;
+  element.querySelector(".vg-stage").classList.toggle("vg-blank", !value);
+  clearTimeout(calm);
+  view.classList.remove("vg-busy");
+  if (!value) return;
+  view.style.setProperty("--ratio", value.width / value.height);
+  picture.src = value.image;
+  picture.alt = `Frame ${value.frame + 1}`;
+}
+picture.addEventListener("load", draw);
+new ResizeObserver(draw).observe(view);
+watch("value", () => { show(); draw(); });
+choose("pick");
+show();

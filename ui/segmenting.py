@@ -1,0 +1,44 @@
+"""The segmenter that answers people's clicks: loaded once, shared by all sessions, beside the worker's queue."""
+
+from threading import Lock
+
+import numpy as np
+
+from ui.session import Session
+from videograin.operator_settings import OperatorSettings
+from videograin.segment import Segmenter
+from videograin.segment_model import EmbeddingCache, SegmentModel
+from videograin.segmenters import DEFAULT_SEGMENTER, load_segmenter
+
+
+class Segmenting:
+    """A process's segmenter.
+
+    Args:
+        settings: the operator's.
+    """
+
+    def __init__(self, settings: OperatorSettings) -> None:
+        self.embeddings = EmbeddingCache()
+        self._settings = settings
+        self._model: SegmentModel | None = None
+        self._loading = Lock()
+
+    def model(self) -> SegmentModel:
+        """Return the weights, loading them if need be."""
+        with self._loading:
+            if self._model is None:
+                self._model = load_segmenter(
+                    DEFAULT_SEGMENTER, self._settings.device or None, offline=self._settings.offline
+                )
+            return self._model
+
+    def segmenter(self, session: Session) -> Segmenter:
+        """Return the segmenter of a session's clip."""
+        if session.segmenter is None:
+            session.segmenter = Segmenter(self.model(), self.embeddings)
+        return session.segmenter
+
+    def look_at(self, frame: np.ndarray) -> None:
+        """Encode a frame (H, W, 3) uint8 RGB before anyone clicks on it."""
+        self.embeddings.features(self.model(), frame)

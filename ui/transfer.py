@@ -1,0 +1,115 @@
+"""Masks and whole projects in and out of a session, and what the object list's buttons do."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from gradio.utils import get_upload_folder
+
+from ui import objects
+from ui.service import StudioService
+from ui.session import Session
+from videograin.archive import export_workspace, pack_folder, unpack_archive
+from videograin.errors import RegionError
+from videograin.mask_export import save_indexed_pngs, save_npz, save_png_folders
+from videograin.masks import fit_masks, load_objects
+from videograin.project import Project
+from videograin.workspace import ObjectMasks, Workspace
+
+
+class MaskFormat(StrEnum):
+    """Files that masks are exported to."""
+
+    PNG = "PNG pictures, a folder for each object"
+    DAVIS = "Indexed PNGs, as DAVIS has them"
+    NPZ = "NumPy arrays (NPZ)"
+
+
+OBJECT_ACTIONS: dict[str, Callable[[Workspace, int, str], Workspace]] = {
+    "rename": lambda work, number, name: objects.rename_object(work, number, name),
+    "delete": lambda work, number, _: objects.delete_object(work, number),
+    "hide": lambda work, number, _: objects.change_object(
+        work, number, lambda each: replace(each, is_hidden=not each.is_hidden)
+    ),
+    "raise": lambda work, number, _: objects.move_object(work, number, 1),
+    "lower": lambda work, number, _: objects.move_object(work, number, -1),
+    "grow": lambda work, number, value: objects.change_object(
+        work, number, lambda each: replace(each, grow=float(value))
+    ),
+    "feather": lambda work, number, value: objects.change_object(
+        work, number, lambda each: replace(each, feather=float(value))
+    ),
+}
+"""What the buttons and sliders of the object list do."""
+
+
+def with_words_of(work: Workspace, project: Project) -> Workspace:
+    """Return the work with the words and settings of an earlier edit; objects are found again by their names."""
+    prompts = {region.name: region.prompt for region in project.regions}
+    return replace(
+        work,
+        objects=tuple(replace(each, prompt=prompts.get(each.name, each.prompt)) for each in work.objects),
+        source_prompt=project.source_prompt, target_prompt=project.target_prompt, background=project.background,
+        negative_prompt=project.negative_prompt, settings=project.settings,
+    )  # fmt: skip
+
+
+def import_masks(session: Session, file: Path) -> None:
+    """Add the objects that a file holds to a session's.
+
+    Raises:
+        VideoGrainError: they cannot be read or do not fit the clip.
+    """
+    with session.lock, TemporaryDirectory(prefix="videograin-") as folder:
+        work, clip = session.opened
+        source = file
+        if file.suffix.lower() == ".zip":
+            source = Path(folder, "masks")
+            unpack_archive(file, source)
+        for name, masks in load_objects(source).items():
+            fitted = fit_masks(masks, clip, work.clip_options, name)
+            work = objects.add_object(work, name[: objects.MAX_NAME])
+            sure, anchors = np.ones(len(fitted), np.float32), tuple(range(len(fitted)))
+            made = ObjectMasks(fitted, sure, anchors=anchors)
+            work = replace(work, masks={**work.masks, work.objects[-1].id: made})
+        session.change(work)
+
+
+def export_masks(session: Session, kind: MaskFormat) -> str:
+    """Write a session's masks to a file and return its path in the cache.
+
+    Raises:
+        RegionError: nothing is marked.
+    """
+    work, clip = session.opened
+    named = work.named_masks(clip)
+    if not named:
+        raise RegionError("Nothing is marked yet, so there are no masks to export.")
+    if kind is MaskFormat.NPZ:
+        path = _new_file("masks.npz")
+        save_npz(path, named)
+        return str(path)
+    path = _new_file("masks.zip")
+    with TemporaryDirectory(prefix="videograin-") as folder:
+        (save_png_folders if kind is MaskFormat.PNG else save_indexed_pngs)(Path(folder, "masks"), named)
+        pack_folder(Path(folder, "masks"), path)
+    return str(path)
+
+
+def export_project(studio: StudioService, session: Session) -> str:
+    """Write a session's whole work, with its clip and results, to a ZIP file and return its path in the cache."""
+    path = _new_file("project.zip")
+    work, _ = session.opened
+    export_workspace(replace(work, results=studio.saved_results(session)), path)
+    return str(path)
+
+
+def _new_file(name: str) -> Path:
+    """Return a path in the cache that nobody can guess."""
+    folder = Path(get_upload_folder(), secrets.token_hex(32))
+    folder.mkdir(parents=True)
+    return folder / name

@@ -1,0 +1,109 @@
+"""What the page's components show of a session; each function returns values in the order that page.py wires."""
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.processing_utils import save_file_to_cache
+from gradio.utils import get_upload_folder
+
+from ui import job_markup, markup
+from ui.pictures import data_url, overlay
+from ui.service import StudioService
+from ui.session import Session
+from ui.settings_form import settings_to_form
+from videograin.jobs import Job, JobKind
+from videograin.project import Project
+from videograin.worker import JobStatus
+
+MARKS, FORM, JOBS = 6, 19, 9
+"""How many values each function returns."""
+
+
+def marks(session: Session) -> list[Any]:
+    """Return the picture, the list, its buttons, the timeline, the word rows and the sentence."""
+    if session.work is None or session.clip is None:
+        return [None, "", "", "", "", ""]
+    work, frames = session.work, session.clip.frames
+    picture = overlay(work, frames[session.frame], session.frame, session.selected)
+    chosen = session.object
+    clicks = [each for each in chosen.clicks if each.frame == session.frame] if chosen else []
+    boxes = [each for each in chosen.boxes if each.frame == session.frame] if chosen else []
+    stage = {
+        "image": data_url(picture),
+        "width": frames.shape[2],
+        "height": frames.shape[1],
+        "frame": session.frame,
+        "markers": [
+            {"x": each.x, "y": each.y, "inside": each.is_inside, "number": number}
+            for number, each in enumerate(clicks, 1)
+        ],
+        "boxes": [[each.x0, each.y0, each.x1, each.y1] for each in boxes],
+        "colour": chosen.colour if chosen else "#ffffff",
+    }
+    return [
+        stage,
+        markup.object_list(work, frames, session.selected),
+        markup.mark_buttons(
+            bool(session.past), bool(session.future), session.answer > 0, session.answer < len(session.answers) - 1
+        ),
+        markup.timeline(work, session.frame, len(frames)),
+        markup.words(work, frames),
+        markup.sentence(work),
+    ]
+
+
+def form(session: Session) -> list[Any]:
+    """Return the texts and settings of the third step."""
+    if session.work is None:
+        return [gr.skip()] * FORM
+    work = session.work
+    texts = [work.source_prompt, work.background, work.negative_prompt, work.target_prompt]
+    return [*texts, *settings_to_form(work.settings)]
+
+
+def jobs(studio: StudioService, session: Session, shown: str) -> list[Any]:
+    """Return timer, status, following, editing, the result that is shown, its player, its files and the history."""
+    live = studio.live_jobs(session)
+    edits = studio.edits(session)
+    latest = studio.worker.look(edits[0].id, session.id) if edits else None
+    following = next((job for job in live if job.kind in (JobKind.TRACK, JobKind.SUGGEST)), None)
+    result = studio.find_result(session, shown)
+    return [
+        gr.Timer(active=bool(live)),
+        status(studio, session),
+        job_markup.job_panel(studio.worker.look(following.id, session.id) if following else None),
+        job_markup.job_panel(latest) if latest or result else job_markup.NO_RESULT,
+        result.job.id if result else "",
+        _comparison(result) if result else None,
+        downloads(result) if result else "",
+        gr.Row(visible=result is not None),
+        job_markup.history([(job, _project(studio, job)) for job in edits], result.job.id if result else ""),
+    ]
+
+
+def status(studio: StudioService, session: Session) -> str:
+    """Return the status line."""
+    return markup.status_line(studio.bundle(session).name, str(studio.shelf.device).upper(), studio.busy_with())
+
+
+def downloads(result: JobStatus) -> str:
+    """Return links to the files of a result."""
+    video, both = (cached(result.results / file) for file in (result.result.video, result.result.comparison))
+    return job_markup.download_links(video, both)
+
+
+def _comparison(result: JobStatus) -> str:
+    return cached(result.results / result.result.comparison)
+
+
+def cached(file: Path) -> str:
+    """Copy a file to where the server may serve it from, under a name that nobody can guess without the file."""
+    return save_file_to_cache(file, get_upload_folder())
+
+
+def _project(studio: StudioService, job: Job) -> Project | None:
+    try:
+        return studio.store.request(job, Project)
+    except (OSError, ValueError):  # deleted meanwhile
+        return None
