@@ -330,7 +330,10 @@ class Trainer:
         """Write the averaged weights (float16), and a copy where one was asked for."""
         if not self.ranks.leads:
             return
-        facts = {"steps": str(self.steps_before + self.steps), "seconds": f"{self.seconds + time.time() - self._begun:.0f}"}
+        facts = {
+            "steps": str(self.steps_before + self.steps),
+            "seconds": f"{self.seconds + time.time() - self._begun:.0f}",
+        }
         facts |= {"gpus": str(self.ranks.size), "batch": str(self.options.batch)}
         files = save_weights(self.weights(), self.options.folder, self.stage, facts, half=True)
         if self.options.out:
