@@ -16,7 +16,7 @@ from videograin.followed import Followed, Moment, Place, Witness
 from videograin.object_memory import LIMIT, MAX_VIEWS, Picture, View
 from videograin.sam_opinion import SamOpinions
 from videograin.segment_model import EmbeddingCache, SegmentModel
-from videograin.tracks import Estimate, Leg, Track, compete, nested_pairs
+from videograin.tracks import Estimate, Leg, Track, compete, nested_pairs, visited
 
 WORK_SIDE = 512
 """Longer side in pixels at which objects are followed; larger frames are reduced to it."""
@@ -87,10 +87,9 @@ class _Walk:
     def run(self) -> Iterator[tuple[int, dict[str, Estimate]]]:
         """Visit the frames in their order."""
         direction = 1 if self.legs[0].stop > self.legs[0].start else -1
-        visited = sorted({t for leg in self.legs for t in leg.frames}, reverse=direction < 0)
-        before = None
-        for t in visited:
-            if before is None or before.index != t - direction:
+        before = self._picture(self.legs[0].start)
+        for t in visited(self.legs):
+            if before.index != t - direction:
                 before = self._picture(t - direction)
             self._start_at(before)
             picture = self._picture(t)

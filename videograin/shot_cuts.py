@@ -50,5 +50,7 @@ def _histogram(frame: np.ndarray) -> np.ndarray:
 
 
 def _lost(pair: np.ndarray) -> float:
-    flow = optical_flow(pair)
+    """Return the share of the pixels that flow cannot follow, whatever the light does."""
+    levelled = [cv2.equalizeHist(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)) for frame in pair]
+    flow = optical_flow(np.stack([np.repeat(grey[..., None], 3, axis=2) for grey in levelled]))
     return float(max(flow.forward_occluded.mean(), flow.backward_occluded.mean()))

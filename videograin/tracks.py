@@ -1,7 +1,7 @@
 """Where one object is in every frame of a clip, as plain data that can be saved and shown on a time line."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Self
@@ -118,6 +118,12 @@ class Leg:
         """The frames to follow the object in, in their order, without `start`."""
         direction = 1 if self.stop > self.start else -1
         return range(self.start + direction, self.stop, direction)
+
+
+def visited(legs: Sequence[Leg]) -> list[int]:
+    """Return the frames that legs of one direction lead over, in its order."""
+    frames = sorted({t for leg in legs for t in leg.frames})
+    return frames if legs[0].stop > legs[0].start else frames[::-1]
 
 
 @dataclass(frozen=True, eq=False)
