@@ -1,4 +1,5 @@
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from videograin.errors import NothingFoundError, SegmentError
 from videograin.inversion import InversionCache
 from videograin.sam_networks import Sam2Network, SamNetwork
 from videograin.segment import EmbeddingCache, Segmenter, SegmentModel
-from videograin.segment_model import Network
+from videograin.segment_model import Network, Prompts
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
@@ -205,6 +206,22 @@ def test_a_mask_given_as_an_earlier_answer_lies_where_it_lay(make, size):
     back = segmenter.model.network.upscale(torch.from_numpy(given)[None], size)[0, 0].numpy() > 0
     assert (back & mask).sum() / (back | mask).sum() > 0.9
     assert len(segmenter.candidates([(size[1] - 1, 2)], [1], previous=given)) == 1
+
+
+@pytest.mark.parametrize("make", [lambda: SamNetwork(tiny_sam()), lambda: Sam2Network(*tiny_sam2())])
+@pytest.mark.parametrize("multimask", [True, False])
+def test_several_masks_asked_for_together_are_those_asked_for_alone(make, multimask):
+    model, dice = SegmentModel("tiny", make()), torch.Generator().manual_seed(0)
+    features = model.encode(noise(20, 60))
+    points, corners = 20 * torch.rand(3, 2, 2, generator=dice), 9 * torch.rand(3, 2, generator=dice)
+    logits = torch.randn(3, 1, *model.network.logits_size, generator=dice)
+    prompts = Prompts(points, torch.tensor([[1, 0]] * 3), torch.cat([corners, corners + 9], 1), logits)
+    for given in (prompts, replace(prompts, logits=None)):
+        together = model.decode(features, (20, 60), given, multimask)
+        assert together[0].shape == (3, 3 if multimask else 1, *model.network.logits_size)
+        for index, one in enumerate(given.each()):
+            for all_of_them, alone in zip(together, model.decode(features, (20, 60), one, multimask), strict=True):
+                torch.testing.assert_close(all_of_them[index], alone[0], atol=1e-6, rtol=1e-4)
 
 
 def test_an_earlier_answer_changes_the_next_one():

@@ -57,6 +57,7 @@ exit codes: 0 done, 1 unexpected failure, 2 something to mend in the input, 130 
 _LABELS = {
     Phase.DOWNLOAD: "Downloading",
     Phase.SUGGEST: "Looking for things",
+    Phase.TRACK: "Following things",
     Phase.ENCODE: "Reading the frames",
     Phase.INVERT: "Inverting",
     Phase.EDIT: "Editing",

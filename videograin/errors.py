@@ -37,6 +37,10 @@ class NothingFoundError(SegmentError):
     """The segmenter found no pixel of a thing where it was asked to look."""
 
 
+class TrackingError(VideoGrainError):
+    """Masks cannot be followed through the clip as asked."""
+
+
 class ProjectError(VideoGrainError):
     """A project file is missing, damaged or of an unknown version."""
 

@@ -14,6 +14,7 @@ class Phase(StrEnum):
 
     DOWNLOAD = "download"
     SUGGEST = "suggest"
+    TRACK = "track"
     ENCODE = "encode"
     INVERT = "invert"
     EDIT = "edit"

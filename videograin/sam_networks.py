@@ -155,7 +155,15 @@ class Sam2Network:
         self, features: Features, size: tuple[int, int], prompts: Prompts, multimask: bool
     ) -> tuple[Tensor, Tensor]:
         """Return logits (B, K, h, w) and predicted IoU (B, K); arguments as in `Network.decode`."""
-        assert prompts.logits is None or len(prompts.logits) == 1, "transformers' decoder takes one mask prompt"
+        # transformers' decoder takes one mask prompt at a time
+        parts = [prompts] if prompts.logits is None else prompts.each()
+        answers = [self._decode(features, size, part, multimask) for part in parts]
+        logits, scores = (torch.cat(values) for values in zip(*answers, strict=True))
+        return logits, scores
+
+    def _decode(
+        self, features: Features, size: tuple[int, int], prompts: Prompts, multimask: bool
+    ) -> tuple[Tensor, Tensor]:
         height, width = size
         scale = torch.tensor([self.input_size / width, self.input_size / height], device=self.module.device)
         has_points = prompts.points.shape[1] > 0

@@ -27,7 +27,7 @@ class Prompts:
         points: (B, P, 2) float32 as (x, y); P may be 0.
         labels: (B, P) int64, 1 inside, 0 outside.
         boxes: (B, 4) float32 as (x0, y0, x1, y1), or None.
-        logits: (B, 1, h, w) float32 of earlier answers, or None. SAM 2 takes them for one mask at a time.
+        logits: (B, 1, h, w) float32 of earlier answers, or None.
     """
 
     points: Tensor
@@ -39,6 +39,13 @@ class Prompts:
         """Return the same prompts on a device."""
         boxes, logits = (None if x is None else x.to(device) for x in (self.boxes, self.logits))
         return Prompts(self.points.to(device), self.labels.to(device), boxes, logits)
+
+    def each(self) -> list["Prompts"]:
+        """Return the prompts of each mask alone."""
+        boxes, logits = ([None] * len(self.points) if x is None else x.split(1) for x in (self.boxes, self.logits))
+        return [
+            Prompts(*parts) for parts in zip(self.points.split(1), self.labels.split(1), boxes, logits, strict=True)
+        ]
 
 
 class Network(Protocol):
