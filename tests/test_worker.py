@@ -504,6 +504,17 @@ def test_old_jobs_are_removed_by_the_worker_itself(tmp_path: Path, monkeypatch: 
     assert worker.stop()
 
 
+def test_the_worker_survives_what_goes_wrong_between_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stumble(_store: JobStore, _age: float) -> None:
+        raise PermissionError("not yours")
+
+    monkeypatch.setattr(JobStore, "purge", stumble)
+    worker = make_worker(tmp_path)
+    worker.start()
+    assert finished(worker, worker.submit(ANN, JobKind.EDIT, Count("fox")).id).job.state is JobState.DONE
+    assert worker.stop()
+
+
 SERVER = f"""
 import signal, sys, time
 from pathlib import Path

@@ -114,16 +114,15 @@ class EditJobs:
 
     @contextmanager
     def _leaving_room(self, pipeline: VideoGrainPipeline, request: EditRequest, is_lean: bool) -> Iterator[None]:
-        """Make the pipeline run in the memory that there is."""
-        device = self._shelf.device
-        plan = (
-            leanest_plan(device)
-            if is_lean
-            else plan_memory(pipeline, request.frames.shape[:3], request.settings, device)
-        )
+        """Make the pipeline run in the memory that there is, and keep no more on the device than before."""
+        device, shape = self._shelf.device, request.frames.shape[:3]
+        plan = leanest_plan(device) if is_lean else plan_memory(pipeline, shape, request.settings, device)
         apply_plan(pipeline, plan, device)
-        with smaller_chunks(plan.chunk_divisor):
-            yield
+        try:
+            with smaller_chunks(plan.chunk_divisor):
+                yield
+        finally:
+            pipeline.maybe_free_model_hooks()
 
     def _form(
         self, pipeline: VideoGrainPipeline, project: Project, request: EditRequest, fps: float, context: JobContext
@@ -133,9 +132,7 @@ class EditJobs:
         report = self._reporting(project, request, context)
         result = pipeline.edit(request, callback_on_step_end=forming.step_end, report=report, output_type="latent")
         decoded = decode_latents(pipeline.vae, result.latents, pipeline.frames_per_vae_batch, report)
-        frames = forming.collect(result.latents, decoded)
-        pipeline.maybe_free_model_hooks()
-        return replace(result, frames=frames)
+        return replace(result, frames=forming.collect(result.latents, decoded))
 
     def _colours(self, pipeline: VideoGrainPipeline, frames: np.ndarray) -> LatentColours:
         few = frames[:: math.ceil(len(frames) / FIT_FRAMES)]

@@ -248,9 +248,12 @@ class Worker:
 
     def _loop(self) -> None:
         while not self._stopping:
-            self._purge_when_due()
-            if next_one := self._wait_for_next():
-                self._carry_out(next_one)
+            try:
+                self._purge_when_due()
+                if next_one := self._wait_for_next():
+                    self._carry_out(next_one)
+            except Exception:  # a file that cannot be removed, say; without this thread no job would ever run again
+                log.exception("worker stumbled")
 
     def _wait_for_next(self) -> _Waiting | None:
         """Wait for a job, though not for ever, and count it as running."""
@@ -275,8 +278,8 @@ class Worker:
             if outcome.state is JobState.CANCELLED:
                 reason = (JobState.INTERRUPTED, INTERRUPTED) if self._is_interrupting else (outcome.state, STOPPED)
                 outcome = Outcome(*reason)
-            self._end(job, outcome)
             self._running = None
+            self._end(job, outcome)
 
     def _end(self, job: Job, outcome: Outcome) -> None:
         remove_traces(self._store.folder(job), keep_results=outcome.state is JobState.DONE)
@@ -286,5 +289,5 @@ class Worker:
 
     def _purge_when_due(self) -> None:
         if time.monotonic() - self._purged >= PURGE_SECONDS:
-            self._store.purge(self._settings.retention_hours * 3600)
             self._purged = time.monotonic()
+            self._store.purge(self._settings.retention_hours * 3600)
