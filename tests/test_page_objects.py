@@ -75,3 +75,12 @@ def test_the_weakest_frame_is_that_of_the_least_sure_object(work):
     }
     work = Workspace(clip=work.clip, source_prompt="", objects=work.objects, masks=masks)
     assert objects.weakest_frame(work) == 1
+
+
+def test_what_is_an_object_already_is_known_again(work):
+    mask = np.zeros(SIZE, bool)
+    mask[:3] = True
+    work = objects.set_mask(work, 1, 0, mask, FRAMES)
+    assert objects.is_marked(work, 0, mask)
+    assert not objects.is_marked(work, 1, mask)
+    assert not objects.is_marked(work, 0, ~mask)

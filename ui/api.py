@@ -38,7 +38,7 @@ class Api:
     def register(self) -> None:
         """Offer all functions of the page that is being built, each under its own name."""
         for name in ENDPOINTS:
-            gr.api(in_plain_words(getattr(self, name)), api_name=name, concurrency_limit=None)
+            gr.api(in_plain_words(getattr(self, name), as_html=False), api_name=name, concurrency_limit=None)
 
     def new_session(self) -> str:
         """Begin a session and return its id, which every other call takes. Keep it secret."""

@@ -17,15 +17,21 @@ Result = TypeVar("Result")
 log = logging.getLogger(__name__)
 
 
-def in_plain_words(handler: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """Turn what a handler raises into a toast; its text is shown as text, whatever it holds."""
+def in_plain_words(handler: Callable[Arguments, Result], *, as_html: bool = True) -> Callable[Arguments, Result]:
+    """Turn what a handler raises into an error that is shown.
+
+    Args:
+        handler: of an event or a call.
+        as_html: whether a browser shows the text as HTML, where it must still be text; programs take it as it is.
+    """
 
     @wraps(handler)
     def guarded(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
         try:
             return handler(*args, **kwargs)
         except VideoGrainError as error:
-            raise gr.Error(escape(str(error)), title="That does not work", print_exception=False) from error
+            text = escape(str(error)) if as_html else str(error)
+            raise gr.Error(text, title="That does not work", print_exception=False) from error
         except gr.Error:
             raise
         except Exception as error:

@@ -44,7 +44,10 @@ class Handlers:
     def tick(self, session_id: str, shown: str) -> Values:
         """Look how the jobs are; masks that were found are put in place."""
         session = self._find(session_id)
-        marks = views.marks(session) if self._take_finished(session) else [gr.skip()] * views.MARKS
+        if self._take_finished(session):
+            marks = views.marks(session)
+        else:
+            marks = [*[gr.skip()] * (views.MARKS - 1), markup.sentence(session.work) if session.work else ""]
         return [*marks, *self._jobs(session, shown)]
 
     def video_chosen(self, file: str | None) -> Values:
@@ -162,13 +165,13 @@ class Handlers:
         bundle = self.studio.bundle(self._find(session_id))
         return settings_to_form(apply_preset(Preset(preset), bundle.settings))
 
-    def preview(self, session_id: str, collected: str, shown: str, *values: Any) -> Values:
+    def preview(self, session_id: str, collected: str, *values: Any) -> Values:
         """Ask for a preview."""
-        return self._submit(JobKind.PREVIEW, session_id, collected, shown, values)
+        return self._submit(JobKind.PREVIEW, session_id, collected, values)
 
-    def edit(self, session_id: str, collected: str, shown: str, *values: Any) -> Values:
+    def edit(self, session_id: str, collected: str, *values: Any) -> Values:
         """Ask for the edit."""
-        return self._submit(JobKind.EDIT, session_id, collected, shown, values)
+        return self._submit(JobKind.EDIT, session_id, collected, values)
 
     def job_action(self, session_id: str, shown: str, event: gr.EventData) -> Values:
         """Cancel a job."""
@@ -201,7 +204,7 @@ class Handlers:
         """Write the whole work with its results to a file."""
         return transfer.export_project(self.studio, self._find(session_id))
 
-    def _submit(self, kind: JobKind, session_id: str, collected: str, shown: str, values: tuple[Any, ...]) -> Values:
+    def _submit(self, kind: JobKind, session_id: str, collected: str, values: tuple[Any, ...]) -> Values:
         session = self._find(session_id)
         with session.lock:
             work = _with_texts(session.opened[0], values[:4])
@@ -210,8 +213,8 @@ class Handlers:
                 work, objects=tuple(replace(each, prompt=prompts.get(each.id, each.prompt)) for each in work.objects)
             )
             session.set_words(replace(work, settings=settings_from_form(values[4:])))
-            self.studio.submit_edit(session, kind)
-        return [*views.marks(session)[4:], *self._jobs(session, shown)]
+            job = self.studio.submit_edit(session, kind)
+        return [*views.marks(session)[4:], *self._jobs(session, job.id if job.state.is_final else "")]
 
     def _act(self, session: Session, action: str, number: int, value: str) -> None:
         work, clip = session.opened

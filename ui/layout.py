@@ -179,7 +179,6 @@ def build_edit_step(studio: StudioService) -> EditStep:
             with gr.Row(visible=False) as takeaway:
                 masks_out = gr.Button("Masks (.zip)", size="sm", min_width=100)
                 project_out = gr.Button("Whole project (.zip)", size="sm", min_width=100, elem_id="project-out")
-            gr.HTML("<h2>Results so far</h2>", apply_default_css=False)
             history = widgets.panel("history")
             collected, file = gr.Textbox(visible=False), gr.Textbox(visible=False)
     return EditStep(

@@ -25,6 +25,8 @@ COLOURS = (
 
 MAX_NAME = 60
 
+SAME = 0.6
+
 
 def add_object(work: Workspace, name: str = "") -> Workspace:
     """Add an object on top of the others; it has a name, a colour and no masks yet.
@@ -97,6 +99,12 @@ def mask_at(work: Workspace, number: int, frame: int) -> np.ndarray | None:
     return known.masks[frame] if known is not None and known.masks[frame].any() else None
 
 
+def is_marked(work: Workspace, frame: int, mask: np.ndarray) -> bool:
+    """Whether an object has this mask (H, W) bool in a frame already, by an intersection over union of `SAME`."""
+    others = [known.masks[frame] for known in work.masks.values()]
+    return any((mask & other).sum() > SAME * (mask | other).sum() for other in others)
+
+
 def with_marks(work: Workspace, number: int, clicks: Sequence[Click] = (), boxes: Sequence[Box] = ()) -> Workspace:
     """Add clicks and boxes to those of an object."""
     return change_object(
@@ -111,6 +119,7 @@ def is_followed(work: Workspace, number: int) -> bool:
 
 
 def weakest_frame(work: Workspace) -> int | None:
-    """Return the frame where some object's place is least sure; None while nothing has been followed."""
+    """Return the frame where some object's place is least sure; None while all that is known is sure."""
     tracked = [work.masks[each.id].confidence for each in work.objects if is_followed(work, each.id)]
-    return int(np.min(tracked, axis=0).argmin()) if tracked else None
+    surety = np.min(tracked, axis=0) if tracked else np.ones(1)
+    return int(surety.argmin()) if surety.min() < 1 else None

@@ -160,13 +160,13 @@ def _wire_mark(page: Page, handlers: Handlers) -> None:
 
 def _wire_edit(page: Page, handlers: Handlers) -> None:
     edit, session, words = page.edit, page.session, page.marks[4:]
-    _on(edit.words.act, handlers.word_action, session, words, mode="multiple")
+    _on(edit.words.act, handlers.word_action, session, words, mode="multiple", in_turn="words")
     texts = [edit.caption, edit.background, edit.negative, edit.target]
     for field in texts:
-        _on(field.change, handlers.texts_changed, [session, *texts], edit.sentence, mode="always_last")
+        _on(field.change, handlers.texts_changed, [session, *texts], edit.sentence, mode="always_last", in_turn="words")
     _on(edit.preset.change, handlers.preset_chosen, [session, edit.preset], edit.settings)
     for button, run in ((edit.preview, handlers.preview), (edit.run, handlers.edit)):
-        inputs = [session, edit.collected, page.shown, *texts, *edit.settings]
+        inputs = [session, edit.collected, *texts, *edit.settings]
         _on(button.click, run, inputs, [*words, *page.jobs], js=COLLECT_WORDS)
     _on(edit.job.act, handlers.job_action, [session, page.shown], page.jobs)
     _on(edit.history.act, handlers.history_action, [session, page.shown], [*words, *page.form, *page.jobs])
@@ -188,6 +188,7 @@ def _on(
     mode: Literal["once", "multiple", "always_last"] = "once",
     busy: bool = False,
     js: str | None = None,
+    in_turn: str | None = None,
 ) -> Dependency:
     """Have a handler answer an event of the page; the API has functions of its own (api.py) and sees none of these.
 
@@ -198,9 +199,11 @@ def _on(
         mode: what happens to an event that comes while the one before is answered.
         busy: whether the outputs show that they are waited for.
         js: run in the browser on the inputs first.
+        in_turn: events of the same name are answered one after the other, so that no answer is overtaken by an older.
     """
     return listener(
         in_plain_words(handler), inputs, outputs, trigger_mode=mode, js=js, api_visibility="private",
         api_name=f"page_{handler.__name__}",
-        show_progress="minimal" if busy else "hidden", concurrency_limit=None,
+        show_progress="minimal" if busy else "hidden", concurrency_limit=1 if in_turn else None,
+        concurrency_id=in_turn,
     )  # fmt: skip

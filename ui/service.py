@@ -9,7 +9,7 @@ from threading import Thread
 
 import numpy as np
 
-from ui.objects import add_object, set_mask, with_colours
+from ui.objects import add_object, is_marked, set_mask, with_colours
 from ui.pointing import Stroke, Tool, box, click, draw
 from ui.segmenting import Segmenting
 from ui.session import Session, Sessions
@@ -211,11 +211,11 @@ class StudioService:
         return taken
 
     def take_suggested(self, session: Session, status: JobStatus) -> None:
-        """Add what was found on a frame to the objects."""
+        """Add what was found on a frame to the objects, except what is one of them already."""
         request = self.store.request(status.job, SuggestRequest)
         work, clip = session.opened
         for mask in read_npz(status.results / status.result.masks).values():
-            if mask.shape == clip.frames.shape[1:3]:
+            if mask.shape == clip.frames.shape[1:3] and not is_marked(work, request.frame, mask):
                 work = add_object(work)
                 work = set_mask(work, work.objects[-1].id, request.frame, mask, len(clip.frames))
         session.change(work)

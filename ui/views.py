@@ -63,18 +63,24 @@ def form(session: Session) -> list[Any]:
 
 
 def jobs(studio: StudioService, session: Session, shown: str) -> list[Any]:
-    """Return timer, status, following, editing, the result that is shown, its player, its files and the history."""
+    """Return timer, status, following, editing, the result asked for, its player, its files and the history.
+
+    Args:
+        studio: looks them up.
+        session: whose they are.
+        shown: id of the edit to show; empty shows the latest.
+    """
     live = studio.live_jobs(session)
     edits = studio.edits(session)
     latest = studio.worker.look(edits[0].id, session.id) if edits else None
     following = next((job for job in live if job.kind in (JobKind.TRACK, JobKind.SUGGEST)), None)
     result = studio.find_result(session, shown)
     return [
-        gr.Timer(active=bool(live)),
+        gr.Timer(active=bool(live or session.tracking or session.suggesting)),
         status(studio, session),
         job_markup.job_panel(studio.worker.look(following.id, session.id) if following else None),
         job_markup.job_panel(latest) if latest or result else job_markup.NO_RESULT,
-        result.job.id if result else "",
+        shown,
         _comparison(result) if result else None,
         downloads(result) if result else "",
         gr.Row(visible=result is not None),

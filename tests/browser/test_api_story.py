@@ -10,7 +10,7 @@ import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 
-from videograin.video import load_clip
+from videograin.video import ClipOptions, load_clip
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +36,8 @@ def test_the_documented_script_goes_from_upload_to_mp4(address, tmp_path):
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     script.main(address, str(tmp_path / "edited.mp4"))
-    assert load_clip(tmp_path / "edited.mp4").frames.shape == (4, 256, 256, 3)
+    edited = load_clip(tmp_path / "edited.mp4", ClipOptions(short_side=None, multiple=2))
+    assert edited.frames.shape == (4, 256, 256, 3)
 
 
 def test_health_answers(address):

@@ -24,6 +24,28 @@ def test_two_clicks_and_two_words_give_a_clip_that_plays(visit):
     assert visitor.foreign_requests == []
 
 
+def test_the_latest_edit_is_shown_and_an_earlier_one_on_request(visit):
+    visitor = visit()
+    visitor.take_example("friends", frames=2)
+    visitor.mark(CAT)
+    visitor.track()
+    visitor.page.click("#to-edit")
+    video = visitor.page.locator(".vg-compare video")
+    sources = []
+    for prompt in ("a panda", "a fox"):
+        visitor.page.fill("[data-word='1']", prompt)
+        visitor.page.click("#preview")
+        visitor.page.wait_for_selector("#edit-job .vg-job")
+        visitor.page.wait_for_selector("#edit-job .vg-job", state="detached", timeout=EDIT_TIMEOUT)
+        visitor.wait_for_result()
+        sources.append(video.get_attribute("src"))
+    assert sources[0] != sources[1]
+    visitor.page.locator("[data-action=show]").last.click()
+    visitor.page.wait_for_function(
+        "wanted => document.querySelector('.vg-compare video').src == wanted", arg=sources[0]
+    )
+
+
 def test_a_running_job_and_its_result_are_found_again_after_a_reload(visit):
     visitor = visit()
     visitor.take_ready("shades")
