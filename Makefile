@@ -2,7 +2,7 @@
 PYTHON := .venv/bin/python
 READY := .venv/.ready
 
-.PHONY: setup demo test lint bench clean
+.PHONY: setup app demo test lint bench clean
 
 setup: $(READY)
 
@@ -11,6 +11,9 @@ $(READY): requirements.txt requirements-dev.txt
 	uv venv --quiet --allow-existing .venv
 	uv pip install --quiet --python $(PYTHON) -r requirements-dev.txt
 	@touch $@
+
+app: $(READY)
+	$(PYTHON) app.py
 
 demo: $(READY)
 	@mkdir -p output

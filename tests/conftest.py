@@ -17,6 +17,11 @@ EMOJI_WORLD = Path(os.environ.get("VIDEOGRAIN_EMOJI_WORLD", SHARED / "emoji-worl
 torch.set_num_threads(max(1, (os.cpu_count() or 2) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run fast tests first, and those in a browser last."""
+    items.sort(key=lambda item: (bool(item.get_closest_marker("browser")), bool(item.get_closest_marker("slow"))))
+
+
 @pytest.fixture(scope="session")
 def load_golden() -> Callable[[str], dict[str, Tensor]]:
     """Load one file of tensors recorded from the authors' code, by its name without ending."""
