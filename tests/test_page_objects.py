@@ -70,7 +70,7 @@ def test_the_weakest_frame_is_that_of_the_least_sure_object(work):
     assert objects.weakest_frame(work) is None
     confidence = np.array([[1, 0.9, 0.8, 0.7], [1, 0.2, 0.9, 0.9]], np.float32)
     masks = {
-        number: ObjectMasks(np.ones((FRAMES, *SIZE), bool), row, ("tracked",) * FRAMES, (0,))
+        number: ObjectMasks(np.ones((FRAMES, *SIZE), bool), row, ("visible",) * FRAMES, (0,))
         for number, row in enumerate(confidence, 1)
     }
     work = Workspace(clip=work.clip, source_prompt="", objects=work.objects, masks=masks)
@@ -84,3 +84,13 @@ def test_what_is_an_object_already_is_known_again(work):
     assert objects.is_marked(work, 0, mask)
     assert not objects.is_marked(work, 1, mask)
     assert not objects.is_marked(work, 0, ~mask)
+
+
+def test_a_correction_makes_the_frames_around_it_wait_to_be_followed_again(work):
+    mask = np.ones(SIZE, bool)
+    tracked = ObjectMasks(np.ones((FRAMES, *SIZE), bool), np.ones(FRAMES, np.float32), ("visible",) * FRAMES, (0,))
+    work = Workspace(clip=work.clip, source_prompt="", objects=work.objects, masks={1: tracked})
+    assert objects.is_followed(work, 1)
+    work = objects.set_mask(work, 1, 2, mask, FRAMES)
+    assert work.masks[1].states == ("visible", "untracked", "visible", "untracked")
+    assert not objects.is_followed(work, 1)

@@ -26,6 +26,7 @@ NAMES = {
 PHASES = {
     Phase.DOWNLOAD: "fetching the model",
     Phase.SUGGEST: "looking",
+    Phase.TRACK: "following",
     Phase.ENCODE: "reading the clip",
     Phase.INVERT: "understanding the clip",
     Phase.EDIT: "drawing",

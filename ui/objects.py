@@ -7,6 +7,7 @@ import numpy as np
 
 from videograin.errors import RegionError
 from videograin.region import MAX_REGIONS
+from videograin.tracks import FrameState, Track
 from videograin.workspace import Box, Click, MarkedObject, ObjectMasks, Workspace
 
 COLOURS = (
@@ -86,11 +87,22 @@ def set_mask(work: Workspace, number: int, frame: int, mask: np.ndarray, frames:
         mask: (H, W) bool.
         frames: of the clip.
     """
-    known = work.masks.get(number) or ObjectMasks(np.zeros((frames, *mask.shape), bool), np.zeros(frames, np.float32))
-    masks, confidence = known.masks.copy(), known.confidence.copy()
-    masks[frame], confidence[frame] = mask, 1
-    anchors = tuple(sorted({*known.anchors, frame}))
-    return replace(work, masks={**work.masks, number: ObjectMasks(masks, confidence, known.states, anchors)})
+    track = as_track(work.masks[number]) if number in work.masks else Track.untracked((frames, *mask.shape))
+    return set_track(work, number, track.corrected(frame, mask))
+
+
+def as_track(known: ObjectMasks) -> Track:
+    """Return an object's masks as the tracker has them; where nobody has tracked, all but the anchors waits."""
+    states = known.states or tuple(
+        FrameState.VISIBLE if frame in known.anchors else FrameState.UNTRACKED for frame in range(len(known.masks))
+    )
+    return Track(known.masks, known.confidence, tuple(FrameState(state) for state in states), known.anchors)
+
+
+def set_track(work: Workspace, number: int, track: Track) -> Workspace:
+    """Return the work with an object's masks as the tracker has them."""
+    known = ObjectMasks(track.masks, track.confidence, tuple(state.value for state in track.states), track.anchors)
+    return replace(work, masks={**work.masks, number: known})
 
 
 def mask_at(work: Workspace, number: int, frame: int) -> np.ndarray | None:
@@ -115,7 +127,7 @@ def with_marks(work: Workspace, number: int, clicks: Sequence[Click] = (), boxes
 def is_followed(work: Workspace, number: int) -> bool:
     """Whether an object's place is known in every frame, followed there or drawn."""
     known = work.masks.get(number)
-    return known is not None and (bool(known.states) or len(known.anchors) == len(known.masks))
+    return known is not None and FrameState.UNTRACKED not in as_track(known).states
 
 
 def weakest_frame(work: Workspace) -> int | None:

@@ -9,7 +9,7 @@ from threading import Thread
 
 import numpy as np
 
-from ui.objects import add_object, is_marked, set_mask, with_colours
+from ui.objects import add_object, as_track, is_followed, is_marked, set_mask, set_track, with_colours
 from ui.pointing import Stroke, Tool, box, click, draw
 from ui.segmenting import Segmenting
 from ui.session import Session, Sessions
@@ -25,15 +25,12 @@ from videograin.project import Project, ProjectRegion, load_project
 from videograin.region import EditSettings
 from videograin.studio import open_studio
 from videograin.suggest_job import SuggestRequest, suggest_handlers
-from videograin.track_job import TrackedObject, TrackRequest, track_handlers
+from videograin.track_job import TrackRequest, read_tracks, track_handlers, write_tracks
 from videograin.video import ClipOptions, VideoInfo, load_clip, probe
 from videograin.worker import JobStatus
-from videograin.workspace import ObjectMasks, SavedResult, Workspace, from_project
+from videograin.workspace import SavedResult, Workspace, from_project
 
 EXAMPLES = Path(__file__).parents[1] / "assets/clips"
-
-TRACKED = "tracked"
-"""The state of a frame whose masks were followed there."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,7 @@ class StudioService:
         data = settings.data_folder
         self.sessions = Sessions(data / "sessions", settings.retention_hours * 3600)
         self._segmenting = Segmenting(settings)
-        studio = open_studio(settings, track_handlers() | suggest_handlers(self._segmenting))
+        studio = open_studio(settings, track_handlers(self._segmenting) | suggest_handlers(self._segmenting))
         self.shelf, self.store, self.worker = studio.shelf, studio.store, studio.worker
         self._segmenting.model()  # now, for diffusers cannot load a pipeline while another thread loads anything
 
@@ -180,9 +177,11 @@ class StudioService:
             raise RegionError("Nothing is marked yet. Click on something in the picture first.")
         first = session.frame if direction == "forwards" else 0
         last = session.frame if direction == "backwards" else len(clip.frames) - 1
-        objects = tuple(TrackedObject(str(number), work.masks[number].anchors) for number in marked)
-        masks = self._keep_arrays(session, {str(number): work.masks[number].masks for number in marked})
-        request = TrackRequest(work.clip, masks, objects, first, last, work.clip_options)
+        with TemporaryDirectory(prefix="videograin-") as folder:
+            path = Path(folder, "tracks.npz")
+            write_tracks(path, {str(number): as_track(work.masks[number]) for number in marked})
+            kept = self.store.keep(session.id, path)
+        request = TrackRequest(work.clip, kept, first, last, work.clip_options)
         job = self.worker.submit(session.id, JobKind.TRACK, request)
         session.tracking = job.id
         session.save()
@@ -221,17 +220,16 @@ class StudioService:
         session.change(work)
 
     def take_tracked(self, session: Session, status: JobStatus) -> None:
-        """Put the masks that a job found in place of those that are there; what the person made stays."""
-        request = self.store.request(status.job, TrackRequest)
-        found = read_npz(status.results / status.result.masks)
-        work, _ = session.opened
-        masks = dict(work.masks)
-        span = slice(request.first, request.last + 1)
-        for each in request.objects:
-            number = int(each.key)
-            if number in masks and masks[number].masks.shape == found[each.key].shape:
-                masks[number] = _merge(masks[number], found[each.key], found[f"{each.key} confidence"], span)
-        session.change(replace(work, masks=masks))
+        """Put the masks that a job found in place; what the person has marked since then stays."""
+        work, clip = session.opened
+        for key, track in read_tracks(status.results / status.result.tracks).items():
+            known = work.masks.get(int(key))
+            if known is None or track.masks.shape != clip.frames.shape[:3]:
+                continue
+            for anchor in set(known.anchors) - set(track.anchors):
+                track = track.corrected(anchor, known.masks[anchor])
+            work = set_track(work, int(key), track)
+        session.change(work)
 
     def submit_edit(self, session: Session, kind: JobKind) -> Job:
         """Ask for an edit of the session's work, or a preview of it."""
@@ -245,8 +243,7 @@ class StudioService:
         """
         work, clip = session.opened
         for each in work.objects:
-            known = work.masks.get(each.id)
-            if each.edit_prompt and known is not None and not known.states and len(known.anchors) < len(clip.frames):
+            if each.edit_prompt and each.id in work.masks and not is_followed(work, each.id):
                 raise RegionError(
                     f"{each.title} is marked, but not followed through the clip. Press 'Track all' first."
                 )
@@ -318,17 +315,3 @@ def example_names() -> list[str]:
     """Return the examples, the clearest first."""
     names = sorted(path.parent.name for path in EXAMPLES.glob("*/project.json"))
     return sorted(names, key=lambda name: name != "friends")
-
-
-def _merge(known: ObjectMasks, masks: np.ndarray, confidence: np.ndarray, span: slice) -> ObjectMasks:
-    """Take what was found in a span of frames, except where the person has said it."""
-    taken = np.zeros(len(masks), bool)
-    taken[span] = True
-    taken[list(known.anchors)] = False
-    states = known.states or ("",) * len(masks)
-    return ObjectMasks(
-        np.where(taken[:, None, None], masks, known.masks),
-        np.where(taken, confidence, known.confidence).astype(np.float32),
-        tuple(TRACKED if is_taken else state for is_taken, state in zip(taken, states, strict=True)),
-        known.anchors,
-    )

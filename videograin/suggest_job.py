@@ -2,25 +2,14 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from videograin.discover import suggest_regions
 from videograin.errors import NothingFoundError
 from videograin.job_context import Handler, JobContext
 from videograin.jobs import JobKind
 from videograin.npz import write_npz
-from videograin.segment_model import EmbeddingCache, SegmentModel
+from videograin.track_job import SegmentSource
 from videograin.video import ClipOptions, load_clip
-
-
-class SegmentSource(Protocol):
-    """Where the segmenter and what it has seen are kept."""
-
-    embeddings: EmbeddingCache
-
-    def model(self) -> SegmentModel:
-        """Return the weights, loading them if need be."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -1,30 +1,30 @@
-"""Following marked things through a clip as a job: masks of some frames in, masks of all frames out."""
+"""Following marked things through a clip as a job: their tracks so far in, their tracks through the clip out."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
-import cv2
 import numpy as np
 
-from videograin.flow import OpticalFlow, optical_flow, warp
+from videograin.errors import RegionError
+from videograin.flow_engine import FlowEngine
 from videograin.job_context import Handler, JobContext
 from videograin.jobs import JobKind
 from videograin.npz import read_npz, write_npz
-from videograin.progress import Phase, track
+from videograin.propagate import Propagator
+from videograin.segment_model import EmbeddingCache, SegmentModel
+from videograin.tracks import FrameState, Track
 from videograin.video import ClipOptions, load_clip
 
 
-@dataclass(frozen=True)
-class TrackedObject:
-    """A thing to be followed.
+class SegmentSource(Protocol):
+    """Where the segmenter and what it has seen are kept."""
 
-    Attributes:
-        key: of its masks (F, H, W) bool in the request's file.
-        anchors: frames whose masks are sure, in ascending order; only these are taken from the file.
-    """
+    embeddings: EmbeddingCache
 
-    key: str
-    anchors: tuple[int, ...]
+    def model(self) -> SegmentModel:
+        """Return the weights, loading them if need be."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -33,15 +33,13 @@ class TrackRequest:
 
     Attributes:
         clip: the video.
-        masks: an NPZ with an array for each object.
-        objects: at least one.
-        first, last: frames that are filled, both included, counted from 0.
+        tracks: file of `write_tracks`, all objects of the clip.
+        first, last: frames that are followed, both included, counted from 0.
         clip_options: with which the clip is read.
     """
 
     clip: Path
-    masks: Path
-    objects: tuple[TrackedObject, ...]
+    tracks: Path
     first: int
     last: int
     clip_options: ClipOptions = field(default_factory=ClipOptions)
@@ -52,50 +50,53 @@ class TrackFiles:
     """What following leaves among its job's results.
 
     Attributes:
-        masks: an NPZ with masks (F, H, W) bool under each object's key, and (F,) float32 under "<key> confidence".
+        tracks: file of `write_tracks`.
     """
 
-    masks: Path
+    tracks: Path
 
 
-def track_handlers() -> dict[JobKind, Handler[TrackRequest, TrackFiles]]:
+def track_handlers(segmenting: SegmentSource) -> dict[JobKind, Handler[TrackRequest, TrackFiles]]:
     """Return what the worker needs to know about following."""
-    return {JobKind.TRACK: Handler(TrackRequest, TrackFiles, follow)}
+
+    def run(request: TrackRequest, context: JobContext) -> TrackFiles:
+        frames = load_clip(request.clip, request.clip_options).frames
+        engine = FlowEngine(segmenting.model(), segmenting.embeddings)
+        propagator = Propagator(frames, engine, read_tracks(request.tracks))
+        tracks = propagator.propagate(range(request.first, request.last + 1), report=context.report)
+        write_tracks(context.results / "tracks.npz", tracks)
+        return TrackFiles(Path("tracks.npz"))
+
+    return {JobKind.TRACK: Handler(TrackRequest, TrackFiles, run)}
 
 
-def follow(request: TrackRequest, context: JobContext) -> TrackFiles:
-    """Carry each object's masks from its sure frames to the others along the optical flow."""
-    frames = load_clip(request.clip, request.clip_options).frames
-    known = read_npz(request.masks)
-    flow = optical_flow(frames) if len(frames) > 1 else None
+def write_tracks(path: Path, tracks: dict[str, Track]) -> None:
+    """Write tracks by name as one NPZ."""
     arrays = {}
-    for each in track(Phase.EDIT, request.objects, context.report):
-        masks, confidence = carry(known[each.key], each.anchors, flow)
-        arrays |= {each.key: masks, f"{each.key} confidence": confidence}
-    write_npz(context.results / "masks.npz", arrays)
-    return TrackFiles(Path("masks.npz"))
+    for name, one in tracks.items():
+        arrays[f"{name} masks"] = one.masks
+        arrays[f"{name} confidence"] = one.confidence
+        arrays[f"{name} states"] = np.array([state.value for state in one.states], dtype=np.str_)
+        arrays[f"{name} anchors"] = np.array(one.anchors, dtype=np.int64)
+    write_npz(path, arrays)
 
 
-def carry(masks: np.ndarray, anchors: tuple[int, ...], flow: OpticalFlow | None) -> tuple[np.ndarray, np.ndarray]:
-    """Carry masks (F, H, W) bool from the anchors to the frames between and beyond, the nearest anchor's first.
+def read_tracks(path: Path) -> dict[str, Track]:
+    """Read the tracks of `write_tracks`.
 
-    Returns:
-        The masks, and how sure each frame is, (F,) float32 in [0, 1].
+    Raises:
+        RegionError: the file cannot be read or holds something else.
     """
-    soft, sure = masks.astype(np.float32), np.zeros(len(masks), np.float32)
-    for frame in sorted(range(len(masks)), key=lambda frame: min(abs(frame - anchor) for anchor in anchors)):
-        nearest = min(anchors, key=lambda anchor: abs(frame - anchor))
-        if frame == nearest or flow is None:
-            sure[frame] = 1
-            continue
-        before = frame - 1 if nearest < frame else frame + 1
-        field, hidden = (
-            (flow.backward[before], flow.backward_occluded[before])
-            if before < frame
-            else (flow.forward[frame], flow.forward_occluded[frame])
-        )
-        soft[frame] = cv2.GaussianBlur(warp(soft[before], field), (0, 0), 0.6)
-        inside = soft[frame] > 0.5
-        lost = hidden[inside].mean() if inside.any() else 1.0
-        sure[frame] = sure[before] * (1 - 0.5 * lost) if inside.any() else 0.0
-    return soft > 0.5, sure
+    arrays = read_npz(path)
+    try:
+        return {
+            name: Track(
+                arrays[f"{name} masks"],
+                arrays[f"{name} confidence"],
+                tuple(FrameState(str(state)) for state in arrays[f"{name} states"]),
+                tuple(int(anchor) for anchor in arrays[f"{name} anchors"]),
+            )
+            for name in (key.removesuffix(" masks") for key in arrays if key.endswith(" masks"))
+        }
+    except (KeyError, ValueError) as error:
+        raise RegionError(f"'{path.name}' holds no tracks ({error}). Follow the objects again.") from error
