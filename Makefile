@@ -13,7 +13,7 @@ $(READY): requirements.txt requirements-dev.txt
 	@touch $@
 
 app: $(READY)
-	$(PYTHON) app.py
+	$(PYTHON) app.py --open
 
 demo: $(READY)
 	@mkdir -p output
