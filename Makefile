@@ -25,7 +25,7 @@ lint: $(READY)
 	$(PYTHON) -m pyright
 
 test: lint
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -n 2 --dist loadfile
 
 bench: $(READY)
 	$(PYTHON) -m benchmarks.trajectories

@@ -218,10 +218,10 @@ def test_a_file_s_age_counts_from_its_last_use(store: JobStore, tmp_path: Path) 
 
 
 def test_a_job_that_cannot_be_written_down_is_not_taken(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(_path: Path, _content: bytes) -> None:
+    def full(_file: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(JobError, match="disk is full"):
         store.add(ANN, JobKind.EDIT, Count("fox"))
     assert store.jobs_of(ANN) == []
@@ -231,11 +231,11 @@ def test_a_job_that_cannot_be_written_down_is_not_taken(store: JobStore, monkeyp
 def test_a_job_ends_though_its_end_cannot_be_written_down(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
     job = store.move(store.add(ANN, JobKind.EDIT, Count("fox")), JobState.RUNNING)
 
-    def full(_path: Path, _content: bytes) -> None:
+    def full(_file: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as disk:
-        disk.setattr(Path, "write_bytes", full)
+        disk.setattr(os, "fsync", full)
         store.move(job, JobState.FAILED, "full")
     assert store.find(job.id, ANN).state is JobState.FAILED
     assert reopened(store).find(job.id, ANN).state is JobState.RUNNING  # to be marked as interrupted

@@ -19,10 +19,10 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from videograin.errors import Cancelled
+from videograin.files import write_whole
 from videograin.plain import from_json, to_json
 from videograin.preview import encode_preview
 from videograin.progress import Progress
-from videograin.project import write_whole
 
 Request = TypeVar("Request")
 Result = TypeVar("Result")

@@ -26,8 +26,8 @@ from threading import RLock
 from typing import TypeVar
 
 from videograin.errors import JobError, ProjectError
+from videograin.files import write_whole
 from videograin.plain import from_json, paths_in, to_json
-from videograin.project import write_whole
 
 if sys.platform != "win32":
     from fcntl import LOCK_EX, LOCK_NB, flock
