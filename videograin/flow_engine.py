@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from videograin.followed import Followed, Moment, Place, Witness
+from videograin.layers import Layers
 from videograin.object_memory import LIMIT, MAX_VIEWS, Picture, View
 from videograin.sam_opinion import SamOpinions
 from videograin.segment_model import EmbeddingCache, SegmentModel
@@ -20,6 +21,10 @@ from videograin.tracks import Estimate, Leg, Track, compete, nested_pairs, visit
 
 WORK_SIDE = 512
 """Longer side in pixels at which objects are followed; larger frames are reduced to it."""
+
+
+HIDDEN = 20.0
+"""Log-odds against a pixel that shows what lies in front."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,7 @@ class _Walk:
         self.size: tuple[int, int] = frames.shape[1:3]
         self.work_size = _work_size(self.size)
         self.followed: dict[str, Followed] = {}
+        self.layers = Layers(self.nested)
 
     def run(self) -> Iterator[tuple[int, dict[str, Estimate]]]:
         """Visit the frames in their order."""
@@ -116,9 +122,13 @@ class _Walk:
         known = {name: mask for name, mask in self._known(moment.picture.index).items() if name not in active}
         carried = {name: self.followed[name].carried_by(moment) for name in active}
         seen = {name: (logits > 0) & ~moment.new for name, logits in carried.items()} | known
-        hidden = {name: _union(self._rivals(name, seen), self.work_size) for name in active}
-        places = {name: self.followed[name].advance(moment, hidden[name]) for name in active}
+        places = self._advance(moment, active, seen)
+        looks = {name: self.followed[name].memory.appearance() for name in active}
+        self.layers.look(looks, moment.picture)
         claims = {name: self._claim(name, moment, carried[name], places[name]) for name in active}
+        for name in active:
+            for front in self.layers.in_front_of(name) & claims.keys():
+                claims[name] -= HIDDEN * (looks[front].fit(moment.picture) > 0.5)
         expected = compete(claims, self.nested, known)
         rivals = {name: self._rivals(name, expected | known) for name in active}
         opinions = self.engine.opinions.about(self.frames[moment.picture.index], expected, rivals)
@@ -131,6 +141,20 @@ class _Walk:
             confidence = self.followed[name].settle(moment.picture, witness)
             estimates[name] = Estimate(self._enlarged(claims[name], bool(self.followed[name].mask.any())), confidence)
         return estimates
+
+    def _advance(self, moment: Moment, active: Sequence[str], seen: Mapping[str, np.ndarray]) -> dict[str, Place]:
+        """Move the active objects, those in front first, so that the others know where they cannot be seen."""
+        places: dict[str, Place] = {}
+        shapes: dict[str, np.ndarray] = {}
+        for name in self.layers.front_first(active):
+            fronts = self.layers.in_front_of(name)
+            behind = {other for other in active if name in self.layers.in_front_of(other)}
+            others = {other: mask for other, mask in seen.items() if other not in behind}
+            others |= {other: others[other] | shapes[other] for other in fronts & shapes.keys()}
+            hidden = _union(self._rivals(name, others), self.work_size)
+            places[name] = self.followed[name].advance(moment, hidden)
+            shapes[name] = self.followed[name].memory.appearance().shape
+        return places
 
     def _claim(self, name: str, moment: Moment, carried: np.ndarray, place: Place) -> np.ndarray:
         """Return log-odds (H, W) of what flow, colours and shape say, before SAM is asked."""

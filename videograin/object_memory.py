@@ -132,6 +132,10 @@ class Appearance:
     image: np.ndarray
     shape: np.ndarray
 
+    def fit(self, picture: Picture) -> np.ndarray:
+        """Return how far each pixel of a frame looks like the object, float32 (H, W) in [0, 1]; 0 outside its shape."""
+        return np.where(self.shape, same_colour(cv2.absdiff(self.image, picture.image).max(2)), 0)
+
     def agreement(self, picture: Picture, hidden: np.ndarray) -> "Agreement":
         """Compare with a frame, leaving out pixels (H, W) bool that something else hides."""
         expected = self.shape & ~hidden
