@@ -27,6 +27,12 @@ RECOGNISED = 0.5
 FOUND = 0.6
 """Agreement from which a place found by search is believed."""
 
+SETTLED = 0.96
+"""Agreement from which nobody looks for drift."""
+
+DRIFTED = 0.02
+"""Agreement by which another place is better, so that the present one is given up."""
+
 MIN_EXPECTED = 40  # pixels that a place can be judged by
 MIN_VISIBLE = 20  # pixels of a mask that is no speck
 PATIENCE = 2  # frames for which an object that is not recognised keeps its mask
@@ -148,6 +154,7 @@ class Followed:
         if self._is_missing(place.agreement):
             place = self._searched(moment.picture, hidden, place)
         place = self._refined(moment.picture, hidden, place)
+        place = self._without_drift(moment.picture, hidden, place)
         self._learn_habit(origin, place)
         return place
 
@@ -166,7 +173,7 @@ class Followed:
             return 0.5
         self.mask = witness.mask
         self.logits = np.clip(witness.claim - witness.rival, -LIMIT, LIMIT)
-        if is_recognised and agreement.share > FOUND and area > MIN_EXPECTED:
+        if is_recognised and agreement.share > FOUND and area > max(MIN_EXPECTED, 0.3 * self.area):
             hidden = (witness.rival > 0) & ~witness.mask
             self.memory.add(View(picture, self.logits, ~hidden, is_anchor=False, to_present=UNMOVED))
             self.area = max(int(0.9 * self.area), area)
@@ -214,6 +221,23 @@ class Followed:
             return place
         self.memory.move(correction)
         return replace(place, step=compose(correction, place.step), agreement=agreement)
+
+    def _without_drift(self, picture: Picture, hidden: np.ndarray, place: Place) -> Place:
+        """Return the place that the oldest view has by its features, where it shows that the others drifted away."""
+        placed = self.memory.placed
+        if place.agreement.share > SETTLED or place.agreement.expected < 0.3 * self.area or not placed:
+            return place
+        oldest = placed[0]
+        found = register(oldest, picture, ~hidden)
+        if found is None:
+            return place
+        there = Memory([oldest.at(found)]).appearance().agreement(picture, hidden)
+        here = Memory([oldest]).appearance().agreement(picture, hidden)
+        if there.share < max(here.share, place.agreement.share) + DRIFTED:
+            return place
+        correction = compose(found, inverse(oldest.transform))
+        self.memory.correct(correction)
+        return replace(place, step=compose(correction, place.step), agreement=there)
 
     def _learn_habit(self, origin: np.ndarray, place: Place) -> None:
         """Take the velocity from the last steps; a hidden object keeps it, one that was lost starts anew."""

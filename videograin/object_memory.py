@@ -201,6 +201,11 @@ class Memory:
         else:
             self.views = [other.at(to_present if other is view else None) for other in self.views]
 
+    def correct(self, correction: Transform) -> None:
+        """Move what a person marked, and forget the views that were taken while the place was wrong."""
+        self.views = [view for view in self.views if view.is_anchor]
+        self.move(correction)
+
     def add(self, view: View) -> None:
         """Keep a view of the present frame; of too many, the one goes whose neighbours in time are nearest."""
         self.views.append(view)
