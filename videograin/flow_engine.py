@@ -15,6 +15,7 @@ import numpy as np
 from videograin.followed import Followed, Moment, Place, Witness
 from videograin.layers import Layers
 from videograin.object_memory import LIMIT, MAX_VIEWS, Picture, View
+from videograin.propagate import Walk
 from videograin.sam_opinion import SamOpinions
 from videograin.segment_model import EmbeddingCache, SegmentModel
 from videograin.tracks import Estimate, Leg, Track, compete, nested_pairs, visited
@@ -61,54 +62,54 @@ class FlowEngine:
         self.opinions = SamOpinions(model, cache)
         self.weights = weights or Weights()
 
-    def follow(
-        self, frames: np.ndarray, legs: Sequence[Leg], tracks: Mapping[str, Track]
-    ) -> Iterator[tuple[int, dict[str, Estimate]]]:
-        """Follow objects over their legs, frame by frame.
-
-        Args:
-            frames: (F, H, W, 3) uint8 RGB, the whole clip.
-            legs: all in one direction.
-            tracks: of all objects of the clip; those that are known in a frame keep their pixels there.
-
-        Yields:
-            A frame and the estimates of the objects that are followed in it, in the order of the legs' direction.
-        """
-        return _Walk(self, frames, legs, tracks).run()
+    def walk(self, frames: np.ndarray, tracks: Mapping[str, Track]) -> Walk:
+        """Get ready to follow objects through a clip; as `videograin.propagate.Engine.walk`."""
+        return _Walk(self, frames, tracks).follow
 
 
 class _Walk:
-    """One way through the clip; see `FlowEngine.follow`."""
+    """The way through a clip in both directions; see `videograin.propagate.Walk`."""
 
-    def __init__(
-        self, engine: FlowEngine, frames: np.ndarray, legs: Sequence[Leg], tracks: Mapping[str, Track]
-    ) -> None:
-        self.engine, self.frames, self.legs, self.tracks = engine, frames, legs, tracks
+    def __init__(self, engine: FlowEngine, frames: np.ndarray, tracks: Mapping[str, Track]) -> None:
+        self.engine, self.frames, self.tracks = engine, frames, tracks
         self.nested = nested_pairs(tracks)
         self.size: tuple[int, int] = frames.shape[1:3]
         self.work_size = _work_size(self.size)
         self.followed: dict[str, Followed] = {}
         self.layers = Layers(self.nested)
+        self.arrived: dict[tuple[str, int], list[View]] = {}
 
-    def run(self) -> Iterator[tuple[int, dict[str, Estimate]]]:
-        """Visit the frames in their order."""
-        direction = 1 if self.legs[0].stop > self.legs[0].start else -1
-        before = self._picture(self.legs[0].start)
-        for t in visited(self.legs):
+    def follow(self, legs: Sequence[Leg]) -> Iterator[tuple[int, dict[str, Estimate]]]:
+        """Visit the frames of legs of one direction in their order."""
+        direction = 1 if legs[0].stop > legs[0].start else -1
+        self.layers = Layers(self.nested)
+        before = self._picture(legs[0].start)
+        for t in visited(legs):
             if before.index != t - direction:
                 before = self._picture(t - direction)
-            self._start_at(before)
+            self._start([leg for leg in legs if leg.start == before.index], before)
             picture = self._picture(t)
-            yield t, self._step(Moment(before, picture), [leg.name for leg in self.legs if t in leg.frames])
+            active = [leg for leg in legs if t in leg.frames]
+            yield t, self._step(Moment(before, picture), [leg.name for leg in active])
+            self._arrive([leg for leg in active if leg.stop == t + direction], picture)
             before = picture
 
-    def _start_at(self, picture: Picture) -> None:
-        for leg in self.legs:
-            if leg.start == picture.index:
-                known = self._known(picture.index)
-                taken = _union(self._rivals(leg.name, known), self.work_size)
-                views = self._marked_views(leg)
-                self.followed[leg.name] = Followed.starting(picture, known[leg.name], taken, views)
+    def _start(self, legs: Sequence[Leg], picture: Picture) -> None:
+        known = self._known(picture.index)
+        for leg in legs:
+            taken = _union(self._rivals(leg.name, known), self.work_size)
+            views = self.arrived.get((leg.name, leg.start)) or self._marked_views(leg)
+            self.followed[leg.name] = Followed.starting(picture, known[leg.name], taken, views)
+
+    def _arrive(self, legs: Sequence[Leg], picture: Picture) -> None:
+        """Remember where the views that a person marked lie in the known frames where legs end."""
+        for leg in legs:
+            if 0 <= leg.stop < len(self.frames) and self.tracks[leg.name].is_known(leg.stop):
+                moment = Moment(picture, self._picture(leg.stop))
+                hidden = _union(self._rivals(leg.name, self._known(leg.stop)), self.work_size)
+                self.followed[leg.name].advance(moment, hidden)
+                views = self.followed[leg.name].memory.views
+                self.arrived[leg.name, leg.stop] = [v for v in views if v.is_anchor and v.picture.index != leg.stop]
 
     def _marked_views(self, leg: Leg) -> list[View]:
         """Return views of the frames in which a person marked the object, but for the one where the leg starts."""

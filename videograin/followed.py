@@ -18,7 +18,7 @@ from videograin.object_memory import (
     inverse,
     moved,
 )
-from videograin.object_motion import refine, register, search, shift, step_by_flow
+from videograin.object_motion import lay_over, refine, register, search, shift, step_by_flow
 from videograin.sam_opinion import Opinion
 
 RECOGNISED = 0.5
@@ -32,6 +32,9 @@ SETTLED = 0.96
 
 DRIFTED = 0.02
 """Agreement by which another place is better, so that the present one is given up."""
+
+FITTING = 0.5
+"""Fit from which a view of another frame is believed to lie right."""
 
 MIN_EXPECTED = 40  # pixels that a place can be judged by
 MIN_VISIBLE = 20  # pixels of a mask that is no speck
@@ -124,12 +127,13 @@ class Followed:
             picture: the frame.
             mask: (H, W) bool; empty where the object is known to be absent.
             taken: (H, W) bool, pixels of other things, under which the object may go on.
-            others: views of the frames that a person marked.
+            others: views of the frames that a person marked, placed where somebody has an idea of where they lie.
         """
         seen = replace(View.of_mask(picture, mask, is_anchor=True), known=~taken | mask, to_present=UNMOVED)
         if not mask.any():
-            return cls(Memory(list(others)), mask, seen.logits, 0, unseen=PATIENCE + 1)
-        memory = Memory([*(_aligned(view, picture, mask) for view in others), seen])
+            others = [view.at(None) for view in others]
+            return cls(Memory(others), mask, seen.logits, 0, unseen=PATIENCE + 1)
+        memory = Memory([*(_aligned(view, seen, taken) for view in others), seen])
         return cls(memory, mask, seen.logits, int(mask.sum()))
 
     @property
@@ -250,11 +254,19 @@ class Followed:
         self.velocity = np.mean(self._steps, axis=0) if self._steps else np.zeros(2)
 
 
-def _aligned(view: View, picture: Picture, mask: np.ndarray) -> View:
-    """Return a view placed on a frame where the object is known, or as it is where that fails."""
-    transform = register(view, picture, mask)
-    if transform is None:
-        return view
-    placed = view.at(transform)
-    agreement = Memory([placed]).appearance().agreement(picture, ~mask)
-    return placed if agreement.share > FOUND else view
+def _aligned(view: View, seen: View, taken: np.ndarray) -> View:
+    """Return a view placed so that it fits what another view `seen` shows, or nowhere."""
+    places = [UNMOVED, view.to_present, register(view, seen.picture, seen.visible)]
+    placed = [view.at(place) for place in places if place is not None]
+    placed += [view.at(lay_over(guess, seen, taken)) for guess in placed]
+    best = max(placed, key=lambda view: _fit(view, seen, taken), default=view)
+    return best if best.is_placed and _fit(best, seen, taken) > FITTING else view.at(None)
+
+
+def _fit(view: View, seen: View, taken: np.ndarray) -> float:
+    """Return in [0, 1] how well a placed view covers what is seen of the object, in its colours, and nothing else."""
+    looks = Memory([view]).appearance()
+    same = looks.fit(seen.picture)
+    covered = float(same[seen.visible].mean())
+    wrongly = np.count_nonzero((same > 0.5) & ~seen.visible & ~taken)
+    return covered * (1 - wrongly / max(1, np.count_nonzero(looks.shape)))

@@ -4,7 +4,7 @@ What a person marks are anchors. They stay as they are; what lies between an anc
 from both sides where there are two. Other objects keep their masks to the last pixel.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Protocol
 
@@ -18,21 +18,20 @@ from videograin.shot_cuts import shot_starts
 from videograin.tracks import Estimate, Leg, Track, check_count, check_mask
 
 
+Walk = Callable[[Sequence[Leg]], Iterator[tuple[int, dict[str, Estimate]]]]
+"""Follows objects over their legs, at least one and all in one direction. It yields every frame in their order, and the
+estimates of the objects followed in it. A second call may use what the first one found."""
+
+
 class Engine(Protocol):
     """What follows objects from one frame to the next."""
 
-    def follow(
-        self, frames: np.ndarray, legs: Sequence[Leg], tracks: Mapping[str, Track]
-    ) -> Iterator[tuple[int, dict[str, Estimate]]]:
-        """Follow objects over their legs, frame by frame.
+    def walk(self, frames: np.ndarray, tracks: Mapping[str, Track]) -> Walk:
+        """Get ready to follow objects through a clip.
 
         Args:
             frames: (F, H, W, 3) uint8 RGB, the whole clip.
-            legs: all in one direction, at least one.
             tracks: of all objects of the clip; those that are known in a frame keep their pixels there.
-
-        Yields:
-            A frame and the estimates of the objects followed in it, in the order of the legs' direction.
         """
         ...
 
@@ -138,9 +137,10 @@ class Propagator:
 
     def _steps(self, planned: Plan, passes: Passes) -> Iterator[None]:
         """Do both passes, pausing after every frame."""
+        walk = self.engine.walk(self.frames, self.tracks)
         for legs, take in ((planned.forward, passes.take_forward), (planned.backward, passes.take_backward)):
             if legs:
-                for frame, estimates in self.engine.follow(self.frames, legs, self.tracks):
+                for frame, estimates in walk(legs):
                     take(frame, estimates)
                     yield
 
