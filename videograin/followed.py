@@ -33,7 +33,7 @@ SETTLED = 0.96
 DRIFTED = 0.02
 """Agreement by which another place is better, so that the present one is given up."""
 
-FITTING = 0.5
+FITTING = 0.4
 """Fit from which a view of another frame is believed to lie right."""
 
 MIN_EXPECTED = 40  # pixels that a place can be judged by
@@ -159,6 +159,7 @@ class Followed:
             place = self._searched(moment.picture, hidden, place)
         place = self._refined(moment.picture, hidden, place)
         place = self._without_drift(moment.picture, hidden, place)
+        self._recollect(moment.picture, hidden)
         self._learn_habit(origin, place)
         return place
 
@@ -172,7 +173,8 @@ class Followed:
         agreement, area = witness.place.agreement, int(witness.mask.sum())
         is_recognised = self.recognised(agreement)
         self.unseen = 0 if is_recognised else self.unseen + 1
-        if area < MIN_VISIBLE or (self.is_lost and agreement.share < LOST):
+        is_gone = not is_recognised and agreement.expected < MIN_VISIBLE  # wholly hidden, or out of the picture
+        if area < MIN_VISIBLE or is_gone or (self.is_lost and agreement.share < LOST):
             self.mask, self.logits = np.zeros_like(witness.mask), np.full_like(self.logits, -LIMIT)
             return 0.5
         self.mask = witness.mask
@@ -243,6 +245,18 @@ class Followed:
         self.memory.correct(correction)
         return replace(place, step=compose(correction, place.step), agreement=there)
 
+    def _recollect(self, picture: Picture, hidden: np.ndarray) -> None:
+        """Place the views of which nobody knew where they lie, once their features show it around what is seen."""
+        present = self.memory.appearance().shape
+        for view in self.memory.views:
+            found = None if view.is_placed or not present.any() else register(view, picture, ~hidden)
+            if found is not None:
+                looks = Memory([view.at(found)]).appearance()
+                agreement = looks.agreement(picture, hidden)
+                covered = np.count_nonzero(looks.shape & present) / np.count_nonzero(present)
+                if self.recognised(agreement) and min(agreement.share, covered) > FOUND:
+                    self.memory.join(view, found)
+
     def _learn_habit(self, origin: np.ndarray, place: Place) -> None:
         """Take the velocity from the last steps; a hidden object keeps it, one that was lost starts anew."""
         if place.was_searched and self.is_lost:
@@ -255,12 +269,18 @@ class Followed:
 
 
 def _aligned(view: View, seen: View, taken: np.ndarray) -> View:
-    """Return a view placed so that it fits what another view `seen` shows, or nowhere."""
+    """Return a view placed so that it fits what another view `seen` shows, or nowhere.
+
+    A sliver that fits nowhere does not refute the place that the view already has.
+    """
     places = [UNMOVED, view.to_present, register(view, seen.picture, seen.visible)]
     placed = [view.at(place) for place in places if place is not None]
     placed += [view.at(lay_over(guess, seen, taken)) for guess in placed]
-    best = max(placed, key=lambda view: _fit(view, seen, taken), default=view)
-    return best if best.is_placed and _fit(best, seen, taken) > FITTING else view.at(None)
+    best = max(placed, key=lambda view: _fit(view, seen, taken))
+    if _fit(best, seen, taken) > FITTING:
+        return best
+    is_sliver = 2 * np.count_nonzero(seen.visible) < np.count_nonzero(view.visible)
+    return view if is_sliver else view.at(None)
 
 
 def _fit(view: View, seen: View, taken: np.ndarray) -> float:

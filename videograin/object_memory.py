@@ -201,6 +201,10 @@ class Memory:
         else:
             self.views = [other.at(to_present if other is view else None) for other in self.views]
 
+    def join(self, view: View, to_present: Transform) -> None:
+        """Say where a view lies; the others stay where they are."""
+        self.views = [other.at(to_present) if other is view else other for other in self.views]
+
     def correct(self, correction: Transform) -> None:
         """Move what a person marked, and forget the views that were taken while the place was wrong."""
         self.views = [view for view in self.views if view.is_anchor]
