@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from videograin.object_memory import UNMOVED, Memory, Picture, Transform, View, compose
+from videograin.object_memory import Memory, Picture, Transform, View, compose
 
 MIN_POINTS = 8  # that a transform is fitted to
 MIN_INLIERS = 0.4  # of the points that flow carries

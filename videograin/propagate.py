@@ -17,7 +17,6 @@ from videograin.region import check_frames
 from videograin.shot_cuts import shot_starts
 from videograin.tracks import Estimate, Leg, Track, check_count, check_mask
 
-
 Walk = Callable[[Sequence[Leg]], Iterator[tuple[int, dict[str, Estimate]]]]
 """Follows objects over their legs, at least one and all in one direction. It yields every frame in their order, and the
 estimates of the objects followed in it. A second call may use what the first one found."""
