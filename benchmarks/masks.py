@@ -86,7 +86,8 @@ def measure(model: SegmentModel, clip: HeldOut) -> Outcome:
     for name, (frame, x, y) in clip.clicks.items():
         segmenter.set_frame(clip.frames[frame])
         started = time.monotonic()
-        propagator.correct(name, frame, segmenter.click([[x, y]], [1]).mask)
+        answer = segmenter.click([[x, y]], [1])
+        propagator.correct(name, frame, answer.mask, answer.confidence)
         outcome.click_seconds.append(time.monotonic() - started)
     started = time.monotonic()
     propagator.propagate()

@@ -78,6 +78,7 @@ class _Walk:
         self.followed: dict[str, Followed] = {}
         self.layers = Layers(self.nested)
         self.arrived: dict[tuple[str, int], list[View]] = {}
+        self.found: dict[int, dict[str, np.ndarray]] = {t: {} for track in tracks.values() for t in track.anchors}
 
     def follow(self, legs: Sequence[Leg]) -> Iterator[tuple[int, dict[str, Estimate]]]:
         """Visit the frames of legs of one direction in their order."""
@@ -97,7 +98,7 @@ class _Walk:
     def _start(self, legs: Sequence[Leg], picture: Picture) -> None:
         known = self._known(picture.index)
         for leg in legs:
-            taken = _union(self._rivals(leg.name, known), self.work_size)
+            taken = _union(self._rivals(leg.name, self.found.get(picture.index, {}) | known), self.work_size)
             views = self.arrived.get((leg.name, leg.start)) or self._marked_views(leg)
             self.followed[leg.name] = Followed.starting(picture, known[leg.name], taken, views)
 
@@ -140,6 +141,8 @@ class _Walk:
             rival = self._strongest_rival(name, claims, known)
             witness = Witness(places[name], opinions.get(name), masks[name], claims[name], rival)
             confidence = self.followed[name].settle(moment.picture, witness)
+            if moment.picture.index in self.found:
+                self.found[moment.picture.index][name] = self.followed[name].mask
             estimates[name] = Estimate(self._enlarged(claims[name], bool(self.followed[name].mask.any())), confidence)
         return estimates
 

@@ -183,7 +183,7 @@ class Followed:
             hidden = (witness.rival > 0) & ~witness.mask
             self.memory.add(View(picture, self.logits, ~hidden, is_anchor=False, to_present=UNMOVED))
             self.area = max(int(0.9 * self.area), area)
-        return agreement.share
+        return agreement.share * (1.0 if witness.opinion is None else witness.opinion.trust)
 
     def _usual_place(self, moment: Moment, hidden: np.ndarray) -> Place:
         """Return the better of the places that flow and habit lead to."""

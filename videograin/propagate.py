@@ -66,13 +66,14 @@ class Propagator:
         """Frames at which a shot begins; nothing is followed over them."""
         return shot_starts(self.frames)
 
-    def correct(self, name: str, frame: int, mask: np.ndarray) -> Track:
+    def correct(self, name: str, frame: int, mask: np.ndarray, confidence: float = 1.0) -> Track:
         """Make a mask the anchor of one object in one frame; a new name is a new object.
 
         Args:
             name: of the object.
             frame: counted from 0.
             mask: (H, W) bool, by clicks or brush; empty where the object is not to be seen in this frame.
+            confidence: in [0, 1], of an answer to clicks (`Segmentation.confidence`); what it leads to is no surer.
 
         Returns:
             The object's track; frames up to the neighbouring anchors wait for `propagate` and show the older masks.
@@ -87,7 +88,7 @@ class Propagator:
             if not mask.any():
                 raise TrackingError(f"The mask of '{name}' is empty. Mark the thing in a frame that shows it first.")
         earlier = self.tracks.get(name) or Track.untracked(self.frames.shape[:3])
-        self.tracks[name] = earlier.corrected(frame, mask)
+        self.tracks[name] = earlier.corrected(frame, mask, confidence)
         return self.tracks[name]
 
     def release(self, name: str, frame: int) -> Track:

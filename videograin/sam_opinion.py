@@ -16,6 +16,8 @@ PROMPT_LOGIT = 8.0
 
 ANSWER_LIMIT = 6.0
 TEMPERATURE = 0.05  # of the weights: an answer whose score is this much lower counts 1/e
+STABILITY_OFFSET = 2.0  # log-odds
+CLUELESS, CERTAIN = 0.2, 0.6  # score times stability; fitted on drawn clips and photographs
 MIN_AREA = 25  # pixels of a mask that is worth a prompt
 
 
@@ -26,10 +28,17 @@ class Opinion:
     Attributes:
         logits: (H, W) float32, their mean, weighted by their scores.
         score: of the best answer in [0, 1], its overlap with the expected mask times the IoU that SAM predicts.
+        stability: in [0, 1], the share of the mask that stays when its threshold is moved by `STABILITY_OFFSET`.
     """
 
     logits: np.ndarray
     score: float
+    stability: float
+
+    @property
+    def trust(self) -> float:
+        """How far SAM knows what it sees, 0 to 1; next to nothing on pictures of a kind that it never learned."""
+        return min(1.0, max(0.0, (self.score * self.stability - CLUELESS) / (CERTAIN - CLUELESS)))
 
 
 class SamOpinions:
@@ -94,7 +103,8 @@ class SamOpinions:
         weights = torch.softmax(merit / TEMPERATURE, 0)
         mean = torch.einsum("k,khw->hw", weights, logits.clamp(-ANSWER_LIMIT, ANSWER_LIMIT))
         upscaled = self.model.network.upscale(mean[None, None], size)[0, 0]
-        return Opinion(upscaled.numpy(), float(merit.max()))
+        surely, perhaps = (upscaled > STABILITY_OFFSET).sum(), (upscaled > -STABILITY_OFFSET).sum()
+        return Opinion(upscaled.numpy(), float(merit.max()), float(surely / perhaps.clamp(min=1)))
 
 
 def deepest(mask: np.ndarray) -> tuple[float, float]:
