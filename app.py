@@ -47,13 +47,12 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
 def serve(studio: StudioService, settings: OperatorSettings, options: argparse.Namespace) -> str:
     """Start to serve a studio's page in the background and return its address."""
     blocks = build_page(studio)
-    login = settings.auth
     app, url, _ = blocks.queue(default_concurrency_limit=None).launch(
         server_name=options.host,
         server_port=options.port,
         inbrowser=options.open,
         prevent_thread_lock=True,
-        auth=(login.user, login.password) if login else None,
+        auth=[(login.user, login.password) for login in settings.auth] or None,
         max_file_size=settings.max_upload_mb * 10**6,
         allowed_paths=[],
         mcp_server=settings.mcp,
@@ -66,7 +65,12 @@ def serve(studio: StudioService, settings: OperatorSettings, options: argparse.N
         css=CSS,
         quiet=True,
     )
-    app.router.routes.insert(0, APIRoute("/health", lambda: {"status": "ok", "jobs": studio.busy_with()}))
+
+    async def health() -> dict[str, object]:
+        """Answer at once: a coroutine waits for none of the threads that handlers keep busy."""
+        return {"status": "ok", "jobs": studio.busy_with()}
+
+    app.router.routes.insert(0, APIRoute("/health", health))
     sys.stdout.write(f"VideoGrain Studio is at {url}\n")
     sys.stdout.flush()
     return url

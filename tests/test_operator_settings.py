@@ -23,7 +23,7 @@ def test_each_variable_sets_its_field() -> None:
             "VIDEOGRAIN_OFFLINE": "1",
             "VIDEOGRAIN_MAX_FRAMES": "32",
             "VIDEOGRAIN_RETENTION_HOURS": "1.5",
-            "VIDEOGRAIN_AUTH": "ann:a:b",
+            "VIDEOGRAIN_AUTH": "ann:a:b, bob:c",
             "VIDEOGRAIN_MCP": "Yes",
             "VIDEOGRAIN_LOG_PROMPTS": "off",
         }
@@ -35,7 +35,7 @@ def test_each_variable_sets_its_field() -> None:
         offline=True,
         max_frames=32,
         retention_hours=1.5,
-        auth=Login("ann", "a:b"),
+        auth=(Login("ann", "a:b"), Login("bob", "c")),
         mcp=True,
         log_prompts=False,
     )
@@ -50,7 +50,12 @@ def test_each_variable_sets_its_field() -> None:
         ("RETENTION_HOURS", "nan", "VIDEOGRAIN_RETENTION_HOURS is 'nan'; give a number from 0.1 to 8760."),
         ("MCP", "maybe", "VIDEOGRAIN_MCP is 'maybe'; give true or false."),
         ("MODELS", "sd15,,", "VIDEOGRAIN_MODELS is 'sd15,,'; give names separated by commas."),
-        ("AUTH", ":secret", "VIDEOGRAIN_AUTH has no user or no password; give user:password."),
+        (
+            "AUTH",
+            "ann:a,:secret",
+            "VIDEOGRAIN_AUTH has no user or no password somewhere; give user:password, several separated by commas.",
+        ),
+        ("AUTH", "ann:a,ann:b", "VIDEOGRAIN_AUTH names a user twice; give each of them one password."),
         ("MAX_FRAME", "3", "The variable VIDEOGRAIN_MAX_FRAME is unknown. Did you mean VIDEOGRAIN_MAX_FRAMES?"),
     ],
 )

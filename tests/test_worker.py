@@ -496,11 +496,13 @@ def test_a_job_whose_kind_is_gone_after_the_restart_fails_by_itself(tmp_path: Pa
 
 def test_old_jobs_are_removed_by_the_worker_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("videograin.worker.PURGE_SECONDS", 0.02)
-    settings = OperatorSettings(data_folder=tmp_path, retention_hours=0.2 / 3600)
-    worker = Worker(JobStore(tmp_path / "jobs"), {JobKind.EDIT: handler()}, settings, on_own_thread)
+    settings, ages = OperatorSettings(data_folder=tmp_path, retention_hours=0.2 / 3600), []
+    store = JobStore(tmp_path / "jobs")
+    worker = Worker(store, {JobKind.EDIT: handler()}, settings, on_own_thread, [ages.append])
     worker.start()
     worker.submit(ANN, JobKind.EDIT, Count("fox"))
     wait_until(lambda: not worker.jobs(ANN))
+    assert ages[0] == pytest.approx(0.2)  # what others keep of people goes by the same rule
     assert worker.stop()
 
 

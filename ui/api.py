@@ -5,8 +5,9 @@ A session's id stands for a person: whoever has it sees that work and nobody els
 
 import dataclasses
 from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import gradio as gr
 from gradio.utils import get_upload_folder
@@ -223,7 +224,7 @@ class Api:
 
     def export_masks(self, session: str, kind: str = transfer.MaskFormat.PNG.value) -> gr.FileData:
         """Return the masks as a file."""
-        return gr.FileData(path=transfer.export_masks(self._find(session), transfer.MaskFormat(kind)))
+        return gr.FileData(path=transfer.export_masks(self._find(session), _member(transfer.MaskFormat, kind)))
 
     def export_project(self, session: str) -> gr.FileData:
         """Return clip, masks, words, settings and results as a ZIP file."""
@@ -234,7 +235,7 @@ class Api:
         known = {field.name for field in dataclasses.fields(EditSettings)}
         if unknown := set(settings or {}) - known:
             raise SettingsError(f"There is no setting '{min(unknown)}'. Known are: {', '.join(sorted(known))}.")
-        chosen = replace(apply_preset(Preset(preset), self._studio.bundle(found).settings), **(settings or {}))
+        chosen = replace(apply_preset(_member(Preset, preset), self._studio.bundle(found).settings), **(settings or {}))
         with found.lock:
             found.set_words(replace(found.opened[0], settings=chosen))
             return self._studio.submit_edit(found, kind).id
@@ -271,6 +272,15 @@ class Api:
             ],
             "jobs": [job.id for job in self._studio.worker.jobs(session.id)],
         }  # fmt: skip
+
+
+Member = TypeVar("Member", bound=StrEnum)
+
+
+def _member(kind: type[Member], value: str) -> Member:
+    if value not in list(kind):
+        raise SettingsError(f"There is no choice '{value}'. Give one of: {', '.join(kind)}.")
+    return kind(value)
 
 
 ENDPOINTS = tuple(name for name in vars(Api) if not name.startswith("_") and name != "register")

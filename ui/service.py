@@ -63,9 +63,10 @@ class StudioService:
     def __init__(self, settings: OperatorSettings) -> None:
         self.settings = settings
         data = settings.data_folder
-        self.sessions = Sessions(data / "sessions", settings.retention_hours * 3600)
+        self.sessions = Sessions(data / "sessions")
         self._segmenting = Segmenting(settings)
-        studio = open_studio(settings, track_handlers(self._segmenting) | suggest_handlers(self._segmenting))
+        handlers = track_handlers(self._segmenting) | suggest_handlers(self._segmenting)
+        studio = open_studio(settings, handlers, [self.sessions.purge])
         self.shelf, self.store, self.worker = studio.shelf, studio.store, studio.worker
         self._segmenting.model()  # now, for diffusers cannot load a pipeline while another thread loads anything
 
@@ -147,7 +148,8 @@ class StudioService:
         """Begin to work on an example that is marked and worded already."""
         project = load_project(example_path(name) / "project.json")
         kept = self.store.keep(session.id, project.clip)
-        project = replace(project, clip=kept, clip_options=replace(project.clip_options, max_frames=frames))
+        few = max(1, min(int(frames), self.settings.max_frames))
+        project = replace(project, clip=kept, clip_options=replace(project.clip_options, max_frames=few))
         clip = load_clip(kept, project.clip_options)
         work = with_colours(from_project(project, clip))
         with session.lock:

@@ -29,7 +29,6 @@ UNDO_BYTES = 256 * 2**20
 """What the earlier states of one session may hold in masks, roughly."""
 
 MAX_UNDO = 50
-PURGE_SECONDS = 600.0
 
 log = logging.getLogger(__name__)
 
@@ -154,22 +153,18 @@ class Sessions:
 
     Args:
         root: folder that holds a folder for each.
-        max_age: seconds after which an unused one is deleted.
     """
 
-    def __init__(self, root: Path, max_age: float) -> None:
+    def __init__(self, root: Path) -> None:
         self._root = root
-        self._max_age = max_age
         self._sessions: OrderedDict[str, Session] = OrderedDict()
         self._lock = Lock()
-        self._purged = 0.0
 
     def create(self) -> Session:
         """Begin a session."""
         session_id = secrets.token_urlsafe(24)
         folder = self._folder(session_id)
         folder.mkdir(parents=True, mode=0o700)
-        self._purge_when_due()
         return self._remember(Session(session_id, folder))
 
     def find(self, session_id: str) -> Session:
@@ -195,6 +190,13 @@ class Sessions:
         except ProjectError:
             return self.create()
 
+    def purge(self, max_age: float) -> None:
+        """Delete the sessions that were not used for `max_age` seconds."""
+        oldest = time.time() - max_age
+        for folder in self._root.glob("*/"):
+            if folder.stat().st_mtime < oldest:
+                shutil.rmtree(folder, ignore_errors=True)
+
     def _remember(self, session: Session) -> Session:
         with self._lock:
             session = self._sessions.setdefault(session.id, session)
@@ -205,12 +207,3 @@ class Sessions:
 
     def _folder(self, session_id: str) -> Path:
         return self._root / owner_digest(session_id)
-
-    def _purge_when_due(self) -> None:
-        if time.monotonic() - self._purged < PURGE_SECONDS:
-            return
-        self._purged = time.monotonic()
-        oldest = time.time() - self._max_age
-        for folder in self._root.iterdir():
-            if folder.is_dir() and folder.stat().st_mtime < oldest:
-                shutil.rmtree(folder, ignore_errors=True)

@@ -8,8 +8,9 @@ import torch
 from videograin.control import ControlKind
 from videograin.failures import release_memory
 from videograin.flops import matmul_speed
+from videograin.inversion import InversionCache
 from videograin.memory import ClipShape, Estimate, estimate_edit
-from videograin.models import choose_device, load_pipeline
+from videograin.models import choose_device, inversions_folder, load_pipeline
 from videograin.pipeline import VideoGrainPipeline
 from videograin.region import EditSettings
 
@@ -58,6 +59,10 @@ class ModelShelf:
                 matmul_speed(self.device, pipeline.unet.dtype)  # it is remembered; later the device may be busy
             self._held = (key, pipeline)
         return self._held[1]
+
+    def purge(self, max_age: float) -> None:
+        """Remove the inversions that were not used for `max_age` seconds."""
+        InversionCache(inversions_folder(self._cache_dir)).purge(max_age)
 
     def estimate(
         self, model: str, controls: Sequence[ControlKind], clip_shape: ClipShape, settings: EditSettings

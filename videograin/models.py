@@ -126,7 +126,7 @@ def load_pipeline(
             )
     for kind, network in zip(controls, networks, strict=True):
         _check_fit(pipeline, kind, network)
-    pipeline.inversion_cache = InversionCache((cache_dir or user_cache_dir()) / "inversions")
+    pipeline.inversion_cache = InversionCache(inversions_folder(cache_dir))
     return pipeline.to(device)
 
 
@@ -175,6 +175,11 @@ def choose_dtype(device: torch.device, dtype: torch.dtype | None = None) -> torc
     if device.type == "cpu" and dtype == torch.float16:
         raise SettingsError("float16 is several times slower on a CPU. Choose float32 or bfloat16.")
     return dtype
+
+
+def inversions_folder(cache_dir: Path | None) -> Path:
+    """Return where inversions are kept; None is the user's cache folder."""
+    return (cache_dir or user_cache_dir()) / "inversions"
 
 
 def user_cache_dir() -> Path:

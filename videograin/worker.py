@@ -6,7 +6,7 @@ is carried out and what ran is marked as interrupted.
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,11 +32,14 @@ from videograin.operator_settings import OperatorSettings
 from videograin.plain import texts_in
 from videograin.progress import Progress
 
-STOP_SECONDS = 15.0
-"""How long `Worker.stop` waits for the running job's next step."""
+STOP_SECONDS = 10.0
+"""How long `Worker.stop` waits for the running job's next step; to end the process takes a few seconds more."""
 
 PURGE_SECONDS = 600.0
-"""From one removal of old jobs to the next."""
+"""From one removal of what is old to the next."""
+
+Purge = Callable[[float], None]
+"""Removes what has not been used for so many seconds."""
 
 STOPPED = "Stopped, as you asked."
 INTERRUPTED = "The studio was restarted while this was running. Start it again."
@@ -84,6 +87,7 @@ class Worker:
         handlers: what to do for each kind of job.
         settings: the operator's limits.
         executor: where jobs run.
+        purges: remove what else is kept of people, besides jobs and their files.
     """
 
     def __init__(
@@ -92,10 +96,12 @@ class Worker:
         handlers: Mapping[JobKind, Handler[Any, Any]],
         settings: OperatorSettings,
         executor: Executor = on_own_thread,
+        purges: Sequence[Purge] = (),
     ) -> None:
         self._store = store
         self._handlers = handlers
         self._settings = settings
+        self._purges = (store.purge, *purges)
         self._task = executor(JobRunner(store, handlers, log_words=settings.log_prompts).run)
         self._changed = Condition()  # guards the fields below
         self._waiting: list[_Waiting] = []
@@ -290,4 +296,5 @@ class Worker:
     def _purge_when_due(self) -> None:
         if time.monotonic() - self._purged >= PURGE_SECONDS:
             self._purged = time.monotonic()
-            self._store.purge(self._settings.retention_hours * 3600)
+            for purge in self._purges:
+                purge(self._settings.retention_hours * 3600)
