@@ -1,7 +1,10 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
-from fakes import tiny_controlnet, tiny_unet, tiny_vae
+from fakes import TEXT_WIDTH, tiny_controlnet, tiny_unet, tiny_vae
 
+from videograin import flops
 from videograin.flops import controlnet_flops, matmul_speed, unet_flops, vae_flops
 from videograin.region import AttentionMode
 
@@ -29,6 +32,19 @@ def test_counting_leaves_the_network_alone() -> None:
     unet = tiny_unet()
     unet_flops(unet, 1, (8, 8), AttentionMode.FULL)
     assert all(weight.device.type == "cpu" for weight in unet.parameters())
+
+
+def test_many_may_count_at_once_and_while_a_network_runs() -> None:
+    unet, modes = tiny_unet(), list(AttentionMode)
+    alone = [unet_flops(unet, 5, (8, 8), mode) for mode in modes]
+    flops._unet_flops.cache_clear()
+    inputs = torch.ones(1, 4, 8, 8), torch.tensor(1), torch.ones(1, 77, TEXT_WIDTH)
+    with torch.no_grad(), ThreadPoolExecutor(4) as pool:
+        picture = unet(*inputs).sample
+        counts = [pool.submit(unet_flops, unet, 5, (8, 8), mode) for mode in modes]
+        pictures = [unet(*inputs).sample for _ in range(20)]
+    assert [count.result() for count in counts] == alone
+    assert all(torch.equal(other, picture) for other in pictures)
 
 
 @pytest.mark.parametrize("side", [16, 32])
