@@ -3,7 +3,12 @@
 import argparse
 import signal
 import sys
+from contextlib import suppress
 from threading import Event
+
+with suppress(ImportError):
+    # Only Spaces have it; on ZeroGPU it must come before whatever looks for a GPU.
+    import spaces  # noqa: F401  # pyright: ignore[reportMissingImports]
 
 from fastapi.routing import APIRoute
 

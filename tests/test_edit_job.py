@@ -17,6 +17,7 @@ from synthetic_video import make, psnr
 
 from videograin.edit_job import PREVIEW_FRAMES, REUSED, EditFiles, EditJobs, clip_shape, draft
 from videograin.errors import JobError, VideoGrainError
+from videograin.executor import START_SECONDS, gpu_seconds
 from videograin.failures import OUT_OF_MEMORY
 from videograin.job_context import JobContext
 from videograin.job_runner import LEANER
@@ -236,6 +237,21 @@ def test_how_long_it_takes_is_known_once_the_model_is_loaded(studio: Studio) -> 
     assert second.expected_seconds
     assert third.expected_seconds
     assert third.expected_seconds > 1.5 * second.expected_seconds
+
+
+def test_a_lent_gpu_is_asked_for_by_the_frames_size_and_steps_of_the_request(studio: Studio) -> None:
+    studio.edit()  # loads the model; the GPU of the fixture is as slow as 10⁹ operations a second
+
+    def lent(frames: int = 4, side: int = 32, steps: int = 10) -> int:
+        options = replace(studio.project.clip_options, max_frames=frames, short_side=side)
+        settings = EditSettings(num_inference_steps=steps)
+        job = studio.submit(replace(studio.project, clip_options=options, settings=settings))
+        studio.worker.cancel(job.id, ANN)
+        return gpu_seconds(job)
+
+    assert START_SECONDS < lent() < lent(steps=40)
+    assert lent() < lent(frames=16)
+    assert lent() < lent(side=64)
 
 
 def test_the_clip_s_shape_is_known_before_it_is_read(studio: Studio) -> None:
