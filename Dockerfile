@@ -38,7 +38,7 @@ COPY ui ui
 COPY app.py .
 
 ENV VIDEOGRAIN_DATA_FOLDER=/data \
-    GRADIO_TEMP_DIR=/data/gradio \
+    GRADIO_TEMP_DIR=/data/web \
     GRADIO_SERVER_NAME=0.0.0.0 \
     GRADIO_SERVER_PORT=7860 \
     GRADIO_ANALYTICS_ENABLED=False \

@@ -15,6 +15,7 @@ from fastapi.routing import APIRoute
 from ui.page import build_page
 from ui.service import StudioService
 from ui.theme import CSS, studio_theme
+from ui.web_files import keep_web_files_in
 from videograin.errors import VideoGrainError
 from videograin.json_log import log_as_json
 from videograin.operator_settings import OperatorSettings, read_operator_settings
@@ -28,6 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = read_operator_settings()
         log_as_json()
+        keep_web_files_in(settings.data_folder / "web")
         studio = StudioService(settings)
     except VideoGrainError as error:
         sys.stderr.write(f"{error}\n")

@@ -61,7 +61,6 @@ def running_studio(folder: Path, **settings: object) -> Iterator[RunningStudio]:
     port, log = _free_port(), folder / f"log-{time.monotonic_ns()}"
     environment = {
         **os.environ,
-        "GRADIO_TEMP_DIR": str(folder / "gradio"),
         "VIDEOGRAIN_DATA_FOLDER": str(folder / "data"),
         "VIDEOGRAIN_OFFLINE": "1",
         **{f"VIDEOGRAIN_{name.upper()}": str(value) for name, value in settings.items()},

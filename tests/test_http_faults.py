@@ -185,10 +185,11 @@ def test_no_file_of_anybody_s_work_is_served_or_opened(
 ) -> None:
     ann.mark_middle(tmp_path, ann.open(good), PROMPT)
     assert ann.wait(ann.edit(seed=4))["state"] == "done"
-    kept = [path for path in (folder / "data").rglob("*") if path.is_file()]
+    data = folder / "data"
+    kept = [path for path in data.rglob("*") if path.is_file() and not path.is_relative_to(data / "web")]
     assert {"job.json", "request.json", "edit.mp4", "project.json"} <= {path.name for path in kept}
     for path in [*kept, studio.log, Path("/etc/passwd")]:
-        for address in (str(path), quote(str(path), safe=""), f"{folder}/gradio/../{path.relative_to('/')}"):
+        for address in (str(path), quote(str(path), safe=""), f"{data}/web/../../../../../../..{path}"):
             assert web.get(f"gradio_api/file={address}").status_code in (403, 404), address
         with pytest.raises(AppError, match="not uploaded"):
             bob.call("open_clip", {"path": str(path)})
@@ -198,7 +199,7 @@ def test_no_file_of_anybody_s_work_is_served_or_opened(
 def test_an_upload_cannot_leave_its_folder(web: httpx.Client, folder: Path, name: str) -> None:
     answer = web.post("gradio_api/upload", files={"files": (name, b"content")})
     if answer.status_code == 200:
-        assert Path(answer.json()[0]).resolve().is_relative_to(folder / "gradio")
+        assert Path(answer.json()[0]).resolve().is_relative_to(folder / "data/web")
     else:
         assert answer.status_code < 500
     assert not list(folder.parent.glob("escaped.mp4"))

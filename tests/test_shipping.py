@@ -74,7 +74,7 @@ def test_data_and_models_outlive_the_container_and_nothing_else_is_written(docke
     for name in ("VIDEOGRAIN_DATA_FOLDER", "GRADIO_TEMP_DIR", "HF_HOME", "XDG_CACHE_HOME", "TRITON_CACHE_DIR"):
         assert any(Path(given[name]).is_relative_to(volume) for volume in volumes), name
     settings = read_operator_settings(given)
-    assert settings.data_folder == Path("/data")
+    assert given["GRADIO_TEMP_DIR"] == str(settings.data_folder / "web") == "/data/web"
 
 
 def test_its_health_is_asked_for_where_it_listens(dockerfile: list[tuple[str, str]]) -> None:

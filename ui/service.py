@@ -13,6 +13,7 @@ from ui.objects import add_object, as_track, is_followed, is_marked, set_mask, s
 from ui.pointing import Stroke, Tool, box, click, draw
 from ui.segmenting import Segmenting
 from ui.session import Session, Sessions
+from ui.web_files import purge_web_files
 from videograin.edit_job import clip_shape
 from videograin.errors import RegionError, VideoError
 from videograin.jobs import Job, JobKind, JobState
@@ -66,7 +67,7 @@ class StudioService:
         self.sessions = Sessions(data / "sessions")
         self._segmenting = Segmenting(settings)
         handlers = track_handlers(self._segmenting) | suggest_handlers(self._segmenting)
-        studio = open_studio(settings, handlers, [self.sessions.purge])
+        studio = open_studio(settings, handlers, [self.sessions.purge, purge_web_files])
         self.shelf, self.store, self.worker = studio.shelf, studio.store, studio.worker
         self._segmenting.model()  # now, for diffusers cannot load a pipeline while another thread loads anything
 
