@@ -1,10 +1,12 @@
 """Open the studio in a browser; also the entry of a Hugging Face Space."""
 
 import argparse
+import os
 import signal
 import sys
 from contextlib import suppress
 from threading import Event
+from typing import NoReturn
 
 with suppress(ImportError):
     # Only Spaces have it; on ZeroGPU it must come before whatever looks for a GPU.
@@ -83,5 +85,12 @@ def serve(studio: StudioService, settings: OperatorSettings, options: argparse.N
     return url
 
 
+def leave(code: int) -> NoReturn:
+    """End the process at once: a step of torch's that goes on would hold an orderly end up, then crash it."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

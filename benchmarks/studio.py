@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,11 +47,12 @@ class RunningStudio:
 
 
 @contextmanager
-def running_studio(folder: Path, **settings: object) -> Iterator[RunningStudio]:
+def running_studio(folder: Path, program: Sequence[str] = ("app.py",), **settings: object) -> Iterator[RunningStudio]:
     """Start a studio, wait until it answers, and stop it in the end.
 
     Args:
         folder: where it keeps its data; a studio started there later finds what this one left.
+        program: what Python is to run.
         settings: fields of `OperatorSettings` that differ from their defaults.
 
     Raises:
@@ -65,7 +66,7 @@ def running_studio(folder: Path, **settings: object) -> Iterator[RunningStudio]:
         "VIDEOGRAIN_OFFLINE": "1",
         **{f"VIDEOGRAIN_{name.upper()}": str(value) for name, value in settings.items()},
     }
-    command = [sys.executable, "app.py", "--port", str(port)]
+    command = [sys.executable, *program, "--port", str(port)]
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
     studio = RunningStudio(f"http://127.0.0.1:{port}/", process, log)

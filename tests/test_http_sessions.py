@@ -21,6 +21,25 @@ def test_many_people_with_many_jobs_each_get_their_own(tmp_path: Path) -> None:
         assert ask_at_once(studio.url, tmp_path, sessions=3, jobs=3) == [Verdict.RIGHT] * 9
 
 
+NEVER_DONE = """
+import runpy, time
+from videograin.edit_job import EditJobs
+
+EditJobs.edit = lambda *_: time.sleep(600)
+runpy.run_path("app.py", run_name="__main__")
+"""
+
+
+def test_a_step_that_does_not_end_does_not_keep_the_studio_from_ending(tmp_path: Path) -> None:
+    clip = make(tmp_path / "clip.mp4", "testsrc2=s=64x64:r=8:d=1")
+    with running_studio(tmp_path, ("-c", NEVER_DONE)) as studio:
+        visitor = ApiVisitor(studio.url)
+        visitor.mark_middle(tmp_path, visitor.open(clip))
+        visitor.wait(visitor.edit(), "running")
+        assert studio.stop(signal.SIGTERM) < STOP_SECONDS
+        assert studio.process.returncode == 1
+
+
 def test_what_ran_is_interrupted_and_what_waited_is_kept_when_a_studio_ends_and_comes_back(tmp_path: Path) -> None:
     clip = make(tmp_path / "clip.mp4", "testsrc2=s=160x160:r=8:d=2")
     with running_studio(tmp_path) as studio:

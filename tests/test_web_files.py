@@ -42,6 +42,5 @@ def test_what_was_not_fetched_for_a_while_goes_with_its_folder_and_the_rest_stay
     assert fetched.exists()
     assert new.exists()
     clock.time = lambda: between + 3 * HOUR
-    for _ in range(2):  # a folder's age counts from its last change, the first time that a file left it
-        purge_web_files(HOUR)
+    purge_web_files(HOUR)
     assert list(folder.iterdir()) == []
