@@ -9,6 +9,7 @@ from videograin.executor import ZERO_GPU_SPEED, is_zero_gpu, on_own_thread, on_z
 from videograin.job_context import Handler
 from videograin.jobs import JobKind, JobStore
 from videograin.model_shelf import ModelShelf
+from videograin.models import check_obtainable, find_bundle
 from videograin.operator_settings import OperatorSettings
 from videograin.worker import Worker
 
@@ -31,25 +32,28 @@ class Studio:
 
 
 def open_studio(settings: OperatorSettings, handlers: Mapping[JobKind, Handler[Any, Any]] | None = None) -> Studio:
-    """Load the default model and start to work.
+    """Start to work; the default model is loaded by the worker's thread, before its first job.
 
     Args:
         settings: of the operator.
         handlers: how to carry out the kinds of jobs besides edits and previews.
 
     Raises:
-        VideoGrainError: the model cannot be loaded, or another process uses the data folder.
+        VideoGrainError: the model is not to be had, or another process uses the data folder.
     """
     lends = is_zero_gpu()
+    default = settings.models[0]
+    check_obtainable(find_bundle(default), settings.offline)
     shelf = ModelShelf(
         settings.data_folder / "cache",
         settings.device or None,
         offline=settings.offline,
         speed=ZERO_GPU_SPEED if lends else None,
     )
-    shelf.get(settings.models[0])  # before the first job, and on ZeroGPU before the first fork
+    if lends:
+        shelf.get(default)  # before the first fork, so that no job has to load it again
     store = JobStore(settings.data_folder / "jobs")
     every = EditJobs(shelf, settings).handlers() | dict(handlers or {})
-    worker = Worker(store, every, settings, on_zero_gpu if lends else on_own_thread)
+    worker = Worker(store, every, settings, on_zero_gpu if lends else on_own_thread, lambda: shelf.get(default))
     worker.start()
     return Studio(settings, store, shelf, worker)

@@ -33,8 +33,16 @@ class Visitor:
 
     def take_example(self, name: str, frames: int = 4) -> None:
         """Take an example's clip and go on to marking."""
+        self.choose_clip(name)
+        self.open_chosen(frames)
+
+    def choose_clip(self, name: str) -> None:
+        """Choose an example's clip."""
         self.page.click(f"[data-action=clip][data-value={name}]")
         self.page.wait_for_function("!document.querySelector('#estimate').innerText.includes('Choose')")
+
+    def open_chosen(self, frames: int) -> None:
+        """Go on to marking with so many frames."""
         field = self.page.locator("input[aria-label*='Frames at most']").first
         field.fill(str(frames))
         field.press("Enter")
