@@ -19,7 +19,7 @@ LOOKS = {
 Take = Callable[[str], None]
 
 
-def tell_story(visitor: Visitor, take: Take) -> None:
+def tell_story(visitor: Visitor, take: Take, button: str = "#edit") -> None:
     """Go through the page once, from empty to a result."""
     page = visitor.page
     take("1-empty")
@@ -37,11 +37,14 @@ def tell_story(visitor: Visitor, take: Take) -> None:
     page.wait_for_timeout(500)
     take("6-settings")
     page.get_by_role("button", name="Every setting").click()
-    page.click("#edit")
+    page.click(button)
     page.wait_for_selector(".vg-forming", timeout=EDIT_TIMEOUT)
     take("7-running")
     visitor.wait_for_result()
     take("8-result")
+    page.locator("[data-action=heat]").first.click()
+    page.wait_for_selector(".vg-heat")
+    take("8-heat")
     page.get_by_role("tab", name="2 Mark").click()
     page.click("[data-tool=remove]")
     page.click(".vg-object.vg-selected .vg-thumb")

@@ -76,7 +76,7 @@ class Visitor:
         """Follow all objects."""
         self.page.click("#track-all")
         self.page.wait_for_function(
-            "[...document.querySelectorAll('.vg-name small')].every(state => state.textContent == 'everywhere')"
+            "[...document.querySelectorAll('.vg-name small')].every(state => state.textContent == 'in every frame')"
         )
 
     def say(self, *prompts: str, background: str = "") -> None:
