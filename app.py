@@ -3,6 +3,7 @@
 import argparse
 import signal
 import sys
+from importlib.util import find_spec
 from threading import Event
 
 from fastapi.routing import APIRoute
@@ -10,9 +11,9 @@ from fastapi.routing import APIRoute
 from ui.page import build_page
 from ui.service import StudioService
 from ui.theme import CSS, studio_theme
-from videograin.errors import VideoGrainError
+from videograin.errors import SettingsError, VideoGrainError
 from videograin.json_log import log_as_json
-from videograin.operator_settings import OperatorSettings, read_operator_settings
+from videograin.operator_settings import OperatorSettings, read_operator_settings, variable_of
 
 DEFAULT_PORT = 7860
 
@@ -23,6 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = read_operator_settings()
         log_as_json()
+        check_mcp(settings)
         studio = StudioService(settings)
     except VideoGrainError as error:
         sys.stderr.write(f"{error}\n")
@@ -44,16 +46,24 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def check_mcp(settings: OperatorSettings) -> None:
+    """Raise SettingsError where agents shall be served but the package for it is not here."""
+    if settings.mcp and find_spec("mcp") is None:
+        raise SettingsError(
+            f"{variable_of('mcp')} is on, but the package for it is not installed. Run: pip install 'gradio[mcp]', or "
+            "switch it off."
+        )
+
+
 def serve(studio: StudioService, settings: OperatorSettings, options: argparse.Namespace) -> str:
     """Start to serve a studio's page in the background and return its address."""
     blocks = build_page(studio)
-    login = settings.auth
     app, url, _ = blocks.queue(default_concurrency_limit=None).launch(
         server_name=options.host,
         server_port=options.port,
         inbrowser=options.open,
         prevent_thread_lock=True,
-        auth=(login.user, login.password) if login else None,
+        auth=[(login.user, login.password) for login in settings.auth] or None,
         max_file_size=settings.max_upload_mb * 10**6,
         allowed_paths=[],
         mcp_server=settings.mcp,

@@ -93,15 +93,17 @@ def build_clip_step(studio: StudioService) -> ClipStep:
                 label="Your clip", sources=["upload", "webcam"], height=340, elem_id="upload",
                 webcam_options=gr.WebcamOptions(mirror=False), buttons=[],
             )  # fmt: skip
+            project_in = gr.UploadButton(
+                "Open a saved project (.zip)", size="sm", file_types=[".zip"], elem_id="project-in"
+            )
             examples = widgets.panel("examples")
             examples.value = example_cards()
-            project_in = gr.UploadButton("Open a saved project (.zip)", size="sm", file_types=[".zip"])
         with gr.Column(scale=2, min_width=300, elem_classes="vg-card"):
             gr.HTML("<h2>Which part, how large</h2>", apply_default_css=False)
             with gr.Row():
                 start = gr.Number(0, label="From second", step=0.1, min_width=80)
                 end = gr.Number(None, label="To second", step=0.1, min_width=80, placeholder="end")
-                fps = gr.Number(None, label="Frames / second", min_width=80)
+                fps = gr.Number(None, label="Frames/s", min_width=80)
             frames = gr.Slider(
                 1, limits.max_frames, studio.default_frames, step=1, label="Frames at most",
                 info="Fewer frames per second show a longer stretch at the same cost.",
@@ -195,10 +197,10 @@ def build_edit_step(studio: StudioService) -> EditStep:
         with gr.Column(scale=3, min_width=320):
             job = widgets.panel("edit-job")
             compare = widgets.compare()
-            downloads = widgets.panel("downloads")
-            with gr.Row(visible=False) as takeaway:
-                masks_out = gr.Button("Masks (.zip)", size="sm", min_width=100)
-                project_out = gr.Button("Whole project (.zip)", size="sm", min_width=100, elem_id="project-out")
+            with gr.Row(visible=False, elem_id="takeaway") as takeaway:
+                downloads = widgets.panel("downloads")
+                masks_out = gr.Button("Masks (.zip)", size="sm", min_width=60, scale=0)
+                project_out = gr.Button("Project (.zip)", size="sm", min_width=60, scale=0, elem_id="project-out")
             phrases = widgets.panel("phrases")
             heat = gr.HTML("", elem_id="heat", apply_default_css=False, padding=False)
             history = widgets.panel("history")

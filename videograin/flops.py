@@ -12,7 +12,7 @@ from typing import cast
 
 import torch
 from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from videograin.attention.processors import install_layout_attention
@@ -71,12 +71,12 @@ def _unet_flops(config: str, frames: int, grid: tuple[int, int], mode: Attention
         install_layout_attention(unet)
         sample, embeds = _inputs(unet, frames, grid)
         step = {"step": AttentionStep(frames, mode)}
-        counter = _count(lambda: unet(sample, torch.tensor(1), embeds, cross_attention_kwargs=step))
-    levels = [0] * len(unet.config["block_out_channels"])
-    for layer, operations in counter.get_flop_counts().items():
-        if layer.endswith("attn1"):
-            attention = sum(count for operation, count in operations.items() if operation not in _PROJECTIONS)
-            levels[_level_of(layer, len(levels))] += attention
+        counter = FlopCounterMode(display=False)
+        levels = [0] * len(unet.config["block_out_channels"])
+        for name, layer in unet.named_modules():
+            if name.endswith("attn1"):
+                _count_attention(layer, counter, levels, _level_of(name, len(levels)))
+        _count(lambda: unet(sample, torch.tensor(1), embeds, cross_attention_kwargs=step), counter)
     return counter.get_total_flops(), tuple(levels)
 
 
@@ -98,10 +98,30 @@ def _vae_flops(config: str, height: int, width: int) -> int:
 
 
 @torch.no_grad()
-def _count(forward: Callable[[], object]) -> FlopCounterMode:
-    with FlopCounterMode(display=False) as counter:
+def _count(forward: Callable[[], object], counter: FlopCounterMode | None = None) -> FlopCounterMode:
+    with counter or FlopCounterMode(display=False) as counter:
         forward()
     return counter
+
+
+def _count_attention(layer: nn.Module, counter: FlopCounterMode, levels: list[int], level: int) -> None:
+    """Add what a layer attends to its level's count.
+
+    The counter's own table of layers is of no use: it mixes in the layers that other threads run meanwhile.
+    """
+
+    def attended() -> int:
+        operations = counter.get_flop_counts().get("Global", {})
+        return sum(count for operation, count in operations.items() if operation not in _PROJECTIONS)
+
+    def begin(*_: object) -> None:
+        levels[level] -= attended()
+
+    def end(*_: object) -> None:
+        levels[level] += attended()
+
+    layer.register_forward_pre_hook(begin)
+    layer.register_forward_hook(end)
 
 
 def _inputs(
@@ -112,8 +132,8 @@ def _inputs(
 
 
 def _level_of(layer: str, levels: int) -> int:
-    """Return the level at which a layer works, by its name: "UNet2DConditionModel.up_blocks.1.attentions.…"."""
-    _, block, index, *_ = layer.split(".")
+    """Return the level at which a layer works, by its name: "up_blocks.1.attentions.…"."""
+    block, index, *_ = layer.split(".")
     if block == "down_blocks":
         return int(index)
     return levels - 1 - int(index) if block == "up_blocks" else levels - 1
