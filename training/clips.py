@@ -5,6 +5,7 @@ each other, enter and leave; what is worn rides on its wearer; the camera pans.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -42,6 +43,11 @@ class Clip:
     flow: Tensor
     visible: Tensor
     scene: Scene
+
+
+def joined(scenes: Sequence[Scene]) -> Scene:
+    """Return the rows of several scenes as one batch."""
+    return Scene(**{f.name: torch.cat([getattr(scene, f.name) for scene in scenes]) for f in fields(Scene)})
 
 
 def repeated(scene: Scene, frames: int) -> Scene:

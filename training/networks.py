@@ -8,6 +8,7 @@ from transformers import CLIPConfig, CLIPModel, CLIPTextModel, CLIPTokenizer
 
 from training.tokenizer import MAX_TOKENS
 from training.vocabulary import NAMES
+from videograin.attention.step import AttentionStep
 from videograin.sam_networks import SamShape, build_sam
 
 LATENT_CHANNELS = 8
@@ -120,10 +121,19 @@ class Denoiser(nn.Module):
         self.unet: UNet2DConditionModel = make_unet()
         self.text = text
 
-    def forward(self, noisy: Tensor, timestep: Tensor, ids: Tensor) -> Tensor:
-        """Predict the noise (B, 8, 32, 32) in noisy latents, given timesteps (B,) and token ids (B, 40)."""
-        words = self.text(input_ids=ids).last_hidden_state
-        return self.unet(noisy.to(self.unet.dtype), timestep, words, return_dict=False)[0].float()
+    def forward(self, noisy: Tensor, timestep: Tensor, ids: Tensor, frames: int = 1) -> Tensor:
+        """Predict the noise in noisy latents.
+
+        Args:
+            noisy: ((B F), 8, 32, 32).
+            timestep: ((B F),).
+            ids: (B, 40) token ids, a caption a clip.
+            frames: F; more than one see each other in self-attention, which `install_layout_attention` provides.
+        """
+        words = self.text(input_ids=ids).last_hidden_state.repeat_interleave(frames, 0)
+        told = {"step": AttentionStep(frames)} if frames > 1 else None
+        noisy = noisy.to(self.unet.dtype)
+        return self.unet(noisy, timestep, words, cross_attention_kwargs=told, return_dict=False)[0].float()
 
 
 def make_controlnet(unet: UNet2DConditionModel) -> ControlNetModel:

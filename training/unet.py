@@ -22,7 +22,7 @@ from training.world import Picture, World
 
 CASTING = Casting(counts=(0.04, 0.32, 0.42, 0.22), crowded=0.25)
 _GAMMA = 5.0
-_EMPTY = 0.1
+EMPTY = 0.1
 
 
 class Encoder(nn.Module):
@@ -84,9 +84,13 @@ class Noise:
         """Return noisy latents, timesteps (B,) and the noise."""
         noise = torch.randn(latents.shape, generator=self.dice.generator, device=latents.device)
         timestep = self.dice.integers(1000, len(latents))
+        return self.mix(latents, noise, timestep), timestep, noise
+
+    def mix(self, latents: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
+        """Return latents at their timesteps (B,), with this noise in them."""
         alpha = self.alphas[timestep][:, None, None, None]
         noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
-        return noisy.contiguous(memory_format=torch.channels_last), timestep, noise
+        return noisy.contiguous(memory_format=torch.channels_last)
 
     def loss(self, predicted: Tensor, noise: Tensor, timestep: Tensor) -> tuple[Tensor, Tensor]:
         """Return the weighted loss and the plain squared error."""
@@ -114,7 +118,7 @@ def train(options: Options) -> None:
 
     def batch() -> tuple[Tensor, ...]:
         place = pool.draw(options.batch)
-        ids = torch.where(dice.chance(_EMPTY, options.batch, 1), empty, pool.ids[place].long())
+        ids = torch.where(dice.chance(EMPTY, options.batch, 1), empty, pool.ids[place].long())
         return *noise.add(pool.latents[place].float()), ids
 
     def compute(noisy: Tensor, timestep: Tensor, target: Tensor, ids: Tensor) -> dict[str, Tensor]:
