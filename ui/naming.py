@@ -36,18 +36,18 @@ class Naming:
                 self._judges[model] = Judge.load(folder) if known_names(folder) else None
             return self._judges[model]
 
-    def name_selected(self, session: Session) -> None:
-        """Name the selected object by what it looks like, if it has no name yet and it is clear."""
+    def name_objects(self, session: Session, frame: int) -> None:
+        """Name the objects that have no name yet by what they look like in a frame, where that is clear."""
         work, clip = session.opened
-        chosen = session.object
         judge = self.judge(work.model)
-        if judge is None or chosen is None or not UNNAMED.fullmatch(chosen.name):
+        if judge is None:
             return
-        mask = objects.mask_at(work, chosen.id, session.frame)
-        name = judge.name_surely(clip.frames[session.frame], mask) if mask is not None else ""
-        if name:
-            session.work = objects.rename_object(work, chosen.id, free_name(work, name))
-            session.save()
+        for each in work.objects:
+            mask = objects.mask_at(work, each.id, frame) if UNNAMED.fullmatch(each.name) else None
+            name = judge.name_surely(clip.frames[frame], mask) if mask is not None else ""
+            if name:
+                work = objects.rename_object(work, each.id, free_name(work, name))
+        session.set_words(work)
 
 
 @cache

@@ -196,7 +196,7 @@ class StudioService:
                 box(session, self._segmenting.segmenter(session), (x0, y0, x1, y1))
             else:
                 click(session, self._segmenting.segmenter(session), tool, *points[0])
-            self._naming.name_selected(session)
+            self._naming.name_objects(session, session.frame)
 
     def submit_tracking(self, session: Session, direction: str) -> Job:
         """Ask for all objects to be followed: "all" frames, or "forwards" or "backwards" from the one shown."""
@@ -247,6 +247,7 @@ class StudioService:
                 work = add_object(work)
                 work = set_mask(work, work.objects[-1].id, request.frame, mask, len(clip.frames))
         session.change(work)
+        self._naming.name_objects(session, request.frame)
 
     def take_tracked(self, session: Session, status: JobStatus) -> None:
         """Put the masks that a job found in place; what the person has marked since then stays."""
