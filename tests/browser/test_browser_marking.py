@@ -1,7 +1,5 @@
 """Marking in a real browser: every tool and every button of the object list."""
 
-from pathlib import Path
-
 import pytest
 from visitor import CAT, DOG
 
@@ -77,13 +75,11 @@ def test_masks_go_out_and_come_in(visit):
     visitor.take_example("friends", frames=2)
     visitor.mark(CAT)
     visitor.track()
-    visitor.page.get_by_role("button", name="Masks from and to files").click()
+    visitor.open_drawer("Masks from and to files")
     masks = visitor.download("#masks-out")
     visitor.act("delete", 1)
     visitor.wait_for_objects(0)
-    visitor.page.locator("#masks-in").locator("xpath=..").locator("input[type=file]").set_input_files(
-        {"name": "masks.zip", "mimeType": "application/zip", "buffer": Path(masks).read_bytes()}
-    )
+    visitor.upload("#masks-in", masks, "masks.zip")
     visitor.wait_for_names("cat")
     assert "in every frame" in visitor.page.locator(".vg-object").inner_text()
 

@@ -34,6 +34,7 @@ def test_two_clicks_and_two_words_give_a_clip_that_shows_both_edits(visit, tmp_p
     assert visitor.names() == ["dog", "cat"]
     visitor.track()
     visitor.say("a panda", "a robot", background="on grass under a clear sky")
+    visitor.open_drawer("Sentence, caption")
     assert page.locator("#caption textarea").input_value() == "a cat and a dog"
     page.click("#preview")
     page.wait_for_selector(".vg-forming", timeout=EDIT_TIMEOUT)  # the clip is shown while it forms
@@ -57,9 +58,7 @@ def test_two_clicks_and_two_words_give_a_clip_that_shows_both_edits(visit, tmp_p
 
     project = visitor.download("#project-out")
     other = visit()
-    other.page.locator("#project-in").locator("xpath=..").locator("input[type=file]").set_input_files(
-        {"name": "project.zip", "mimeType": "application/zip", "buffer": Path(project).read_bytes()}
-    )
+    other.upload("#project-in", project, "project.zip")
     other.wait_for_names("dog", "cat")
     other.go_to("3 Edit")
     assert other.page.locator("[data-word='2']").input_value() == "a robot"
@@ -70,13 +69,14 @@ def test_the_latest_edit_is_shown_and_an_earlier_one_on_request(visit):
     visitor = visit()
     visitor.take_ready("shades")
     page = visitor.page
-    page.get_by_role("button", name="Every setting").click()
+    visitor.open_drawer("Every setting")
     visitor.set_number("Steps", 2)
+    visitor.open_drawer("Sentence, caption")
+    page.get_by_label("The whole sentence").fill("")
     video = page.locator(".vg-compare video")
     sources = []
     for prompt in ("sunglasses", "a crown"):
         page.fill("[data-word='1']", prompt)
-        page.get_by_label("The whole sentence").fill("", force=True)
         page.click("#preview")
         page.wait_for_selector("#edit-job .vg-job")
         page.wait_for_selector("#edit-job .vg-job", state="detached", timeout=EDIT_TIMEOUT)
@@ -90,7 +90,7 @@ def test_the_latest_edit_is_shown_and_an_earlier_one_on_request(visit):
 def test_a_running_job_and_its_result_are_found_again_after_a_reload(visit):
     visitor = visit()
     visitor.take_ready("shades")
-    visitor.page.get_by_role("button", name="Every setting").click()
+    visitor.open_drawer("Every setting")
     visitor.set_number("Steps", 3)
     visitor.page.click("#preview")
     visitor.page.wait_for_selector("#edit-job .vg-job")

@@ -1,6 +1,7 @@
 """A person at the page, in words of the story."""
 
 from io import BytesIO
+from pathlib import Path
 from urllib.parse import urljoin
 
 from playwright.sync_api import Page
@@ -65,6 +66,10 @@ class Visitor:
         """Take an example with its marks and words."""
         self.page.click(f"[data-action=ready][data-value={name}]")
         self.page.wait_for_selector(".vg-word")
+
+    def open_drawer(self, title: str) -> None:
+        """Open a part of the page that is folded."""
+        self.page.get_by_role("button", name=title).click()
 
     def go_to(self, step: str) -> None:
         """Open a step by its tab."""
@@ -145,11 +150,18 @@ class Visitor:
         assert link is not None
         return BytesIO(self.page.request.get(urljoin(self.address, link)).body())
 
-    def download(self, selector: str) -> str:
+    def download(self, selector: str) -> Path:
         """Press a button that makes a file, and return where the file is."""
         with self.page.expect_download() as download:
             self.page.click(selector)
-        return str(download.value.path())
+        return download.value.path()
+
+    def upload(self, selector: str, file: Path, name: str) -> None:
+        """Press a button that asks for a file, and give it one."""
+        with self.page.expect_file_chooser() as chooser:
+            self.page.click(selector)
+        kind = "application/zip"
+        chooser.value.set_files({"name": name, "mimeType": kind, "buffer": file.read_bytes()})
 
     def wait_for_toast(self, words: str) -> None:
         """Wait until the page says something in a toast."""
