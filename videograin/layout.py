@@ -124,10 +124,23 @@ def resize_masks(masks: Tensor, grid: tuple[int, int], keep_small: bool = True) 
     With `keep_small`, a mask that would vanish from a frame keeps the one cell that it covers most.
     """
     small = F.interpolate(masks.float(), size=grid, mode="nearest") > 0.5
-    if not keep_small:
-        return small
+    return _keep_small(masks, small) if keep_small else small
+
+
+def covered_cells(masks: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Return the cells (R, F, h, w) bool of `grid` at least half of which the masks (R, F, H, W) bool cover.
+
+    Unlike the nearest neighbour, which looks at each cell's corner, this does not shift the outline. A mask that would
+    vanish from a frame keeps the one cell that it covers most.
+    """
+    return _keep_small(masks, F.adaptive_avg_pool2d(masks.float(), grid) >= 0.5)
+
+
+def _keep_small(masks: Tensor, small: Tensor) -> Tensor:
+    """Give masks that vanished from a frame when they were resized the one cell that they cover most."""
     lost = masks.any(dim=(-1, -2)) & ~small.any(dim=(-1, -2))
     if lost.any():
+        grid = small.shape[-2:]
         cover = F.adaptive_avg_pool2d(masks[lost].float(), grid).flatten(1)
         best = F.one_hot(cover.argmax(1), cover.shape[1]).bool()
         small[lost] = best.view(-1, *grid)

@@ -26,7 +26,7 @@ from videograin.denoising import Denoising
 from videograin.errors import Cancelled, ModelError, SettingsError
 from videograin.flow import Trajectories, optical_flow, trajectories
 from videograin.inversion import InversionCache, content_key, fingerprint, invert
-from videograin.layout import Layout, build_layout, grow_masks, resize_masks, span_regions
+from videograin.layout import Layout, build_layout, covered_cells, grow_masks, span_regions
 from videograin.progress import Progress, Report, ignore
 from videograin.prompt import (
     compose_target_prompt,
@@ -337,7 +337,7 @@ class VideoGrainPipeline(
 
     def _edited_part(self, request: EditRequest, masks: Tensor, grid: tuple[int, int]) -> Tensor:
         """Return (F, 1, h, w) bool, the latents that may change."""
-        return resize_masks(_changed_part(request, masks)[None], grid)[0][:, None]
+        return covered_cells(_changed_part(request, masks)[None], grid)[0][:, None]
 
     def _trajectories(
         self, request: EditRequest, grid: tuple[int, int], device: torch.device
