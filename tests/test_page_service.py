@@ -11,10 +11,12 @@ from fakes import tiny_pipeline
 from synthetic_video import make
 
 from ui import heat, markup, objects, transfer, views
+from ui.api import Api
 from ui.handlers import Handlers
 from ui.service import ClipChoice, StudioService
 from ui.session import Session
-from videograin.errors import ModelError, ProjectError
+from videograin.edit_job import read_attention
+from videograin.errors import ModelError, ProjectError, RegionError, SettingsError
 from videograin.jobs import JobKind
 from videograin.model_shelf import ShelfState
 from videograin.operator_settings import OperatorSettings
@@ -145,3 +147,23 @@ def test_every_handler_returns_as_many_values_as_the_page_has_places(studio, ses
 )
 def test_the_status_says_what_is_loaded_and_where(shelf, waiting, words):
     assert f"</i>{words}</p>" in markup.status_line("one", "CPU", shelf, waiting)
+
+
+def test_programs_can_do_what_the_page_can(studio, session, monkeypatch, tmp_path):
+    monkeypatch.setattr("ui.views.get_upload_folder", lambda: str(tmp_path))
+    api = Api(studio)
+    assert api.add_rest(session.id)["objects"][0]["name"] == "everything else"
+    rest = session.opened[0].objects[0].id
+    with pytest.raises(RegionError, match="must be marked"):
+        api.combine(session.id, 1, rest)
+    with pytest.raises(RegionError, match="union, intersection, difference"):
+        api.combine(session.id, 1, rest, "sum")
+    api.delete_object(session.id, rest)
+    with pytest.raises(SettingsError, match="no ControlNet 'edges'"):
+        api.preview(session.id, controls=["edges"])
+    job = api.preview(session.id, settings={"num_inference_steps": 2, "seed": 3}, controls=["canny"])
+    finish(studio, session)
+    assert api.get_job(session.id, job)["state"] == "done", api.get_job(session.id, job)
+    maps = read_attention(Path(api.get_attention(session.id, job).path))
+    assert maps.keys() == {0}
+    assert api.choose_model(session.id, "emoji-world")["model"] == "emoji-world"
