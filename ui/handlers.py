@@ -102,13 +102,15 @@ class Handlers:
         return [*chosen, bundle.short_side, *form, status]
 
     def example(self, session_id: str, frames: int, event: gr.EventData) -> Values:
-        """Take an example: its clip alone into the first step, or all of it, ready to edit."""
+        """Take an example: its clip alone into the first step, or all of it, ready to edit or edited at once."""
         session = self._find(session_id)
         name = event.value
         if event.action == "clip":
             untouched = [gr.skip()] * (views.MARKS + views.FORM + views.MODEL + views.JOBS)
             return [str(example_path(name) / "clip.mp4"), gr.skip(), *untouched]
         self.studio.open_example(session, name, int(frames))
+        if event.action == "run":
+            self.studio.submit_edit(session, JobKind.EDIT)
         return [gr.skip(), gr.Tabs(selected="edit"), *self._all(session)]
 
     def open_clip(self, session_id: str, file: str | None, *choice: Any) -> Values:

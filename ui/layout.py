@@ -191,7 +191,7 @@ def build_edit_step(studio: StudioService) -> EditStep:
                     info="ControlNets that keep the source's lines, depth or poses; none changes shapes most freely.",
                 )  # fmt: skip
                 settings = [_setting(field, bundle.settings) for field in SETTING_FIELDS]
-            with gr.Row():
+            with gr.Row(elem_id="go"):
                 preview = gr.Button("Preview", elem_id="preview", min_width=100)
                 run = gr.Button("Edit the clip", variant="primary", elem_id="edit", min_width=160, scale=2)
         with gr.Column(scale=3, min_width=320):

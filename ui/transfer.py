@@ -61,7 +61,7 @@ def with_words_of(work: Workspace, project: Project) -> Workspace:
         work,
         objects=tuple(replace(each, prompt=prompts.get(each.name, each.prompt)) for each in work.objects),
         source_prompt=project.source_prompt, target_prompt=project.target_prompt, background=project.background,
-        negative_prompt=project.negative_prompt, settings=project.settings,
+        negative_prompt=project.negative_prompt, controls=project.controls, settings=project.settings,
     )  # fmt: skip
 
 

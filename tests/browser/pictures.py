@@ -1,4 +1,7 @@
-"""Take a picture of every state of the page: python tests/browser/pictures.py FOLDER [light|dark|phone] [address]"""
+"""Take pictures of the page: python tests/browser/pictures.py FOLDER [light|dark|phone|readme] [address]
+
+The first three looks show every state; "readme" makes the two pictures of the README.
+"""
 
 import sys
 import tempfile
@@ -13,6 +16,7 @@ from visitor import CAT, DOG, EDIT_TIMEOUT, Visitor
 LOOKS = {
     "light": ({"viewport": {"width": 1280, "height": 860}}, "light"),
     "dark": ({"viewport": {"width": 1280, "height": 860}, "color_scheme": "dark"}, "dark"),
+    "readme": ({"viewport": {"width": 1280, "height": 900}}, "light"),
     "phone": ({"viewport": {"width": 390, "height": 844}, "has_touch": True, "device_scale_factor": 2}, "light"),
 }
 
@@ -54,6 +58,20 @@ def tell_story(visitor: Visitor, take: Take, button: str = "#edit") -> None:
     take("9-error")
 
 
+def picture_for_readme(visitor: Visitor, folder: str) -> None:
+    """Mark and edit the friends, and take a picture of each of the two steps."""
+    page = visitor.page
+    visitor.take_example("friends", frames=8)
+    visitor.mark(CAT, DOG)
+    visitor.track()
+    page.screenshot(path=f"{folder}/studio-mark.png")
+    visitor.say("a panda", "a robot", background="on grass under a clear sky")
+    page.click("#edit")
+    visitor.wait_for_result()
+    page.evaluate("scrollTo(0, 0)")
+    page.screenshot(path=f"{folder}/studio-result.png")
+
+
 def main(folder: str, look: str = "light", address: str = "") -> None:
     """Take all pictures of one look."""
     options, theme = LOOKS[look]
@@ -70,7 +88,10 @@ def _take_all(browser, options: dict, theme: str, address: str, folder: str, loo
     page = browser.new_context(**options).new_page()
     visitor = Visitor(page, address)
     visitor.reload(f"?__theme={theme}")
-    tell_story(visitor, lambda name: page.screenshot(path=f"{folder}/{look}-{name}.png", full_page=True))
+    if look == "readme":
+        picture_for_readme(visitor, folder)
+    else:
+        tell_story(visitor, lambda name: page.screenshot(path=f"{folder}/{look}-{name}.png", full_page=True))
     browser.close()
 
 

@@ -133,8 +133,7 @@ def test_two_tabs_are_apart_and_a_closed_one_is_found_again(visit):
 
 def test_a_cancelled_edit_stops_and_says_so(visit):
     visitor = visit()
-    visitor.take_ready("cap")
-    visitor.page.click("#edit")
+    visitor.page.click("[data-action=run][data-value=cap]")  # an example runs by one click
     visitor.page.click("#edit-job [data-action=cancel]")
     visitor.page.wait_for_selector(".vg-stopped", timeout=EDIT_TIMEOUT)
     assert "Stopped, as you asked." in visitor.page.locator(".vg-stopped").inner_text()
