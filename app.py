@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from importlib.util import find_spec
 from threading import Event
 from typing import NoReturn
 
@@ -18,9 +19,9 @@ from ui.page import build_page
 from ui.service import StudioService
 from ui.theme import CSS, studio_theme
 from ui.web_files import keep_web_files_in
-from videograin.errors import VideoGrainError
+from videograin.errors import SettingsError, VideoGrainError
 from videograin.json_log import log_as_json
-from videograin.operator_settings import OperatorSettings, read_operator_settings
+from videograin.operator_settings import OperatorSettings, read_operator_settings, variable_of
 
 DEFAULT_PORT = 7860
 
@@ -31,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = read_operator_settings()
         log_as_json()
+        check_mcp(settings)
         keep_web_files_in(settings.data_folder / "web")
         studio = StudioService(settings)
     except VideoGrainError as error:
@@ -51,6 +53,15 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=None, help=f"default: {DEFAULT_PORT} or the next free one")
     parser.add_argument("--open", action="store_true", help="open the page in a browser")
     return parser.parse_args(arguments)
+
+
+def check_mcp(settings: OperatorSettings) -> None:
+    """Raise SettingsError where agents shall be served but the package for it is not here."""
+    if settings.mcp and find_spec("mcp") is None:
+        raise SettingsError(
+            f"{variable_of('mcp')} is on, but the package for it is not installed. Run: pip install 'gradio[mcp]', or "
+            "switch it off."
+        )
 
 
 def serve(studio: StudioService, settings: OperatorSettings, options: argparse.Namespace) -> str:

@@ -1,4 +1,5 @@
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event, Thread
 
 import pytest
 import torch
@@ -57,3 +58,25 @@ def test_vae_and_controlnet_grow_with_the_picture(side: int) -> None:
 def test_a_device_is_timed_once() -> None:
     cpu = torch.device("cpu")
     assert matmul_speed(cpu, torch.float32) == matmul_speed(cpu, torch.float32) > 1e8
+
+
+def test_what_other_threads_run_meanwhile_is_not_counted() -> None:
+    unet = tiny_unet()
+    expected = flops.unet_flops(unet, 3, (8, 8), AttentionMode.FULL)
+    stop = Event()
+    busy = Thread(target=_attend_until, args=(stop,))
+    busy.start()
+    try:
+        for _ in range(5):
+            flops._unet_flops.cache_clear()
+            assert flops.unet_flops(unet, 3, (8, 8), AttentionMode.FULL) == expected
+    finally:
+        stop.set()
+        busy.join()
+
+
+def _attend_until(stop: Event) -> None:
+    unet = tiny_unet()
+    with torch.no_grad():
+        while not stop.is_set():
+            unet(torch.zeros(1, 4, 8, 8), torch.tensor(1), torch.zeros(1, 77, TEXT_WIDTH))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+import app
 from videograin.errors import SettingsError
 from videograin.operator_settings import Login, OperatorSettings, read_operator_settings, user_data_folder, variable_of
 
@@ -73,7 +74,7 @@ def test_the_password_is_not_shown() -> None:
     settings = read_operator_settings({"VIDEOGRAIN_AUTH": "ann:hush"})
     assert "hush" not in repr(settings)
     with pytest.raises(SettingsError) as error:
-        read_operator_settings({"VIDEOGRAIN_AUTH": "hush"})
+        read_operator_settings({"VIDEOGRAIN_AUTH": "ann:a,hush"})
     assert "hush" not in str(error.value)
 
 
@@ -88,3 +89,10 @@ def test_the_manual_lists_every_variable_with_its_default() -> None:
     given = {name: default.strip("`") for name, default in rows.items() if default.startswith("`")}
     assert len(given) == len(rows) - 2  # those of the device and the login are empty
     assert read_operator_settings({**given, "VIDEOGRAIN_DATA_FOLDER": ""}) == OperatorSettings()
+
+
+def test_without_its_package_mcp_is_refused_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "find_spec", lambda _: None)
+    app.check_mcp(OperatorSettings())
+    with pytest.raises(SettingsError, match=r"pip install 'gradio\[mcp\]'"):
+        app.check_mcp(OperatorSettings(mcp=True))

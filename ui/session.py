@@ -49,6 +49,8 @@ class Session:
         answer: which of them was taken.
         tracking: id of the job whose masks are awaited; empty where there is none.
         suggesting: the same for suggestions.
+        model: that was chosen before there is a clip; empty takes the default.
+        caption: of what the clip shows now, as the page has put it in.
         segmenter: of this clip; made by the first click.
     """
 
@@ -63,6 +65,8 @@ class Session:
     answer: int = 0
     tracking: str = ""
     suggesting: str = ""
+    model: str = ""
+    caption: str = ""
     segmenter: Segmenter | None = None
     past: list[Workspace] = field(default_factory=list)
     future: list[Workspace] = field(default_factory=list)
@@ -89,7 +93,7 @@ class Session:
         self.work, self.clip = work, clip
         self.frame, self.answers, self.answer, self.segmenter = 0, (), 0, None
         self.selected = work.objects[-1].id if work.objects else None
-        self.tracking = self.suggesting = ""
+        self.tracking = self.suggesting = self.caption = ""
         self.past.clear()
         self.future.clear()
         self.save()

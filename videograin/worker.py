@@ -59,6 +59,7 @@ class JobStatus:
         seconds_ahead: how long these should take; None unless it waits and somebody knows.
         results: folder of the files it made.
         result: what its handler returned; None unless it is done.
+        is_stopping: whether it runs and was asked to stop.
     """
 
     job: Job
@@ -68,6 +69,7 @@ class JobStatus:
     seconds_ahead: float | None
     results: Path
     result: Any
+    is_stopping: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,8 @@ class Worker:
         settings: the operator's limits.
         executor: where jobs run.
         purges: remove what else is kept of people, besides jobs and their files.
+        prepare: called on the worker's thread before its first job; what it raises is logged, and jobs run all the
+            same.
     """
 
     def __init__(
@@ -97,11 +101,13 @@ class Worker:
         settings: OperatorSettings,
         executor: Executor = on_own_thread,
         purges: Sequence[Purge] = (),
+        prepare: Callable[[], object] | None = None,
     ) -> None:
         self._store = store
         self._handlers = handlers
         self._settings = settings
         self._purges = (store.purge, *purges)
+        self._prepare = prepare
         self._task = executor(JobRunner(store, handlers, log_words=settings.log_prompts).run)
         self._changed = Condition()  # guards the fields below
         self._waiting: list[_Waiting] = []
@@ -216,6 +222,7 @@ class Worker:
             seconds_ahead=None if ahead is None else self._seconds_of(ahead),
             results=results_folder(folder),
             result=read_result(folder, self._handlers[job.kind].result) if job.state is JobState.DONE else None,
+            is_stopping=is_running and is_asked_to_stop(folder),
         )
 
     def request(self, job_id: str, owner: str) -> Any:
@@ -253,6 +260,11 @@ class Worker:
             raise JobError(f"{limit_each} of your jobs wait already. Wait for one to end, or cancel one.")
 
     def _loop(self) -> None:
+        if self._prepare is not None:
+            try:
+                self._prepare()
+            except Exception:
+                log.exception("preparation failed")
         while not self._stopping:
             try:
                 self._purge_when_due()

@@ -1,16 +1,13 @@
-"""A studio of its own for the browser tests, with the embedded models, and a headless Chromium to open it in."""
+"""A studio for the browser tests, and a headless Chromium to open it in."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from chromium import CHROMIUM, launch
 from visitor import Visitor
 
 from benchmarks.studio import running_studio
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-gpu"]
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +24,7 @@ def browser() -> Iterator[Any]:
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine")
     with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = launch(started)
         yield browser
         browser.close()
 
