@@ -30,7 +30,7 @@ from videograin.sam_opinion import deepest
 from videograin.segment import Segmenter
 from videograin.segment_model import EmbeddingCache, SegmentModel
 from videograin.segmenters import DEFAULT_SEGMENTER, load_segmenter
-from videograin.tracks import Track
+from videograin.tracks import UNSURE, Track
 from videograin.video import ClipOptions, load_clip
 
 CLIPS = Path("benchmarks/held_out/masks")
@@ -39,6 +39,7 @@ TWINS = "crossing twins"
 THREADS = 2
 MAX_CLICKS = 3  # of a correction, before the brush
 GOOD = 0.9  # J from which nothing is corrected
+MATCH = 0.85  # J of masks that need not be looked at
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +66,7 @@ class Outcome:
     seconds: float = 0.0
     followed: int = 0
     click_seconds: list[float] = field(default_factory=list)
+    confidence_and_j: list[tuple[float, float]] = field(default_factory=list)
 
 
 def load(folder: Path) -> HeldOut:
@@ -86,13 +88,15 @@ def measure(model: SegmentModel, clip: HeldOut) -> Outcome:
     for name, (frame, x, y) in clip.clicks.items():
         segmenter.set_frame(clip.frames[frame])
         started = time.monotonic()
-        propagator.correct(name, frame, segmenter.click([[x, y]], [1]).mask)
+        answer = segmenter.click([[x, y]], [1])
+        propagator.correct(name, frame, answer.mask, answer.confidence)
         outcome.click_seconds.append(time.monotonic() - started)
     started = time.monotonic()
     propagator.propagate()
     outcome.seconds = time.monotonic() - started
     outcome.followed = len(clip.truth) * (len(clip.frames) - 1)
     first = scores(clip, propagator.tracks)
+    outcome.confidence_and_j = confidence_and_j(clip, propagator.tracks)
     outcome.one_click = [score.mean() for score in first.values()]
     if clip.category == TWINS:
         outcome.crossings, outcome.swaps = crossings(clip, propagator.tracks)
@@ -139,6 +143,16 @@ def scores(clip: HeldOut, tracks: Mapping[str, Track]) -> dict[str, np.ndarray]:
     return {name: j_and_f(tracks[name].masks, truth) for name, truth in clip.truth.items()}
 
 
+def confidence_and_j(clip: HeldOut, tracks: Mapping[str, Track]) -> list[tuple[float, float]]:
+    """Return the confidence in every mask that is not empty, and its J."""
+    return [
+        (float(tracks[name].confidence[t]), region_similarity(tracks[name].masks[t], truth[t]))
+        for name, truth in clip.truth.items()
+        for t in range(len(truth))
+        if tracks[name].masks[t].any()
+    ]
+
+
 def crossings(clip: HeldOut, tracks: Mapping[str, Track]) -> tuple[int, int]:
     """Return how often two twins cross, and after how many of these crossings they have exchanged their masks."""
     first, second = clip.truth
@@ -168,6 +182,7 @@ def _agreement(tracks: Mapping[str, Track], truth: Mapping[str, np.ndarray], fra
 def summary(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """Return all figures, by the names they have in the JSON file."""
     categories = dict.fromkeys(outcome.category for outcome in outcomes)
+    confidence, j = np.array([pair for outcome in outcomes for pair in outcome.confidence_and_j]).T
     crossed = sum(outcome.crossings for outcome in outcomes)
     return {
         "one_click_jf": _mean(score for outcome in outcomes for score in outcome.one_click),
@@ -182,6 +197,8 @@ def summary(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "mended_by_brush": sum(outcome.mended_by_brush for outcome in outcomes),
         "seconds_per_frame_and_object": sum(o.seconds for o in outcomes) / sum(o.followed for o in outcomes),
         "seconds_per_cached_click": _mean(s for outcome in outcomes for s in outcome.click_seconds),
+        "confidence_j_correlation": float(np.corrcoef(confidence, j)[0, 1]),
+        "flagged_of_j_above_0.85": float((confidence[j > MATCH] < UNSURE).mean()),
         "clips": len(outcomes),
     }
 
@@ -203,6 +220,8 @@ def rows(figures: Mapping[str, Any]) -> list[list[str]]:
             "5 %",
         ],
         [f"after one correction ({mended}): mean J&F", f"{figures['jf_after_one_correction']:.3f}", "0.92"],
+        ["correlation of confidence and J", f"{figures['confidence_j_correlation']:.2f}", ""],
+        ["flagged of masks with J > 0.85", f"{figures['flagged_of_j_above_0.85']:.1%}", ""],
         ["seconds a frame and object", f"{figures['seconds_per_frame_and_object']:.3f}", "0.25"],
         ["seconds a click, frame known", f"{figures['seconds_per_cached_click']:.4f}", "0.060"],
     ]

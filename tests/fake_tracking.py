@@ -6,6 +6,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
+from functools import partial
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from transformers import (
 )
 
 from tests.fake_segmenters import tiny_sam2
+from videograin.propagate import Walk
 from videograin.tracks import Estimate, Leg, Track, visited
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
@@ -30,8 +32,11 @@ class ColourEngine:
         self.confidence = confidence
         self.visits: list[tuple[int, tuple[str, ...]]] = []
 
-    def follow(
-        self, frames: np.ndarray, legs: Sequence[Leg], tracks: Mapping[str, Track]
+    def walk(self, frames: np.ndarray, tracks: Mapping[str, Track]) -> Walk:
+        return partial(self._follow, frames, tracks)
+
+    def _follow(
+        self, frames: np.ndarray, tracks: Mapping[str, Track], legs: Sequence[Leg]
     ) -> Iterator[tuple[int, dict[str, Estimate]]]:
         for t in visited(legs):
             active = [leg for leg in legs if t in leg.frames]

@@ -15,6 +15,7 @@ from synthetic_video import make, moving_scene
 
 from videograin import cli
 from videograin.cli import INTERRUPTED, OK, UNEXPECTED, USAGE, main
+from videograin.progress import Phase
 from videograin.project import load_project
 from videograin.video import load_clip, probe, save_video
 from videograin.workspace import from_project
@@ -185,3 +186,7 @@ def test_emoji_world_edits_from_the_command_line(emoji_world: Path, project: Pat
     command = [sys.executable, "-m", "videograin", "edit", str(project), "--device", "cpu", "--steps", "3"]
     subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=300)
     assert probe(project.with_suffix(".mp4")).width == 128
+
+
+def test_every_phase_has_words_for_the_bar() -> None:
+    assert set(cli._LABELS) == set(Phase)

@@ -51,6 +51,12 @@ def test_one_click_answers_with_the_best_mask_and_offers_the_smaller_and_the_big
     assert all(part.alternatives == () for part in found.alternatives)
 
 
+@pytest.mark.parametrize(("score", "confidence"), [(0.3, 0), (0.6, 0), (0.75, 0.5), (0.9, 1), (1, 1)])
+def test_a_low_score_is_no_confidence(segmenter, score, confidence):
+    answer = replace(segmenter.click([(35, 30)], [1]), score=score)
+    assert answer.confidence == pytest.approx(confidence)
+
+
 @pytest.mark.parametrize("more", [{"box": (30, 20, 50, 36)}, {"previous": np.zeros((1, 64, 64), np.float32)}])
 def test_a_box_or_an_earlier_answer_leaves_one_answer(segmenter, more):
     assert segmenter.click([(35, 30)], [1], **more).alternatives == ()
@@ -235,7 +241,7 @@ def test_an_earlier_answer_changes_the_next_one():
 def test_the_second_click_on_a_frame_costs_only_the_decoder(segmenter, network):
     for _ in range(3):
         segmenter.click([(8, 8)], [1])
-    assert (network.encoded, network.decoded) == (1, 3)
+    assert (network.encoded, network.decoded) == (1, 9)  # each click is gone over twice
 
 
 def test_a_frame_that_was_seen_is_not_encoded_again(network):

@@ -104,8 +104,10 @@ def move_object(work: Workspace, number: int, steps: int) -> Workspace:
     return replace(work, objects=tuple(objects))
 
 
-def set_mask(work: Workspace, number: int, frame: int, mask: np.ndarray, frames: int) -> Workspace:
-    """Say where an object is in one frame, by the person's own word.
+def set_mask(
+    work: Workspace, number: int, frame: int, mask: np.ndarray, frames: int, confidence: float = 1.0
+) -> Workspace:
+    """Say where an object is in one frame, by the person's own word or by an answer to their clicks.
 
     Args:
         work: the objects.
@@ -113,9 +115,10 @@ def set_mask(work: Workspace, number: int, frame: int, mask: np.ndarray, frames:
         frame: counted from 0.
         mask: (H, W) bool.
         frames: of the clip.
+        confidence: of the answer, in [0, 1].
     """
     track = as_track(work.masks[number]) if number in work.masks else Track.untracked((frames, *mask.shape))
-    return set_track(work, number, track.corrected(frame, mask))
+    return set_track(work, number, track.corrected(frame, mask, confidence))
 
 
 def as_track(known: ObjectMasks) -> Track:

@@ -130,7 +130,7 @@ def _answer(session: Session, segmenter: Segmenter, work: Workspace, number: int
         [(each.x, each.y) for each in clicks], [each.is_inside for each in clicks], corners, previous
     )
     answers = sorted((found, *found.alternatives), key=lambda answer: answer.area)
-    work = set_mask(work, number, session.frame, found.mask, len(session.opened[1].frames))
+    work = set_mask(work, number, session.frame, found.mask, len(session.opened[1].frames), found.confidence)
     _take(session, work, number, _distinct(answers))
     session.answer = next(i for i, mask in enumerate(session.answers) if np.array_equal(mask, found.mask))
 

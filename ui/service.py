@@ -260,7 +260,7 @@ class StudioService:
             if known is None or track.masks.shape != clip.frames.shape[:3]:
                 continue
             for anchor in set(known.anchors) - set(track.anchors):
-                track = track.corrected(anchor, known.masks[anchor])
+                track = track.corrected(anchor, known.masks[anchor], float(known.confidence[anchor]))
             work = set_track(work, int(key), track)
         session.change(work)
 

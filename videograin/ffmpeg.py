@@ -35,6 +35,7 @@ CONTAINERS = (
 )
 MIN_FPS, MAX_FPS, DEFAULT_FPS = 0.1, 240.0, 25.0
 
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # ffmpeg's own decoders drop the transparency
 _NOT_A_VIDEO = "is not a video that can be opened. Choose an MP4, MOV, WebM, MKV, AVI or GIF."
 _TOO_MUCH_MEMORY = f"needs more than {MAX_MEMORY >> 30} GiB to decode. Scale it down first."
 _REFUSALS = {  # what ffmpeg's stderr says when a limit is met, and what we say
@@ -178,6 +179,11 @@ def input_arguments(path: Path) -> list[str]:
     """Return the arguments that open `path` within the limits; a "file:" address keeps odd names harmless."""
     limits = ["-protocol_whitelist", PROTOCOLS, "-format_whitelist", CONTAINERS, "-max_pixels", str(MAX_FRAME_PIXELS)]
     return [*limits, "-threads", str(THREADS), "-i", f"file:{path.absolute()}"]
+
+
+def alpha_decoder(info: VideoInfo) -> list[str]:
+    """Return the arguments before the input that make ffmpeg read a video's transparency."""
+    return ["-c:v", _ALPHA_DECODERS[info.codec]] if info.has_alpha and info.codec in _ALPHA_DECODERS else []
 
 
 def probe(path: str | os.PathLike[str]) -> VideoInfo:

@@ -13,13 +13,19 @@ import cv2
 import numpy as np
 
 from videograin.followed import Followed, Moment, Place, Witness
+from videograin.layers import Layers
 from videograin.object_memory import LIMIT, MAX_VIEWS, Picture, View
+from videograin.propagate import Walk
 from videograin.sam_opinion import SamOpinions
 from videograin.segment_model import EmbeddingCache, SegmentModel
 from videograin.tracks import Estimate, Leg, Track, compete, nested_pairs, visited
 
 WORK_SIDE = 512
 """Longer side in pixels at which objects are followed; larger frames are reduced to it."""
+
+
+HIDDEN = 20.0
+"""Log-odds against a pixel that shows what lies in front."""
 
 
 @dataclass(frozen=True)
@@ -56,53 +62,55 @@ class FlowEngine:
         self.opinions = SamOpinions(model, cache)
         self.weights = weights or Weights()
 
-    def follow(
-        self, frames: np.ndarray, legs: Sequence[Leg], tracks: Mapping[str, Track]
-    ) -> Iterator[tuple[int, dict[str, Estimate]]]:
-        """Follow objects over their legs, frame by frame.
-
-        Args:
-            frames: (F, H, W, 3) uint8 RGB, the whole clip.
-            legs: all in one direction.
-            tracks: of all objects of the clip; those that are known in a frame keep their pixels there.
-
-        Yields:
-            A frame and the estimates of the objects that are followed in it, in the order of the legs' direction.
-        """
-        return _Walk(self, frames, legs, tracks).run()
+    def walk(self, frames: np.ndarray, tracks: Mapping[str, Track]) -> Walk:
+        """Get ready to follow objects through a clip; as `videograin.propagate.Engine.walk`."""
+        return _Walk(self, frames, tracks).follow
 
 
 class _Walk:
-    """One way through the clip; see `FlowEngine.follow`."""
+    """The way through a clip in both directions; see `videograin.propagate.Walk`."""
 
-    def __init__(
-        self, engine: FlowEngine, frames: np.ndarray, legs: Sequence[Leg], tracks: Mapping[str, Track]
-    ) -> None:
-        self.engine, self.frames, self.legs, self.tracks = engine, frames, legs, tracks
+    def __init__(self, engine: FlowEngine, frames: np.ndarray, tracks: Mapping[str, Track]) -> None:
+        self.engine, self.frames, self.tracks = engine, frames, tracks
         self.nested = nested_pairs(tracks)
         self.size: tuple[int, int] = frames.shape[1:3]
         self.work_size = _work_size(self.size)
         self.followed: dict[str, Followed] = {}
+        self.layers = Layers(self.nested)
+        self.arrived: dict[tuple[str, int], list[View]] = {}
+        self.found: dict[int, dict[str, np.ndarray]] = {t: {} for track in tracks.values() for t in track.anchors}
 
-    def run(self) -> Iterator[tuple[int, dict[str, Estimate]]]:
-        """Visit the frames in their order."""
-        direction = 1 if self.legs[0].stop > self.legs[0].start else -1
-        before = self._picture(self.legs[0].start)
-        for t in visited(self.legs):
+    def follow(self, legs: Sequence[Leg]) -> Iterator[tuple[int, dict[str, Estimate]]]:
+        """Visit the frames of legs of one direction in their order."""
+        direction = 1 if legs[0].stop > legs[0].start else -1
+        self.layers = Layers(self.nested)
+        before = self._picture(legs[0].start)
+        for t in visited(legs):
             if before.index != t - direction:
                 before = self._picture(t - direction)
-            self._start_at(before)
+            self._start([leg for leg in legs if leg.start == before.index], before)
             picture = self._picture(t)
-            yield t, self._step(Moment(before, picture), [leg.name for leg in self.legs if t in leg.frames])
+            active = [leg for leg in legs if t in leg.frames]
+            yield t, self._step(Moment(before, picture), [leg.name for leg in active])
+            self._arrive([leg for leg in active if leg.stop == t + direction], picture)
             before = picture
 
-    def _start_at(self, picture: Picture) -> None:
-        for leg in self.legs:
-            if leg.start == picture.index:
-                known = self._known(picture.index)
-                taken = _union(self._rivals(leg.name, known), self.work_size)
-                views = self._marked_views(leg)
-                self.followed[leg.name] = Followed.starting(picture, known[leg.name], taken, views)
+    def _start(self, legs: Sequence[Leg], picture: Picture) -> None:
+        known = self._known(picture.index)
+        for leg in legs:
+            taken = _union(self._rivals(leg.name, self.found.get(picture.index, {}) | known), self.work_size)
+            views = self.arrived.get((leg.name, leg.start)) or self._marked_views(leg)
+            self.followed[leg.name] = Followed.starting(picture, known[leg.name], taken, views)
+
+    def _arrive(self, legs: Sequence[Leg], picture: Picture) -> None:
+        """Remember where the views that a person marked lie in the known frames where legs end."""
+        for leg in legs:
+            if 0 <= leg.stop < len(self.frames) and self.tracks[leg.name].is_known(leg.stop):
+                moment = Moment(picture, self._picture(leg.stop))
+                hidden = _union(self._rivals(leg.name, self._known(leg.stop)), self.work_size)
+                self.followed[leg.name].advance(moment, hidden)
+                views = self.followed[leg.name].memory.views
+                self.arrived[leg.name, leg.stop] = [v for v in views if v.is_anchor and v.picture.index != leg.stop]
 
     def _marked_views(self, leg: Leg) -> list[View]:
         """Return views of the frames in which a person marked the object, but for the one where the leg starts."""
@@ -116,9 +124,13 @@ class _Walk:
         known = {name: mask for name, mask in self._known(moment.picture.index).items() if name not in active}
         carried = {name: self.followed[name].carried_by(moment) for name in active}
         seen = {name: (logits > 0) & ~moment.new for name, logits in carried.items()} | known
-        hidden = {name: _union(self._rivals(name, seen), self.work_size) for name in active}
-        places = {name: self.followed[name].advance(moment, hidden[name]) for name in active}
+        places = self._advance(moment, active, seen)
+        looks = {name: self.followed[name].memory.appearance() for name in active}
+        self.layers.look(looks, moment.picture)
         claims = {name: self._claim(name, moment, carried[name], places[name]) for name in active}
+        for name in active:
+            for front in self.layers.in_front_of(name) & claims.keys():
+                claims[name] -= HIDDEN * (looks[front].fit(moment.picture) > 0.5)
         expected = compete(claims, self.nested, known)
         rivals = {name: self._rivals(name, expected | known) for name in active}
         opinions = self.engine.opinions.about(self.frames[moment.picture.index], expected, rivals)
@@ -129,8 +141,24 @@ class _Walk:
             rival = self._strongest_rival(name, claims, known)
             witness = Witness(places[name], opinions.get(name), masks[name], claims[name], rival)
             confidence = self.followed[name].settle(moment.picture, witness)
+            if moment.picture.index in self.found:
+                self.found[moment.picture.index][name] = self.followed[name].mask
             estimates[name] = Estimate(self._enlarged(claims[name], bool(self.followed[name].mask.any())), confidence)
         return estimates
+
+    def _advance(self, moment: Moment, active: Sequence[str], seen: Mapping[str, np.ndarray]) -> dict[str, Place]:
+        """Move the active objects, those in front first, so that the others know where they cannot be seen."""
+        places: dict[str, Place] = {}
+        shapes: dict[str, np.ndarray] = {}
+        for name in self.layers.front_first(active):
+            fronts = self.layers.in_front_of(name)
+            behind = {other for other in active if name in self.layers.in_front_of(other)}
+            others = {other: mask for other, mask in seen.items() if other not in behind}
+            others |= {other: others[other] | shapes[other] for other in fronts & shapes.keys()}
+            hidden = _union(self._rivals(name, others), self.work_size)
+            places[name] = self.followed[name].advance(moment, hidden)
+            shapes[name] = self.followed[name].memory.appearance().shape
+        return places
 
     def _claim(self, name: str, moment: Moment, carried: np.ndarray, place: Place) -> np.ndarray:
         """Return log-odds (H, W) of what flow, colours and shape say, before SAM is asked."""

@@ -18,7 +18,7 @@ from videograin.object_memory import (
     inverse,
     moved,
 )
-from videograin.object_motion import refine, register, search, shift, step_by_flow
+from videograin.object_motion import lay_over, refine, register, search, shift, step_by_flow
 from videograin.sam_opinion import Opinion
 
 RECOGNISED = 0.5
@@ -26,6 +26,15 @@ RECOGNISED = 0.5
 
 FOUND = 0.6
 """Agreement from which a place found by search is believed."""
+
+SETTLED = 0.96
+"""Agreement from which nobody looks for drift."""
+
+DRIFTED = 0.02
+"""Agreement by which another place is better, so that the present one is given up."""
+
+FITTING = 0.4
+"""Fit from which a view of another frame is believed to lie right."""
 
 MIN_EXPECTED = 40  # pixels that a place can be judged by
 MIN_VISIBLE = 20  # pixels of a mask that is no speck
@@ -118,12 +127,13 @@ class Followed:
             picture: the frame.
             mask: (H, W) bool; empty where the object is known to be absent.
             taken: (H, W) bool, pixels of other things, under which the object may go on.
-            others: views of the frames that a person marked.
+            others: views of the frames that a person marked, placed where somebody has an idea of where they lie.
         """
         seen = replace(View.of_mask(picture, mask, is_anchor=True), known=~taken | mask, to_present=UNMOVED)
         if not mask.any():
-            return cls(Memory(list(others)), mask, seen.logits, 0, unseen=PATIENCE + 1)
-        memory = Memory([*(_aligned(view, picture, mask) for view in others), seen])
+            others = [view.at(None) for view in others]
+            return cls(Memory(others), mask, seen.logits, 0, unseen=PATIENCE + 1)
+        memory = Memory([*(_aligned(view, seen, taken) for view in others), seen])
         return cls(memory, mask, seen.logits, int(mask.sum()))
 
     @property
@@ -148,6 +158,8 @@ class Followed:
         if self._is_missing(place.agreement):
             place = self._searched(moment.picture, hidden, place)
         place = self._refined(moment.picture, hidden, place)
+        place = self._without_drift(moment.picture, hidden, place)
+        self._recollect(moment.picture, hidden)
         self._learn_habit(origin, place)
         return place
 
@@ -161,16 +173,17 @@ class Followed:
         agreement, area = witness.place.agreement, int(witness.mask.sum())
         is_recognised = self.recognised(agreement)
         self.unseen = 0 if is_recognised else self.unseen + 1
-        if area < MIN_VISIBLE or (self.is_lost and agreement.share < LOST):
+        is_gone = not is_recognised and agreement.expected < MIN_VISIBLE  # wholly hidden, or out of the picture
+        if area < MIN_VISIBLE or is_gone or (self.is_lost and agreement.share < LOST):
             self.mask, self.logits = np.zeros_like(witness.mask), np.full_like(self.logits, -LIMIT)
             return 0.5
         self.mask = witness.mask
         self.logits = np.clip(witness.claim - witness.rival, -LIMIT, LIMIT)
-        if is_recognised and agreement.share > FOUND and area > MIN_EXPECTED:
+        if is_recognised and agreement.share > FOUND and area > max(MIN_EXPECTED, 0.3 * self.area):
             hidden = (witness.rival > 0) & ~witness.mask
             self.memory.add(View(picture, self.logits, ~hidden, is_anchor=False, to_present=UNMOVED))
             self.area = max(int(0.9 * self.area), area)
-        return agreement.share
+        return agreement.share * (1.0 if witness.opinion is None else witness.opinion.trust)
 
     def _usual_place(self, moment: Moment, hidden: np.ndarray) -> Place:
         """Return the better of the places that flow and habit lead to."""
@@ -215,6 +228,35 @@ class Followed:
         self.memory.move(correction)
         return replace(place, step=compose(correction, place.step), agreement=agreement)
 
+    def _without_drift(self, picture: Picture, hidden: np.ndarray, place: Place) -> Place:
+        """Return the place that the oldest view has by its features, where it shows that the others drifted away."""
+        placed = self.memory.placed
+        if place.agreement.share > SETTLED or place.agreement.expected < 0.3 * self.area or not placed:
+            return place
+        oldest = placed[0]
+        found = register(oldest, picture, ~hidden)
+        if found is None:
+            return place
+        there = Memory([oldest.at(found)]).appearance().agreement(picture, hidden)
+        here = Memory([oldest]).appearance().agreement(picture, hidden)
+        if there.share < max(here.share, place.agreement.share) + DRIFTED:
+            return place
+        correction = compose(found, inverse(oldest.transform))
+        self.memory.correct(correction)
+        return replace(place, step=compose(correction, place.step), agreement=there)
+
+    def _recollect(self, picture: Picture, hidden: np.ndarray) -> None:
+        """Place the views of which nobody knew where they lie, once their features show it around what is seen."""
+        present = self.memory.appearance().shape
+        for view in self.memory.views:
+            found = None if view.is_placed or not present.any() else register(view, picture, ~hidden)
+            if found is not None:
+                looks = Memory([view.at(found)]).appearance()
+                agreement = looks.agreement(picture, hidden)
+                covered = np.count_nonzero(looks.shape & present) / np.count_nonzero(present)
+                if self.recognised(agreement) and min(agreement.share, covered) > FOUND:
+                    self.memory.join(view, found)
+
     def _learn_habit(self, origin: np.ndarray, place: Place) -> None:
         """Take the velocity from the last steps; a hidden object keeps it, one that was lost starts anew."""
         if place.was_searched and self.is_lost:
@@ -226,11 +268,25 @@ class Followed:
         self.velocity = np.mean(self._steps, axis=0) if self._steps else np.zeros(2)
 
 
-def _aligned(view: View, picture: Picture, mask: np.ndarray) -> View:
-    """Return a view placed on a frame where the object is known, or as it is where that fails."""
-    transform = register(view, picture, mask)
-    if transform is None:
-        return view
-    placed = view.at(transform)
-    agreement = Memory([placed]).appearance().agreement(picture, ~mask)
-    return placed if agreement.share > FOUND else view
+def _aligned(view: View, seen: View, taken: np.ndarray) -> View:
+    """Return a view placed so that it fits what another view `seen` shows, or nowhere.
+
+    A sliver that fits nowhere does not refute the place that the view already has.
+    """
+    places = [UNMOVED, view.to_present, register(view, seen.picture, seen.visible)]
+    placed = [view.at(place) for place in places if place is not None]
+    placed += [view.at(lay_over(guess, seen, taken)) for guess in placed]
+    best = max(placed, key=lambda view: _fit(view, seen, taken))
+    if _fit(best, seen, taken) > FITTING:
+        return best
+    is_sliver = 2 * np.count_nonzero(seen.visible) < np.count_nonzero(view.visible)
+    return view if is_sliver else view.at(None)
+
+
+def _fit(view: View, seen: View, taken: np.ndarray) -> float:
+    """Return in [0, 1] how well a placed view covers what is seen of the object, in its colours, and nothing else."""
+    looks = Memory([view]).appearance()
+    same = looks.fit(seen.picture)
+    covered = float(same[seen.visible].mean())
+    wrongly = np.count_nonzero((same > 0.5) & ~seen.visible & ~taken)
+    return covered * (1 - wrongly / max(1, np.count_nonzero(looks.shape)))

@@ -6,13 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from videograin.errors import RegionError, VideoError
-from videograin.ffmpeg import THREADS, FFmpeg, VideoInfo, input_arguments, probe
+from videograin.ffmpeg import THREADS, FFmpeg, VideoInfo, alpha_decoder, input_arguments, probe
 from videograin.files import written_aside
 from videograin.filters import SCALE_FLAGS, rate_of
 from videograin.video import MAX_CLIP_BYTES, MAX_FRAMES
-
-_SILENT_ALPHA = ("vp8", "vp9")
-"""Codecs whose transparency ffmpeg's own decoders drop without a word."""
 
 
 def save_cutout(path: str | os.PathLike[str], frames: np.ndarray, masks: np.ndarray, fps: float) -> None:
@@ -54,15 +51,10 @@ def load_matte(path: str | os.PathLike[str]) -> np.ndarray:
     """Read the opacity of a video, or its brightness where it has none: (F, H, W) uint8, every frame as stored.
 
     Raises:
-        VideoError: the file cannot be read, is too long or too large, or its transparency cannot be decoded.
+        VideoError: the file cannot be read, is too long or too large.
     """
     path = Path(path)
     info = probe(path)
-    if info.has_alpha and info.codec in _SILENT_ALPHA:
-        raise VideoError(
-            f"The transparency of '{path.name}' ({info.codec}) cannot be read. Save it as ProRes 4444 in a MOV, or as "
-            "a black and white video."
-        )
     planes = _read_planes(path, info)
     if not planes:
         raise VideoError(f"No frame of '{path.name}' can be decoded; it is damaged. Export it again.")
@@ -94,7 +86,7 @@ def _read_planes(path: Path, info: VideoInfo) -> list[np.ndarray]:
     output = ["-map", "0:V:0", "-vf", plane, "-fps_mode", "passthrough", "-f", "rawvideo", "pipe:1"]
     wide = np.empty((info.height, info.width), "<u2")
     planes: list[np.ndarray] = []
-    with FFmpeg(["-v", "error", *input_arguments(path), *output], path.name) as child:
+    with FFmpeg(["-v", "error", *alpha_decoder(info), *input_arguments(path), *output], path.name) as child:
         while child.read_into(wide.data.cast("B")) == wide.nbytes:
             planes.append(np.rint(wide / 257).astype(np.uint8))
             if len(planes) > MAX_FRAMES or len(planes) * wide.size > MAX_CLIP_BYTES:

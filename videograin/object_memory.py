@@ -132,6 +132,10 @@ class Appearance:
     image: np.ndarray
     shape: np.ndarray
 
+    def fit(self, picture: Picture) -> np.ndarray:
+        """Return how far each pixel of a frame looks like the object, float32 (H, W) in [0, 1]; 0 outside its shape."""
+        return np.where(self.shape, same_colour(cv2.absdiff(self.image, picture.image).max(2)), 0)
+
     def agreement(self, picture: Picture, hidden: np.ndarray) -> "Agreement":
         """Compare with a frame, leaving out pixels (H, W) bool that something else hides."""
         expected = self.shape & ~hidden
@@ -196,6 +200,15 @@ class Memory:
             self.move(compose(to_present, inverse(view.transform)))
         else:
             self.views = [other.at(to_present if other is view else None) for other in self.views]
+
+    def join(self, view: View, to_present: Transform) -> None:
+        """Say where a view lies; the others stay where they are."""
+        self.views = [other.at(to_present) if other is view else other for other in self.views]
+
+    def correct(self, correction: Transform) -> None:
+        """Move what a person marked, and forget the views that were taken while the place was wrong."""
+        self.views = [view for view in self.views if view.is_anchor]
+        self.move(correction)
 
     def add(self, view: View) -> None:
         """Keep a view of the present frame; of too many, the one goes whose neighbours in time are nearest."""

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from videograin.object_memory import Memory, Picture, Transform, View
+from videograin.object_memory import Memory, Picture, Transform, View, compose
 
 MIN_POINTS = 8  # that a transform is fitted to
 MIN_INLIERS = 0.4  # of the points that flow carries
 MIN_SCALE, MAX_SCALE = 0.6, 1.6  # of a step; a search may find twice as much
 MAX_RETURN_ERROR = 0.7  # pixels by which a tracked point may miss its origin on the way back
+MISFIT = 60.0  # levels of 255, over all channels, by which a pixel may differ and still count for a place
 _FLOW_POINTS = 200
 
 
@@ -136,6 +137,37 @@ def _slide(view: View, picture: Picture, peaks: int = 3) -> Iterator[Transform]:
         row, column = np.unravel_index(misfit.argmin(), misfit.shape)
         yield shift(2 * (column - before) - left, 2 * (row - above) - top)
         misfit[max(0, row - 4) : row + 5, max(0, column - 4) : column + 5] = np.inf
+
+
+def lay_over(view: View, seen: View, taken: np.ndarray) -> Transform:
+    """Return the place, a shift away from its own, at which a view best covers what another one shows and no more.
+
+    Args:
+        view: the object as it is known, placed somewhere.
+        seen: perhaps only a sliver of it.
+        taken: (H, W) bool, pixels under which it may go on.
+    """
+    shape = _halved(view.carried(view.visible.astype(np.uint8)).astype(np.float32))[..., None]
+    looks = _halved(view.carried(view.picture.image)) / np.float32(MISFIT)
+    wanted = _halved(seen.visible.astype(np.float32))[..., None]
+    other = _halved((~seen.visible & ~taken).astype(np.float32))[..., None]
+    image = _halved(seen.picture.image) / np.float32(MISFIT)
+    difference = (
+        _correlation(wanted * (image**2).sum(2, keepdims=True), shape)
+        - 2 * _correlation(wanted * image, shape * looks)
+        + _correlation(wanted, shape * (looks**2).sum(2, keepdims=True))
+    )
+    gain = _correlation(wanted, shape) - difference - _correlation(other, shape) / 2
+    row, column = np.unravel_index(gain.argmax(), gain.shape)
+    down, right = (x - n if x > n // 2 else x for x, n in zip((int(row), int(column)), gain.shape, strict=True))
+    return compose(shift(2 * right, 2 * down), view.transform)
+
+
+def _correlation(still: np.ndarray, shifted: np.ndarray) -> np.ndarray:
+    """Return the sums (2 H, 2 W) of products of two fields (H, W, C) for all shifts of the second, by FFT."""
+    size = 2 * still.shape[0], 2 * still.shape[1]
+    one, other = (np.fft.rfft2(field, size, axes=(0, 1)) for field in (still, shifted))
+    return np.fft.irfft2((one * other.conj()).sum(2), size)
 
 
 def _halved(image: np.ndarray) -> np.ndarray:

@@ -8,10 +8,7 @@ from itertools import groupby
 import numpy as np
 
 from videograin.shot_cuts import shot_of
-from videograin.tracks import Estimate, FrameState, Leg, Track, compete, nested_pairs
-
-UNSURE = 0.5
-"""Confidence under which a mask should be looked at."""
+from videograin.tracks import Estimate, FrameState, Leg, Track, compete, nested_pairs, state_of
 
 _LEVELS = 4  # to which log-odds are kept while the other side is awaited, in one byte
 
@@ -79,6 +76,7 @@ class Passes:
 
     def take_forward(self, frame: int, estimates: Mapping[str, Estimate]) -> None:
         """Take the estimates of a frame reached from before."""
+        estimates = self._no_surer(frame, estimates, self._plan.forward)
         if frame in self._awaited:
             self._first[frame] = {name: _packed(estimate) for name, estimate in estimates.items()}
         else:
@@ -86,6 +84,7 @@ class Passes:
 
     def take_backward(self, frame: int, estimates: Mapping[str, Estimate]) -> None:
         """Take the estimates of a frame reached from behind, after all that were reached from before."""
+        estimates = self._no_surer(frame, estimates, self._plan.backward)
         first = {name: _unpacked(estimate) for name, estimate in self._first.pop(frame, {}).items()}
         both = {name: self._merged(name, frame, first[name], estimates[name]) for name in first.keys() & estimates}
         self._settle(frame, {**first, **estimates, **both})
@@ -96,6 +95,12 @@ class Passes:
             for frame in frames:
                 self._done[name].set(frame, None, 0.0, FrameState.BEYOND_CUT)
         return {name: draft.track() for name, draft in self._done.items()}
+
+    def _no_surer(self, frame: int, estimates: Mapping[str, Estimate], legs: Sequence[Leg]) -> dict[str, Estimate]:
+        """Return the estimates, none of which is surer than the mask that its leg started from."""
+        starts = {leg.name: leg.start for leg in legs if frame in leg.frames}
+        known = {name: float(self._tracks[name].confidence[starts[name]]) for name in estimates}
+        return {name: replace(e, confidence=min(e.confidence, known[name])) for name, e in estimates.items()}
 
     def _merged(self, name: str, frame: int, before: Estimate, behind: Estimate) -> Estimate:
         """Weigh two estimates by their confidence and by how near they started."""
@@ -119,7 +124,7 @@ class Passes:
         for name, mask in compete(logits, self._nested, standing).items():
             if frame in self._plan.kept[name]:
                 confidence = estimates[name].confidence
-                self._done[name].set(frame, mask, confidence, _state(mask, confidence))
+                self._done[name].set(frame, mask, confidence, state_of(mask, confidence))
 
 
 class _Draft:
@@ -151,12 +156,6 @@ def _known_around(track: Track, starts: tuple[int, ...], frame: int) -> tuple[in
 
 def _frames_of(legs: Sequence[Leg]) -> frozenset[int]:
     return frozenset(t for leg in legs for t in leg.frames)
-
-
-def _state(mask: np.ndarray, confidence: float) -> FrameState:
-    if not mask.any():
-        return FrameState.ABSENT
-    return FrameState.VISIBLE if confidence >= UNSURE else FrameState.UNCERTAIN
 
 
 def _packed(estimate: Estimate) -> Estimate:

@@ -4,7 +4,7 @@ What a person marks are anchors. They stay as they are; what lies between an anc
 from both sides where there are two. Other objects keep their masks to the last pixel.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Protocol
 
@@ -17,22 +17,20 @@ from videograin.region import check_frames
 from videograin.shot_cuts import shot_starts
 from videograin.tracks import Estimate, Leg, Track, check_count, check_mask
 
+Walk = Callable[[Sequence[Leg]], Iterator[tuple[int, dict[str, Estimate]]]]
+"""Follows objects over their legs, at least one and all in one direction. It yields every frame in their order, and the
+estimates of the objects followed in it. A second call may use what the first one found."""
+
 
 class Engine(Protocol):
     """What follows objects from one frame to the next."""
 
-    def follow(
-        self, frames: np.ndarray, legs: Sequence[Leg], tracks: Mapping[str, Track]
-    ) -> Iterator[tuple[int, dict[str, Estimate]]]:
-        """Follow objects over their legs, frame by frame.
+    def walk(self, frames: np.ndarray, tracks: Mapping[str, Track]) -> Walk:
+        """Get ready to follow objects through a clip.
 
         Args:
             frames: (F, H, W, 3) uint8 RGB, the whole clip.
-            legs: all in one direction, at least one.
             tracks: of all objects of the clip; those that are known in a frame keep their pixels there.
-
-        Yields:
-            A frame and the estimates of the objects followed in it, in the order of the legs' direction.
         """
         ...
 
@@ -68,13 +66,14 @@ class Propagator:
         """Frames at which a shot begins; nothing is followed over them."""
         return shot_starts(self.frames)
 
-    def correct(self, name: str, frame: int, mask: np.ndarray) -> Track:
+    def correct(self, name: str, frame: int, mask: np.ndarray, confidence: float = 1.0) -> Track:
         """Make a mask the anchor of one object in one frame; a new name is a new object.
 
         Args:
             name: of the object.
             frame: counted from 0.
             mask: (H, W) bool, by clicks or brush; empty where the object is not to be seen in this frame.
+            confidence: in [0, 1], of an answer to clicks (`Segmentation.confidence`); what it leads to is no surer.
 
         Returns:
             The object's track; frames up to the neighbouring anchors wait for `propagate` and show the older masks.
@@ -89,7 +88,7 @@ class Propagator:
             if not mask.any():
                 raise TrackingError(f"The mask of '{name}' is empty. Mark the thing in a frame that shows it first.")
         earlier = self.tracks.get(name) or Track.untracked(self.frames.shape[:3])
-        self.tracks[name] = earlier.corrected(frame, mask)
+        self.tracks[name] = earlier.corrected(frame, mask, confidence)
         return self.tracks[name]
 
     def release(self, name: str, frame: int) -> Track:
@@ -138,9 +137,10 @@ class Propagator:
 
     def _steps(self, planned: Plan, passes: Passes) -> Iterator[None]:
         """Do both passes, pausing after every frame."""
+        walk = self.engine.walk(self.frames, self.tracks)
         for legs, take in ((planned.forward, passes.take_forward), (planned.backward, passes.take_backward)):
             if legs:
-                for frame, estimates in self.engine.follow(self.frames, legs, self.tracks):
+                for frame, estimates in walk(legs):
                     take(frame, estimates)
                     yield
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from videograin.segment import box_around
 from videograin.segment_model import EmbeddingCache, Features, Prompts, SegmentModel
 
 PROMPT_LOGIT = 8.0
@@ -15,6 +16,8 @@ PROMPT_LOGIT = 8.0
 
 ANSWER_LIMIT = 6.0
 TEMPERATURE = 0.05  # of the weights: an answer whose score is this much lower counts 1/e
+STABILITY_OFFSET = 2.0  # log-odds
+CLUELESS, CERTAIN = 0.2, 0.6  # score times stability; fitted on drawn clips and photographs
 MIN_AREA = 25  # pixels of a mask that is worth a prompt
 
 
@@ -25,10 +28,17 @@ class Opinion:
     Attributes:
         logits: (H, W) float32, their mean, weighted by their scores.
         score: of the best answer in [0, 1], its overlap with the expected mask times the IoU that SAM predicts.
+        stability: in [0, 1], the share of the mask that stays when its threshold is moved by `STABILITY_OFFSET`.
     """
 
     logits: np.ndarray
     score: float
+    stability: float
+
+    @property
+    def trust(self) -> float:
+        """How far SAM knows what it sees, 0 to 1; next to nothing on pictures of a kind that it never learned."""
+        return min(1.0, max(0.0, (self.score * self.stability - CLUELESS) / (CERTAIN - CLUELESS)))
 
 
 class SamOpinions:
@@ -65,7 +75,7 @@ class SamOpinions:
             prompts = Prompts(
                 torch.from_numpy(np.stack([points for points, _ in group.values()])),
                 torch.from_numpy(np.stack([labels for _, labels in group.values()])),
-                torch.from_numpy(np.stack([_box(asked[name]) for name in names])),
+                torch.from_numpy(np.stack([box_around(asked[name]) for name in names])),
             )
             carried = torch.stack([shares[name] for name in names])
             for name, (logits, scores) in zip(names, self._answers(features, size, prompts, carried), strict=True):
@@ -93,7 +103,8 @@ class SamOpinions:
         weights = torch.softmax(merit / TEMPERATURE, 0)
         mean = torch.einsum("k,khw->hw", weights, logits.clamp(-ANSWER_LIMIT, ANSWER_LIMIT))
         upscaled = self.model.network.upscale(mean[None, None], size)[0, 0]
-        return Opinion(upscaled.numpy(), float(merit.max()))
+        surely, perhaps = (upscaled > STABILITY_OFFSET).sum(), (upscaled > -STABILITY_OFFSET).sum()
+        return Opinion(upscaled.numpy(), float(merit.max()), float(surely / perhaps.clamp(min=1)))
 
 
 def deepest(mask: np.ndarray) -> tuple[float, float]:
@@ -105,7 +116,7 @@ def deepest(mask: np.ndarray) -> tuple[float, float]:
 
 def _points(mask: np.ndarray, rivals: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Return a click inside and, where rivals reach into the object's box, one on the rival that is most of it."""
-    x0, y0, x1, y1 = _box(mask).astype(int)
+    x0, y0, x1, y1 = box_around(mask).astype(int)
     inside = deepest(mask)
     nearest = max(rivals, key=lambda rival: np.count_nonzero(rival[y0:y1, x0:x1]), default=mask)
     if nearest is mask or not nearest[y0:y1, x0:x1].any():
@@ -119,9 +130,3 @@ def _of_equal_length(
     """Group prompts by their number of points, for a decoder takes only equal ones together."""
     lengths = sorted({len(labels) for _, labels in points.values()})
     return [{name: p for name, p in points.items() if len(p[1]) == length} for length in lengths]
-
-
-def _box(mask: np.ndarray) -> np.ndarray:
-    """Return (x0, y0, x1, y1) float32 around a mask."""
-    rows, columns = np.nonzero(mask.any(1))[0], np.nonzero(mask.any(0))[0]
-    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float32)

@@ -15,6 +15,10 @@ NESTED_SHARE = 0.6
 """Two things of which one covers at least this share of the other, where a person marked them, are part and whole."""
 
 
+UNSURE = 0.5
+"""Confidence under which a mask should be looked at."""
+
+
 class FrameState(StrEnum):
     """What is known about an object in one frame."""
 
@@ -65,13 +69,16 @@ class Track:
         empty = np.zeros(frames, np.float32)
         return cls(np.zeros(shape, bool), empty, (FrameState.UNTRACKED,) * frames, ())
 
-    def corrected(self, frame: int, mask: np.ndarray) -> Self:
-        """Make `mask` (H, W) bool the anchor of a frame; what lies between the neighbouring anchors waits anew."""
+    def corrected(self, frame: int, mask: np.ndarray, confidence: float = 1.0) -> Self:
+        """Make `mask` (H, W) bool the anchor of a frame; what lies between the neighbouring anchors waits anew.
+
+        Its confidence is 1 where the person drew it, and the segmenter's where that answered a click.
+        """
         outdated = self._outdated(frame)
-        masks, confidence = self.masks.copy(), self.confidence.copy()
-        masks[frame], confidence[frame] = mask, 1
-        states = _changed(outdated.states, {frame: FrameState.VISIBLE if mask.any() else FrameState.ABSENT})
-        return replace(outdated, masks=masks, confidence=confidence, states=states, anchors=self._with(frame))
+        masks, confidences = self.masks.copy(), self.confidence.copy()
+        masks[frame], confidences[frame] = mask, confidence
+        states = _changed(outdated.states, {frame: state_of(mask, confidence)})
+        return replace(outdated, masks=masks, confidence=confidences, states=states, anchors=self._with(frame))
 
     def released(self, frame: int) -> Self:
         """Make an anchor a frame like any other, which waits to be followed with those around it."""
@@ -93,6 +100,13 @@ class Track:
         stop = self.anchors[after] if after < len(self.anchors) else len(self.masks)
         waiting = {t: FrameState.UNTRACKED for t in range(start, stop) if t != frame}
         return replace(self, states=_changed(self.states, waiting))
+
+
+def state_of(mask: np.ndarray, confidence: float) -> FrameState:
+    """Return what is known about a frame with this mask (H, W) bool."""
+    if not mask.any():
+        return FrameState.ABSENT
+    return FrameState.VISIBLE if confidence >= UNSURE else FrameState.UNCERTAIN
 
 
 def _changed(states: tuple[FrameState, ...], changes: Mapping[int, FrameState]) -> tuple[FrameState, ...]:

@@ -23,6 +23,7 @@ from videograin.ffmpeg import (
     THREADS,
     FFmpeg,
     VideoInfo,
+    alpha_decoder,
     check_file,
     input_arguments,
     probe,
@@ -37,7 +38,6 @@ MAX_CRF = 51
 
 _INDEXED = ("mov", "matroska")  # containers that know their key frames
 _SEEK_LEAD = 10.0  # seconds by which to land earlier in others: key frames are seldom further apart
-_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # ffmpeg's own decoders drop the transparency
 
 
 @dataclass(frozen=True)
@@ -248,8 +248,7 @@ def _input(info: VideoInfo, start: float, path: Path) -> list[str]:
     jump = ["-noaccurate_seek", "-ss", f"{target:.6f}"] if target > 0 and info.is_seekable else []
     # Only scale follows a change of size within the stream; a rebuilt filter graph would sample from `start` again.
     rebuild = "1" if info.rotation or info.has_alpha else "0"
-    decoder = ["-c:v", _ALPHA_DECODERS[info.codec]] if info.has_alpha and info.codec in _ALPHA_DECODERS else []
-    return ["-copyts", "-start_at_zero", *jump, "-reinit_filter", rebuild, *decoder, *input_arguments(path)]
+    return ["-copyts", "-start_at_zero", *jump, "-reinit_filter", rebuild, *alpha_decoder(info), *input_arguments(path)]
 
 
 def _check_target(path: Path) -> None:

@@ -6,6 +6,7 @@ noticing; the sessions share what the image encoder made of the frame that all o
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -20,6 +21,7 @@ from transformers import (
     Sam2VideoModel,
 )
 
+from videograin.propagate import Walk
 from videograin.tracks import Estimate, Leg, Track, visited
 
 STABILITY_OFFSET = 1.0
@@ -42,10 +44,13 @@ class VideoEngine:
         self.model, self.processor = model.eval().requires_grad_(False), processor
         self._lock = threading.Lock()
 
-    def follow(
-        self, frames: np.ndarray, legs: Sequence[Leg], tracks: Mapping[str, Track]
+    def walk(self, frames: np.ndarray, tracks: Mapping[str, Track]) -> Walk:
+        """Get ready to follow objects through a clip; as `videograin.propagate.Engine.walk`."""
+        return partial(self._follow, frames, tracks)
+
+    def _follow(
+        self, frames: np.ndarray, tracks: Mapping[str, Track], legs: Sequence[Leg]
     ) -> Iterator[tuple[int, dict[str, Estimate]]]:
-        """Follow objects over their legs; as `videograin.propagate.Engine.follow`."""
         shared = self._session(_Frames(frames, self.processor))
         sessions: dict[str, Session] = {}
         for t in visited(legs):
