@@ -25,6 +25,7 @@ lint: $(READY)
 	$(PYTHON) -m pyright
 
 test: lint
+	@tests/browser/install_chromium.sh
 	$(PYTHON) -m pytest -n 2 --dist loadfile
 
 bench: $(READY)

@@ -1,18 +1,27 @@
 """Open the studio in a browser; also the entry of a Hugging Face Space."""
 
 import argparse
+import os
 import signal
 import sys
+from contextlib import suppress
+from importlib.util import find_spec
 from threading import Event
+from typing import NoReturn
+
+with suppress(ImportError):
+    # Only Spaces have it; on ZeroGPU it must come before whatever looks for a GPU.
+    import spaces  # noqa: F401  # pyright: ignore[reportMissingImports]
 
 from fastapi.routing import APIRoute
 
 from ui.page import build_page
 from ui.service import StudioService
 from ui.theme import CSS, studio_theme
-from videograin.errors import VideoGrainError
+from ui.web_files import keep_web_files_in
+from videograin.errors import SettingsError, VideoGrainError
 from videograin.json_log import log_as_json
-from videograin.operator_settings import OperatorSettings, read_operator_settings
+from videograin.operator_settings import OperatorSettings, read_operator_settings, variable_of
 
 DEFAULT_PORT = 7860
 
@@ -23,6 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = read_operator_settings()
         log_as_json()
+        check_mcp(settings)
+        keep_web_files_in(settings.data_folder / "web")
         studio = StudioService(settings)
     except VideoGrainError as error:
         sys.stderr.write(f"{error}\n")
@@ -44,16 +55,24 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def check_mcp(settings: OperatorSettings) -> None:
+    """Raise SettingsError where agents shall be served but the package for it is not here."""
+    if settings.mcp and find_spec("mcp") is None:
+        raise SettingsError(
+            f"{variable_of('mcp')} is on, but the package for it is not installed. Run: pip install 'gradio[mcp]', or "
+            "switch it off."
+        )
+
+
 def serve(studio: StudioService, settings: OperatorSettings, options: argparse.Namespace) -> str:
     """Start to serve a studio's page in the background and return its address."""
     blocks = build_page(studio)
-    login = settings.auth
     app, url, _ = blocks.queue(default_concurrency_limit=None).launch(
         server_name=options.host,
         server_port=options.port,
         inbrowser=options.open,
         prevent_thread_lock=True,
-        auth=(login.user, login.password) if login else None,
+        auth=[(login.user, login.password) for login in settings.auth] or None,
         max_file_size=settings.max_upload_mb * 10**6,
         allowed_paths=[],
         mcp_server=settings.mcp,
@@ -66,11 +85,23 @@ def serve(studio: StudioService, settings: OperatorSettings, options: argparse.N
         css=CSS,
         quiet=True,
     )
-    app.router.routes.insert(0, APIRoute("/health", lambda: {"status": "ok", "jobs": studio.busy_with()}))
+
+    async def health() -> dict[str, object]:
+        """Answer at once: a coroutine waits for none of the threads that handlers keep busy."""
+        return {"status": "ok", "jobs": studio.busy_with()}
+
+    app.router.routes.insert(0, APIRoute("/health", health))
     sys.stdout.write(f"VideoGrain Studio is at {url}\n")
     sys.stdout.flush()
     return url
 
 
+def leave(code: int) -> NoReturn:
+    """End the process at once: a step of torch's that goes on would hold an orderly end up, then crash it."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

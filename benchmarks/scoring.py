@@ -15,11 +15,11 @@ import numpy as np
 import torch
 
 from benchmarks.clips import Library, Told, ToldRegion, request_of
-from benchmarks.judge import INPUT_SIZE, Judge
 from benchmarks.variants import Variant
 from training.vocabulary import COLOUR_NAMES, with_article
 from videograin.autoencoder import decode_latents, encode_frames, to_uint8
 from videograin.flow import OpticalFlow, optical_flow
+from videograin.judge import INPUT_SIZE, Judge
 from videograin.layout import grow_masks
 from videograin.metrics import ClipScorer, clip_f, crop_regions, psnr, share_seen, warp_error
 from videograin.models import find_bundle, load_pipeline

@@ -15,8 +15,9 @@ from fakes import tiny_pipeline
 from PIL import Image
 from synthetic_video import make, psnr
 
-from videograin.edit_job import PREVIEW_FRAMES, REUSED, EditFiles, EditJobs, clip_shape, draft
+from videograin.edit_job import PREVIEW_FRAMES, REUSED, EditFiles, EditJobs, clip_shape, draft, read_attention
 from videograin.errors import JobError, VideoGrainError
+from videograin.executor import START_SECONDS, gpu_seconds
 from videograin.failures import OUT_OF_MEMORY
 from videograin.job_context import JobContext
 from videograin.job_runner import LEANER
@@ -100,11 +101,26 @@ def studio(tmp_path: Path, model: str, project: Project) -> Iterator[Studio]:
 # What comes of an edit
 
 
+def test_what_belongs_to_no_region_keeps_the_sources_pixels(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[np.ndarray] = []
+    monkeypatch.setattr("videograin.edit_job.save_video", lambda _path, frames, *_, **__: written.append(frames))
+    assert studio.edit().job.state is JobState.DONE
+    source = load_clip(studio.project.clip, studio.project.clip_options).frames
+    changed = (written[0] != source).any(-1)
+    assert changed.any()
+    assert not changed[:, :, :8].any()  # far from the ball
+    assert not changed[:, :, -8:].any()
+
+
 def test_an_edit_becomes_a_video_with_rate_and_sound_and_one_beside_the_source(studio: Studio) -> None:
     status = studio.edit()
     assert status.job.state is JobState.DONE, status.job.message
     files = status.result
     assert isinstance(files, EditFiles)
+    assert files.attention is not None
+    attention = read_attention(status.results / files.attention)
+    assert attention.keys() == {0}
+    assert len(attention[0]) == files.frames
     edited, beside = probe(status.results / files.video), probe(status.results / files.comparison)
     assert (edited.width, edited.height, edited.fps, edited.has_audio) == (48, 32, FPS, True)
     assert (beside.width, beside.height, beside.fps, beside.has_audio) == (96, 32, FPS, True)
@@ -236,6 +252,21 @@ def test_how_long_it_takes_is_known_once_the_model_is_loaded(studio: Studio) -> 
     assert second.expected_seconds
     assert third.expected_seconds
     assert third.expected_seconds > 1.5 * second.expected_seconds
+
+
+def test_a_lent_gpu_is_asked_for_by_the_frames_size_and_steps_of_the_request(studio: Studio) -> None:
+    studio.edit()  # loads the model; the GPU of the fixture is as slow as 10⁹ operations a second
+
+    def lent(frames: int = 4, side: int = 32, steps: int = 10) -> int:
+        options = replace(studio.project.clip_options, max_frames=frames, short_side=side)
+        settings = EditSettings(num_inference_steps=steps)
+        job = studio.submit(replace(studio.project, clip_options=options, settings=settings))
+        studio.worker.cancel(job.id, ANN)
+        return gpu_seconds(job)
+
+    assert START_SECONDS < lent() < lent(steps=40)
+    assert lent() < lent(frames=16)
+    assert lent() < lent(side=64)
 
 
 def test_the_clip_s_shape_is_known_before_it_is_read(studio: Studio) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.judge import Judge
+from videograin.judge import Judge
 from videograin.layout import grow_masks
 from videograin.models import find_bundle, load_pipeline
 from videograin.project import load_project, load_request

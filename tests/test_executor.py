@@ -1,10 +1,14 @@
+import os
 import pickle
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 from fake_jobs import ANN, Count, Counted, count, finished, handler
 
+from ui.segmenting import Segmenting
 from videograin.errors import JobError
 from videograin.executor import Outcome, gpu_seconds, is_zero_gpu, on_own_thread, on_zero_gpu
 from videograin.jobs import Job, JobKind, JobState, JobStore
@@ -63,6 +67,26 @@ def test_zero_gpu_takes_the_variable_and_the_package(spaces, monkeypatch: pytest
 def test_a_gpu_is_lent_for_what_the_job_should_take_and_a_margin() -> None:
     assert gpu_seconds(JOB) == 30  # 15 to start and one and a half times 10
     assert gpu_seconds(Job("id", "owner", JobKind.EDIT, "key", 0.0)) == 195
+
+
+def test_the_app_imports_the_package_before_anything_can_look_for_a_gpu(tmp_path: Path) -> None:
+    (tmp_path / "spaces.py").write_text("import sys; print('torch' in sys.modules, 'gradio' in sys.modules)")
+    root = Path(__file__).parents[1]
+    paths = os.pathsep.join([str(tmp_path), str(root)])
+    command = [sys.executable, "-c", "import app"]
+    run = subprocess.run(command, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, timeout=300)
+    assert run.stdout.split() == ["False", "False"], run.stderr
+
+
+def test_clicks_are_answered_without_a_gpu_where_it_is_lent_to_jobs_alone(
+    spaces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    devices = []
+    monkeypatch.setattr("ui.segmenting.load_segmenter", lambda _name, device, **_: devices.append(device))
+    Segmenting(OperatorSettings(data_folder=tmp_path)).model()
+    monkeypatch.setenv("SPACES_ZERO_GPU", "true")
+    Segmenting(OperatorSettings(data_folder=tmp_path, device="cuda")).model()
+    assert devices == [None, "cpu"]
 
 
 def test_job_and_outcome_travel_between_processes() -> None:

@@ -1,7 +1,11 @@
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event, Thread
+
 import pytest
 import torch
-from fakes import tiny_controlnet, tiny_unet, tiny_vae
+from fakes import TEXT_WIDTH, tiny_controlnet, tiny_unet, tiny_vae
 
+from videograin import flops
 from videograin.flops import controlnet_flops, matmul_speed, unet_flops, vae_flops
 from videograin.region import AttentionMode
 
@@ -31,6 +35,19 @@ def test_counting_leaves_the_network_alone() -> None:
     assert all(weight.device.type == "cpu" for weight in unet.parameters())
 
 
+def test_many_may_count_at_once_and_while_a_network_runs() -> None:
+    unet, modes = tiny_unet(), list(AttentionMode)
+    alone = [unet_flops(unet, 5, (8, 8), mode) for mode in modes]
+    flops._unet_flops.cache_clear()
+    inputs = torch.ones(1, 4, 8, 8), torch.tensor(1), torch.ones(1, 77, TEXT_WIDTH)
+    with torch.no_grad(), ThreadPoolExecutor(4) as pool:
+        picture = unet(*inputs).sample
+        counts = [pool.submit(unet_flops, unet, 5, (8, 8), mode) for mode in modes]
+        pictures = [unet(*inputs).sample for _ in range(20)]
+    assert [count.result() for count in counts] == alone
+    assert all(torch.equal(other, picture) for other in pictures)
+
+
 @pytest.mark.parametrize("side", [16, 32])
 def test_vae_and_controlnet_grow_with_the_picture(side: int) -> None:
     assert vae_flops(tiny_vae(), side, 2 * side) > 2 * vae_flops(tiny_vae(), side, side)
@@ -41,3 +58,25 @@ def test_vae_and_controlnet_grow_with_the_picture(side: int) -> None:
 def test_a_device_is_timed_once() -> None:
     cpu = torch.device("cpu")
     assert matmul_speed(cpu, torch.float32) == matmul_speed(cpu, torch.float32) > 1e8
+
+
+def test_what_other_threads_run_meanwhile_is_not_counted() -> None:
+    unet = tiny_unet()
+    expected = flops.unet_flops(unet, 3, (8, 8), AttentionMode.FULL)
+    stop = Event()
+    busy = Thread(target=_attend_until, args=(stop,))
+    busy.start()
+    try:
+        for _ in range(5):
+            flops._unet_flops.cache_clear()
+            assert flops.unet_flops(unet, 3, (8, 8), AttentionMode.FULL) == expected
+    finally:
+        stop.set()
+        busy.join()
+
+
+def _attend_until(stop: Event) -> None:
+    unet = tiny_unet()
+    with torch.no_grad():
+        while not stop.is_set():
+            unet(torch.zeros(1, 4, 8, 8), torch.tensor(1), torch.zeros(1, 77, TEXT_WIDTH))

@@ -1,4 +1,5 @@
 import os
+import time
 from collections.abc import Callable
 
 import pytest
@@ -126,6 +127,18 @@ def test_the_least_recently_used_goes_first(tmp_path):
     assert cache.load("first") is not None  # used just now
     cache.store("third", third)
     assert {file.stem for file in tmp_path.iterdir()} == {"first", "third"}
+
+
+def test_what_was_not_used_for_a_while_goes(tmp_path):
+    cache, (old, used) = InversionCache(tmp_path), paths(2)
+    yesterday = time.time() - 86_400
+    for key, path in (("old", old), ("used", used)):
+        cache.store(key, path)
+        os.utime(tmp_path / f"{key}.safetensors", (yesterday, yesterday))
+    assert is_kept(cache, "used", used)
+    cache.purge(3600)
+    assert cache.load("old") is None
+    assert is_kept(cache, "used", used)
 
 
 def test_a_path_larger_than_the_cap_is_not_kept(tmp_path):

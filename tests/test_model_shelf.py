@@ -74,3 +74,24 @@ def test_a_speed_that_is_given_is_not_measured(
         seconds.append(estimate.seconds)
     assert seconds[0] == pytest.approx(2 * seconds[1])
     gc.collect()
+
+
+def test_the_shelf_says_what_it_holds_and_what_went_wrong(
+    shelf: ModelShelf, models: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    load = model_shelf.load_pipeline
+
+    def watch(*args: object, **kwargs: object) -> object:
+        seen.append(shelf.state)
+        return load(*args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(model_shelf, "load_pipeline", watch)
+    assert shelf.state == model_shelf.ShelfState()
+    shelf.get(models[0])
+    assert seen == [model_shelf.ShelfState(loading=models[0])]
+    assert shelf.state == model_shelf.ShelfState(held=models[0])
+    with pytest.raises(ModelError):
+        shelf.get("/no/such/model")
+    assert "no model at" in shelf.state.problem
+    assert shelf.state.held == ""

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+import app
 from videograin.errors import SettingsError
 from videograin.operator_settings import Login, OperatorSettings, read_operator_settings, user_data_folder, variable_of
 
@@ -23,7 +24,7 @@ def test_each_variable_sets_its_field() -> None:
             "VIDEOGRAIN_OFFLINE": "1",
             "VIDEOGRAIN_MAX_FRAMES": "32",
             "VIDEOGRAIN_RETENTION_HOURS": "1.5",
-            "VIDEOGRAIN_AUTH": "ann:a:b",
+            "VIDEOGRAIN_AUTH": "ann:a:b, bob:c",
             "VIDEOGRAIN_MCP": "Yes",
             "VIDEOGRAIN_LOG_PROMPTS": "off",
         }
@@ -35,7 +36,7 @@ def test_each_variable_sets_its_field() -> None:
         offline=True,
         max_frames=32,
         retention_hours=1.5,
-        auth=Login("ann", "a:b"),
+        auth=(Login("ann", "a:b"), Login("bob", "c")),
         mcp=True,
         log_prompts=False,
     )
@@ -50,7 +51,12 @@ def test_each_variable_sets_its_field() -> None:
         ("RETENTION_HOURS", "nan", "VIDEOGRAIN_RETENTION_HOURS is 'nan'; give a number from 0.1 to 8760."),
         ("MCP", "maybe", "VIDEOGRAIN_MCP is 'maybe'; give true or false."),
         ("MODELS", "sd15,,", "VIDEOGRAIN_MODELS is 'sd15,,'; give names separated by commas."),
-        ("AUTH", ":secret", "VIDEOGRAIN_AUTH has no user or no password; give user:password."),
+        (
+            "AUTH",
+            "ann:a,:secret",
+            "VIDEOGRAIN_AUTH has no user or no password somewhere; give user:password, several separated by commas.",
+        ),
+        ("AUTH", "ann:a,ann:b", "VIDEOGRAIN_AUTH names a user twice; give each of them one password."),
         ("MAX_FRAME", "3", "The variable VIDEOGRAIN_MAX_FRAME is unknown. Did you mean VIDEOGRAIN_MAX_FRAMES?"),
     ],
 )
@@ -68,7 +74,7 @@ def test_the_password_is_not_shown() -> None:
     settings = read_operator_settings({"VIDEOGRAIN_AUTH": "ann:hush"})
     assert "hush" not in repr(settings)
     with pytest.raises(SettingsError) as error:
-        read_operator_settings({"VIDEOGRAIN_AUTH": "hush"})
+        read_operator_settings({"VIDEOGRAIN_AUTH": "ann:a,hush"})
     assert "hush" not in str(error.value)
 
 
@@ -83,3 +89,10 @@ def test_the_manual_lists_every_variable_with_its_default() -> None:
     given = {name: default.strip("`") for name, default in rows.items() if default.startswith("`")}
     assert len(given) == len(rows) - 2  # those of the device and the login are empty
     assert read_operator_settings({**given, "VIDEOGRAIN_DATA_FOLDER": ""}) == OperatorSettings()
+
+
+def test_without_its_package_mcp_is_refused_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "find_spec", lambda _: None)
+    app.check_mcp(OperatorSettings())
+    with pytest.raises(SettingsError, match=r"pip install 'gradio\[mcp\]'"):
+        app.check_mcp(OperatorSettings(mcp=True))

@@ -7,6 +7,7 @@ import pytest
 
 from ui import objects
 from videograin.errors import RegionError
+from videograin.mask_shapes import Combination
 from videograin.region import MAX_REGIONS
 from videograin.workspace import ObjectMasks, Workspace
 
@@ -94,3 +95,30 @@ def test_a_correction_makes_the_frames_around_it_wait_to_be_followed_again(work)
     work = objects.set_mask(work, 1, 2, mask, FRAMES)
     assert work.masks[1].states == ("visible", "untracked", "visible", "untracked")
     assert not objects.is_followed(work, 1)
+
+
+def test_everything_else_is_one_object_at_the_bottom(work):
+    work = objects.add_rest(work)
+    assert [each.is_rest for each in work.objects] == [True, False, False]
+    with pytest.raises(RegionError, match="already"):
+        objects.add_rest(work)
+
+
+@pytest.mark.parametrize(
+    ("how", "columns"),
+    [(Combination.UNION, range(8)), (Combination.DIFFERENCE, range(2)), (Combination.INTERSECTION, range(2, 6))],
+)
+def test_combining_changes_one_object_and_leaves_the_other(work, how, columns):
+    for number, (start, stop) in ((1, (0, 6)), (2, (2, 8))):
+        mask = np.zeros(SIZE, bool)
+        mask[:, start:stop] = True
+        work = objects.set_mask(work, number, 1, mask, FRAMES)
+    combined = objects.combine_objects(work, 1, 2, how)
+    assert np.flatnonzero(combined.masks[1].masks[1].any(0)).tolist() == list(columns)
+    assert combined.masks[1].anchors == (1,)
+    assert np.array_equal(combined.masks[2].masks, work.masks[2].masks)
+
+
+def test_what_is_not_marked_cannot_be_combined(work):
+    with pytest.raises(RegionError, match="must be marked"):
+        objects.combine_objects(work, 1, 2, Combination.UNION)

@@ -24,7 +24,7 @@ def clip_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def sessions(tmp_path: Path) -> Sessions:
-    return Sessions(tmp_path / "sessions", max_age=3600)
+    return Sessions(tmp_path / "sessions")
 
 
 def start(session: Session, clip_file: Path) -> Session:
@@ -84,18 +84,20 @@ def test_the_work_is_there_after_a_restart(sessions, clip_file, tmp_path):
     work = objects.add_object(session.opened[0], "cat")
     session.change(objects.set_mask(work, 1, 2, np.ones((64, 64), bool), 4))
     session.set_words(replace(session.opened[0], background="on grass"))
-    restarted = Sessions(tmp_path / "sessions", max_age=3600).find(session.id)
+    restarted = Sessions(tmp_path / "sessions").find(session.id)
     work, clip = restarted.opened
     assert work.background == "on grass"
     assert work.masks[1].anchors == (2,)
     assert len(clip.frames) == 4
 
 
-def test_unused_sessions_are_deleted(tmp_path, clip_file):
-    sessions = Sessions(tmp_path / "sessions", max_age=3600)
-    old = sessions.create()
+def test_unused_sessions_are_deleted_and_used_ones_stay(sessions):
+    old, used = sessions.create(), sessions.create()
     yesterday = time.time() - 86_400
-    os.utime(old.folder, (yesterday, yesterday))
-    Sessions(tmp_path / "sessions", max_age=3600).create()
+    for session in (old, used):
+        os.utime(session.folder, (yesterday, yesterday))
+    sessions.find(used.id)
+    sessions.purge(3600)
     with pytest.raises(ProjectError):
         sessions.find(old.id)
+    assert sessions.find(used.id) is used

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from fake_jobs import ANN, Count, finished, handler
+from fake_jobs import ANN, Count, finished, handler, wait_until
 from fakes import tiny_pipeline
 
 from videograin import executor, studio
@@ -18,11 +18,14 @@ def settings(tmp_path: Path) -> OperatorSettings:
     return OperatorSettings(data_folder=tmp_path, models=(str(tmp_path / "tiny"),), device="cpu", offline=True)
 
 
-def test_a_studio_opens_with_its_model_loaded_and_takes_every_kind_of_job(settings: OperatorSettings) -> None:
-    opened = open_studio(settings, {JobKind.TRACK: handler()})
+def test_a_studio_loads_its_model_before_its_first_job_and_takes_every_kind_of_job(settings: OperatorSettings) -> None:
+    ages: list[float] = []
+    opened = open_studio(settings, {JobKind.TRACK: handler()}, [ages.append])
+    wait_until(lambda: ages == [settings.retention_hours * 3600])
     assert opened.worker.is_alive
-    assert opened.shelf.estimate(settings.models[0], (), (3, 16, 16), EditSettings(num_inference_steps=2))
     assert finished(opened.worker, opened.worker.submit(ANN, JobKind.TRACK, Count("fox")).id).job.state is JobState.DONE
+    assert opened.shelf.estimate(settings.models[0], (), (3, 16, 16), EditSettings(num_inference_steps=2))
+    assert opened.shelf.state.held == settings.models[0]
     with pytest.raises(JobError, match="in use by another process"):
         open_studio(settings)
     assert opened.worker.stop()

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
@@ -496,11 +497,13 @@ def test_a_job_whose_kind_is_gone_after_the_restart_fails_by_itself(tmp_path: Pa
 
 def test_old_jobs_are_removed_by_the_worker_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("videograin.worker.PURGE_SECONDS", 0.02)
-    settings = OperatorSettings(data_folder=tmp_path, retention_hours=0.2 / 3600)
-    worker = Worker(JobStore(tmp_path / "jobs"), {JobKind.EDIT: handler()}, settings, on_own_thread)
+    settings, ages = OperatorSettings(data_folder=tmp_path, retention_hours=0.2 / 3600), []
+    store = JobStore(tmp_path / "jobs")
+    worker = Worker(store, {JobKind.EDIT: handler()}, settings, on_own_thread, [ages.append])
     worker.start()
     worker.submit(ANN, JobKind.EDIT, Count("fox"))
     wait_until(lambda: not worker.jobs(ANN))
+    assert ages[0] == pytest.approx(0.2)  # what others keep of people goes by the same rule
     assert worker.stop()
 
 
@@ -518,6 +521,7 @@ def test_the_worker_survives_what_goes_wrong_between_jobs(tmp_path: Path, monkey
 SERVER = f"""
 import signal, sys, time
 from pathlib import Path
+from threading import Event
 
 sys.path.insert(0, {str(TESTS)!r})
 from fake_jobs import ANN, Count, handler, make_worker
@@ -566,4 +570,25 @@ def test_after_a_server_ends_the_next_one_marks_what_ran_and_runs_what_waited(
     assert not status.results.exists()
     assert finished(worker, waiting).result.word == "fox"
     assert json.loads((status.results.parent / "job.json").read_text())["state"] == "interrupted"
+    assert worker.stop()
+
+
+def test_what_prepares_the_worker_runs_before_the_first_job_and_may_fail(tmp_path: Path) -> None:
+    prepared = Event()
+    ready = Event()
+
+    def prepare() -> None:
+        prepared.set()
+        assert ready.wait(30)
+        raise OSError("no such model")
+
+    settings = OperatorSettings(data_folder=tmp_path)
+    worker = Worker(JobStore(tmp_path / "jobs"), {JobKind.EDIT: handler()}, settings, prepare=prepare)
+    worker.start()
+    assert prepared.wait(30)
+    first, second = (worker.submit(ANN, JobKind.EDIT, Count(name)) for name in ("fox", "owl"))
+    assert worker.look(first.id, ANN).job.state is JobState.QUEUED
+    assert worker.cancel(second.id, ANN).state is JobState.CANCELLED
+    ready.set()
+    assert finished(worker, first.id).job.state is JobState.DONE
     assert worker.stop()

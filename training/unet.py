@@ -23,6 +23,7 @@ from training.world import Picture, World
 CASTING = Casting(counts=(0.04, 0.32, 0.42, 0.22), crowded=0.25)
 _GAMMA = 5.0
 EMPTY = 0.1
+SILENT = 0.5  # share of captions whose padding says nothing, so that the words themselves are read
 
 
 class Encoder(nn.Module):
@@ -119,10 +120,10 @@ def train(options: Options) -> None:
     def batch() -> tuple[Tensor, ...]:
         place = pool.draw(options.batch)
         ids = torch.where(dice.chance(EMPTY, options.batch, 1), empty, pool.ids[place].long())
-        return *noise.add(pool.latents[place].float()), ids
+        return *noise.add(pool.latents[place].float()), ids, dice.chance(SILENT, options.batch)
 
-    def compute(noisy: Tensor, timestep: Tensor, target: Tensor, ids: Tensor) -> dict[str, Tensor]:
-        loss, error = noise.loss(module(noisy, timestep, ids), target, timestep)
+    def compute(noisy: Tensor, timestep: Tensor, target: Tensor, ids: Tensor, silent: Tensor) -> dict[str, Tensor]:
+        loss, error = noise.loss(module(noisy, timestep, ids, silent=silent), target, timestep)
         loss.backward()
         return {"loss": loss.detach(), "error": error.detach()}
 

@@ -22,7 +22,7 @@ from training.scene import Dice
 from training.tokenizer import MAX_TOKENS
 from training.tokenizer import load as load_tokenizer
 from training.trained import frozen, load_clip, load_vae
-from training.unet import CASTING, EMPTY, Encoder, Noise
+from training.unet import CASTING, EMPTY, SILENT, Encoder, Noise
 from training.world import World
 from videograin.attention.processors import install_layout_attention
 
@@ -90,22 +90,22 @@ def train(options: Options) -> None:
     clips = int(_CLIPS_SHARE * options.batch / FRAMES)
     singles = options.batch - clips * FRAMES
 
-    def draw(count: int) -> tuple[Tensor, Tensor]:
+    def draw(count: int) -> tuple[Tensor, Tensor, Tensor]:
         place = dice.integers(pool.filled, count)
         ids = torch.where(dice.chance(EMPTY, count, 1), empty, pool.ids[place].long())
-        return pool.latents[place].float(), ids
+        return pool.latents[place].float(), ids, dice.chance(SILENT, count)
 
     def batch_of_clips() -> tuple[Tensor, ...]:
-        latents, ids = draw(clips)
-        return *noise.add_to_clips(latents), ids
+        latents, *captions = draw(clips)
+        return *noise.add_to_clips(latents), *captions
 
     def batch_of_singles() -> tuple[Tensor, ...]:
-        latents, ids = draw(singles)
-        return *noise.add(latents[torch.arange(singles), dice.integers(FRAMES, singles)]), ids
+        latents, *captions = draw(singles)
+        return *noise.add(latents[torch.arange(singles), dice.integers(FRAMES, singles)]), *captions
 
     def learn(share: float, frames: int, *given: Tensor) -> dict[str, Tensor]:
-        noisy, timestep, target, ids = given
-        loss, error = noise.loss(module(noisy, timestep, ids, frames), target, timestep)
+        noisy, timestep, target, ids, silent = given
+        loss, error = noise.loss(module(noisy, timestep, ids, frames, silent), target, timestep)
         (share * loss).backward()
         return {"loss": loss.detach(), "error": error.detach()}
 

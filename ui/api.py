@@ -5,8 +5,9 @@ A session's id stands for a person: whoever has it sees that work and nobody els
 
 import dataclasses
 from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import gradio as gr
 from gradio.utils import get_upload_folder
@@ -18,9 +19,12 @@ from ui.pointing import Tool
 from ui.service import ClipChoice, StudioService, example_names
 from ui.session import Session
 from ui.settings_form import Preset, apply_preset
+from videograin.control import ControlKind
 from videograin.errors import ProjectError, RegionError, SettingsError
 from videograin.jobs import JobKind
+from videograin.mask_shapes import Combination
 from videograin.region import EditSettings
+from videograin.worker import JobStatus
 
 Document = dict[str, Any]
 
@@ -70,6 +74,18 @@ class Api:
         """Begin to work on an example, with its objects marked and its words written."""
         found = self._find(session)
         self._studio.open_example(found, name, frames)
+        return self._describe(found)
+
+    def open_project(self, session: str, file: gr.FileData) -> tuple[Document, list[str]]:
+        """Go on with the work of a project ZIP; also return what could not be read of it."""
+        found = self._find(session)
+        problems = transfer.open_project(self._studio, found, uploaded(file))
+        return self._describe(found), list(problems)
+
+    def choose_model(self, session: str, model: str) -> Document:
+        """Take another model for the edits, with the settings that suit it."""
+        found = self._find(session)
+        self._studio.choose_model(found, model)
         return self._describe(found)
 
     def get_work(self, session: str) -> Document:
@@ -155,6 +171,26 @@ class Api:
             found.change(objects.delete_object(found.opened[0], number))
         return self._describe(found)
 
+    def add_rest(self, session: str) -> Document:
+        """Add everything that no other object covers, as an object of its own."""
+        found = self._find(session)
+        with found.lock:
+            found.change(objects.add_rest(found.opened[0]))
+        return self._describe(found)
+
+    def combine(self, session: str, number: int, other: int, how: str = Combination.UNION.value) -> Document:
+        """Change an object's masks by another's: "union", "difference" (without it) or "intersection"."""
+        found = self._at(session, None, number)
+        if how not in list(Combination):
+            raise RegionError(f"Masks cannot be combined by '{how}'. Choose one of: {', '.join(Combination)}.")
+        with found.lock:
+            found.change(objects.combine_objects(found.opened[0], number, other, Combination(how)))
+        return self._describe(found)
+
+    def suggest(self, session: str, frame: int = 0) -> str:
+        """Look for things on a frame, which become objects; return the job's id."""
+        return self._studio.submit_suggestions(self._at(session, frame)).id
+
     def track(self, session: str, direction: str = "all", frame: int = 0) -> str:
         """Follow the objects: "all", or "forwards" or "backwards" from a frame; return the job's id."""
         return self._studio.submit_tracking(self._at(session, frame), direction).id
@@ -178,13 +214,28 @@ class Api:
             )  # fmt: skip
         return self._describe(found)
 
-    def edit(self, session: str, preset: str = "Balanced", settings: Document | None = None) -> str:
-        """Ask for the edit and return the job's id; `settings` overrides fields of the preset by name."""
-        return self._submit(session, JobKind.EDIT, preset, settings)
+    def edit(
+        self,
+        session: str,
+        preset: str = "Balanced",
+        settings: Document | None = None,
+        controls: list[str] | None = None,
+    ) -> str:
+        """Ask for the edit and return the job's id.
 
-    def preview(self, session: str, preset: str = "Balanced", settings: Document | None = None) -> str:
-        """Ask for a quick edit of the first frames and return the job's id."""
-        return self._submit(session, JobKind.PREVIEW, preset, settings)
+        `settings` overrides fields of the preset by name; `controls` names ControlNets: canny, depth, pose.
+        """
+        return self._submit(session, JobKind.EDIT, preset, settings, controls)
+
+    def preview(
+        self,
+        session: str,
+        preset: str = "Balanced",
+        settings: Document | None = None,
+        controls: list[str] | None = None,
+    ) -> str:
+        """Ask for a quick edit of the first frames, as `edit`, and return the job's id."""
+        return self._submit(session, JobKind.PREVIEW, preset, settings, controls)
 
     def get_job(self, session: str, job: str) -> Document:
         """Return how a job is: state, phase, steps, seconds left, place in the queue, message."""
@@ -208,12 +259,16 @@ class Api:
 
     def get_result(self, session: str, job: str) -> tuple[gr.FileData, gr.FileData]:
         """Return the edited MP4 and the MP4 with source and edit side by side."""
-        found = self._find(session)
-        status = self._studio.find_result(found, job)
-        if status is None or status.job.id != job:
-            raise ProjectError("This edit is not done yet, or it is none of yours. Ask get_job how it is.")
+        status = self._result(session, job)
         video, both = (views.cached(status.results / file) for file in (status.result.video, status.result.comparison))
         return gr.FileData(path=video), gr.FileData(path=both)
+
+    def get_attention(self, session: str, job: str) -> gr.FileData:
+        """Return an NPZ of where each prompted region's phrase was heeded: (frames, h, w) by the region's number."""
+        status = self._result(session, job)
+        if status.result.attention is None:
+            raise ProjectError("Nothing was recorded of this edit. Edit the clip again.")
+        return gr.FileData(path=views.cached(status.results / status.result.attention))
 
     def import_masks(self, session: str, file: gr.FileData) -> Document:
         """Add the objects of a mask file: PNG, NPZ, video, or a ZIP of PNGs."""
@@ -223,20 +278,31 @@ class Api:
 
     def export_masks(self, session: str, kind: str = transfer.MaskFormat.PNG.value) -> gr.FileData:
         """Return the masks as a file."""
-        return gr.FileData(path=transfer.export_masks(self._find(session), transfer.MaskFormat(kind)))
+        return gr.FileData(path=transfer.export_masks(self._find(session), _member(transfer.MaskFormat, kind)))
 
     def export_project(self, session: str) -> gr.FileData:
         """Return clip, masks, words, settings and results as a ZIP file."""
         return gr.FileData(path=transfer.export_project(self._studio, self._find(session)))
 
-    def _submit(self, session: str, kind: JobKind, preset: str, settings: Document | None) -> str:
+    def _result(self, session: str, job: str) -> JobStatus:
+        status = self._studio.find_result(self._find(session), job)
+        if status is None or status.job.id != job:
+            raise ProjectError("This edit is not done yet, or it is none of yours. Ask get_job how it is.")
+        return status
+
+    def _submit(
+        self, session: str, kind: JobKind, preset: str, settings: Document | None, controls: list[str] | None
+    ) -> str:
         found = self._find(session)
+        if unknown := set(controls or ()) - set(ControlKind):
+            raise SettingsError(f"There is no ControlNet '{min(unknown)}'. Known are: {', '.join(ControlKind)}.")
         known = {field.name for field in dataclasses.fields(EditSettings)}
         if unknown := set(settings or {}) - known:
             raise SettingsError(f"There is no setting '{min(unknown)}'. Known are: {', '.join(sorted(known))}.")
-        chosen = replace(apply_preset(Preset(preset), self._studio.bundle(found).settings), **(settings or {}))
+        chosen = replace(apply_preset(_member(Preset, preset), self._studio.bundle(found).settings), **(settings or {}))
         with found.lock:
-            found.set_words(replace(found.opened[0], settings=chosen))
+            wanted = tuple(ControlKind(kind) for kind in controls or ())
+            found.set_words(replace(found.opened[0], settings=chosen, controls=wanted))
             return self._studio.submit_edit(found, kind).id
 
     def _find(self, session: str) -> Session:
@@ -271,6 +337,15 @@ class Api:
             ],
             "jobs": [job.id for job in self._studio.worker.jobs(session.id)],
         }  # fmt: skip
+
+
+Member = TypeVar("Member", bound=StrEnum)
+
+
+def _member(kind: type[Member], value: str) -> Member:
+    if value not in list(kind):
+        raise SettingsError(f"There is no choice '{value}'. Give one of: {', '.join(kind)}.")
+    return kind(value)
 
 
 ENDPOINTS = tuple(name for name in vars(Api) if not name.startswith("_") and name != "register")

@@ -26,6 +26,8 @@ def _card(name: str, folder: Path) -> str:
         f"<div class='vg-example'><button type='button' class='vg-cover' data-action='clip' data-value='{name}' "
         f"title='Use this clip: {before}'><img src='{data_url(frame)}' alt='{before}'></button>"
         f"<p title='{after}'>{after}</p>"
+        f"<span class='vg-pair'><button type='button' class='vg-button' data-action='run' data-value='{name}' "
+        f"title='Edit it now, as it says here'>{icon('play')}Run</button>"
         f"<button type='button' class='vg-button' data-action='ready' data-value='{name}' "
-        f"title='Open it with its objects marked and its words written'>{icon('play')}Ready to edit</button></div>"
+        "title='Open it with its objects marked and its words written'>Open</button></span></div>"
     )

@@ -3,26 +3,35 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from ui import markup, objects, pointing, transfer, views
+from ui import heat, markup, objects, pointing, transfer, views
 from ui.pictures import overlay_frames
 from ui.pointing import Tool
 from ui.service import ClipChoice, StudioService, example_path
 from ui.session import Session
 from ui.settings_form import Preset, apply_preset, settings_from_form, settings_to_form
+from videograin.control import ControlKind
 from videograin.errors import VideoGrainError
 from videograin.jobs import JobKind
 from videograin.models import find_bundle
 from videograin.project import Project
 from videograin.video import probe
-from videograin.workspace import Workspace
+from videograin.workspace import MarkedObject, Workspace
 
 Values = list[Any]
 Handler = Callable[..., Any]
+
+WORD_ACTIONS: dict[str, Callable[[str], Callable[[MarkedObject], MarkedObject]]] = {
+    "keep": lambda _: lambda each: replace(each, is_kept=not each.is_kept),
+    "prompt": lambda value: lambda each: replace(each, prompt=value.strip()),
+    "strength": lambda value: lambda each: replace(each, strength=float(value)),
+}
+"""What the fields of a word row do to its object."""
 
 
 class Handlers:
@@ -40,6 +49,14 @@ class Handlers:
         session = self.studio.sessions.find_or_create(kept_id)
         step = "clip" if session.work is None else ("edit" if self.studio.edits(session) else "mark")
         return [session.id, session.id, gr.Tabs(selected=step), *self._all(session)]
+
+    def open_project(self, session_id: str, file: str) -> Values:
+        """Go on with the work that a ZIP file holds."""
+        session = self._find(session_id)
+        for problem in transfer.open_project(self.studio, session, Path(file)):
+            gr.Warning(escape(problem), title="Not all of it could be read")
+        self.studio.prepare_frame(session)
+        return [gr.Tabs(selected="mark"), *self._all(session)]
 
     def tick(self, session_id: str, shown: str) -> Values:
         """Look how the jobs are; masks that were found are put in place."""
@@ -70,19 +87,30 @@ class Handlers:
             return markup.problem(str(error))
         return markup.estimate_note(shape, options.fps or info.fps, estimate)
 
-    def model_chosen(self, model: str) -> Values:
-        """Show what a model knows and the size that suits it."""
+    def model_chosen(self, session_id: str, model: str) -> Values:
+        """Take another model, and show what it knows and the size and settings that suit it."""
+        session = self._find(session_id)
+        try:
+            self.studio.choose_model(session, model)
+        except VideoGrainError as error:
+            gr.Warning(escape(str(error)), title="This model cannot be used")
+            return [*views.model(self.studio, session), gr.skip(), *views.form(session), gr.skip()]
         bundle = find_bundle(model)
-        return [bundle.short_side, markup.model_note(bundle)]
+        chosen = [model, *[markup.model_note(bundle)] * 2, gr.CheckboxGroup(choices=markup.control_choices(bundle))]
+        status = views.status(self.studio, session)
+        form = views.form(session) if session.work else [*[gr.skip()] * 5, *settings_to_form(bundle.settings)]
+        return [*chosen, bundle.short_side, *form, status]
 
     def example(self, session_id: str, frames: int, event: gr.EventData) -> Values:
-        """Take an example: its clip alone into the first step, or all of it, ready to edit."""
+        """Take an example: its clip alone into the first step, or all of it, ready to edit or edited at once."""
         session = self._find(session_id)
         name = event.value
         if event.action == "clip":
-            untouched = [gr.skip()] * (views.MARKS + views.FORM + views.JOBS)
+            untouched = [gr.skip()] * (views.MARKS + views.FORM + views.MODEL + views.JOBS)
             return [str(example_path(name) / "clip.mp4"), gr.skip(), *untouched]
         self.studio.open_example(session, name, int(frames))
+        if event.action == "run":
+            self.studio.submit_edit(session, JobKind.EDIT)
         return [gr.skip(), gr.Tabs(selected="edit"), *self._all(session)]
 
     def open_clip(self, session_id: str, file: str | None, *choice: Any) -> Values:
@@ -117,17 +145,24 @@ class Handlers:
             session.selected, session.answers = session.opened[0].objects[-1].id, ()
         return views.marks(session)
 
+    def add_rest(self, session_id: str) -> Values:
+        """Add everything that no other object covers."""
+        session = self._find(session_id)
+        with session.lock:
+            session.change(objects.add_rest(session.opened[0]))
+        return views.marks(session)
+
     def track(self, session_id: str, direction: str) -> Values:
         """Follow all objects through the clip, or in one direction from the frame that is shown."""
         session = self._find(session_id)
         self.studio.submit_tracking(session, direction)
-        return self._jobs(session, "")[:3]
+        return self._following(session)
 
     def suggest(self, session_id: str) -> Values:
         """Look for things on the frame that is shown."""
         session = self._find(session_id)
         self.studio.submit_suggestions(session)
-        return self._jobs(session, "")[:3]
+        return self._following(session)
 
     def overlay_video(self, session_id: str) -> str:
         """Show the clip with its objects laid over."""
@@ -135,19 +170,18 @@ class Handlers:
         return markup.moving_picture(overlay_frames(work, clip.frames), clip.fps)
 
     def to_edit(self, session_id: str) -> Values:
-        """Go on to the words."""
-        return [gr.Tabs(selected="edit"), *views.marks(self._find(session_id))]
+        """Go on to the words, with a caption of what the clip shows where one can be guessed."""
+        session = self._find(session_id)
+        self.studio.suggest_caption(session)
+        return [gr.Tabs(selected="edit"), *views.marks(session), session.opened[0].source_prompt]
 
     def word_action(self, session_id: str, event: gr.EventData) -> Values:
-        """Take what an object becomes, or that it stays."""
+        """Take what an object becomes, that it stays, or how firmly its words are bound to it."""
         session = self._find(session_id)
         number, value = int(event.id), event.value
         with session.lock:
             work, clip = session.opened
-            if event.action == "keep":
-                work = objects.change_object(work, number, lambda each: replace(each, is_kept=not each.is_kept))
-            else:
-                work = objects.change_object(work, number, lambda each: replace(each, prompt=value.strip()))
+            work = objects.change_object(work, number, WORD_ACTIONS[event.action](value))
             session.set_words(work)
         return [markup.words(work, clip.frames), markup.sentence(work)]
 
@@ -184,11 +218,16 @@ class Handlers:
         session = self._find(session_id)
         if event.action == "show":
             untouched = [gr.skip()] * (2 + views.FORM)
-            return [*untouched, *self._jobs(session, event.value)]
+            return [*untouched, *self._jobs(session, event.value), ""]
         job = next(job for job in self.studio.edits(session) if job.id == event.value)
         with session.lock:
             session.set_words(transfer.with_words_of(session.opened[0], self.studio.store.request(job, Project)))
-        return [*views.marks(session)[4:], *views.form(session), *self._jobs(session, shown)]
+        return [*views.marks(session)[4:], *views.form(session), *self._jobs(session, shown), gr.skip()]
+
+    def heat(self, session_id: str, event: gr.EventData) -> str:
+        """Show where a phrase was heeded in a result."""
+        result = self.studio.find_result(self._find(session_id), event.value)
+        return heat.moving_heat(result, self.studio.store, int(event.id)) if result else ""
 
     def import_masks(self, session_id: str, file: str) -> Values:
         """Add the objects that a file holds."""
@@ -212,9 +251,10 @@ class Handlers:
             work = replace(
                 work, objects=tuple(replace(each, prompt=prompts.get(each.id, each.prompt)) for each in work.objects)
             )
-            session.set_words(replace(work, settings=settings_from_form(values[4:])))
+            controls = tuple(ControlKind(kind) for kind in values[4])
+            session.set_words(replace(work, controls=controls, settings=settings_from_form(values[5:])))
             job = self.studio.submit_edit(session, kind)
-        return [*views.marks(session)[4:], *self._jobs(session, job.id if job.state.is_final else "")]
+        return [*views.marks(session)[4:], *self._jobs(session, job.id if job.state.is_final else ""), ""]
 
     def _act(self, session: Session, action: str, number: int, value: str) -> None:
         work, clip = session.opened
@@ -241,10 +281,14 @@ class Handlers:
 
     def _all(self, session: Session) -> Values:
         self._take_finished(session)
-        return [*views.marks(session), *views.form(session), *self._jobs(session, "")]
+        parts = views.marks(session), views.form(session), views.model(self.studio, session), self._jobs(session, "")
+        return [value for part in parts for value in part]
 
     def _jobs(self, session: Session, shown: str) -> Values:
         return views.jobs(self.studio, session, shown)
+
+    def _following(self, session: Session) -> Values:
+        return self._jobs(session, "")[: views.FOLLOWING]
 
     def _find(self, session_id: str) -> Session:
         return self.studio.sessions.find(session_id)

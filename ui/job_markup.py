@@ -68,7 +68,8 @@ def _panel(name: str, text: str, share: float, job: Job, status: JobStatus | Non
             picture = ""
     return (
         f"<div class='vg-job' role='status'>{picture}<div class='vg-job-line'><b>{name}</b><span>{escape(text)}</span>"
-        f"<button type='button' class='vg-button' data-action='cancel' data-value='{job.id}'>Cancel</button></div>"
+        f"<button type='button' class='vg-button' data-action='cancel' data-value='{job.id}'"
+        f"{' disabled' if status and status.is_stopping else ''}>Cancel</button></div>"
         f"<div class='vg-bar' role='progressbar' aria-valuenow='{100 * share:.0f}'><i style='width:{100 * share:.1f}%'>"
         "</i></div></div>"
     )
@@ -83,6 +84,8 @@ def _queue_words(status: JobStatus) -> str:
 
 def _progress_words(status: JobStatus) -> str:
     progress = status.progress
+    if status.is_stopping:
+        return "stopping…"
     if progress is None:
         return "loading the model"
     steps = f" · step {progress.done} of {progress.total}" if progress.total else ""

@@ -9,10 +9,14 @@ from html import escape
 import numpy as np
 
 from ui.icons import icon
+from ui.naming import known_phrases
 from ui.objects import is_followed, weakest_frame
 from ui.pictures import as_url, data_url, thumbnail
+from videograin.control import ControlKind
 from videograin.errors import PromptError
+from videograin.mask_shapes import Combination
 from videograin.memory import Estimate
+from videograin.model_shelf import ShelfState
 from videograin.models import ModelBundle
 from videograin.preview import encode_preview
 from videograin.prompt import compose_target_prompt
@@ -20,6 +24,13 @@ from videograin.region import EditSettings
 from videograin.workspace import MarkedObject, Workspace
 
 EMPTY_ESTIMATE = "<p class='vg-note'>Choose a clip to see what editing it takes.</p>"
+CONTROLS = {ControlKind.CANNY: "Outlines", ControlKind.DEPTH: "Depth", ControlKind.POSE: "Poses"}
+
+COMBINATIONS = {
+    Combination.UNION: "Join with",
+    Combination.DIFFERENCE: "Cut out",
+    Combination.INTERSECTION: "Keep only inside",
+}
 EMPTY_OBJECTS = "Click on something in the picture. Each thing you pick appears here."
 
 
@@ -33,14 +44,28 @@ def header() -> str:
 
 def model_note(bundle: ModelBundle) -> str:
     """Return what a model can draw."""
-    return f"<p class='vg-note'>{escape(bundle.knows)}</p>"
+    return f"<p class='vg-note'><b>{escape(bundle.name)}</b> knows: {escape(bundle.knows)}</p>"
 
 
-def status_line(model: str, device: str, waiting: int) -> str:
-    """Return which model works where, and how busy it is."""
-    queue = f"{waiting} job{'s' * (waiting != 1)} in the queue" if waiting else "ready"
-    state = "busy" if waiting else "ready"
-    return f"<p class='vg-status vg-{state}'><i></i><b>{escape(model)}</b> on {escape(device)} · {queue}</p>"
+def control_choices(bundle: ModelBundle) -> list[tuple[str, str]]:
+    """Return the ControlNets that a model has, with what each holds an edit to."""
+    return [(CONTROLS[kind], kind.value) for kind in bundle.controls]
+
+
+def status_line(model: str, device: str, shelf: ShelfState, waiting: int) -> str:
+    """Return whether the model that is chosen is loaded, where it works, and how busy it is."""
+    place = f"on {device}"
+    if shelf.loading:
+        state, text = "busy", f"Loading {shelf.loading} {place}…"
+    elif shelf.problem:
+        state, text = "problem", shelf.problem
+    elif waiting:
+        state, text = "busy", f"{place} · {waiting} job{'s' * (waiting != 1)} in the queue"
+    elif shelf.held == model:
+        state, text = "ready", f"{place} · ready"
+    else:
+        state, text = "idle", f"{place} · is loaded for the next edit"
+    return f"<p class='vg-status vg-{state}' role='status'><i></i>{escape(text)}</p>"
 
 
 def estimate_note(shape: tuple[int, int, int], fps: float, estimate: Estimate | None) -> str:
@@ -117,8 +142,9 @@ def timeline(work: Workspace, frame: int, frames: int) -> str:
 def words(work: Workspace, frames: np.ndarray) -> str:
     """Return a row for each object in which to say what it becomes."""
     rows = [_word_row(work, each, frames) for each in work.objects]
+    known = "".join(f"<option value='{escape(phrase)}'>" for phrase in known_phrases(work.model))
     return (
-        f"<div class='vg-words'>{''.join(rows)}</div>"
+        f"<div class='vg-words'>{''.join(rows)}<datalist id='vg-known'>{known}</datalist></div>"
         if rows
         else "<p class='vg-empty'>Nothing is marked yet. Go back to step 2 and click on what shall change.</p>"
     )
@@ -176,15 +202,10 @@ def _runs(text: str, taken: Sequence[int]) -> list[tuple[int, str]]:
 
 
 def _object_row(work: Workspace, each: MarkedObject, frames: np.ndarray, is_selected: bool) -> str:
-    state = "everywhere" if is_followed(work, each.id) else _marked_in(work, each.id)
-    shape = (
-        "<div class='vg-shape'>"
-        + _slider("grow", each.id, "Grow", each.grow, -16, 32)
-        + _slider("feather", each.id, "Soft edge", each.feather, 0, 32)
-        + "</div>"
-        if is_selected
-        else ""
-    )
+    state = "in every frame" if is_followed(work, each.id) else _marked_in(work, each.id)
+    if each.is_rest:
+        state = "all that no other object covers"
+    shape = _shape_tools(work, each) if is_selected and not each.is_rest else ""
     return (
         f"<li class='vg-object{' vg-selected' if is_selected else ''}' style='--colour:{each.colour}'>"
         f"<button type='button' class='vg-thumb' data-action='select' data-id='{each.id}' "
@@ -201,6 +222,26 @@ def _object_row(work: Workspace, each: MarkedObject, frames: np.ndarray, is_sele
     )
 
 
+def _shape_tools(work: Workspace, each: MarkedObject) -> str:
+    others = [other for other in work.objects if other.id != each.id and other.id in work.masks]
+    options = "".join(
+        f"<option value='{how.value} {other.id}'>{words} {escape(other.name)}</option>"
+        for how, words in COMBINATIONS.items()
+        for other in others
+    )
+    combine = (
+        f"<select data-action='combine' data-id='{each.id}' aria-label='Combine with another object'>"
+        f"<option value='' selected disabled>Combine with another object…</option>{options}</select>"
+    )
+    return (
+        "<div class='vg-shape'>"
+        + _slider("grow", each.id, "Grow", each.grow, -16, 32)
+        + _slider("feather", each.id, "Soft edge", each.feather, 0, 32)
+        + (combine if others and each.id in work.masks else "")
+        + "</div>"
+    )
+
+
 def _word_row(work: Workspace, each: MarkedObject, frames: np.ndarray) -> str:
     return (
         f"<div class='vg-word{' vg-kept' if each.is_kept else ''}' style='--colour:{each.colour}'>"
@@ -209,7 +250,9 @@ def _word_row(work: Workspace, each: MarkedObject, frames: np.ndarray) -> str:
         f"<input type='text' value='{escape(each.prompt)}' maxlength='200' placeholder='leave empty to keep it' "
         f"list='vg-known' data-action='prompt' data-word='{each.id}' data-id='{each.id}'></label>"
         + _button("keep", "Keep as is", "Leave this object as it is", each.id, pressed=each.is_kept)
-        + "</div>"
+        + f"<label class='vg-pull' title='How firmly these words are bound to this object'><small>Strength "
+        f"<b>{each.strength:g}×</b></small><input type='range' min='0' max='3' step='0.1' value='{each.strength:g}' "
+        f"data-action='strength' data-id='{each.id}' aria-label='Strength of the words'></label></div>"
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from videograin.errors import RegionError
+from videograin.mask_shapes import Combination, combine
 from videograin.region import MAX_REGIONS
 from videograin.tracks import FrameState, Track
 from videograin.workspace import Box, Click, MarkedObject, ObjectMasks, Workspace
@@ -39,6 +40,32 @@ def add_object(work: Workspace, name: str = "") -> Workspace:
         raise RegionError(f"There are {MAX_REGIONS} objects; no more can be edited at once. Delete one first.")
     number = max((each.id for each in work.objects), default=0) + 1
     return with_colours(replace(work, objects=(*work.objects, MarkedObject(number, name or f"Object {number}"))))
+
+
+def add_rest(work: Workspace) -> Workspace:
+    """Add everything that no other object covers, as an object at the bottom.
+
+    Raises:
+        RegionError: there is one already, or there are too many objects.
+    """
+    if any(each.is_rest for each in work.objects):
+        raise RegionError("'Everything else' is in the list already. Say what it becomes in step 3.")
+    work = add_object(work, "everything else")
+    *others, rest = work.objects
+    return replace(work, objects=(replace(rest, is_rest=True), *others))
+
+
+def combine_objects(work: Workspace, number: int, other: int, how: Combination) -> Workspace:
+    """Join, cut or cross an object's masks with another's; the other stays as it is.
+
+    Raises:
+        RegionError: one of them is not marked.
+    """
+    if number not in work.masks or other not in work.masks:
+        raise RegionError("Both objects must be marked before they can be combined. Click on them first.")
+    mine, theirs = work.masks[number], work.masks[other]
+    track = replace(as_track(mine), masks=combine([mine.masks, theirs.masks], how))
+    return set_track(work, number, track)
 
 
 def with_colours(work: Workspace) -> Workspace:

@@ -9,7 +9,7 @@ from gradio.blocks import BlockContext
 from gradio.components import Component
 from gradio.events import Dependency
 
-from ui import widgets
+from ui import views, widgets
 from ui.api import Api
 from ui.errors import in_plain_words
 from ui.handlers import Handler, Handlers
@@ -25,36 +25,19 @@ TICK_SECONDS = 1.0
 HOUR = 3600
 """Gradio's copies of files are looked through so often, in seconds; their age is the operator's retention."""
 
-_STORAGE_KEY = "videograin-session"
-
-COLLECT_WORDS = """(session, _, ...rest) => [
-    session,
-    JSON.stringify(
-        Object.fromEntries(Array.from(document.querySelectorAll("[data-word]"), (f) => [f.dataset.word, f.value]))
-    ),
-    ...rest,
-]"""
-"""Takes the words from the fields as they are now: the latest may not have been sent yet when a button is pressed."""
-
-DOWNLOAD = """(path) => {
-    if (!path) return;
-    const link = document.createElement("a");
-    link.href = new URL(`gradio_api/file=${path}`, `${window.gradio_config.root.replace(/\\/$/, "")}/`);
-    link.download = "";
-    link.click();
-}"""
-
 
 @dataclass(frozen=True)
 class Page:
     """All components that handlers fill."""
 
-    browser: gr.BrowserState
+    kept: gr.Textbox
     session: gr.State
     shown: gr.State
     timer: gr.Timer
     tabs: gr.Tabs
     status: gr.HTML
+    held: gr.State
+    model: gr.Dropdown
     clip: ClipStep
     mark: MarkStep
     edit: EditStep
@@ -69,7 +52,12 @@ class Page:
     def form(self) -> list[Component]:
         """The words and settings, in the order of `views.form`."""
         edit = self.edit
-        return [edit.caption, edit.background, edit.negative, edit.target, *edit.settings]
+        return [edit.caption, edit.background, edit.negative, edit.target, edit.controls, *edit.settings]
+
+    @property
+    def models(self) -> list[Component]:
+        """What shows the model that is chosen, in the order of `views.model`."""
+        return [self.model, self.clip.knows, self.edit.knows, self.edit.controls]
 
     @property
     def jobs(self) -> list[Component | BlockContext]:
@@ -78,12 +66,14 @@ class Page:
         return [
             self.timer,
             self.status,
+            self.held,
             self.mark.job,
             edit.job,
             self.shown,
             edit.compare,
             edit.downloads,
             edit.takeaway,
+            edit.phrases,
             edit.history,
         ]
 
@@ -101,10 +91,15 @@ def build_page(studio: StudioService) -> gr.Blocks:
 
 
 def _build_components(studio: StudioService) -> Page:
-    browser = gr.BrowserState("", storage_key=_STORAGE_KEY, secret=_STORAGE_KEY)
-    session, shown, timer = gr.State(""), gr.State(""), gr.Timer(TICK_SECONDS, active=False)
-    gr.HTML(header(), elem_id="header", apply_default_css=False, padding=False)
-    status = widgets.panel("status")
+    kept, session, shown, held = gr.Textbox(visible=False), gr.State(""), gr.State(""), gr.State("")
+    timer = gr.Timer(TICK_SECONDS, active=False)
+    with gr.Row(elem_id="top"):
+        gr.HTML(header(), elem_id="header", apply_default_css=False, padding=False)
+        status = widgets.panel("status")
+        model = gr.Dropdown(
+            list(studio.settings.models), value=studio.default_model, show_label=False, label="Model", container=False,
+            elem_id="model", min_width=150, scale=0,
+        )  # fmt: skip
     with gr.Tabs(selected="clip", elem_id="steps") as tabs:
         with gr.Tab("1 Clip", id="clip"):
             clip = build_clip_step(studio)
@@ -112,12 +107,15 @@ def _build_components(studio: StudioService) -> Page:
             mark = build_mark_step()
         with gr.Tab("3 Edit", id="edit"):
             edit = build_edit_step(studio)
-    return Page(browser, session, shown, timer, tabs, status, clip, mark, edit)
+    return Page(kept, session, shown, timer, tabs, status, held, model, clip, mark, edit)
 
 
 def _wire(blocks: gr.Blocks, page: Page, handlers: Handlers) -> None:
-    everything = [*page.marks, *page.form, *page.jobs]
-    _on(blocks.load, handlers.load, page.browser, [page.browser, page.session, page.tabs, *everything])
+    everything = [*page.marks, *page.form, *page.models, *page.jobs]
+    _on(
+        blocks.load, handlers.load, page.kept, [page.kept, page.session, page.tabs, *everything],
+        js=widgets.script("session_claim.js"),
+    ).then(None, page.kept, None, js=widgets.script("session_keep.js"))  # fmt: skip
     _on(page.timer.tick, handlers.tick, [page.session, page.shown], [*page.marks, *page.jobs])
     _wire_clip(page, handlers, everything)
     _wire_mark(page, handlers)
@@ -126,7 +124,7 @@ def _wire(blocks: gr.Blocks, page: Page, handlers: Handlers) -> None:
 
 def _wire_clip(page: Page, handlers: Handlers, everything: Components) -> None:
     clip, session = page.clip, page.session
-    choice = [clip.video, clip.start, clip.end, clip.fps, clip.frames, clip.side, clip.fit, clip.model]
+    choice = [clip.video, clip.start, clip.end, clip.fps, clip.frames, clip.side, clip.fit, page.model]
     _on(clip.video.change, handlers.video_chosen, clip.video, [clip.start, clip.end, clip.fps]).then(
         in_plain_words(handlers.estimate),
         choice,
@@ -137,7 +135,14 @@ def _wire_clip(page: Page, handlers: Handlers, everything: Components) -> None:
     )
     for field in choice[1:]:
         _on(field.change, handlers.estimate, choice, clip.estimate, mode="always_last")
-    _on(clip.model.change, handlers.model_chosen, clip.model, [clip.side, clip.knows])
+    _on(page.held.change, handlers.estimate, choice, clip.estimate)
+    _on(
+        page.model.input, handlers.model_chosen, [session, page.model],
+        [*page.models, clip.side, *page.form, page.status],
+    )  # fmt: skip
+    _on(
+        clip.project_in.upload, handlers.open_project, [session, clip.project_in], [page.tabs, *everything], busy=True
+    )  # fmt: skip
     _on(clip.examples.act, handlers.example, [session, clip.frames], [clip.video, page.tabs, *everything])
     _on(clip.open.click, handlers.open_clip, [session, *choice], [page.tabs, *everything], busy=True)
 
@@ -148,14 +153,15 @@ def _wire_mark(page: Page, handlers: Handlers) -> None:
     for part in (mark.objects, mark.buttons, mark.timeline):
         _on(part.act, handlers.object_action, session, page.marks, mode="multiple")
     _on(mark.add.click, handlers.add_object, session, page.marks)
+    _on(mark.rest.click, handlers.add_rest, session, page.marks)
     for button, direction in ((mark.track, "all"), (mark.forwards, "forwards"), (mark.backwards, "backwards")):
-        _on(button.click, handlers.track, [session, gr.State(direction)], jobs[:3])
-    _on(mark.suggest.click, handlers.suggest, session, jobs[:3])
+        _on(button.click, handlers.track, [session, gr.State(direction)], jobs[: views.FOLLOWING])
+    _on(mark.suggest.click, handlers.suggest, session, jobs[: views.FOLLOWING])
     _on(mark.job.act, handlers.job_action, [session, page.shown], jobs)
     _on(mark.play.click, handlers.overlay_video, session, mark.overlay, busy=True)
     _on(mark.masks_in.upload, handlers.import_masks, [session, mark.masks_in], page.marks, busy=True)
     _download(mark.masks_out, handlers.export_masks, [session, mark.format], mark.file)
-    _on(mark.next.click, handlers.to_edit, session, [page.tabs, *page.marks])
+    _on(mark.next.click, handlers.to_edit, session, [page.tabs, *page.marks, page.edit.caption])
 
 
 def _wire_edit(page: Page, handlers: Handlers) -> None:
@@ -164,19 +170,20 @@ def _wire_edit(page: Page, handlers: Handlers) -> None:
     texts = [edit.caption, edit.background, edit.negative, edit.target]
     for field in texts:
         _on(field.change, handlers.texts_changed, [session, *texts], edit.sentence, mode="always_last", in_turn="words")
-    _on(edit.preset.change, handlers.preset_chosen, [session, edit.preset], edit.settings)
+    _on(edit.preset.input, handlers.preset_chosen, [session, edit.preset], edit.settings)
     for button, run in ((edit.preview, handlers.preview), (edit.run, handlers.edit)):
-        inputs = [session, edit.collected, *texts, *edit.settings]
-        _on(button.click, run, inputs, [*words, *page.jobs], js=COLLECT_WORDS)
+        inputs = [session, edit.collected, *texts, edit.controls, *edit.settings]
+        _on(button.click, run, inputs, [*words, *page.jobs, edit.heat], js=widgets.script("collect_words.js"))
     _on(edit.job.act, handlers.job_action, [session, page.shown], page.jobs)
-    _on(edit.history.act, handlers.history_action, [session, page.shown], [*words, *page.form, *page.jobs])
+    _on(edit.history.act, handlers.history_action, [session, page.shown], [*words, *page.form, *page.jobs, edit.heat])
+    _on(edit.phrases.act, handlers.heat, session, edit.heat, busy=True)
     _download(edit.project_out, handlers.export_project, [session], edit.file)
     _download(edit.masks_out, handlers.export_masks, [session, gr.State(MaskFormat.PNG)], edit.file)
 
 
 def _download(button: gr.Button, handler: Handler, inputs: Components, path: gr.Textbox) -> None:
     """Have a button make a file and the browser fetch it."""
-    _on(button.click, handler, inputs, path, busy=True).then(None, path, None, js=DOWNLOAD)
+    _on(button.click, handler, inputs, path, busy=True).then(None, path, None, js=widgets.script("download.js"))
 
 
 def _on(

@@ -54,6 +54,8 @@ def overlay_frames(work: Workspace, frames: np.ndarray) -> Iterator[np.ndarray]:
 
 def thumbnail(work: Workspace, each: MarkedObject, frames: np.ndarray) -> np.ndarray | None:
     """Return an object cut out where it is largest, (72, 72, 3) uint8 RGB; None where it has no mask."""
+    if each.is_rest:
+        return cv2.resize(frames[0], (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
     known = work.masks.get(each.id)
     if known is None or not known.masks.any():
         return None

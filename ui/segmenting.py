@@ -5,6 +5,7 @@ from threading import Lock
 import numpy as np
 
 from ui.session import Session
+from videograin.executor import is_zero_gpu
 from videograin.operator_settings import OperatorSettings
 from videograin.segment import Segmenter
 from videograin.segment_model import EmbeddingCache, SegmentModel
@@ -20,7 +21,9 @@ class Segmenting:
 
     def __init__(self, settings: OperatorSettings) -> None:
         self.embeddings = EmbeddingCache()
-        self._settings = settings
+        self._offline = settings.offline
+        # A GPU is lent to jobs alone; clicks are answered without one.
+        self._device = "cpu" if is_zero_gpu() else settings.device or None
         self._model: SegmentModel | None = None
         self._loading = Lock()
 
@@ -28,9 +31,7 @@ class Segmenting:
         """Return the weights, loading them if need be."""
         with self._loading:
             if self._model is None:
-                self._model = load_segmenter(
-                    DEFAULT_SEGMENTER, self._settings.device or None, offline=self._settings.offline
-                )
+                self._model = load_segmenter(DEFAULT_SEGMENTER, self._device, offline=self._offline)
             return self._model
 
     def segmenter(self, session: Session) -> Segmenter:

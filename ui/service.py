@@ -9,16 +9,18 @@ from threading import Thread
 
 import numpy as np
 
+from ui.naming import Naming, with_caption
 from ui.objects import add_object, as_track, is_followed, is_marked, set_mask, set_track, with_colours
 from ui.pointing import Stroke, Tool, box, click, draw
 from ui.segmenting import Segmenting
 from ui.session import Session, Sessions
+from ui.web_files import purge_web_files
 from videograin.edit_job import clip_shape
-from videograin.errors import RegionError, VideoError
+from videograin.errors import ModelError, RegionError, VideoError
 from videograin.jobs import Job, JobKind, JobState
 from videograin.masks import MaskSource
 from videograin.memory import Estimate
-from videograin.models import ModelBundle, find_bundle
+from videograin.models import ModelBundle, check_obtainable, find_bundle
 from videograin.npz import read_npz, write_npz
 from videograin.operator_settings import OperatorSettings
 from videograin.project import Project, ProjectRegion, load_project
@@ -63,11 +65,18 @@ class StudioService:
     def __init__(self, settings: OperatorSettings) -> None:
         self.settings = settings
         data = settings.data_folder
-        self.sessions = Sessions(data / "sessions", settings.retention_hours * 3600)
+        self.sessions = Sessions(data / "sessions")
         self._segmenting = Segmenting(settings)
-        studio = open_studio(settings, track_handlers(self._segmenting) | suggest_handlers(self._segmenting))
+        handlers = track_handlers(self._segmenting) | suggest_handlers(self._segmenting)
+        studio = open_studio(settings, handlers, [self.sessions.purge, purge_web_files])
         self.shelf, self.store, self.worker = studio.shelf, studio.store, studio.worker
-        self._segmenting.model()  # now, for diffusers cannot load a pipeline while another thread loads anything
+        self._naming = Naming()
+        Thread(target=self._prepare_marking, daemon=True).start()
+
+    def _prepare_marking(self) -> None:
+        """Load what answers clicks, so that the first one does not wait for it."""
+        self._segmenting.model()
+        self._naming.judge(self.default_model)
 
     @property
     def default_model(self) -> str:
@@ -81,7 +90,7 @@ class StudioService:
 
     def bundle(self, session: Session) -> ModelBundle:
         """Return the model that a session's edits use."""
-        return find_bundle(session.work.model if session.work else self.default_model)
+        return find_bundle(session.work.model if session.work else session.model or self.default_model)
 
     def clip_options(self, choice: ClipChoice, model: str) -> ClipOptions:
         """Return how a clip is read for a model."""
@@ -147,11 +156,33 @@ class StudioService:
         """Begin to work on an example that is marked and worded already."""
         project = load_project(example_path(name) / "project.json")
         kept = self.store.keep(session.id, project.clip)
-        project = replace(project, clip=kept, clip_options=replace(project.clip_options, max_frames=frames))
+        few = max(1, min(int(frames), self.settings.max_frames))
+        project = replace(project, clip=kept, clip_options=replace(project.clip_options, max_frames=few))
         clip = load_clip(kept, project.clip_options)
         work = with_colours(from_project(project, clip))
         with session.lock:
             session.open(work, clip)
+
+    def choose_model(self, session: Session, model: str) -> None:
+        """Take another model for a session's edits, with the settings that suit it.
+
+        Raises:
+            ModelError: it is not offered here, or not to be had.
+        """
+        if model not in self.settings.models:
+            raise ModelError(f"Model '{model}' is not offered here. Choose one of: {', '.join(self.settings.models)}.")
+        bundle = find_bundle(model)
+        check_obtainable(bundle, self.settings.offline)
+        with session.lock:
+            session.model = model
+            if session.work is not None:
+                session.set_words(replace(session.work, model=model, settings=bundle.settings, controls=()))
+
+    def suggest_caption(self, session: Session) -> None:
+        """Caption what the clip shows now by the objects' names, unless the person has."""
+        with session.lock:
+            work, session.caption = with_caption(session.opened[0], session.caption)
+            session.set_words(work)
 
     def prepare_frame(self, session: Session) -> None:
         """Look at the frame that is shown, so that the first click on it is answered at once."""
@@ -168,6 +199,7 @@ class StudioService:
                 box(session, self._segmenting.segmenter(session), (x0, y0, x1, y1))
             else:
                 click(session, self._segmenting.segmenter(session), tool, *points[0])
+            self._naming.name_objects(session, session.frame)
 
     def submit_tracking(self, session: Session, direction: str) -> Job:
         """Ask for all objects to be followed: "all" frames, or "forwards" or "backwards" from the one shown."""
@@ -218,6 +250,7 @@ class StudioService:
                 work = add_object(work)
                 work = set_mask(work, work.objects[-1].id, request.frame, mask, len(clip.frames))
         session.change(work)
+        self._naming.name_objects(session, request.frame)
 
     def take_tracked(self, session: Session, status: JobStatus) -> None:
         """Put the masks that a job found in place; what the person has marked since then stays."""

@@ -29,7 +29,6 @@ UNDO_BYTES = 256 * 2**20
 """What the earlier states of one session may hold in masks, roughly."""
 
 MAX_UNDO = 50
-PURGE_SECONDS = 600.0
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +49,8 @@ class Session:
         answer: which of them was taken.
         tracking: id of the job whose masks are awaited; empty where there is none.
         suggesting: the same for suggestions.
+        model: that was chosen before there is a clip; empty takes the default.
+        caption: of what the clip shows now, as the page has put it in.
         segmenter: of this clip; made by the first click.
     """
 
@@ -64,6 +65,8 @@ class Session:
     answer: int = 0
     tracking: str = ""
     suggesting: str = ""
+    model: str = ""
+    caption: str = ""
     segmenter: Segmenter | None = None
     past: list[Workspace] = field(default_factory=list)
     future: list[Workspace] = field(default_factory=list)
@@ -90,7 +93,7 @@ class Session:
         self.work, self.clip = work, clip
         self.frame, self.answers, self.answer, self.segmenter = 0, (), 0, None
         self.selected = work.objects[-1].id if work.objects else None
-        self.tracking = self.suggesting = ""
+        self.tracking = self.suggesting = self.caption = ""
         self.past.clear()
         self.future.clear()
         self.save()
@@ -154,22 +157,18 @@ class Sessions:
 
     Args:
         root: folder that holds a folder for each.
-        max_age: seconds after which an unused one is deleted.
     """
 
-    def __init__(self, root: Path, max_age: float) -> None:
+    def __init__(self, root: Path) -> None:
         self._root = root
-        self._max_age = max_age
         self._sessions: OrderedDict[str, Session] = OrderedDict()
         self._lock = Lock()
-        self._purged = 0.0
 
     def create(self) -> Session:
         """Begin a session."""
         session_id = secrets.token_urlsafe(24)
         folder = self._folder(session_id)
         folder.mkdir(parents=True, mode=0o700)
-        self._purge_when_due()
         return self._remember(Session(session_id, folder))
 
     def find(self, session_id: str) -> Session:
@@ -195,6 +194,13 @@ class Sessions:
         except ProjectError:
             return self.create()
 
+    def purge(self, max_age: float) -> None:
+        """Delete the sessions that were not used for `max_age` seconds."""
+        oldest = time.time() - max_age
+        for folder in self._root.glob("*/"):
+            if folder.stat().st_mtime < oldest:
+                shutil.rmtree(folder, ignore_errors=True)
+
     def _remember(self, session: Session) -> Session:
         with self._lock:
             session = self._sessions.setdefault(session.id, session)
@@ -205,12 +211,3 @@ class Sessions:
 
     def _folder(self, session_id: str) -> Path:
         return self._root / owner_digest(session_id)
-
-    def _purge_when_due(self) -> None:
-        if time.monotonic() - self._purged < PURGE_SECONDS:
-            return
-        self._purged = time.monotonic()
-        oldest = time.time() - self._max_age
-        for folder in self._root.iterdir():
-            if folder.is_dir() and folder.stat().st_mtime < oldest:
-                shutil.rmtree(folder, ignore_errors=True)

@@ -13,11 +13,13 @@ from gradio.utils import get_upload_folder
 from ui import objects
 from ui.service import StudioService
 from ui.session import Session
-from videograin.archive import export_workspace, pack_folder, unpack_archive
-from videograin.errors import RegionError
+from videograin.archive import export_workspace, import_workspace, pack_folder, unpack_archive
+from videograin.errors import RegionError, VideoError
 from videograin.mask_export import save_indexed_pngs, save_npz, save_png_folders
+from videograin.mask_shapes import Combination
 from videograin.masks import fit_masks, load_objects
 from videograin.project import Project
+from videograin.video import load_clip
 from videograin.workspace import ObjectMasks, Workspace
 
 
@@ -43,8 +45,13 @@ OBJECT_ACTIONS: dict[str, Callable[[Workspace, int, str], Workspace]] = {
     "feather": lambda work, number, value: objects.change_object(
         work, number, lambda each: replace(each, feather=float(value))
     ),
+    "combine": lambda work, number, value: _combined(work, number, *value.split()),
 }
 """What the buttons and sliders of the object list do."""
+
+
+def _combined(work: Workspace, number: int, how: str, other: str) -> Workspace:
+    return objects.combine_objects(work, number, int(other), Combination(how))
 
 
 def with_words_of(work: Workspace, project: Project) -> Workspace:
@@ -54,7 +61,7 @@ def with_words_of(work: Workspace, project: Project) -> Workspace:
         work,
         objects=tuple(replace(each, prompt=prompts.get(each.name, each.prompt)) for each in work.objects),
         source_prompt=project.source_prompt, target_prompt=project.target_prompt, background=project.background,
-        negative_prompt=project.negative_prompt, settings=project.settings,
+        negative_prompt=project.negative_prompt, controls=project.controls, settings=project.settings,
     )  # fmt: skip
 
 
@@ -106,6 +113,34 @@ def export_project(studio: StudioService, session: Session) -> str:
     work, _ = session.opened
     export_workspace(replace(work, results=studio.saved_results(session)), path)
     return str(path)
+
+
+def open_project(studio: StudioService, session: Session, file: Path) -> tuple[str, ...]:
+    """Go on with the work that a ZIP file holds; what the session held before is gone.
+
+    Returns:
+        What could not be read of it, in plain words.
+
+    Raises:
+        VideoGrainError: the file cannot be read, or is beyond a limit of this studio.
+    """
+    with TemporaryDirectory(prefix="videograin-") as folder:
+        loaded = import_workspace(file, Path(folder, "project"))
+        work = loaded.workspace
+        studio.probe(work.clip)
+        options = replace(work.clip_options, max_frames=min(work.clip_options.max_frames, studio.settings.max_frames))
+        if options.max_frames < work.clip_options.max_frames:
+            raise VideoError(
+                f"The project has up to {work.clip_options.max_frames} frames; at most {options.max_frames} are "
+                "allowed here. Make it shorter where it comes from."
+            )
+        kept = studio.store.keep(session.id, work.clip)
+    model = work.model if work.model in studio.settings.models else studio.default_model
+    clip = load_clip(kept, options)
+    work = objects.with_colours(replace(work, clip=kept, model=model, results=(), output=None))
+    with session.lock:
+        session.open(work, clip)
+    return loaded.problems
 
 
 def _new_file(name: str) -> Path:

@@ -7,7 +7,7 @@ import gradio as gr
 from gradio.processing_utils import save_file_to_cache
 from gradio.utils import get_upload_folder
 
-from ui import job_markup, markup
+from ui import heat, job_markup, markup
 from ui.pictures import data_url, overlay
 from ui.service import StudioService
 from ui.session import Session
@@ -16,8 +16,11 @@ from videograin.jobs import Job, JobKind
 from videograin.project import Project
 from videograin.worker import JobStatus
 
-MARKS, FORM, JOBS = 6, 19, 9
+MARKS, FORM, MODEL, JOBS = 6, 20, 4, 11
 """How many values each function returns."""
+
+FOLLOWING = 4
+"""How many of `jobs`, from the first, a job that follows or looks for objects changes."""
 
 
 def marks(session: Session) -> list[Any]:
@@ -59,11 +62,18 @@ def form(session: Session) -> list[Any]:
         return [gr.skip()] * FORM
     work = session.work
     texts = [work.source_prompt, work.background, work.negative_prompt, work.target_prompt]
-    return [*texts, *settings_to_form(work.settings)]
+    return [*texts, [kind.value for kind in work.controls], *settings_to_form(work.settings)]
+
+
+def model(studio: StudioService, session: Session) -> list[Any]:
+    """Return the model that is chosen, what it knows for two places, and the ControlNets that it has."""
+    bundle = studio.bundle(session)
+    note = markup.model_note(bundle)
+    return [bundle.name, note, note, gr.CheckboxGroup(choices=markup.control_choices(bundle))]
 
 
 def jobs(studio: StudioService, session: Session, shown: str) -> list[Any]:
-    """Return timer, status, following, editing, the result asked for, its player, its files and the history.
+    """Return timer, status, following, editing, the result asked for and what belongs to it, and the history.
 
     Args:
         studio: looks them up.
@@ -76,21 +86,24 @@ def jobs(studio: StudioService, session: Session, shown: str) -> list[Any]:
     following = next((job for job in live if job.kind in (JobKind.TRACK, JobKind.SUGGEST)), None)
     result = studio.find_result(session, shown)
     return [
-        gr.Timer(active=bool(live or session.tracking or session.suggesting)),
+        gr.Timer(active=bool(live or session.tracking or session.suggesting or studio.shelf.state.loading)),
         status(studio, session),
+        studio.shelf.state.held,
         job_markup.job_panel(studio.worker.look(following.id, session.id) if following else None),
         job_markup.job_panel(latest) if latest or result else job_markup.NO_RESULT,
         shown,
         _comparison(result) if result else None,
         downloads(result) if result else "",
         gr.Row(visible=result is not None),
+        heat.phrase_chips(result, studio.store, _colours(session)) if result else "",
         job_markup.history([(job, _project(studio, job)) for job in edits], result.job.id if result else ""),
     ]
 
 
 def status(studio: StudioService, session: Session) -> str:
     """Return the status line."""
-    return markup.status_line(studio.bundle(session).name, str(studio.shelf.device).upper(), studio.busy_with())
+    device = str(studio.shelf.device).upper()
+    return markup.status_line(studio.bundle(session).name, device, studio.shelf.state, studio.busy_with())
 
 
 def downloads(result: JobStatus) -> str:
@@ -106,6 +119,10 @@ def _comparison(result: JobStatus) -> str:
 def cached(file: Path) -> str:
     """Copy a file to where the server may serve it from, under a name that nobody can guess without the file."""
     return save_file_to_cache(file, get_upload_folder())
+
+
+def _colours(session: Session) -> dict[str, str]:
+    return {each.name: each.colour for each in session.work.objects} if session.work else {}
 
 
 def _project(studio: StudioService, job: Job) -> Project | None:

@@ -13,14 +13,14 @@ SCRIPTS = Path(__file__).parent / "scripts"
 def panel(elem_id: str, *, visible: bool = True) -> gr.HTML:
     """Return HTML whose buttons and fields with `data-action` trigger its event `act`."""
     return gr.HTML(
-        "", elem_id=elem_id, js_on_load=_script("actions.js"), apply_default_css=False, visible=visible, padding=False
+        "", elem_id=elem_id, js_on_load=script("actions.js"), apply_default_css=False, visible=visible, padding=False
     )
 
 
 def stage() -> gr.HTML:
     """Return the picture that people point at; its event `mark` has the tool, the points and the radius."""
     return gr.HTML(
-        None, elem_id="stage", html_template=_template("stage.html"), js_on_load=_script("stage.js"),
+        None, elem_id="stage", html_template=_template("stage.html"), js_on_load=script("stage.js"),
         apply_default_css=False, padding=False,
     )  # fmt: skip
 
@@ -28,14 +28,15 @@ def stage() -> gr.HTML:
 def compare() -> gr.HTML:
     """Return a player of before and after; its value is the cached path of a video with both side by side."""
     return gr.HTML(
-        None, elem_id="compare", html_template=_template("compare.html"), js_on_load=_script("compare.js"),
+        None, elem_id="compare", html_template=_template("compare.html"), js_on_load=script("compare.js"),
         apply_default_css=False, padding=False,
     )  # fmt: skip
 
 
-def _script(name: str) -> str:
+def script(name: str) -> str:
+    """Return a script of the page."""
     return (SCRIPTS / name).read_text(encoding="utf-8")
 
 
 def _template(name: str) -> str:
-    return re.sub(r"@(\w+)@", lambda match: icon(match[1]), _script(name))
+    return re.sub(r"@(\w+)@", lambda match: icon(match[1]), script(name))

@@ -9,6 +9,7 @@ from diffusers import DDIMScheduler
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
+from videograin.attention.phrase_maps import PhraseMaps
 from videograin.attention.recorder import Features
 from videograin.attention.step import AttentionStep, LayoutModulation
 from videograin.denoiser import Conditioning, Denoiser
@@ -34,6 +35,7 @@ class Denoising:
         path: (K, F, 4, h, w) from inversion; path[0] is the source, path[-1] where denoising starts.
         edited: (F, 1, h, w) bool, where the result may differ from the source.
         generator: source of the noise in which the kept part is drowned.
+        phrase_maps: gathers what the phrases are heeded; None gathers nothing.
     """
 
     denoiser: Denoiser
@@ -46,6 +48,7 @@ class Denoising:
     path: Tensor
     edited: Tensor
     generator: torch.Generator
+    phrase_maps: PhraseMaps | None = None
 
     @property
     def timesteps(self) -> list[int]:
@@ -80,7 +83,7 @@ class Denoising:
 
     def attention_step(self, index: int, timestep: int) -> AttentionStep:
         """Return what the attention layers do in the step of this index."""
-        step = self.step
+        step = replace(self.step, phrase_maps=self.phrase_maps)
         if index < self.settings.modulated_steps:
             step = replace(
                 step,

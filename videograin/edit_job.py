@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,8 +17,9 @@ from videograin.job_context import Handler, JobContext
 from videograin.jobs import JobKind
 from videograin.memory import ClipShape, apply_plan, leanest_plan, plan_memory
 from videograin.model_shelf import ModelShelf
+from videograin.npz import read_npz, write_npz
 from videograin.operator_settings import OperatorSettings
-from videograin.pipeline import VideoGrainPipeline
+from videograin.pipeline import VideoGrainPipeline, keep_source_pixels
 from videograin.preview import FIT_FRAMES, FormingClip, LatentColours
 from videograin.progress import Phase, Progress, Report, ignore
 from videograin.project import Project, load_request
@@ -43,6 +44,7 @@ class EditFiles:
         frames: how many there are.
         fps: frames per second.
         seconds: how long it took.
+        attention: file of `read_attention`; None in results of earlier versions.
     """
 
     video: Path
@@ -51,6 +53,7 @@ class EditFiles:
     frames: int
     fps: float
     seconds: float
+    attention: Path | None = None
 
 
 class EditJobs:
@@ -105,8 +108,13 @@ class EditJobs:
             context.note(warning)
         files = EditFiles(
             Path("edit.mp4"), Path("comparison.mp4"), result.target_prompt, len(clip.frames), clip.fps,
-            time.monotonic() - started,
+            time.monotonic() - started, Path("attention.npz"),
         )  # fmt: skip
+        assert result.attention is not None
+        assert files.attention is not None
+        write_attention(
+            context.results / files.attention, [region.prompt for region in request.regions], result.attention
+        )
         beside = (np.concatenate(pair, axis=1) for pair in zip(clip.frames, result.frames, strict=True))
         save_video(context.results / files.video, result.frames, clip.fps, audio=clip.audio)
         save_video(context.results / files.comparison, beside, clip.fps, audio=clip.audio)
@@ -130,9 +138,12 @@ class EditJobs:
         """Run the pipeline, showing the clip as it forms."""
         forming = FormingClip(self._colours(pipeline, request.frames), lambda frames: context.preview(frames, fps))
         report = self._reporting(project, request, context)
-        result = pipeline.edit(request, callback_on_step_end=forming.step_end, report=report, output_type="latent")
+        result = pipeline.edit(
+            request, callback_on_step_end=forming.step_end, report=report, output_type="latent", record_attention=True
+        )
         decoded = decode_latents(pipeline.vae, result.latents, pipeline.frames_per_vae_batch, report)
-        return replace(result, frames=forming.collect(result.latents, decoded))
+        frames = forming.collect(result.latents, decoded)
+        return replace(result, frames=keep_source_pixels(request, frames))
 
     def _colours(self, pipeline: VideoGrainPipeline, frames: np.ndarray) -> LatentColours:
         few = frames[:: math.ceil(len(frames) / FIT_FRAMES)]
@@ -162,6 +173,23 @@ class EditJobs:
         _at_most("The number of frames", project.clip_options.max_frames, limits.max_frames, "Choose a shorter part.")
         _at_most("The longest side in pixels", max(shape[1:]), limits.max_side, "Choose a smaller size.")
         _at_most("The number of steps", project.settings.num_inference_steps, limits.max_steps, "Choose fewer.")
+
+
+def write_attention(path: Path, prompts: Sequence[str], attention: np.ndarray) -> None:
+    """Keep where the prompted regions' phrases were heeded.
+
+    Args:
+        path: an NPZ.
+        prompts: of all regions, empty where one is kept.
+        attention: (R, F, h, w) float32, as in `EditResult`.
+    """
+    maps = zip(prompts, attention, strict=True)
+    write_npz(path, {str(number): each.astype(np.float16) for number, (prompt, each) in enumerate(maps) if prompt})
+
+
+def read_attention(path: Path) -> dict[int, np.ndarray]:
+    """Return the maps (F, h, w) float32 of the prompted regions by their numbers, counted from 0."""
+    return {int(number): each.astype(np.float32) for number, each in read_npz(path).items()}
 
 
 def draft(project: Project) -> Project:

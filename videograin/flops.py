@@ -6,14 +6,16 @@ of a second at any size.
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
-from typing import cast
+from typing import Any, cast
 
 import torch
 from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
-from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from videograin.attention.processors import install_layout_attention
 from videograin.attention.step import AttentionStep
@@ -71,13 +73,11 @@ def _unet_flops(config: str, frames: int, grid: tuple[int, int], mode: Attention
         install_layout_attention(unet)
         sample, embeds = _inputs(unet, frames, grid)
         step = {"step": AttentionStep(frames, mode)}
-        counter = _count(lambda: unet(sample, torch.tensor(1), embeds, cross_attention_kwargs=step))
+        counter = _count(unet, lambda: unet(sample, torch.tensor(1), embeds, cross_attention_kwargs=step))
     levels = [0] * len(unet.config["block_out_channels"])
-    for layer, operations in counter.get_flop_counts().items():
-        if layer.endswith("attn1"):
-            attention = sum(count for operation, count in operations.items() if operation not in _PROJECTIONS)
-            levels[_level_of(layer, len(levels))] += attention
-    return counter.get_total_flops(), tuple(levels)
+    for layer, operations in counter.attention.items():
+        levels[_level_of(layer, len(levels))] += operations
+    return counter.total, tuple(levels)
 
 
 @lru_cache
@@ -86,7 +86,7 @@ def _controlnet_flops(config: str, height: int, width: int, grid: tuple[int, int
         network = cast(ControlNetModel, ControlNetModel.from_config(json.loads(config)))
         sample, embeds = _inputs(network, 1, grid)
         image = torch.empty(1, 3, height, width)
-        return _count(lambda: network(sample, torch.tensor(1), embeds, image)).get_total_flops()
+        return _count(network, lambda: network(sample, torch.tensor(1), embeds, image)).total
 
 
 @lru_cache
@@ -94,12 +94,47 @@ def _vae_flops(config: str, height: int, width: int) -> int:
     with torch.device("meta"):
         vae = cast(AutoencoderKL, AutoencoderKL.from_config(json.loads(config)))
         image = torch.empty(1, 3, height, width)
-        return _count(lambda: vae(image)).get_total_flops()
+        return _count(vae, lambda: vae(image)).total
+
+
+class _OperationCounter(TorchDispatchMode):
+    """Counts what one thread does with one network.
+
+    torch's own FlopCounterMode hooks into the modules of all threads: two that count at the same time, or one that
+    counts while a job runs, would disturb each other.
+
+    Attributes:
+        total: operations so far.
+        attention: those of each self-attention layer by its name, without the projections.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.total = 0
+        self.attention: Counter[str] = Counter()
+        self._layer = ""
+        for name, module in network.named_modules():
+            if name.endswith("attn1"):
+                module.register_forward_pre_hook(lambda *_, name=name: self._enter(name))
+                module.register_forward_hook(lambda *_: self._enter(""))
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operation and count it."""
+        result = func(*args, **(kwargs or {}))
+        if count := flop_registry.get(func.overloadpacket):
+            operations = count(*args, **(kwargs or {}), out_val=result)
+            self.total += operations
+            if self._layer and func.overloadpacket not in _PROJECTIONS:
+                self.attention[self._layer] += operations
+        return result
+
+    def _enter(self, layer: str) -> None:
+        self._layer = layer
 
 
 @torch.no_grad()
-def _count(forward: Callable[[], object]) -> FlopCounterMode:
-    with FlopCounterMode(display=False) as counter:
+def _count(network: nn.Module, forward: Callable[[], object]) -> _OperationCounter:
+    with _OperationCounter(network) as counter:
         forward()
     return counter
 
@@ -112,8 +147,8 @@ def _inputs(
 
 
 def _level_of(layer: str, levels: int) -> int:
-    """Return the level at which a layer works, by its name: "UNet2DConditionModel.up_blocks.1.attentions.…"."""
-    _, block, index, *_ = layer.split(".")
+    """Return the level at which a layer works, by its name: "up_blocks.1.attentions.…"."""
+    block, index, *_ = layer.split(".")
     if block == "down_blocks":
         return int(index)
     return levels - 1 - int(index) if block == "up_blocks" else levels - 1

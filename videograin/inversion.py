@@ -6,7 +6,9 @@ from t to the next noisier timestep. There is no guidance, hence no batch of two
 
 import hashlib
 import os
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import cast
@@ -96,6 +98,14 @@ class InversionCache:
         finally:
             aside.unlink(missing_ok=True)
         self._shrink()
+
+    def purge(self, max_age: float) -> None:
+        """Remove what has not been used for `max_age` seconds: a path begins with somebody's clip."""
+        oldest = time.time() - max_age
+        for file in self.folder.glob("*.safetensors"):
+            with suppress(FileNotFoundError):
+                if file.stat().st_mtime < oldest:
+                    file.unlink()
 
     def _file(self, key: str) -> Path:
         return self.folder / f"{key}.safetensors"

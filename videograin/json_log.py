@@ -6,7 +6,7 @@ import sys
 from datetime import UTC, datetime
 from typing import TextIO
 
-FIELDS = ("job", "kind", "state", "seconds", "words", "error")
+FIELDS = ("job", "kind", "state", "seconds", "words", "error_id", "error")
 """What a record may carry besides its message, as logging's `extra`."""
 
 

@@ -1,6 +1,7 @@
 """The pipeline that the worker holds: one at a time, since two may not fit on a device."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -8,12 +9,28 @@ import torch
 from videograin.control import ControlKind
 from videograin.failures import release_memory
 from videograin.flops import matmul_speed
+from videograin.inversion import InversionCache
 from videograin.memory import ClipShape, Estimate, estimate_edit
-from videograin.models import choose_device, load_pipeline
+from videograin.models import choose_device, inversions_folder, load_pipeline
 from videograin.pipeline import VideoGrainPipeline
 from videograin.region import EditSettings
 
 _Key = tuple[str, tuple[ControlKind, ...]]
+
+
+@dataclass(frozen=True)
+class ShelfState:
+    """What a shelf holds.
+
+    Attributes:
+        held: name of the model that is ready; empty where there is none.
+        loading: name of the model that is being loaded; empty where there is none.
+        problem: why the latest one could not be loaded, in plain words; empty where it could.
+    """
+
+    held: str = ""
+    loading: str = ""
+    problem: str = ""
 
 
 class ModelShelf:
@@ -25,6 +42,9 @@ class ModelShelf:
         offline: whether to leave hubs alone.
         speed: operations a second of the device in a large matrix product; None measures it when a model is loaded,
             which takes a device that is there, and at rest.
+
+    Attributes:
+        state: what is on it, to be read from any thread.
     """
 
     def __init__(
@@ -40,6 +60,7 @@ class ModelShelf:
         self._offline = offline
         self._speed = speed
         self._held: tuple[_Key, VideoGrainPipeline] | None = None
+        self.state = ShelfState()
 
     def get(self, model: str, controls: Sequence[ControlKind] = ()) -> VideoGrainPipeline:
         """Return a model with its ControlNets, loading it if need be; for the worker's thread alone.
@@ -49,15 +70,18 @@ class ModelShelf:
         """
         key = (model, tuple(controls))
         if self._held is None or self._held[0] != key:
-            self._held = None
-            release_memory()
-            pipeline = load_pipeline(
-                model, controls, device=self.device, offline=self._offline, cache_dir=self._cache_dir
-            )
-            if self._speed is None:
-                matmul_speed(self.device, pipeline.unet.dtype)  # it is remembered; later the device may be busy
-            self._held = (key, pipeline)
+            self._held, self.state = None, ShelfState(loading=model)
+            try:
+                self._held = (key, self._load(key))
+            except Exception as error:
+                self.state = ShelfState(problem=str(error))
+                raise
+            self.state = ShelfState(held=model)
         return self._held[1]
+
+    def purge(self, max_age: float) -> None:
+        """Remove the inversions that were not used for `max_age` seconds."""
+        InversionCache(inversions_folder(self._cache_dir)).purge(max_age)
 
     def estimate(
         self, model: str, controls: Sequence[ControlKind], clip_shape: ClipShape, settings: EditSettings
@@ -67,3 +91,11 @@ class ModelShelf:
         if held is None or held[0] != (model, tuple(controls)):
             return None
         return estimate_edit(held[1], clip_shape, settings, self.device, speed=self._speed)
+
+    def _load(self, key: _Key) -> VideoGrainPipeline:
+        release_memory()
+        model, controls = key
+        pipeline = load_pipeline(model, controls, device=self.device, offline=self._offline, cache_dir=self._cache_dir)
+        if self._speed is None:
+            matmul_speed(self.device, pipeline.unet.dtype)  # it is remembered; later the device may be busy
+        return pipeline

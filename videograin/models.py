@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import RLock
 
 import torch
 from diffusers import ControlNetModel
@@ -25,6 +26,9 @@ from videograin.region import Convention, EditSettings
 
 HUB_SECONDS = 4.0
 """How long the hub may take to answer before it counts as unreachable."""
+
+WEIGHTS_LOCK = RLock()
+"""Held while weights are loaded: diffusers and transformers change settings of the whole process meanwhile."""
 
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 
@@ -117,7 +121,7 @@ def load_pipeline(
     networks = [_load_controlnet(bundle, kind, dtype, offline) for kind in controls]
     controlnet = networks[0] if len(networks) == 1 else networks or None
     folder = fetch(bundle.source, _PIPELINE_FILES, offline)
-    with _naming_errors(f"Model '{bundle.name}'", folder):
+    with WEIGHTS_LOCK, _naming_errors(f"Model '{bundle.name}'", folder):
         if folder.is_file():
             pipeline = _load_single_file(folder, controlnet, dtype, offline)
         else:
@@ -126,7 +130,7 @@ def load_pipeline(
             )
     for kind, network in zip(controls, networks, strict=True):
         _check_fit(pipeline, kind, network)
-    pipeline.inversion_cache = InversionCache((cache_dir or user_cache_dir()) / "inversions")
+    pipeline.inversion_cache = InversionCache(inversions_folder(cache_dir))
     return pipeline.to(device)
 
 
@@ -155,6 +159,12 @@ def is_available_offline(bundle: ModelBundle) -> bool:
     return True
 
 
+def check_obtainable(bundle: ModelBundle, offline: bool) -> None:
+    """Raise ModelError where it is certain that a bundle's weights are not to be had; nothing is downloaded."""
+    if offline or not _is_hub_id(bundle.source):
+        fetch(bundle.source, _PIPELINE_FILES, offline=True)
+
+
 def choose_device(device: torch.device | str | None = None) -> torch.device:
     """Return the device asked for, or the best there is: CUDA, then Apple's GPU, then the CPU."""
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
@@ -177,6 +187,11 @@ def choose_dtype(device: torch.device, dtype: torch.dtype | None = None) -> torc
     return dtype
 
 
+def inversions_folder(cache_dir: Path | None) -> Path:
+    """Return where inversions are kept; None is the user's cache folder."""
+    return (cache_dir or user_cache_dir()) / "inversions"
+
+
 def user_cache_dir() -> Path:
     """Return the folder for what can be computed again."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "videograin"
@@ -193,7 +208,7 @@ def fetch(source: str, files: Sequence[str], offline: bool = False) -> Path:
     path = Path(source).expanduser()
     if path.exists():
         return path
-    if path.is_absolute() or path.suffix in _SINGLE_FILES or source.startswith("."):
+    if not _is_hub_id(source):
         raise ModelError(f"There is no model at '{source}'. Check the path.")
     with suppress(LocalEntryNotFoundError):
         return _snapshot(source, files, local_files_only=True)
@@ -206,6 +221,11 @@ def fetch(source: str, files: Sequence[str], offline: bool = False) -> Path:
         return _snapshot(source, files, local_files_only=False)
     except Exception as error:  # the hub's network library has a family of errors of its own
         raise ModelError(f"Model '{source}' cannot be downloaded ({_first_line(error)}). {remedy}") from error
+
+
+def _is_hub_id(source: str) -> bool:
+    path = Path(source).expanduser()
+    return not (path.exists() or path.is_absolute() or path.suffix in _SINGLE_FILES or source.startswith("."))
 
 
 def _snapshot(hub_id: str, files: Sequence[str], local_files_only: bool) -> Path:
@@ -276,7 +296,7 @@ def _load_controlnet(bundle: ModelBundle, kind: ControlKind, dtype: torch.dtype,
         known = ", ".join(bundle.controls) or "none"
         raise ModelError(f"Model '{bundle.name}' has no ControlNet for '{kind}'. Its kinds: {known}.")
     folder = fetch(bundle.controls[kind], _NETWORK_FILES, offline)
-    with _naming_errors(f"ControlNet '{kind}'", folder):
+    with WEIGHTS_LOCK, _naming_errors(f"ControlNet '{kind}'", folder):
         return ControlNetModel.from_pretrained(folder, dtype=dtype, use_safetensors=True, local_files_only=True)
 
 

@@ -49,7 +49,7 @@ class OperatorSettings:
         max_waiting: jobs that may wait at once.
         max_waiting_each: jobs that one person may have waiting.
         retention_hours: how long clips and results are kept after their last use.
-        auth: user:password, asked for before the page opens; empty asks nobody.
+        auth: user:password, several separated by commas, asked for before the page opens; empty asks nobody.
         mcp: whether agents may use the studio as an MCP server.
         log_prompts: whether people's words may appear in the log.
     """
@@ -66,7 +66,7 @@ class OperatorSettings:
     max_waiting: Annotated[int, Between(1, 10_000)] = 32
     max_waiting_each: Annotated[int, Between(1, 10_000)] = 8
     retention_hours: Annotated[float, Between(0.1, 8760)] = 24.0
-    auth: Login | None = None
+    auth: tuple[Login, ...] = ()
     mcp: bool = False
     log_prompts: bool = False
 
@@ -105,8 +105,8 @@ def _parse(name: str, text: str, kind: Any) -> Any:
         return _number(name, text, *get_args(kind))
     if kind is bool:
         return _truth(name, text)
-    if kind == Login | None:
-        return _login(name, text)
+    if kind == tuple[Login, ...]:
+        return _logins(name, text)
     if kind == tuple[str, ...]:
         return _several(name, text)
     return Path(text).expanduser().absolute() if kind is Path else text
@@ -129,11 +129,17 @@ def _truth(name: str, text: str) -> bool:
     return text.lower() in _TRUE
 
 
-def _login(name: str, text: str) -> Login:
-    user, _, password = text.partition(":")
-    if not user or not password:  # the value is not shown: it may hold a password
-        raise SettingsError(f"{variable_of(name)} has no user or no password; give user:password.")
-    return Login(user, password)
+def _logins(name: str, text: str) -> tuple[Login, ...]:
+    pairs = [part.strip().partition(":") for part in text.split(",")]
+    logins = tuple(Login(user, password) for user, _, password in pairs)
+    if not all(login.user and login.password for login in logins):  # not shown: the value may hold a password
+        raise SettingsError(
+            f"{variable_of(name)} has no user or no password somewhere; give user:password, several separated by "
+            "commas."
+        )
+    if len({login.user for login in logins}) < len(logins):
+        raise SettingsError(f"{variable_of(name)} names a user twice; give each of them one password.")
+    return logins
 
 
 def _several(name: str, text: str) -> tuple[str, ...]:

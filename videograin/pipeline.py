@@ -15,6 +15,7 @@ from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from videograin.attention.phrase_maps import PhraseMaps
 from videograin.attention.processors import install_layout_attention
 from videograin.attention.recorder import can_inject
 from videograin.attention.step import AttentionStep, modulate_layout
@@ -208,26 +209,31 @@ class VideoGrainPipeline(
         callback_on_step_end: OnStepEnd | None = None,
         report: Report = ignore,
         output_type: Literal["np", "latent"] = "np",
+        record_attention: bool = False,
     ) -> EditResult:
-        """Carry out a request; arguments, result and errors as in `__call__`."""
+        """Carry out a request; arguments, result and errors as in `__call__`.
+
+        With `record_attention` the result says where the phrases were heeded, for a hundredth more time.
+        """
         started = time.monotonic()
         self._interrupt = False
         report = self._stoppable(report)
         try:
-            words, latents = self._edit_latents(request, generator, callback_on_step_end, report)
+            words, latents, maps = self._edit_latents(
+                request, generator, callback_on_step_end, report, record_attention
+            )
             # 7. Latents to frames
             frames = np.empty((0, *request.frames.shape[1:]), np.uint8)
             if output_type == "np":
                 decoded = decode_latents(self.vae, latents, self.frames_per_vae_batch, report)
                 frames = np.concatenate([to_uint8(pixels) for pixels in decoded])
                 # 8. The source's own pixels where nothing was to change
-                if request.settings.blend_background:
-                    masks = torch.from_numpy(np.stack([region.masks for region in request.regions]))
-                    frames = composite(request.frames, frames, _changed_part(request, masks).numpy())
+                frames = keep_source_pixels(request, frames)
         finally:
             self.maybe_free_model_hooks()
         seconds = time.monotonic() - started
-        return EditResult(frames, latents, words.target_prompt, words.warnings, seconds)
+        attention = maps.mean().numpy() if maps is not None else None
+        return EditResult(frames, latents, words.target_prompt, words.warnings, seconds, attention)
 
     def _edit_latents(
         self,
@@ -235,7 +241,8 @@ class VideoGrainPipeline(
         generator: torch.Generator | None,
         callback_on_step_end: OnStepEnd | None,
         report: Report,
-    ) -> tuple[_Words, Tensor]:
+        record_attention: bool,
+    ) -> tuple[_Words, Tensor, PhraseMaps | None]:
         settings, device = request.settings, self._execution_device
         denoiser = self._denoiser(request)
 
@@ -261,6 +268,7 @@ class VideoGrainPipeline(
             path = self._invert(denoiser, latents, source, step, settings, report)
             # 6. Noise to edited latents
             halves = len(words.target)
+            maps = PhraseMaps(layout, words.token_regions) if record_attention else None
             denoising = Denoising(
                 denoiser,
                 self.scheduler,
@@ -272,8 +280,9 @@ class VideoGrainPipeline(
                 path,
                 self._edited_part(request, masks, grid),
                 generator or torch.Generator().manual_seed(settings.seed),
+                maps,
             )
-            return words, denoising.run(report, self._step_end(callback_on_step_end))
+            return words, denoising.run(report, self._step_end(callback_on_step_end)), maps
 
     def _denoiser(self, request: EditRequest) -> Denoiser:
         networks = self.controlnet.nets if isinstance(self.controlnet, MultiControlNetModel) else [self.controlnet]
@@ -391,6 +400,19 @@ class VideoGrainPipeline(
             return callback(self, index, timestep, values).get("latents", latents)
 
         return step_end
+
+
+def keep_source_pixels(request: EditRequest, frames: np.ndarray) -> np.ndarray:
+    """Put the source's own pixels back where nothing was to change, if the settings say so.
+
+    Args:
+        request: what was asked for.
+        frames: (F, H, W, 3) uint8 RGB, decoded.
+    """
+    if not request.settings.blend_background:
+        return frames
+    masks = torch.from_numpy(np.stack([region.masks for region in request.regions]))
+    return composite(request.frames, frames, _changed_part(request, masks).numpy())
 
 
 def _changed_part(request: EditRequest, masks: Tensor) -> Tensor:

@@ -170,6 +170,8 @@ class EditResult:
         target_prompt: the prompt that was denoised.
         warnings: what the person should know (words cut off, say), in plain words.
         seconds: wall time from frames to frames.
+        attention: (R, F, h, w) float32, the share of cross-attention that each region's phrase had, averaged over
+            heads, layers and steps at one low resolution; None where it was not asked for.
     """
 
     frames: np.ndarray
@@ -177,6 +179,7 @@ class EditResult:
     target_prompt: str
     warnings: tuple[str, ...]
     seconds: float
+    attention: np.ndarray | None = None
 
 
 def check_frames(frames: np.ndarray) -> None:

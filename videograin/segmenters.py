@@ -20,7 +20,7 @@ from transformers import EdgeTamModel, Sam2ImageProcessor, Sam2Model
 
 from videograin.download import RemoteFile, download
 from videograin.errors import ModelError
-from videograin.models import choose_device, fetch, find_bundle, user_cache_dir
+from videograin.models import WEIGHTS_LOCK, choose_device, fetch, find_bundle, user_cache_dir
 from videograin.progress import Report, ignore
 from videograin.sam_networks import Sam2Network, SamNetwork, SamShape, build_sam
 from videograin.segment_model import Network, SegmentModel
@@ -96,7 +96,7 @@ def load_segmenter(
     """
     device = choose_device(device)
     path = fetch_segmenter(name, offline=offline, cache_dir=cache_dir, report=report)
-    with _naming_errors(name, path):
+    with WEIGHTS_LOCK, _naming_errors(name, path):
         network = _load_network(path)
     network.module.to(device)
     return SegmentModel(name, network)

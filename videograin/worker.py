@@ -6,7 +6,7 @@ is carried out and what ran is marked as interrupted.
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,11 +32,14 @@ from videograin.operator_settings import OperatorSettings
 from videograin.plain import texts_in
 from videograin.progress import Progress
 
-STOP_SECONDS = 15.0
-"""How long `Worker.stop` waits for the running job's next step."""
+STOP_SECONDS = 10.0
+"""How long `Worker.stop` waits for the running job's next step; to end the process takes a few seconds more."""
 
 PURGE_SECONDS = 600.0
-"""From one removal of old jobs to the next."""
+"""From one removal of what is old to the next."""
+
+Purge = Callable[[float], None]
+"""Removes what has not been used for so many seconds."""
 
 STOPPED = "Stopped, as you asked."
 INTERRUPTED = "The studio was restarted while this was running. Start it again."
@@ -56,6 +59,7 @@ class JobStatus:
         seconds_ahead: how long these should take; None unless it waits and somebody knows.
         results: folder of the files it made.
         result: what its handler returned; None unless it is done.
+        is_stopping: whether it runs and was asked to stop.
     """
 
     job: Job
@@ -65,6 +69,7 @@ class JobStatus:
     seconds_ahead: float | None
     results: Path
     result: Any
+    is_stopping: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,9 @@ class Worker:
         handlers: what to do for each kind of job.
         settings: the operator's limits.
         executor: where jobs run.
+        purges: remove what else is kept of people, besides jobs and their files.
+        prepare: called on the worker's thread before its first job; what it raises is logged, and jobs run all the
+            same.
     """
 
     def __init__(
@@ -92,10 +100,14 @@ class Worker:
         handlers: Mapping[JobKind, Handler[Any, Any]],
         settings: OperatorSettings,
         executor: Executor = on_own_thread,
+        purges: Sequence[Purge] = (),
+        prepare: Callable[[], object] | None = None,
     ) -> None:
         self._store = store
         self._handlers = handlers
         self._settings = settings
+        self._purges = (store.purge, *purges)
+        self._prepare = prepare
         self._task = executor(JobRunner(store, handlers, log_words=settings.log_prompts).run)
         self._changed = Condition()  # guards the fields below
         self._waiting: list[_Waiting] = []
@@ -210,6 +222,7 @@ class Worker:
             seconds_ahead=None if ahead is None else self._seconds_of(ahead),
             results=results_folder(folder),
             result=read_result(folder, self._handlers[job.kind].result) if job.state is JobState.DONE else None,
+            is_stopping=is_running and is_asked_to_stop(folder),
         )
 
     def request(self, job_id: str, owner: str) -> Any:
@@ -247,6 +260,11 @@ class Worker:
             raise JobError(f"{limit_each} of your jobs wait already. Wait for one to end, or cancel one.")
 
     def _loop(self) -> None:
+        if self._prepare is not None:
+            try:
+                self._prepare()
+            except Exception:
+                log.exception("preparation failed")
         while not self._stopping:
             try:
                 self._purge_when_due()
@@ -290,4 +308,5 @@ class Worker:
     def _purge_when_due(self) -> None:
         if time.monotonic() - self._purged >= PURGE_SECONDS:
             self._purged = time.monotonic()
-            self._store.purge(self._settings.retention_hours * 3600)
+            for purge in self._purges:
+                purge(self._settings.retention_hours * 3600)

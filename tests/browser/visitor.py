@@ -1,6 +1,10 @@
 """A person at the page, in words of the story."""
 
+from io import BytesIO
+from pathlib import Path
 from urllib.parse import urljoin
+
+from playwright.sync_api import Page
 
 CAT, DOG = (63, 164), (193, 159)
 """Where they are on the first frame of the friends example, 256×256."""
@@ -13,17 +17,21 @@ class Visitor:
     """Opens the page and uses it.
 
     Args:
-        page: of Playwright.
+        page: of the browser.
         address: of the studio.
     """
 
-    def __init__(self, page, address: str) -> None:
+    def __init__(self, page: Page, address: str) -> None:
         self.page = page
         self.address = address
         self.foreign_requests: list[str] = []
         page.set_default_timeout(60 * SECOND)
         page.on("request", self._note_request)
         self.reload()
+
+    def beside(self) -> "Visitor":
+        """Open the page in another tab of the same browser."""
+        return Visitor(self.page.context.new_page(), self.address)
 
     def reload(self, query: str = "") -> None:
         """Load the page."""
@@ -33,42 +41,95 @@ class Visitor:
 
     def take_example(self, name: str, frames: int = 4) -> None:
         """Take an example's clip and go on to marking."""
+        self.choose_clip(name)
+        self.open_chosen(frames)
+
+    def choose_clip(self, name: str) -> None:
+        """Choose an example's clip."""
         self.page.click(f"[data-action=clip][data-value={name}]")
         self.page.wait_for_function("!document.querySelector('#estimate').innerText.includes('Choose')")
-        field = self.page.locator("input[aria-label*='Frames at most']").first
-        field.fill(str(frames))
-        field.press("Enter")
+
+    def open_chosen(self, frames: int) -> None:
+        """Go on to marking with so many frames."""
+        self.set_number("Frames at most", frames)
         self.page.wait_for_function(f"document.querySelector('#estimate').innerText.startsWith('{frames} frames')")
         self.page.click("#open-clip")
         self.page.wait_for_selector(".vg-view img[src]")
+
+    def set_number(self, label: str, value: float) -> None:
+        """Write a number into the field of a slider."""
+        field = self.page.locator(f"input[aria-label*='{label}']").first
+        field.fill(str(value))
+        field.press("Enter")
 
     def take_ready(self, name: str) -> None:
         """Take an example with its marks and words."""
         self.page.click(f"[data-action=ready][data-value={name}]")
         self.page.wait_for_selector(".vg-word")
 
+    def open_drawer(self, title: str) -> None:
+        """Open a part of the page that is folded."""
+        self.page.get_by_role("button", name=title).click()
+
+    def go_to(self, step: str) -> None:
+        """Open a step by its tab."""
+        self.page.get_by_role("tab", name=step).click()
+
     def press(self, point: tuple[float, float], side: float = 256) -> None:
         """Click on the frame at a pixel of it."""
         area = self.page.locator(".vg-view canvas").bounding_box()
+        assert area is not None
         x, y = (value / side for value in point)
         self.page.mouse.click(area["x"] + x * area["width"], area["y"] + y * area["height"])
+
+    def choose_tool(self, name: str) -> None:
+        """Take a tool: pick, add, remove, box, brush or eraser."""
+        self.page.click(f"[data-tool={name}]")
 
     def mark(self, *points: tuple[float, float]) -> None:
         """Click on things that become objects."""
         for point in points:
             count = self.objects()
             self.press(point)
-            self.page.wait_for_function(f"document.querySelectorAll('.vg-object').length == {count + 1}")
+            self.wait_for_objects(count + 1)
 
     def objects(self) -> int:
         """Return how many objects there are."""
         return self.page.locator(".vg-object").count()
 
+    def wait_for_objects(self, count: int) -> None:
+        """Wait until there are so many objects."""
+        self.page.wait_for_function(f"document.querySelectorAll('.vg-object').length == {count}")
+
+    def names(self) -> list[str]:
+        """Return the objects' names, the topmost first."""
+        return [field.input_value() for field in self.page.locator("[data-action=rename]").all()]
+
+    def wait_for_names(self, *names: str) -> None:
+        """Wait until the objects have these names, the topmost first."""
+        self.page.wait_for_function(
+            "names => [...document.querySelectorAll('[data-action=rename]')].map(f => f.value).join() == names",
+            arg=",".join(names),
+        )
+
+    def picture(self) -> str:
+        """Return the frame that is shown, with what lies over it."""
+        return self.page.locator(".vg-view img").get_attribute("src") or ""
+
+    def wait_for_another(self, picture: str) -> str:
+        """Wait until another picture is shown, and return it."""
+        self.page.wait_for_function("shown => document.querySelector('.vg-view img').src != shown", arg=picture)
+        return self.picture()
+
+    def act(self, action: str, number: int | None = None) -> None:
+        """Press a button of the object list or below the picture."""
+        self.page.click(f"[data-action={action}]" + ("" if number is None else f"[data-id='{number}']"))
+
     def track(self) -> None:
         """Follow all objects."""
         self.page.click("#track-all")
         self.page.wait_for_function(
-            "[...document.querySelectorAll('.vg-name small')].every(state => state.textContent == 'everywhere')"
+            "[...document.querySelectorAll('.vg-name small')].every(state => state.textContent == 'in every frame')"
         )
 
     def say(self, *prompts: str, background: str = "") -> None:
@@ -82,6 +143,25 @@ class Visitor:
         """Wait until an edit is there and plays."""
         self.page.wait_for_selector(".vg-compare:not([hidden])", timeout=EDIT_TIMEOUT)
         self.page.wait_for_function("document.querySelector('.vg-compare video').currentTime > 0.1")
+
+    def edited_video(self) -> BytesIO:
+        """Fetch the MP4 that the page offers."""
+        link = self.page.locator(".vg-downloads a").first.get_attribute("href")
+        assert link is not None
+        return BytesIO(self.page.request.get(urljoin(self.address, link)).body())
+
+    def download(self, selector: str) -> Path:
+        """Press a button that makes a file, and return where the file is."""
+        with self.page.expect_download() as download:
+            self.page.click(selector)
+        return download.value.path()
+
+    def upload(self, selector: str, file: Path, name: str) -> None:
+        """Press a button that asks for a file, and give it one."""
+        with self.page.expect_file_chooser() as chooser:
+            self.page.click(selector)
+        kind = "application/zip"
+        chooser.value.set_files({"name": name, "mimeType": kind, "buffer": file.read_bytes()})
 
     def wait_for_toast(self, words: str) -> None:
         """Wait until the page says something in a toast."""

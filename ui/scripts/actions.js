@@ -7,7 +7,7 @@ element.addEventListener("click", (event) => {
   if (button && !button.disabled) send(button, button.dataset.value);
 });
 element.addEventListener("change", (event) => {
-  if (event.target.matches("input[data-action]:not([data-live])")) send(event.target, event.target.value);
+  if (event.target.matches("input[data-action]:not([data-live]), select[data-action]")) send(event.target, event.target.value);
 });
 
 // A slider that shows what it does while it is dragged, at a pace that the server can follow.

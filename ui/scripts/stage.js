@@ -39,6 +39,8 @@ function draw() {
   if (!area.width) return;
   canvas.width = Math.round(area.width * ratio);
   canvas.height = Math.round(area.height * ratio);
+  canvas.style.width = `${area.width}px`; // else a dense screen would show it larger than the picture
+  canvas.style.height = `${area.height}px`;
   const scale = canvas.width / width;
   for (const [x0, y0, x1, y1] of boxes) box(x0 * scale, y0 * scale, x1 * scale, y1 * scale, colour, ratio);
   if (corner && pointer) box(corner[0] * scale, corner[1] * scale, pointer[0] * scale, pointer[1] * scale, "#fff", ratio);

@@ -104,6 +104,12 @@ class CrossAttentionProcessor:
         query, key, value = _project(attn, hidden_states, encoder_hidden_states)
         query, key, value = (rearrange(x, "b n (h d) -> b h n d", h=attn.heads) for x in (query, key, value))
         level = step.modulations.get(query.shape[2]) if step is not None else None
+        if step is not None and step.phrase_maps is not None:
+            modulation = level if level is not None and step.modulated_cross[-1] else None
+            step.phrase_maps.add(
+                query[-step.frames :], key[-step.frames :], attn.scale,
+                modulation and modulation.cross_strength, modulation and modulation.cross_regions,
+            )  # fmt: skip
         if step is None or level is None:
             out = attention(query, key, value, attn.scale)
         else:

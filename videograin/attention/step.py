@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from videograin.attention.modulation import SharedRegions, timestep_weight
+from videograin.attention.phrase_maps import PhraseMaps
 from videograin.attention.recorder import Features
 from videograin.attention.trajectory import Trajectories
 from videograin.layout import Layout, LayoutLevel
@@ -43,6 +44,7 @@ class AttentionStep:
         reuse_query_key: whether trajectory attention takes the layer's queries and keys, or its output for both.
         record: where to keep the features of this forward.
         inject: features that replace those of this forward.
+        phrase_maps: where to add up what the phrases are heeded; None leaves it.
     """
 
     frames: int
@@ -54,6 +56,7 @@ class AttentionStep:
     reuse_query_key: bool = True
     record: Features | None = None
     inject: Features | None = None
+    phrase_maps: PhraseMaps | None = None
 
 
 @dataclass(frozen=True)

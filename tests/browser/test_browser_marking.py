@@ -1,0 +1,108 @@
+"""Marking in a real browser: every tool and every button of the object list."""
+
+import pytest
+from visitor import CAT, DOG
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+def test_every_tool_changes_the_mask(visit):
+    visitor = visit()
+    visitor.take_example("friends", frames=2)
+    shown = visitor.picture()
+    visitor.choose_tool("box")
+    visitor.press((20, 100))
+    visitor.mark((112, 215))
+    shown = visitor.wait_for_another(shown)
+    for tool, point in (("brush", (200, 40)), ("eraser", (200, 40)), ("add", DOG), ("remove", DOG)):
+        visitor.choose_tool(tool)
+        visitor.press(point)
+        shown = visitor.wait_for_another(shown)
+    assert visitor.objects() == 1
+    visitor.choose_tool("pick")
+    visitor.mark(DOG)
+    assert visitor.objects() == 2
+
+
+def test_undo_redo_and_sizes_change_the_mask(visit):
+    visitor = visit()
+    visitor.take_example("friends", frames=2)
+    empty = visitor.picture()
+    visitor.mark(CAT)
+    marked = visitor.wait_for_another(empty)
+    sizes = visitor.page.locator("[data-action=smaller]:enabled, [data-action=bigger]:enabled")
+    assert sizes.count() > 0
+    sizes.first.click()
+    other = visitor.wait_for_another(marked)
+    visitor.act("undo")
+    assert visitor.wait_for_another(other) == marked
+    visitor.act("undo")
+    visitor.wait_for_objects(0)
+    visitor.act("redo")
+    visitor.wait_for_objects(1)
+    assert visitor.picture() == marked
+
+
+def test_objects_are_renamed_moved_hidden_combined_and_deleted(visit):
+    visitor = visit()
+    visitor.take_example("friends", frames=2)
+    visitor.mark(CAT, DOG)
+    visitor.page.fill("[data-action=rename][data-id='1']", "Tom")
+    visitor.page.keyboard.press("Enter")
+    visitor.wait_for_names("dog", "Tom")
+    visitor.act("raise", 1)
+    visitor.wait_for_names("Tom", "dog")
+    shown = visitor.picture()
+    visitor.act("hide", 1)
+    shown = visitor.wait_for_another(shown)
+    visitor.act("hide", 1)
+    shown = visitor.wait_for_another(shown)
+    visitor.page.select_option("select[data-action=combine]", label="Join with Tom")
+    shown = visitor.wait_for_another(shown)
+    visitor.page.click("#rest")
+    visitor.wait_for_names("Tom", "dog", "everything else")
+    assert "all that no other object covers" in visitor.page.locator(".vg-object").last.inner_text()
+    visitor.act("delete", 1)
+    visitor.wait_for_names("dog", "everything else")
+    visitor.page.click("#to-edit")
+    slider = visitor.page.locator("[data-action=strength]").first
+    slider.fill("2")
+    visitor.page.wait_for_function("document.querySelector('.vg-pull b').textContent == '2×'")
+
+
+def test_masks_go_out_and_come_in(visit):
+    visitor = visit()
+    visitor.take_example("friends", frames=2)
+    visitor.mark(CAT)
+    visitor.track()
+    visitor.open_drawer("Masks from and to files")
+    masks = visitor.download("#masks-out")
+    visitor.act("delete", 1)
+    visitor.wait_for_objects(0)
+    visitor.upload("#masks-in", masks, "masks.zip")
+    visitor.wait_for_names("cat")
+    assert "in every frame" in visitor.page.locator(".vg-object").inner_text()
+
+
+def test_a_correction_stays_when_following_again(visit):
+    visitor = visit()
+    visitor.take_example("friends")
+    visitor.mark(CAT)
+    visitor.track()
+    visitor.page.locator("[data-action=frame][data-value='2']").last.click()
+    visitor.page.wait_for_function("document.querySelector('.vg-scrub output').textContent.startsWith('3')")
+    visitor.choose_tool("brush")
+    visitor.press((128, 30))
+    visitor.page.wait_for_function("document.querySelectorAll('.vg-anchor').length == 2")
+    corrected = visitor.picture()
+    visitor.track()
+    visitor.page.wait_for_timeout(1500)
+    assert visitor.picture() == corrected
+
+
+def test_suggestions_become_objects(visit):
+    visitor = visit()
+    visitor.take_example("friends", frames=2)
+    visitor.page.get_by_role("button", name="Suggest").click()
+    visitor.page.wait_for_selector(".vg-object")
+    assert {"cat", "dog"} & set(visitor.names())

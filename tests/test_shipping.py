@@ -1,0 +1,114 @@
+"""What containers and a Space are made from: no engine is needed to see whether it holds together."""
+
+import re
+import shlex
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from videograin.operator_settings import read_operator_settings
+from videograin.worker import STOP_SECONDS
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def dockerfile() -> list[tuple[str, str]]:
+    """Instructions of the last stage, each with its arguments on one line."""
+    text = re.sub(r"^#.*\n", "", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE).replace("\\\n", " ")
+    lines = [line.split(maxsplit=1) for line in text.splitlines() if line.strip()]
+    last = max(index for index, (name, _) in enumerate(lines) if name == "FROM")
+    return [(name, " ".join(rest.split())) for name, rest in lines[last:]]
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+
+
+@pytest.fixture(scope="module")
+def front_matter() -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "README.md").read_text().split("---\n")[1])
+
+
+def of(dockerfile: list[tuple[str, str]], name: str) -> list[str]:
+    return [rest for instruction, rest in dockerfile if instruction == name]
+
+
+def copied(dockerfile: list[tuple[str, str]]) -> list[str]:
+    """What is copied from the checkout."""
+    copies = [copy.split() for copy in of(dockerfile, "COPY") if not copy.startswith("--from")]
+    return [source for *sources, _target in copies for source in sources]
+
+
+def environment(dockerfile: list[tuple[str, str]]) -> dict[str, str]:
+    return dict(pair.split("=", 1) for line in of(dockerfile, "ENV") for pair in shlex.split(line))
+
+
+def test_all_that_is_copied_is_there_and_sent_to_the_engine(dockerfile: list[tuple[str, str]]) -> None:
+    ignored = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
+    sent = [line[1:] for line in ignored if line[0] == "!"]
+    assert ignored[0] == "*"
+    assert sorted(copied(dockerfile)) == sorted(sent)
+    assert all((ROOT / source).exists() for source in sent)
+
+
+def test_every_package_is_copied_with_the_models_and_examples(dockerfile: list[tuple[str, str]]) -> None:
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    assert {package.partition(".")[0] for package in packages} | {"app.py", "assets"} <= set(copied(dockerfile))
+
+
+def test_the_container_is_nobody_s_root(dockerfile: list[tuple[str, str]]) -> None:
+    (user,) = of(dockerfile, "USER")
+    assert int(user) > 0
+    names = [name for name, _ in dockerfile]
+    assert "RUN" not in names[names.index("USER") :]
+
+
+def test_data_and_models_outlive_the_container_and_nothing_else_is_written(dockerfile: list[tuple[str, str]]) -> None:
+    volumes = re.findall(r'"(.+?)"', of(dockerfile, "VOLUME")[0])
+    given = environment(dockerfile)
+    for name in ("VIDEOGRAIN_DATA_FOLDER", "GRADIO_TEMP_DIR", "HF_HOME", "XDG_CACHE_HOME", "TRITON_CACHE_DIR"):
+        assert any(Path(given[name]).is_relative_to(volume) for volume in volumes), name
+    settings = read_operator_settings(given)
+    assert given["GRADIO_TEMP_DIR"] == str(settings.data_folder / "web") == "/data/web"
+
+
+def test_its_health_is_asked_for_where_it_listens(dockerfile: list[tuple[str, str]]) -> None:
+    port = environment(dockerfile)["GRADIO_SERVER_PORT"]
+    assert f"127.0.0.1:{port}/health" in of(dockerfile, "HEALTHCHECK")[0]
+    assert of(dockerfile, "EXPOSE") == [port]
+
+
+def test_dependencies_come_before_the_code_so_that_their_layer_is_kept(dockerfile: list[tuple[str, str]]) -> None:
+    copies = copied(dockerfile)
+    assert copies[0] == "requirements.txt"
+    assert copies.index("assets") < copies.index("videograin") < copies.index("app.py")
+
+
+def test_compose_gives_the_studio_time_to_stop_and_its_volumes(
+    compose: dict[str, Any], dockerfile: list[tuple[str, str]]
+) -> None:
+    for service in compose["services"].values():
+        assert float(service["stop_grace_period"].rstrip("s")) > STOP_SECONDS
+        assert service["read_only"] is True
+        assert [volume.split(":")[1] for volume in service["volumes"]] == ["/data", "/models"]
+        assert service["ports"][0].endswith(of(dockerfile, "EXPOSE")[0])
+    assert "profiles" not in compose["services"]["studio"]
+    assert compose["services"]["studio-gpu"]["profiles"] == ["gpu"]
+
+
+def test_the_space_runs_the_gradio_that_the_requirements_name(front_matter: dict[str, Any]) -> None:
+    requirements = dict(
+        line.split("==") for line in (ROOT / "requirements.txt").read_text().splitlines() if "==" in line
+    )
+    assert front_matter["sdk"] == "gradio"
+    assert front_matter["sdk_version"] == requirements["gradio"]
+    assert front_matter["python_version"] == "3.12"
+    assert (ROOT / front_matter["app_file"]).is_file()
+    assert len(front_matter["short_description"]) <= 60
+    assert front_matter["license"] == "apache-2.0"
+    assert "Apache License" in (ROOT / "LICENSE").read_text()

@@ -1,0 +1,46 @@
+import stat
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from gradio.processing_utils import save_file_to_cache
+from gradio.utils import get_upload_folder
+
+from ui.web_files import keep_web_files_in, purge_web_files
+
+HOUR = 3600.0
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "elsewhere")  # so that it is put back afterwards
+    keep_web_files_in(tmp_path / "data/web")
+    return tmp_path / "data/web"
+
+
+def test_web_files_are_this_user_s_alone(folder: Path) -> None:
+    assert get_upload_folder() == str(folder)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_what_was_not_fetched_for_a_while_goes_with_its_folder_and_the_rest_stays(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("old", "fetched", "new"):
+        (tmp_path / name).write_text(name)
+    old, fetched = (Path(save_file_to_cache(tmp_path / name, str(folder))) for name in ("old", "fetched"))
+    time.sleep(0.05)  # a file system's clock ticks more slowly than ours
+    between = time.time()
+    time.sleep(0.05)
+    save_file_to_cache(tmp_path / "fetched", str(folder))  # asked for again
+    new = Path(save_file_to_cache(tmp_path / "new", str(folder)))
+    clock = SimpleNamespace(time=lambda: between + HOUR)
+    monkeypatch.setattr("ui.web_files.time", clock)
+    purge_web_files(HOUR)
+    assert not old.exists()
+    assert fetched.exists()
+    assert new.exists()
+    clock.time = lambda: between + 3 * HOUR
+    purge_web_files(HOUR)
+    assert list(folder.iterdir()) == []

@@ -1,0 +1,26 @@
+"""The files that browsers send and fetch: all that the web server may serve lies in one folder, and not for ever."""
+
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from gradio.utils import get_upload_folder
+
+
+def keep_web_files_in(folder: Path) -> None:
+    """Have Gradio keep its files in a folder of this studio alone; to be called before a page is built."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.environ["GRADIO_TEMP_DIR"] = str(folder)
+
+
+def purge_web_files(max_age: float) -> None:
+    """Remove what was last sent or fetched more than `max_age` seconds ago.
+
+    Gradio's own `delete_cache` forgets what there was before a restart, and never knew what handlers put there.
+    """
+    oldest = time.time() - max_age
+    for path in sorted(Path(get_upload_folder()).rglob("*"), reverse=True):  # what is in a folder before the folder
+        with suppress(OSError):  # gone meanwhile, or a folder with something in it
+            if path.lstat().st_ctime < oldest:
+                path.rmdir() if path.is_dir() else path.unlink()
