@@ -16,7 +16,7 @@ from visitor import CAT, DOG, EDIT_TIMEOUT, Visitor
 LOOKS = {
     "light": ({"viewport": {"width": 1280, "height": 860}}, "light"),
     "dark": ({"viewport": {"width": 1280, "height": 860}, "color_scheme": "dark"}, "dark"),
-    "readme": ({"viewport": {"width": 1280, "height": 900}}, "light"),
+    "readme": ({"viewport": {"width": 1280, "height": 950}}, "light"),
     "phone": ({"viewport": {"width": 390, "height": 844}, "has_touch": True, "device_scale_factor": 2}, "light"),
 }
 
