@@ -68,7 +68,9 @@ def picture_for_readme(visitor: Visitor, folder: str) -> None:
     visitor.say("a panda", "a robot", background="on grass under a clear sky")
     page.click("#edit")
     visitor.wait_for_result()
+    page.click(".vg-modes [data-mode=side]")
     page.evaluate("scrollTo(0, 0)")
+    page.wait_for_timeout(500)
     page.screenshot(path=f"{folder}/studio-result.png")
 
 
