@@ -140,7 +140,7 @@ def _keep_small(masks: Tensor, small: Tensor) -> Tensor:
     """Give masks that vanished from a frame when they were resized the one cell that they cover most."""
     lost = masks.any(dim=(-1, -2)) & ~small.any(dim=(-1, -2))
     if lost.any():
-        grid = small.shape[-2:]
+        grid = (small.shape[-2], small.shape[-1])
         cover = F.adaptive_avg_pool2d(masks[lost].float(), grid).flatten(1)
         best = F.one_hot(cover.argmax(1), cover.shape[1]).bool()
         small[lost] = best.view(-1, *grid)
