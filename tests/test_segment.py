@@ -51,7 +51,7 @@ def test_one_click_answers_with_the_best_mask_and_offers_the_smaller_and_the_big
     assert all(part.alternatives == () for part in found.alternatives)
 
 
-@pytest.mark.parametrize(("score", "confidence"), [(0.3, 0), (0.6, 0), (0.75, 0.5), (0.9, 1), (1, 1)])
+@pytest.mark.parametrize(("score", "confidence"), [(0.3, 0), (0.65, 0), (0.775, 0.5), (0.9, 1), (1, 1)])
 def test_a_low_score_is_no_confidence(segmenter, score, confidence):
     answer = replace(segmenter.click([(35, 30)], [1]), score=score)
     assert answer.confidence == pytest.approx(confidence)

@@ -76,7 +76,7 @@ class Passes:
 
     def take_forward(self, frame: int, estimates: Mapping[str, Estimate]) -> None:
         """Take the estimates of a frame reached from before."""
-        estimates = self._no_surer(frame, estimates, self._plan.forward)
+        estimates = self._from_start(frame, estimates, self._plan.forward)
         if frame in self._awaited:
             self._first[frame] = {name: _packed(estimate) for name, estimate in estimates.items()}
         else:
@@ -84,7 +84,7 @@ class Passes:
 
     def take_backward(self, frame: int, estimates: Mapping[str, Estimate]) -> None:
         """Take the estimates of a frame reached from behind, after all that were reached from before."""
-        estimates = self._no_surer(frame, estimates, self._plan.backward)
+        estimates = self._from_start(frame, estimates, self._plan.backward)
         first = {name: _unpacked(estimate) for name, estimate in self._first.pop(frame, {}).items()}
         both = {name: self._merged(name, frame, first[name], estimates[name]) for name in first.keys() & estimates}
         self._settle(frame, {**first, **estimates, **both})
@@ -96,11 +96,11 @@ class Passes:
                 self._done[name].set(frame, None, 0.0, FrameState.BEYOND_CUT)
         return {name: draft.track() for name, draft in self._done.items()}
 
-    def _no_surer(self, frame: int, estimates: Mapping[str, Estimate], legs: Sequence[Leg]) -> dict[str, Estimate]:
-        """Return the estimates, none of which is surer than the mask that its leg started from."""
+    def _from_start(self, frame: int, estimates: Mapping[str, Estimate], legs: Sequence[Leg]) -> dict[str, Estimate]:
+        """Return the estimates with their doubts and those about the masks that their legs started from."""
         starts = {leg.name: leg.start for leg in legs if frame in leg.frames}
         known = {name: float(self._tracks[name].confidence[starts[name]]) for name in estimates}
-        return {name: replace(e, confidence=min(e.confidence, known[name])) for name, e in estimates.items()}
+        return {name: replace(e, confidence=e.confidence * known[name]) for name, e in estimates.items()}
 
     def _merged(self, name: str, frame: int, before: Estimate, behind: Estimate) -> Estimate:
         """Weigh two estimates by their confidence and by how near they started."""

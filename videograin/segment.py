@@ -13,7 +13,7 @@ import torch
 from videograin.errors import NothingFoundError, SegmentError
 from videograin.segment_model import EmbeddingCache, Features, Prompts, SegmentModel
 
-WORTHLESS, SURE = 0.6, 0.9
+WORTHLESS, SURE = 0.65, 0.9
 """Predicted IoU of masks that are not to be believed, and of those that are; fitted on drawn clips and photographs."""
 
 FLAT = 4
@@ -38,7 +38,7 @@ class Segmentation:
 
     @property
     def confidence(self) -> float:
-        """How far the mask can be believed, 0 to 1: SAM predicts an IoU of 0.6 for masks that are worth nothing."""
+        """How far the mask can be believed, 0 to 1: SAM predicts an IoU of 0.65 for masks that are worth nothing."""
         return min(1.0, max(0.0, (self.score - WORTHLESS) / (SURE - WORTHLESS)))
 
     @property
