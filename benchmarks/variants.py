@@ -28,7 +28,7 @@ class Factor:
 FACTORS = (
     Factor("convention", tuple(Convention)),
     Factor("strength", (0.7, 0.8, 0.9, 1.0)),
-    Factor("cross_strength", (1.0, 2.0, 3.0, 4.0)),
+    Factor("cross_strength", (2.0, 4.0, 8.0, 12.0)),
     Factor("self_strength", (0.0, 0.3, 1.0)),
     Factor("mask_growth", (0, 4, 8, 12)),
     Factor("guidance_scale", (3.0, 5.0, 7.0)),

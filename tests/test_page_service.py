@@ -16,7 +16,7 @@ from ui.handlers import Handlers
 from ui.service import ClipChoice, StudioService
 from ui.session import Session
 from videograin.edit_job import read_attention
-from videograin.errors import ModelError, ProjectError, RegionError, SettingsError
+from videograin.errors import ModelError, ProjectError, RegionError, SettingsError, VideoError
 from videograin.jobs import JobKind
 from videograin.model_shelf import ShelfState
 from videograin.operator_settings import OperatorSettings
@@ -167,3 +167,15 @@ def test_programs_can_do_what_the_page_can(studio, session, monkeypatch, tmp_pat
     maps = read_attention(Path(api.get_attention(session.id, job).path))
     assert maps.keys() == {0}
     assert api.choose_model(session.id, "emoji-world")["model"] == "emoji-world"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"max_frames": 65}, "at most 64 are allowed"), ({"short_side": 2048}, "at most 1024 pixels")],
+)
+def test_a_project_beyond_a_limit_is_refused(studio, session, options, message):
+    work = session.opened[0]
+    session.set_words(replace(work, model="emoji-world", clip_options=replace(work.clip_options, **options)))
+    archive = Path(transfer.export_project(studio, session))
+    with pytest.raises(VideoError, match=message):
+        transfer.open_project(studio, studio.sessions.create(), archive)

@@ -3,6 +3,8 @@
 from dataclasses import fields
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ui.settings_form import (
     PRESETS,
@@ -14,7 +16,7 @@ from ui.settings_form import (
     settings_to_form,
 )
 from videograin.models import EMOJI_WORLD_SETTINGS
-from videograin.region import EditSettings
+from videograin.region import MAX_CROSS_STRENGTH, EditSettings
 
 
 def test_every_setting_is_on_the_page_with_a_line_of_explanation():
@@ -38,3 +40,11 @@ def test_presets_go_from_faithful_to_bold():
     strengths = [apply_preset(preset, EMOJI_WORLD_SETTINGS).strength for preset in Preset]
     assert strengths == sorted(strengths)
     assert apply_preset(Preset.BALANCED, EMOJI_WORLD_SETTINGS) == EMOJI_WORLD_SETTINGS
+
+
+@given(st.sampled_from(Preset), st.floats(0.3, 1), st.floats(0.1, 4))
+def test_a_preset_binds_words_as_firmly_in_the_first_step_as_the_models_own_settings(preset, strength, cross):
+    own = EditSettings(strength=round(strength, 2), cross_strength=cross)
+    chosen = apply_preset(preset, own)
+    firmness = [s.cross_strength * s.strength**5 for s in (own, chosen)]
+    assert firmness[1] == pytest.approx(firmness[0], rel=0.1) or chosen.cross_strength == MAX_CROSS_STRENGTH

@@ -82,7 +82,7 @@ def test_control_images_unlike_the_frames_are_refused(images):
         ("strength", 0),
         ("modulated_fraction", 1.1),
         ("self_strength", -1),
-        ("cross_strength", 5),
+        ("cross_strength", 17),
         ("mask_growth", -1),
         ("inject_steps", 51),
         ("controlnet_conditioning_scale", 3),

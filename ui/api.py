@@ -6,17 +6,16 @@ A session's id stands for a person: whoever has it sees that work and nobody els
 import dataclasses
 from dataclasses import replace
 from enum import StrEnum
-from pathlib import Path
 from typing import Any, TypeVar
 
 import gradio as gr
-from gradio.utils import get_upload_folder
 
 from ui import objects, pointing, transfer, views
 from ui.errors import in_plain_words
+from ui.examples import example_names
 from ui.markup import target_prompt
 from ui.pointing import Tool
-from ui.service import ClipChoice, StudioService, example_names
+from ui.service import ClipChoice, StudioService
 from ui.session import Session
 from ui.settings_form import Preset, apply_preset
 from videograin.control import ControlKind
@@ -67,7 +66,7 @@ class Api:
         """Begin to work on an uploaded video; what the session held before is gone."""
         choice = ClipChoice(start, end, fps, frames, short_side, fit)
         found = self._find(session)
-        self._studio.open_clip(found, uploaded(video), choice, model or self._studio.default_model)
+        self._studio.open_clip(found, transfer.uploaded(video), choice, model or self._studio.default_model)
         return self._describe(found)
 
     def open_example(self, session: str, name: str, frames: int = 16) -> Document:
@@ -79,7 +78,7 @@ class Api:
     def open_project(self, session: str, file: gr.FileData) -> tuple[Document, list[str]]:
         """Go on with the work of a project ZIP; also return what could not be read of it."""
         found = self._find(session)
-        problems = transfer.open_project(self._studio, found, uploaded(file))
+        problems = transfer.open_project(self._studio, found, transfer.uploaded(file))
         return self._describe(found), list(problems)
 
     def choose_model(self, session: str, model: str) -> Document:
@@ -273,7 +272,7 @@ class Api:
     def import_masks(self, session: str, file: gr.FileData) -> Document:
         """Add the objects of a mask file: PNG, NPZ, video, or a ZIP of PNGs."""
         found = self._find(session)
-        transfer.import_masks(found, uploaded(file))
+        transfer.import_masks(found, transfer.uploaded(file))
         return self._describe(found)
 
     def export_masks(self, session: str, kind: str = transfer.MaskFormat.PNG.value) -> gr.FileData:
@@ -349,15 +348,3 @@ def _member(kind: type[Member], value: str) -> Member:
 
 
 ENDPOINTS = tuple(name for name in vars(Api) if not name.startswith("_") and name != "register")
-
-
-def uploaded(file: gr.FileData) -> Path:
-    """Return where an uploaded file is.
-
-    Raises:
-        ProjectError: it was not uploaded here.
-    """
-    path = Path(file["path"] if isinstance(file, dict) else file.path).resolve()
-    if not path.is_relative_to(Path(get_upload_folder()).resolve()) or not path.is_file():
-        raise ProjectError("This file was not uploaded to the studio. Upload it, with handle_file() of gradio_client.")
-    return path

@@ -5,9 +5,9 @@ from functools import cache
 from html import escape
 from pathlib import Path
 
+from ui.examples import example_names, example_path
 from ui.icons import icon
 from ui.pictures import data_url
-from ui.service import example_names, example_path
 from videograin.video import ClipOptions, load_clip
 
 

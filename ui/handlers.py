@@ -10,9 +10,10 @@ from typing import Any
 import gradio as gr
 
 from ui import heat, markup, objects, pointing, transfer, views
+from ui.examples import example_path
 from ui.pictures import overlay_frames
 from ui.pointing import Tool
-from ui.service import ClipChoice, StudioService, example_path
+from ui.service import ClipChoice, StudioService
 from ui.session import Session
 from ui.settings_form import Preset, apply_preset, settings_from_form, settings_to_form
 from videograin.control import ControlKind

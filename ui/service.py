@@ -9,6 +9,7 @@ from threading import Thread
 
 import numpy as np
 
+from ui.examples import example_path
 from ui.naming import Naming, with_caption
 from ui.objects import add_object, as_track, is_followed, is_marked, set_mask, set_track, with_colours
 from ui.pointing import Stroke, Tool, box, click, draw
@@ -31,8 +32,6 @@ from videograin.track_job import TrackRequest, read_tracks, track_handlers, writ
 from videograin.video import ClipOptions, VideoInfo, load_clip, probe
 from videograin.worker import JobStatus
 from videograin.workspace import SavedResult, Workspace, from_project
-
-EXAMPLES = Path(__file__).parents[1] / "assets/clips"
 
 
 @dataclass(frozen=True)
@@ -122,6 +121,20 @@ class StudioService:
             )
         return info
 
+    def check_clip(self, file: Path, options: ClipOptions) -> None:
+        """Raise VideoError where a video, or the clip that options make of it, is beyond the operator's limits."""
+        _, height, width = clip_shape(self.probe(file), options)
+        if max(height, width) > self.settings.max_side:
+            raise VideoError(
+                f"The frames would be {width}×{height}; at most {self.settings.max_side} pixels a side are allowed "
+                "here. Choose a smaller size."
+            )
+        if options.max_frames > self.settings.max_frames:
+            raise VideoError(
+                f"There would be up to {options.max_frames} frames; at most {self.settings.max_frames} are allowed "
+                "here. Choose a shorter part."
+            )
+
     def estimate(
         self, info: VideoInfo, options: ClipOptions, model: str, settings: EditSettings
     ) -> tuple[tuple[int, int, int], Estimate | None]:
@@ -135,14 +148,8 @@ class StudioService:
         Raises:
             VideoGrainError: it cannot be read, or is beyond a limit.
         """
-        info = self.probe(file)
         options = self.clip_options(choice, model)
-        _, height, width = clip_shape(info, options)
-        if max(height, width) > self.settings.max_side:
-            raise VideoError(
-                f"The frames would be {width}×{height}; at most {self.settings.max_side} pixels a side are allowed "
-                "here. Choose a smaller size."
-            )
+        self.check_clip(file, options)
         kept = self.store.keep(session.id, file)
         clip = load_clip(kept, options)
         with session.lock:
@@ -331,20 +338,3 @@ class StudioService:
             path = Path(folder, "masks.npz")
             write_npz(path, arrays)
             return self.store.keep(session.id, path)
-
-
-def example_path(name: str) -> Path:
-    """Return the folder of an example.
-
-    Raises:
-        VideoError: there is none of this name.
-    """
-    if name not in example_names():
-        raise VideoError(f"There is no example '{name}'. Choose one of: {', '.join(example_names())}.")
-    return EXAMPLES / name
-
-
-def example_names() -> list[str]:
-    """Return the examples, the clearest first."""
-    names = sorted(path.parent.name for path in EXAMPLES.glob("*/project.json"))
-    return sorted(names, key=lambda name: name != "friends")

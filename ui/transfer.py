@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import gradio as gr
 import numpy as np
 from gradio.utils import get_upload_folder
 
@@ -14,7 +15,7 @@ from ui import objects
 from ui.service import StudioService
 from ui.session import Session
 from videograin.archive import export_workspace, import_workspace, pack_folder, unpack_archive
-from videograin.errors import RegionError, VideoError
+from videograin.errors import ProjectError, RegionError
 from videograin.mask_export import save_indexed_pngs, save_npz, save_png_folders
 from videograin.mask_shapes import Combination
 from videograin.masks import fit_masks, load_objects
@@ -127,20 +128,26 @@ def open_project(studio: StudioService, session: Session, file: Path) -> tuple[s
     with TemporaryDirectory(prefix="videograin-") as folder:
         loaded = import_workspace(file, Path(folder, "project"))
         work = loaded.workspace
-        studio.probe(work.clip)
-        options = replace(work.clip_options, max_frames=min(work.clip_options.max_frames, studio.settings.max_frames))
-        if options.max_frames < work.clip_options.max_frames:
-            raise VideoError(
-                f"The project has up to {work.clip_options.max_frames} frames; at most {options.max_frames} are "
-                "allowed here. Make it shorter where it comes from."
-            )
+        studio.check_clip(work.clip, work.clip_options)
         kept = studio.store.keep(session.id, work.clip)
     model = work.model if work.model in studio.settings.models else studio.default_model
-    clip = load_clip(kept, options)
+    clip = load_clip(kept, work.clip_options)
     work = objects.with_colours(replace(work, clip=kept, model=model, results=(), output=None))
     with session.lock:
         session.open(work, clip)
     return loaded.problems
+
+
+def uploaded(file: gr.FileData) -> Path:
+    """Return where an uploaded file is.
+
+    Raises:
+        ProjectError: it was not uploaded here.
+    """
+    path = Path(file["path"] if isinstance(file, dict) else file.path).resolve()
+    if not path.is_relative_to(Path(get_upload_folder()).resolve()) or not path.is_file():
+        raise ProjectError("This file was not uploaded to the studio. Upload it, with handle_file() of gradio_client.")
+    return path
 
 
 def _new_file(name: str) -> Path:

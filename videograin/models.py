@@ -39,11 +39,10 @@ EMOJI_WORLD_SETTINGS = EditSettings(
     guidance_scale=5.0,
     strength=0.7,
     modulated_fraction=1.0,
-    cross_strength=2.0,
-    mask_growth=8,
+    cross_strength=8.0,
     convention=Convention.RELEASE,
 )
-"""What edited best in a first sweep (benchmarks/RESULTS.md); the release's convention for its speed on a CPU."""
+"""What edited best on the tuning clips (benchmarks/RESULTS.md); the release's convention for its speed on a CPU."""
 
 _CONFIGS = ("*.json", "*.txt")
 _PIPELINE_FILES = (*_CONFIGS, "*/*.safetensors")  # weights at the top are the same model once more, in one file

@@ -155,7 +155,8 @@ class VideoGrainPipeline(
                 that far. 1 starts from full noise.
             modulated_fraction: share of the denoising steps, from the first, in which attention is modulated.
             self_strength: λ of self-attention (0.3 in the paper).
-            cross_strength: λ of cross-attention (1.0 in the paper).
+            cross_strength: λ of cross-attention (1.0 in the paper, which starts from full noise; an edit from less
+                noise needs more, for the modulation fades with the fifth power of the timestep).
             mask_growth: pixels by which the part that may change exceeds the prompted regions.
             inject_steps: steps, from the first, that take features over from the inversion (PnP).
             control_images: one (F, H, W, 3) uint8 array for each ControlNet; none leaves the ControlNet out.

@@ -15,6 +15,9 @@ MAX_REGIONS = 62
 MIN_FRAMES = 1
 MAX_SEED = 2**63 - 1
 
+MAX_CROSS_STRENGTH = 16.0
+"""Modulation fades with the fifth power of the timestep: at 60 % noise λ = 13 is what 1 is at full noise."""
+
 
 class Convention(StrEnum):
     """Which reading of the method applies (docs/architecture.md has the table): the paper's or its released code's."""
@@ -103,7 +106,7 @@ class EditSettings:
         _check("strength", self.strength, 0.02, 1)
         _check("modulated_fraction", self.modulated_fraction, 0, 1)
         _check("self_strength", self.self_strength, 0, 4)
-        _check("cross_strength", self.cross_strength, 0, 4)
+        _check("cross_strength", self.cross_strength, 0, MAX_CROSS_STRENGTH)
         _check("mask_growth", self.mask_growth, 0, 256)
         _check("inject_steps", self.inject_steps, 0, self.num_inference_steps)
         _check("controlnet_conditioning_scale", self.controlnet_conditioning_scale, 0, 2)

@@ -17,7 +17,7 @@ from benchmarks.studio import running_studio
 LOOKS = {
     "light": ({"viewport": {"width": 1280, "height": 860}}, "light"),
     "dark": ({"viewport": {"width": 1280, "height": 860}, "color_scheme": "dark"}, "dark"),
-    "readme": ({"viewport": {"width": 1280, "height": 900}}, "light"),
+    "readme": ({"viewport": {"width": 1280, "height": 950}}, "light"),
     "phone": ({"viewport": {"width": 390, "height": 844}, "has_touch": True, "device_scale_factor": 2}, "light"),
 }
 
@@ -69,7 +69,9 @@ def picture_for_readme(visitor: Visitor, folder: str) -> None:
     visitor.say("a panda", "a robot", background="on grass under a clear sky")
     page.click("#edit")
     visitor.wait_for_result()
+    page.click(".vg-modes [data-mode=side]")
     page.evaluate("scrollTo(0, 0)")
+    page.wait_for_timeout(500)
     page.screenshot(path=f"{folder}/studio-result.png")
 
 
