@@ -1,7 +1,6 @@
 """Which engine follows with which segmenter: SAM 2.1 and EdgeTAM by their own video memory, SAM by optical flow."""
 
 from pathlib import Path
-from typing import TypeVar, cast
 
 import torch
 from safetensors import SafetensorError
@@ -13,10 +12,15 @@ from videograin.models import choose_device
 from videograin.progress import Report, ignore
 from videograin.propagate import Engine
 from videograin.segment_model import EmbeddingCache
-from videograin.segmenters import DEFAULT_SEGMENTER, Architecture, architecture, fetch_segmenter, load_segmenter
+from videograin.segmenters import (
+    DEFAULT_SEGMENTER,
+    Architecture,
+    architecture,
+    fetch_segmenter,
+    load_pretrained,
+    load_segmenter,
+)
 from videograin.video_engine import VideoEngine
-
-_Model = TypeVar("_Model", Sam2VideoModel, EdgeTamVideoModel)
 
 
 def load_engine(
@@ -47,21 +51,11 @@ def load_engine(
     if kind is Architecture.SAM:
         return FlowEngine(load_segmenter(name, device, offline=True, cache_dir=cache_dir), cache)
     try:
-        model = _load(Sam2VideoModel, path) if kind is Architecture.SAM2 else _load(EdgeTamVideoModel, path)
+        is_sam2 = kind is Architecture.SAM2
+        model = load_pretrained(Sam2VideoModel, path) if is_sam2 else load_pretrained(EdgeTamVideoModel, path)
         processor = Sam2ImageProcessor.from_pretrained(path, local_files_only=True)
     except (ImportError, OSError, RuntimeError, LookupError, SafetensorError) as error:
         reason = " ".join(str(error).split())
         raise ModelError(f"Segmenter '{name}' cannot follow from '{path}': {reason}. Choose another.") from error
     model.to(choose_device(device))  # pyright: ignore[reportArgumentType] (transformers wraps it untyped)
     return VideoEngine(model, processor)
-
-
-def _load(kind: type[_Model], folder: Path) -> _Model:
-    """Load a model of transformers; weights that are missing are an error, not noise."""
-    loaded = kind.from_pretrained(
-        folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, output_loading_info=True
-    )
-    model, info = cast(tuple[_Model, dict[str, set[str]]], loaded)
-    if info["missing_keys"]:
-        raise LookupError(f"no weights for {min(info['missing_keys'])}")
-    return model

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from segment_anything import sam_model_registry
 from segment_anything.modeling import Sam
-from transformers import EdgeTamModel, Sam2ImageProcessor, Sam2Model
+from transformers import EdgeTamModel, PreTrainedModel, Sam2ImageProcessor, Sam2Model
 
 from videograin.download import RemoteFile, download
 from videograin.errors import ModelError
@@ -57,7 +57,7 @@ HUB_IDS = {
 
 _WIDTHS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}
 _HUB_FILES = ("*.json", "*.safetensors")
-_Model = TypeVar("_Model", Sam2Model, EdgeTamModel)
+_Model = TypeVar("_Model", bound=PreTrainedModel)
 
 
 class Architecture(StrEnum):
@@ -144,14 +144,18 @@ def _load_network(path: Path) -> Network:
         case Architecture.SAM:
             return SamNetwork(_load_file(path) if path.is_file() else _load_folder(path))
         case Architecture.SAM2:
-            model = _load_pretrained(Sam2Model, path)
+            model = load_pretrained(Sam2Model, path)
         case Architecture.EDGETAM:
-            model = _load_pretrained(EdgeTamModel, path)
+            model = load_pretrained(EdgeTamModel, path)
     return Sam2Network(model, Sam2ImageProcessor.from_pretrained(path, local_files_only=True))
 
 
-def _load_pretrained(kind: type[_Model], folder: Path) -> _Model:
-    """Load a model of transformers, which by itself would fill what is missing with noise and a warning."""
+def load_pretrained(kind: type[_Model], folder: Path) -> _Model:
+    """Load a model of transformers, which by itself would fill what is missing with noise and a warning.
+
+    Raises:
+        LookupError: the folder has no weights for a part of the model.
+    """
     loaded = kind.from_pretrained(
         folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, output_loading_info=True
     )
