@@ -22,15 +22,19 @@ from videograin.jobs import JobKind
 from videograin.models import find_bundle
 from videograin.project import Project
 from videograin.video import probe
-from videograin.workspace import MarkedObject, Workspace
+from videograin.workspace import Workspace
 
 Values = list[Any]
 Handler = Callable[..., Any]
 
-WORD_ACTIONS: dict[str, Callable[[str], Callable[[MarkedObject], MarkedObject]]] = {
-    "keep": lambda _: lambda each: replace(each, is_kept=not each.is_kept),
-    "prompt": lambda value: lambda each: replace(each, prompt=value.strip()),
-    "strength": lambda value: lambda each: replace(each, strength=float(value)),
+WORD_ACTIONS: dict[str, Callable[[Workspace, int, str], Workspace]] = {
+    "keep": lambda work, number, _: objects.change_object(
+        work, number, lambda each: replace(each, is_kept=not each.is_kept)
+    ),
+    "prompt": lambda work, number, value: objects.say(work, number, value.strip()),
+    "strength": lambda work, number, value: objects.change_object(
+        work, number, lambda each: replace(each, strength=float(value))
+    ),
 }
 """What the fields of a word row do to its object."""
 
@@ -181,10 +185,11 @@ class Handlers:
         session = self._find(session_id)
         number, value = int(event.id), event.value
         with session.lock:
-            work, clip = session.opened
-            work = objects.change_object(work, number, WORD_ACTIONS[event.action](value))
+            before, clip = session.opened
+            work = WORD_ACTIONS[event.action](before, number, value)
             session.set_words(work)
-        return [markup.words(work, clip.frames), markup.sentence(work)]
+        sentence = gr.skip() if work.target_prompt == before.target_prompt else work.target_prompt
+        return [markup.words(work, clip.frames), markup.sentence(work), sentence]
 
     def texts_changed(self, session_id: str, *texts: str) -> str:
         """Take caption, background, what to avoid and the sentence."""
@@ -223,7 +228,8 @@ class Handlers:
         job = next(job for job in self.studio.edits(session) if job.id == event.value)
         with session.lock:
             session.set_words(transfer.with_words_of(session.opened[0], self.studio.store.request(job, Project)))
-        return [*views.marks(session)[4:], *views.form(session), *self._jobs(session, shown), gr.skip()]
+        words = views.marks(session, are_words_fresh=True)[4:]
+        return [*words, *views.form(session), *self._jobs(session, shown), gr.skip()]
 
     def heat(self, session_id: str, event: gr.EventData) -> str:
         """Show where a phrase was heeded in a result."""
@@ -282,8 +288,8 @@ class Handlers:
 
     def _all(self, session: Session) -> Values:
         self._take_finished(session)
-        parts = views.marks(session), views.form(session), views.model(self.studio, session), self._jobs(session, "")
-        return [value for part in parts for value in part]
+        marks = views.marks(session, are_words_fresh=True)
+        return [*marks, *views.form(session), *views.model(self.studio, session), *self._jobs(session, "")]
 
     def _jobs(self, session: Session, shown: str) -> Values:
         return views.jobs(self.studio, session, shown)

@@ -166,7 +166,7 @@ def _wire_mark(page: Page, handlers: Handlers) -> None:
 
 def _wire_edit(page: Page, handlers: Handlers) -> None:
     edit, session, words = page.edit, page.session, page.marks[4:]
-    _on(edit.words.act, handlers.word_action, session, words, mode="multiple", in_turn="words")
+    _on(edit.words.act, handlers.word_action, session, [*words, edit.target], mode="multiple", in_turn="words")
     texts = [edit.caption, edit.background, edit.negative, edit.target]
     for field in texts:
         _on(field.change, handlers.texts_changed, [session, *texts], edit.sentence, mode="always_last", in_turn="words")
@@ -175,7 +175,10 @@ def _wire_edit(page: Page, handlers: Handlers) -> None:
         inputs = [session, edit.collected, *texts, edit.controls, *edit.settings]
         _on(button.click, run, inputs, [*words, *page.jobs, edit.heat], js=widgets.script("collect_words.js"))
     _on(edit.job.act, handlers.job_action, [session, page.shown], page.jobs)
-    _on(edit.history.act, handlers.history_action, [session, page.shown], [*words, *page.form, *page.jobs, edit.heat])
+    _on(
+        edit.history.act, handlers.history_action, [session, page.shown],
+        [*words, *page.form, *page.jobs, edit.heat], in_turn="words",
+    )  # fmt: skip
     _on(edit.phrases.act, handlers.heat, session, edit.heat, busy=True)
     _download(edit.project_out, handlers.export_project, [session], edit.file)
     _download(edit.masks_out, handlers.export_masks, [session, gr.State(MaskFormat.PNG)], edit.file)

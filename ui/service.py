@@ -10,7 +10,7 @@ from threading import Thread
 import numpy as np
 
 from ui.examples import example_path
-from ui.naming import Naming, with_caption
+from ui.naming import Naming, with_caption, without_composed_sentence
 from ui.objects import add_object, as_track, is_followed, is_marked, set_mask, set_track, with_colours
 from ui.pointing import Stroke, Tool, box, click, draw
 from ui.segmenting import Segmenting
@@ -166,7 +166,7 @@ class StudioService:
         few = max(1, min(int(frames), self.settings.max_frames))
         project = replace(project, clip=kept, clip_options=replace(project.clip_options, max_frames=few))
         clip = load_clip(kept, project.clip_options)
-        work = with_colours(from_project(project, clip))
+        work = without_composed_sentence(with_colours(from_project(project, clip)))
         with session.lock:
             session.open(work, clip)
 

@@ -57,10 +57,15 @@ def _combined(work: Workspace, number: int, how: str, other: str) -> Workspace:
 
 def with_words_of(work: Workspace, project: Project) -> Workspace:
     """Return the work with the words and settings of an earlier edit; objects are found again by their names."""
-    prompts = {region.name: region.prompt for region in project.regions}
+    regions = {region.name: region for region in project.regions}
     return replace(
         work,
-        objects=tuple(replace(each, prompt=prompts.get(each.name, each.prompt)) for each in work.objects),
+        objects=tuple(
+            replace(each, prompt=found.prompt, strength=found.strength, is_kept=False)
+            if (found := regions.get(each.name))
+            else each
+            for each in work.objects
+        ),
         source_prompt=project.source_prompt, target_prompt=project.target_prompt, background=project.background,
         negative_prompt=project.negative_prompt, controls=project.controls, settings=project.settings,
     )  # fmt: skip

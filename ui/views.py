@@ -23,8 +23,13 @@ FOLLOWING = 4
 """How many of `jobs`, from the first, a job that follows or looks for objects changes."""
 
 
-def marks(session: Session) -> list[Any]:
-    """Return the picture, the list, its buttons, the timeline, the word rows and the sentence."""
+def marks(session: Session, *, are_words_fresh: bool = False) -> list[Any]:
+    """Return the picture, the list, its buttons, the timeline, the word rows and the sentence.
+
+    Args:
+        session: whose work it is.
+        are_words_fresh: whether the words replace those on the page, also what is being typed there.
+    """
     if session.work is None or session.clip is None:
         return [None, "", "", "", "", ""]
     work, frames = session.work, session.clip.frames
@@ -51,7 +56,7 @@ def marks(session: Session) -> list[Any]:
             bool(session.past), bool(session.future), session.answer > 0, session.answer < len(session.answers) - 1
         ),
         markup.timeline(work, session.frame, len(frames)),
-        markup.words(work, frames),
+        markup.words(work, frames, are_fresh=are_words_fresh),
         markup.sentence(work),
     ]
 
