@@ -15,12 +15,11 @@ from ui.pictures import overlay_frames
 from ui.pointing import Tool
 from ui.service import ClipChoice, StudioService
 from ui.session import Session
-from ui.settings_form import Preset, apply_preset, settings_from_form, settings_to_form
+from ui.settings_form import SETTING_FIELDS, Preset, apply_preset, settings_from_form, settings_to_form
 from videograin.control import ControlKind
 from videograin.errors import VideoGrainError
 from videograin.jobs import JobKind
 from videograin.models import find_bundle
-from videograin.project import Project
 from videograin.video import probe
 from videograin.workspace import Workspace
 
@@ -99,12 +98,12 @@ class Handlers:
             self.studio.choose_model(session, model)
         except VideoGrainError as error:
             gr.Warning(escape(str(error)), title="This model cannot be used")
-            return [*views.model(self.studio, session), gr.skip(), *views.form(session), gr.skip()]
-        bundle = find_bundle(model)
-        chosen = [model, *[markup.model_note(bundle)] * 2, gr.CheckboxGroup(choices=markup.control_choices(bundle))]
-        status = views.status(self.studio, session)
-        form = views.form(session) if session.work else [*[gr.skip()] * 5, *settings_to_form(bundle.settings)]
-        return [*chosen, bundle.short_side, *form, status]
+            untouched = [gr.skip()] * (1 + len(SETTING_FIELDS) + 1)
+            return [*views.model(self.studio, session), *untouched]
+        bundle, status = find_bundle(model), views.status(self.studio, session)
+        return [
+            *views.model(self.studio, session), bundle.short_side, *settings_to_form(bundle.settings), status,
+        ]  # fmt: skip
 
     def example(self, session_id: str, frames: int, event: gr.EventData) -> Values:
         """Take an example: its clip alone into the first step, or all of it, ready to edit or edited at once."""
@@ -220,16 +219,18 @@ class Handlers:
         return self._jobs(session, shown)
 
     def history_action(self, session_id: str, shown: str, event: gr.EventData) -> Values:
-        """Show an earlier result, or put its words and settings into the form."""
+        """Show an earlier result, or put its words, settings and model into the form."""
         session = self._find(session_id)
         if event.action == "show":
-            untouched = [gr.skip()] * (2 + views.FORM)
+            untouched = [gr.skip()] * (2 + views.FORM + views.MODEL)
             return [*untouched, *self._jobs(session, event.value), ""]
-        job = next(job for job in self.studio.edits(session) if job.id == event.value)
-        with session.lock:
-            session.set_words(transfer.with_words_of(session.opened[0], self.studio.store.request(job, Project)))
-        words = views.marks(session, are_words_fresh=True)[4:]
-        return [*words, *views.form(session), *self._jobs(session, shown), gr.skip()]
+        before = self.studio.bundle(session).name
+        transfer.use_again(self.studio, session, event.value)
+        model = self.studio.bundle(session).name
+        if model != before:
+            gr.Info(f"{escape(model)} made this result; it is the model again.", title="Another model")
+        words, form = views.marks(session, are_words_fresh=True)[4:], views.form(session)
+        return [*words, *form, *views.model(self.studio, session), *self._jobs(session, shown), gr.skip()]
 
     def heat(self, session_id: str, event: gr.EventData) -> str:
         """Show where a phrase was heeded in a result."""

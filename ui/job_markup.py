@@ -125,7 +125,7 @@ def _history_row(job: Job, project: Project, is_shown: bool) -> str:
     return (
         f"<li><div><b>{NAMES[job.kind]}: {escape(phrases)}</b><small>{escape(settings_line(project.settings))}"
         f"{seconds}{state}</small></div>{show}<button type='button' class='vg-button' data-action='reload' "
-        f"data-value='{job.id}' title='Put these words and settings into the form'>Use again</button></li>"
+        f"data-value='{job.id}' title='Put these words, settings and model into the form'>Use again</button></li>"
     )
 
 

@@ -33,6 +33,9 @@ COMBINATIONS = {
     Combination.DIFFERENCE: "Cut out",
     Combination.INTERSECTION: "Keep only inside",
 }
+OTHER_SIZE = 1.5
+"""A clip so many times as large or as small as suits the model is told so."""
+
 EMPTY_OBJECTS = "Click on something in the picture. Each thing you pick appears here."
 
 
@@ -47,6 +50,17 @@ def header() -> str:
 def model_note(bundle: ModelBundle) -> str:
     """Return what a model can draw."""
     return f"<p class='vg-note'><b>{escape(bundle.name)}</b> knows: {escape(bundle.knows)}</p>"
+
+
+def size_note(bundle: ModelBundle, size: tuple[int, int]) -> str:
+    """Return that frames of a size (H, W) do not suit a model, and what to do; empty where they do."""
+    height, width = size
+    if 1 / OTHER_SIZE < min(size) / bundle.short_side < OTHER_SIZE:
+        return ""
+    return (
+        f"<p class='vg-note vg-advice'>This clip is open at {width}×{height}, but this model draws best with a shorter "
+        f"side of {bundle.short_side} pixels. To change that, continue from step 1 again; marking then starts anew.</p>"
+    )
 
 
 def control_choices(bundle: ModelBundle) -> list[tuple[str, str]]:

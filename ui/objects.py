@@ -7,7 +7,7 @@ import numpy as np
 
 from videograin.errors import RegionError
 from videograin.mask_shapes import Combination, combine
-from videograin.project import EditInputs
+from videograin.project import EditInputs, Project
 from videograin.region import MAX_REGIONS
 from videograin.tracks import FrameState, Track
 from videograin.workspace import Box, Click, MarkedObject, ObjectMasks, Workspace
@@ -106,6 +106,22 @@ def with_words_of(work: Workspace, other: Workspace) -> Workspace:
         for each, says in zip(work.objects, words, strict=True)
     ]
     return replace(work, objects=tuple(kept), **{part.name: getattr(other, part.name) for part in fields(EditInputs)})
+
+
+def with_words_of_edit(work: Workspace, edit: Project) -> Workspace:
+    """Return the work with the words, settings and model of an earlier edit; objects are found by their names."""
+    regions = {region.name: region for region in edit.regions}
+    said = [
+        replace(each, prompt=found.prompt, strength=found.strength, is_kept=False)
+        if (found := regions.get(each.name))
+        else each
+        for each in work.objects
+    ]
+    return replace(
+        work, objects=tuple(said), source_prompt=edit.source_prompt, target_prompt=edit.target_prompt, model=edit.model,
+        background=edit.background, negative_prompt=edit.negative_prompt, controls=edit.controls,
+        settings=edit.settings,
+    )  # fmt: skip
 
 
 def rename_object(work: Workspace, number: int, name: str) -> Workspace:

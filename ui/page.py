@@ -138,7 +138,7 @@ def _wire_clip(page: Page, handlers: Handlers, everything: Components) -> None:
     _on(page.held.change, handlers.estimate, choice, clip.estimate)
     _on(
         page.model.input, handlers.model_chosen, [session, page.model],
-        [*page.models, clip.side, *page.form, page.status],
+        [*page.models, clip.side, *page.edit.settings, page.status],
     )  # fmt: skip
     _on(
         clip.project_in.upload, handlers.open_project, [session, clip.project_in], [page.tabs, *everything], busy=True
@@ -177,7 +177,7 @@ def _wire_edit(page: Page, handlers: Handlers) -> None:
     _on(edit.job.act, handlers.job_action, [session, page.shown], page.jobs)
     _on(
         edit.history.act, handlers.history_action, [session, page.shown],
-        [*words, *page.form, *page.jobs, edit.heat], in_turn="words",
+        [*words, *page.form, *page.models, *page.jobs, edit.heat], in_turn="words",
     )  # fmt: skip
     _on(edit.phrases.act, handlers.heat, session, edit.heat, busy=True)
     _download(edit.project_out, handlers.export_project, [session], edit.file)

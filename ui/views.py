@@ -71,10 +71,15 @@ def form(session: Session) -> list[Any]:
 
 
 def model(studio: StudioService, session: Session) -> list[Any]:
-    """Return the model that is chosen, what it knows for two places, and the ControlNets that it has."""
+    """Return the model that is chosen, what it knows for two places, and the ControlNets that it has.
+
+    The second place also says where the clip that is open has another size than suits the model.
+    """
     bundle = studio.bundle(session)
     note = markup.model_note(bundle)
-    return [bundle.name, note, note, gr.CheckboxGroup(choices=markup.control_choices(bundle))]
+    size = markup.size_note(bundle, session.clip.frames.shape[1:3]) if session.clip else ""
+    controls = [kind.value for kind in session.work.controls] if session.work else []
+    return [bundle.name, note, note + size, gr.CheckboxGroup(choices=markup.control_choices(bundle), value=controls)]
 
 
 def jobs(studio: StudioService, session: Session, shown: str) -> list[Any]:
