@@ -74,9 +74,9 @@ class Handlers:
     def video_chosen(self, file: str | None) -> Values:
         """Set the fields of the first step to what a video has."""
         if not file:
-            return [0, None, None]
+            return [gr.Row(visible=False), 0, None, None]
         info = self.studio.probe(Path(file))
-        return [0, round(info.duration, 2), round(info.fps, 3)]
+        return [gr.Row(visible=True), 0, round(info.duration, 2), round(info.fps, 3)]
 
     def estimate(self, file: str | None, *choice: Any) -> str:
         """Say what an edit of a part of a video takes."""

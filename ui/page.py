@@ -125,7 +125,7 @@ def _wire(blocks: gr.Blocks, page: Page, handlers: Handlers) -> None:
 def _wire_clip(page: Page, handlers: Handlers, everything: Components) -> None:
     clip, session = page.clip, page.session
     choice = [clip.video, clip.start, clip.end, clip.fps, clip.frames, clip.side, clip.fit, page.model]
-    _on(clip.video.change, handlers.video_chosen, clip.video, [clip.start, clip.end, clip.fps]).then(
+    _on(clip.video.change, handlers.video_chosen, clip.video, [clip.part, clip.start, clip.end, clip.fps]).then(
         in_plain_words(handlers.estimate),
         choice,
         clip.estimate,
@@ -137,7 +137,7 @@ def _wire_clip(page: Page, handlers: Handlers, everything: Components) -> None:
         _on(field.change, handlers.estimate, choice, clip.estimate, mode="always_last")
     _on(page.held.change, handlers.estimate, choice, clip.estimate)
     _on(
-        page.model.input, handlers.model_chosen, [session, page.model],
+        page.model.select, handlers.model_chosen, [session, page.model],
         [*page.models, clip.side, *page.edit.settings, page.status],
     )  # fmt: skip
     _on(

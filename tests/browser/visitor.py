@@ -49,11 +49,12 @@ class Visitor:
     Args:
         page: of the browser.
         address: of the studio.
+        query: that the page is opened with.
     """
 
-    def __init__(self, page: Page, address: str) -> None:
+    def __init__(self, page: Page, address: str, query: str = "") -> None:
         self.page = page
-        self.address = address
+        self.address, self.query = address, query
         self.foreign_requests: list[str] = []
         page.set_default_timeout(60 * SECOND)
         page.on("request", self._note_request)
@@ -63,9 +64,9 @@ class Visitor:
         """Open the page in another tab of the same browser."""
         return Visitor(self.page.context.new_page(), self.address)
 
-    def reload(self, query: str = "") -> None:
+    def reload(self) -> None:
         """Load the page."""
-        self.page.goto(urljoin(self.address, query))
+        self.page.goto(urljoin(self.address, self.query))
         self.page.wait_for_selector(".vg-example", state="attached")
         self.page.wait_for_function("document.querySelector('#status p')")
 
