@@ -15,7 +15,7 @@ from ui import heat, markup, objects, transfer, views
 from ui.api import Api
 from ui.handlers import Handlers
 from ui.service import ClipChoice, StudioService
-from ui.session import Session
+from ui.session import KEPT_IN_MEMORY, Session
 from ui.settings_form import SETTING_FIELDS
 from videograin.edit_job import read_attention
 from videograin.errors import ModelError, ProjectError, RegionError, SettingsError, VideoError
@@ -105,6 +105,16 @@ def test_an_edit_used_again_brings_its_words_its_strength_and_its_model_back(stu
     transfer.use_again(studio, session, job.id)
     assert session.opened[0] == before
     finish(studio, session)
+
+
+def test_a_page_that_only_looks_does_not_bring_work_back_into_memory_but_one_that_waits_does(studio, session):
+    handlers = Handlers(studio)
+    for _ in range(KEPT_IN_MEMORY):
+        studio.sessions.create()
+    assert handlers.tick(session.id, "", views.IDLE_SECONDS) == [gr.skip()] * (views.MARKS + views.JOBS)
+    assert not studio.sessions.is_in_memory(session.id)
+    handlers.tick(session.id, "", views.BUSY_SECONDS)
+    assert studio.sessions.is_in_memory(session.id)
 
 
 def test_a_clip_of_a_size_that_does_not_suit_the_model_is_told_so(studio, session):

@@ -62,8 +62,10 @@ class Handlers:
         self.studio.prepare_frame(session)
         return [gr.Tabs(selected="mark"), *self._all(session)]
 
-    def tick(self, session_id: str, shown: str) -> Values:
+    def tick(self, session_id: str, shown: str, seconds: float) -> Values:
         """Look how the jobs are; masks that were found are put in place."""
+        if seconds == views.IDLE_SECONDS and self.studio.is_dormant(session_id):
+            return [gr.skip()] * (views.MARKS + views.JOBS)
         session = self._find(session_id)
         if self._take_finished(session):
             marks = views.marks(session)

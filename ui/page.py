@@ -20,8 +20,6 @@ from ui.transfer import MaskFormat
 
 Components = Sequence[Component | BlockContext]
 
-TICK_SECONDS = 1.0
-
 HOUR = 3600
 """Gradio's copies of files are looked through so often, in seconds; their age is the operator's retention."""
 
@@ -92,7 +90,7 @@ def build_page(studio: StudioService) -> gr.Blocks:
 
 def _build_components(studio: StudioService) -> Page:
     kept, session, shown, held = gr.Textbox(visible=False), gr.State(""), gr.State(""), gr.State("")
-    timer = gr.Timer(TICK_SECONDS, active=False)
+    timer = gr.Timer(views.IDLE_SECONDS)
     with gr.Row(elem_id="top"):
         gr.HTML(header(), elem_id="header", apply_default_css=False, padding=False)
         status = widgets.panel("status")
@@ -116,7 +114,7 @@ def _wire(blocks: gr.Blocks, page: Page, handlers: Handlers) -> None:
         blocks.load, handlers.load, page.kept, [page.kept, page.session, page.tabs, *everything],
         js=widgets.script("session_claim.js"),
     ).then(None, page.kept, None, js=widgets.script("session_keep.js"))  # fmt: skip
-    _on(page.timer.tick, handlers.tick, [page.session, page.shown], [*page.marks, *page.jobs])
+    _on(page.timer.tick, handlers.tick, [page.session, page.shown, page.timer], [*page.marks, *page.jobs])
     _wire_clip(page, handlers, everything)
     _wire_mark(page, handlers)
     _wire_edit(page, handlers)

@@ -196,6 +196,11 @@ class Sessions:
         except ProjectError:
             return self.create()
 
+    def is_in_memory(self, session_id: str) -> bool:
+        """Whether a session's work is at hand, without being read again."""
+        with self._lock:
+            return session_id in self._sessions
+
     def purge(self, max_age: float) -> None:
         """Delete the sessions that were not used for `max_age` seconds."""
         oldest = time.time() - max_age

@@ -19,6 +19,10 @@ from videograin.worker import JobStatus
 MARKS, FORM, MODEL, JOBS = 6, 20, 4, 11
 """How many values each function returns."""
 
+BUSY_SECONDS, IDLE_SECONDS = 1.0, 5.0
+"""How often a page looks how its jobs are. It never stops to: the answer to a look that saw no job may come after the
+answer to what asked for one."""
+
 FOLLOWING = 4
 """How many of `jobs`, from the first, a job that follows or looks for objects changes."""
 
@@ -95,8 +99,9 @@ def jobs(studio: StudioService, session: Session, shown: str) -> list[Any]:
     latest = studio.worker.look(edits[0].id, session.id) if edits else None
     following = next((job for job in live if job.kind in (JobKind.TRACK, JobKind.SUGGEST)), None)
     result = studio.find_result(session, shown)
+    is_busy = bool(live or session.tracking or session.suggesting or studio.shelf.state.loading)
     return [
-        gr.Timer(active=bool(live or session.tracking or session.suggesting or studio.shelf.state.loading)),
+        gr.Timer(BUSY_SECONDS if is_busy else IDLE_SECONDS),
         status(studio, session),
         studio.shelf.state.held,
         job_markup.job_panel(studio.worker.look(following.id, session.id) if following else None),

@@ -202,6 +202,8 @@ def _take_all(browser, options: dict, theme: str, address: str, folder: str, loo
         picture_for_readme(visitor, folder)
         return
     other.take_ready("reef")
+    other.open_drawer("Every setting")
+    other.set_number("Steps", STEPS)
 
     def take(name: str) -> None:
         page = visitor.page
