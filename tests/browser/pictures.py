@@ -117,7 +117,7 @@ def wait_and_cancel(visitor: Visitor, other: Visitor, take: Take) -> None:
     """Wait in the queue behind somebody, and give up."""
     page = visitor.page
     other.page.click("#edit")
-    other.page.wait_for_selector(".vg-forming", timeout=EDIT_TIMEOUT)
+    other.page.wait_for_selector("#edit-job .vg-job")
     page.click("#preview")
     page.wait_for_function("document.querySelector('#edit-job').innerText.includes('1 job ahead')")
     take("18-queued")
@@ -131,10 +131,10 @@ def edit_and_look(visitor: Visitor, take: Take) -> None:
     """Edit, lose the page on the way, and look at the result in every way."""
     page = visitor.page
     page.click("#edit")
-    page.wait_for_selector(".vg-forming", timeout=EDIT_TIMEOUT)
+    page.wait_for_selector("#edit-job .vg-forming", timeout=EDIT_TIMEOUT)
     take("20-running")
     visitor.reload()
-    page.wait_for_selector(".vg-forming", timeout=EDIT_TIMEOUT)
+    page.wait_for_selector("#edit-job .vg-forming", timeout=EDIT_TIMEOUT)
     take("21-reloaded")
     visitor.wait_for_result()
     take("22-result")
