@@ -36,6 +36,7 @@ COMBINATIONS = {
 OTHER_SIZE = 1.5
 """A clip so many times as large or as small as suits the model is told so."""
 
+NO_CLIP = "<p class='vg-empty'>Choose a clip in step 1 first.</p>"
 EMPTY_OBJECTS = "Click on something in the picture. Each thing you pick appears here."
 
 

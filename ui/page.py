@@ -114,6 +114,7 @@ def _wire(blocks: gr.Blocks, page: Page, handlers: Handlers) -> None:
         blocks.load, handlers.load, page.kept, [page.kept, page.session, page.tabs, *everything],
         js=widgets.script("session_claim.js"),
     ).then(None, page.kept, None, js=widgets.script("session_keep.js"))  # fmt: skip
+    page.tabs.change(None, None, None, js=widgets.script("to_top.js"), api_visibility="private")
     _on(page.timer.tick, handlers.tick, [page.session, page.shown, page.timer], [*page.marks, *page.jobs])
     _wire_clip(page, handlers, everything)
     _wire_mark(page, handlers)

@@ -35,7 +35,7 @@ def marks(session: Session, *, are_words_fresh: bool = False) -> list[Any]:
         are_words_fresh: whether the words replace those on the page, also what is being typed there.
     """
     if session.work is None or session.clip is None:
-        return [None, "", "", "", "", ""]
+        return [None, markup.NO_CLIP, "", "", markup.NO_CLIP, ""]
     work, frames = session.work, session.clip.frames
     picture = overlay(work, frames[session.frame], session.frame, session.selected)
     chosen = session.object

@@ -108,7 +108,9 @@ class Visitor:
 
     def press(self, point: tuple[float, float], side: float = 256) -> None:
         """Click on the frame at a pixel of it."""
-        area = self.page.locator(".vg-view canvas").bounding_box()
+        canvas = self.page.locator(".vg-view canvas")
+        canvas.scroll_into_view_if_needed()
+        area = canvas.bounding_box()
         assert area is not None
         x, y = (value / side for value in point)
         self.page.mouse.click(area["x"] + x * area["width"], area["y"] + y * area["height"])
