@@ -88,7 +88,7 @@ class EditStep:
 def build_clip_step(studio: StudioService) -> ClipStep:
     """Lay the first step out."""
     limits, bundle = studio.settings, find_bundle(studio.default_model)
-    with gr.Row(equal_height=False):
+    with gr.Row(equal_height=False, elem_id="clip-step"):
         with gr.Column(scale=3, min_width=320):
             video = gr.Video(
                 label="Your clip", sources=["upload", "webcam"], height=340, elem_id="upload",

@@ -172,7 +172,9 @@ def _wire_edit(page: Page, handlers: Handlers) -> None:
     _on(edit.preset.input, handlers.preset_chosen, [session, edit.preset], edit.settings)
     for button, run in ((edit.preview, handlers.preview), (edit.run, handlers.edit)):
         inputs = [session, edit.collected, *texts, edit.controls, *edit.settings]
-        _on(button.click, run, inputs, [*words, *page.jobs, edit.heat], js=widgets.script("collect_words.js"))
+        _on(
+            button.click, run, inputs, [*words, *page.jobs, edit.heat], js=widgets.script("collect_words.js")
+        ).success(None, None, None, js=widgets.script("show_job.js"), api_visibility="private")  # fmt: skip
     _on(edit.job.act, handlers.job_action, [session, page.shown], page.jobs)
     _on(
         edit.history.act, handlers.history_action, [session, page.shown],
