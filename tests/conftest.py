@@ -2,13 +2,15 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
+
+from benchmarks.studio import running_studio
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 GOLDENS = Path(os.environ.get("VIDEOGRAIN_GOLDENS", SHARED / "goldens"))
@@ -20,6 +22,13 @@ torch.set_num_threads(max(1, (os.cpu_count() or 2) // int(os.environ.get("PYTEST
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run fast tests first, and those in a browser last."""
     items.sort(key=lambda item: (bool(item.get_closest_marker("browser")), bool(item.get_closest_marker("slow"))))
+
+
+@pytest.fixture(scope="session")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Start a studio, which takes a quarter of a minute, for all tests whose sessions are their own; its address."""
+    with running_studio(tmp_path_factory.mktemp("studio")) as studio:
+        yield studio.url
 
 
 @pytest.fixture(scope="session")

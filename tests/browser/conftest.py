@@ -1,4 +1,4 @@
-"""A studio for the browser tests, and a headless Chromium to open it in."""
+"""A headless Chromium to open the studio in."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -6,15 +6,6 @@ from typing import Any
 import pytest
 from chromium import CHROMIUM, launch
 from visitor import Visitor
-
-from benchmarks.studio import running_studio
-
-
-@pytest.fixture(scope="session")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Start a studio and return its address."""
-    with running_studio(tmp_path_factory.mktemp("studio")) as studio:
-        yield studio.url
 
 
 @pytest.fixture(scope="session")
