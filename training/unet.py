@@ -22,7 +22,7 @@ from training.world import NOBODY, World
 from videograin.attention.processors import install_layout_attention
 
 _EMPTY = 0.1
-_GROUNDING = 0.02  # at first it weighs about as much as the error of the noise
+_GROUNDING = 0.05  # at first it weighs about as much as the error of the noise
 
 
 def train(options: Options, frames: int = 1, clips_share: float = 0.0) -> None:
