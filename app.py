@@ -56,11 +56,16 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def check_mcp(settings: OperatorSettings) -> None:
-    """Raise SettingsError where agents shall be served but the package for it is not here."""
+    """Raise SettingsError where agents shall be served but cannot be."""
     if settings.mcp and find_spec("mcp") is None:
         raise SettingsError(
-            f"{variable_of('mcp')} is on, but the package for it is not installed. Run: pip install 'gradio[mcp]', or "
+            f"{variable_of('mcp')} is on, but the package for it is not installed. Run: pip install 'mcp>=1.21,<2', or "
             "switch it off."
+        )
+    if settings.mcp and settings.auth:  # Gradio's tools call the studio without anybody's login, and are refused
+        raise SettingsError(
+            f"{variable_of('mcp')} does not work together with {variable_of('auth')}. Switch one of them off; to ask "
+            "agents who they are, put a proxy that does in front."
         )
 
 

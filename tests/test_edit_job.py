@@ -15,6 +15,7 @@ from fakes import tiny_pipeline
 from PIL import Image
 from synthetic_video import make, psnr
 
+from videograin import model_shelf
 from videograin.edit_job import PREVIEW_FRAMES, REUSED, EditFiles, EditJobs, clip_shape, draft, read_attention
 from videograin.errors import JobError, VideoGrainError
 from videograin.executor import START_SECONDS, gpu_seconds
@@ -304,6 +305,25 @@ def exhaust(monkeypatch: pytest.MonkeyPatch, times: int) -> list[int]:
 
     monkeypatch.setattr(VideoGrainPipeline, "edit", edit)
     return batches
+
+
+def test_an_edit_is_cancelled_at_once_while_its_model_is_loaded(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on, load = Event(), Event(), model_shelf.load_pipeline
+
+    def load_later(*args: object, **kwargs: object) -> object:
+        begun.set()
+        assert go_on.wait(60)
+        return load(*args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(model_shelf, "load_pipeline", load_later)
+    job = studio.submit()
+    assert begun.wait(60)
+    studio.worker.cancel(job.id, ANN)
+    assert finished(studio.worker, job.id).job.state is JobState.CANCELLED
+    go_on.set()
+    assert studio.edit().job.state is JobState.DONE
 
 
 def test_out_of_memory_once_is_mended_by_smaller_pieces(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:

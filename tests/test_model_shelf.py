@@ -1,13 +1,15 @@
 import gc
 import weakref
+from contextlib import suppress
 from pathlib import Path
+from threading import Event
 
 import pytest
 import torch
 from fakes import tiny_pipeline
 
 from videograin import model_shelf
-from videograin.errors import ModelError
+from videograin.errors import Cancelled, ModelError
 from videograin.model_shelf import ModelShelf
 from videograin.region import EditSettings
 
@@ -74,6 +76,38 @@ def test_a_speed_that_is_given_is_not_measured(
         seconds.append(estimate.seconds)
     assert seconds[0] == pytest.approx(2 * seconds[1])
     gc.collect()
+
+
+def test_who_gives_up_waiting_leaves_at_once_and_the_next_finds_the_model(
+    shelf: ModelShelf, models: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on, loads, load = Event(), [], model_shelf.load_pipeline
+
+    def load_later(model: str, *args: object, **kwargs: object) -> object:
+        loads.append(model)
+        assert go_on.wait(60)
+        return load(model, *args, **kwargs)  # type: ignore[arg-type]
+
+    def give_up() -> None:
+        raise Cancelled("The job was stopped.")
+
+    monkeypatch.setattr(model_shelf, "load_pipeline", load_later)
+    for model in models:  # the second one waits for what the first one began
+        with pytest.raises(Cancelled):
+            shelf.get(model, (), give_up)
+    assert shelf.state == model_shelf.ShelfState(loading=models[0])
+    go_on.set()
+    assert shelf.get(models[0]) is shelf.get(models[0])
+    assert loads == models[:1]
+
+
+def test_a_load_that_nobody_waited_for_may_fail(shelf: ModelShelf, models: list[str]) -> None:
+    def give_up() -> None:
+        raise Cancelled("The job was stopped.")
+
+    with suppress(Cancelled, ModelError):  # whichever comes first
+        shelf.get("/no/such/model", (), give_up)
+    assert shelf.get(models[0]).unet.device == torch.device("cpu")
 
 
 def test_the_shelf_says_what_it_holds_and_what_went_wrong(

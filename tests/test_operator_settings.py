@@ -94,5 +94,12 @@ def test_the_manual_lists_every_variable_with_its_default() -> None:
 def test_without_its_package_mcp_is_refused_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app, "find_spec", lambda _: None)
     app.check_mcp(OperatorSettings())
-    with pytest.raises(SettingsError, match=r"pip install 'gradio\[mcp\]'"):
+    with pytest.raises(SettingsError, match="pip install 'mcp"):
         app.check_mcp(OperatorSettings(mcp=True))
+
+
+def test_agents_cannot_be_served_where_people_have_to_log_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "find_spec", lambda _: object())
+    app.check_mcp(OperatorSettings(mcp=True))
+    with pytest.raises(SettingsError, match="VIDEOGRAIN_MCP does not work together with VIDEOGRAIN_AUTH"):
+        app.check_mcp(OperatorSettings(mcp=True, auth=(Login("ann", "secret"),)))

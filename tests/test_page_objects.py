@@ -1,5 +1,6 @@
 """The object list's operations on a person's work."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -122,3 +123,13 @@ def test_combining_changes_one_object_and_leaves_the_other(work, how, columns):
 def test_what_is_not_marked_cannot_be_combined(work):
     with pytest.raises(RegionError, match="must be marked"):
         objects.combine_objects(work, 1, 2, Combination.UNION)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "followed"),
+    [("a dog wearing a cap", "a dog wearing a crown"), ("a dog on grass", "a dog on grass"), ("", "")],
+)
+def test_a_sentence_in_own_words_follows_a_phrase_that_it_has(work, sentence, followed):
+    work = replace(objects.say(work, 1, "a cap"), target_prompt=sentence)
+    assert objects.say(work, 1, "a crown").target_prompt == followed
+    assert objects.say(work, 1, "").target_prompt == sentence

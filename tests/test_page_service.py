@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import gradio as gr
 import numpy as np
 import pytest
 from fakes import tiny_pipeline
@@ -14,11 +15,13 @@ from ui import heat, markup, objects, transfer, views
 from ui.api import Api
 from ui.handlers import Handlers
 from ui.service import ClipChoice, StudioService
-from ui.session import Session
+from ui.session import KEPT_IN_MEMORY, Session
+from ui.settings_form import SETTING_FIELDS
 from videograin.edit_job import read_attention
 from videograin.errors import ModelError, ProjectError, RegionError, SettingsError, VideoError
 from videograin.jobs import JobKind
 from videograin.model_shelf import ShelfState
+from videograin.models import find_bundle
 from videograin.operator_settings import OperatorSettings
 from videograin.region import EditSettings
 
@@ -91,6 +94,45 @@ def test_a_project_that_is_taken_along_opens_again(studio, session):
     assert theirs.settings == mine.settings
 
 
+def test_an_edit_used_again_brings_its_words_its_strength_and_its_model_back(studio, session):
+    job = studio.submit_edit(session, JobKind.EDIT)
+    before = session.opened[0]
+    studio.choose_model(session, "emoji-world")
+    kept = objects.change_object(
+        session.opened[0], 1, lambda each: replace(each, prompt="a fox", strength=2.0, is_kept=True)
+    )
+    session.set_words(kept)
+    transfer.use_again(studio, session, job.id)
+    assert session.opened[0] == before
+    finish(studio, session)
+
+
+def test_a_page_that_only_looks_does_not_bring_work_back_into_memory_but_one_that_waits_does(studio, session):
+    handlers = Handlers(studio)
+    for _ in range(KEPT_IN_MEMORY):
+        studio.sessions.create()
+    assert handlers.tick(session.id, "", views.IDLE_SECONDS) == [gr.skip()] * (views.MARKS + views.JOBS)
+    assert not studio.sessions.is_in_memory(session.id)
+    handlers.tick(session.id, "", views.BUSY_SECONDS)
+    assert studio.sessions.is_in_memory(session.id)
+
+
+def test_a_clip_of_a_size_that_does_not_suit_the_model_is_told_so(studio, session):
+    bundle = find_bundle("emoji-world")
+    assert markup.size_note(bundle, (256, 456)) == markup.size_note(bundle, (320, 320)) == ""
+    studio.choose_model(session, "emoji-world")
+    assert "open at 32×32, but this model draws best with a shorter side of 256" in views.model(studio, session)[2]
+
+
+def test_to_click_before_there_is_a_clip_says_what_to_do_first(studio):
+    handlers = Handlers(studio)
+    event = gr.EventData(None, {"tool": "pick", "points": [[1, 1]], "radius": 0})
+    with pytest.raises(ProjectError, match="There is no clip yet"):
+        handlers.mark(studio.sessions.create().id, event)
+    with pytest.raises(gr.Error, match="Upload a clip first"):
+        handlers.open_clip(studio.sessions.create().id, None)
+
+
 def test_what_is_no_project_is_refused_and_the_work_stays(studio, session, tmp_path):
     (tmp_path / "story.zip").write_text("Once upon a time")
     before = session.work
@@ -132,7 +174,12 @@ def test_every_handler_returns_as_many_values_as_the_page_has_places(studio, ses
     assert len(views.form(session)) == views.FORM
     assert len(views.model(studio, session)) == views.MODEL
     assert len(views.jobs(studio, session, "")) == views.JOBS
-    assert len(handlers.model_chosen(session.id, "emoji-world")) == views.MODEL + 1 + views.FORM + 1
+    assert len(handlers.model_chosen(session.id, "emoji-world")) == views.MODEL + 1 + len(SETTING_FIELDS) + 1
+    job = studio.submit_edit(session, JobKind.PREVIEW)
+    for action in ("show", "reload"):
+        event = gr.EventData(None, {"action": action, "id": 0, "value": job.id})
+        assert len(handlers.history_action(session.id, "", event)) == 2 + views.FORM + views.MODEL + views.JOBS + 1
+    studio.worker.cancel(job.id, session.id)
 
 
 @pytest.mark.parametrize(

@@ -101,3 +101,13 @@ def test_unused_sessions_are_deleted_and_used_ones_stay(sessions):
     with pytest.raises(ProjectError):
         sessions.find(old.id)
     assert sessions.find(used.id) is used
+
+
+def test_undo_leaves_the_words_that_were_written_since(sessions, clip_file):
+    session = start(sessions.create(), clip_file)
+    session.change(objects.add_object(session.opened[0]))
+    session.change(objects.change_object(session.opened[0], 1, lambda each: replace(each, grow=4)))
+    session.set_words(replace(objects.say(session.opened[0], 1, "a fox"), background="in the snow"))
+    session.undo()
+    work, _ = session.opened
+    assert (work.objects[0].grow, work.objects[0].prompt, work.background) == (0, "a fox", "in the snow")

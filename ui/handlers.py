@@ -15,22 +15,25 @@ from ui.pictures import overlay_frames
 from ui.pointing import Tool
 from ui.service import ClipChoice, StudioService
 from ui.session import Session
-from ui.settings_form import Preset, apply_preset, settings_from_form, settings_to_form
+from ui.settings_form import SETTING_FIELDS, Preset, apply_preset, settings_from_form, settings_to_form
 from videograin.control import ControlKind
 from videograin.errors import VideoGrainError
 from videograin.jobs import JobKind
 from videograin.models import find_bundle
-from videograin.project import Project
 from videograin.video import probe
-from videograin.workspace import MarkedObject, Workspace
+from videograin.workspace import Workspace
 
 Values = list[Any]
 Handler = Callable[..., Any]
 
-WORD_ACTIONS: dict[str, Callable[[str], Callable[[MarkedObject], MarkedObject]]] = {
-    "keep": lambda _: lambda each: replace(each, is_kept=not each.is_kept),
-    "prompt": lambda value: lambda each: replace(each, prompt=value.strip()),
-    "strength": lambda value: lambda each: replace(each, strength=float(value)),
+WORD_ACTIONS: dict[str, Callable[[Workspace, int, str], Workspace]] = {
+    "keep": lambda work, number, _: objects.change_object(
+        work, number, lambda each: replace(each, is_kept=not each.is_kept)
+    ),
+    "prompt": lambda work, number, value: objects.say(work, number, value.strip()),
+    "strength": lambda work, number, value: objects.change_object(
+        work, number, lambda each: replace(each, strength=float(value))
+    ),
 }
 """What the fields of a word row do to its object."""
 
@@ -59,8 +62,10 @@ class Handlers:
         self.studio.prepare_frame(session)
         return [gr.Tabs(selected="mark"), *self._all(session)]
 
-    def tick(self, session_id: str, shown: str) -> Values:
+    def tick(self, session_id: str, shown: str, seconds: float) -> Values:
         """Look how the jobs are; masks that were found are put in place."""
+        if seconds == views.IDLE_SECONDS and self.studio.is_dormant(session_id):
+            return [gr.skip()] * (views.MARKS + views.JOBS)
         session = self._find(session_id)
         if self._take_finished(session):
             marks = views.marks(session)
@@ -71,9 +76,9 @@ class Handlers:
     def video_chosen(self, file: str | None) -> Values:
         """Set the fields of the first step to what a video has."""
         if not file:
-            return [0, None, None]
+            return [gr.Row(visible=False), 0, None, None]
         info = self.studio.probe(Path(file))
-        return [0, round(info.duration, 2), round(info.fps, 3)]
+        return [gr.Row(visible=True), 0, round(info.duration, 2), round(info.fps, 3)]
 
     def estimate(self, file: str | None, *choice: Any) -> str:
         """Say what an edit of a part of a video takes."""
@@ -95,12 +100,12 @@ class Handlers:
             self.studio.choose_model(session, model)
         except VideoGrainError as error:
             gr.Warning(escape(str(error)), title="This model cannot be used")
-            return [*views.model(self.studio, session), gr.skip(), *views.form(session), gr.skip()]
-        bundle = find_bundle(model)
-        chosen = [model, *[markup.model_note(bundle)] * 2, gr.CheckboxGroup(choices=markup.control_choices(bundle))]
-        status = views.status(self.studio, session)
-        form = views.form(session) if session.work else [*[gr.skip()] * 5, *settings_to_form(bundle.settings)]
-        return [*chosen, bundle.short_side, *form, status]
+            untouched = [gr.skip()] * (1 + len(SETTING_FIELDS) + 1)
+            return [*views.model(self.studio, session), *untouched]
+        bundle, status = find_bundle(model), views.status(self.studio, session)
+        return [
+            *views.model(self.studio, session), bundle.short_side, *settings_to_form(bundle.settings), status,
+        ]  # fmt: skip
 
     def example(self, session_id: str, frames: int, event: gr.EventData) -> Values:
         """Take an example: its clip alone into the first step, or all of it, ready to edit or edited at once."""
@@ -181,10 +186,11 @@ class Handlers:
         session = self._find(session_id)
         number, value = int(event.id), event.value
         with session.lock:
-            work, clip = session.opened
-            work = objects.change_object(work, number, WORD_ACTIONS[event.action](value))
+            before, clip = session.opened
+            work = WORD_ACTIONS[event.action](before, number, value)
             session.set_words(work)
-        return [markup.words(work, clip.frames), markup.sentence(work)]
+        sentence = gr.skip() if work.target_prompt == before.target_prompt else work.target_prompt
+        return [markup.words(work, clip.frames), markup.sentence(work), sentence]
 
     def texts_changed(self, session_id: str, *texts: str) -> str:
         """Take caption, background, what to avoid and the sentence."""
@@ -215,15 +221,18 @@ class Handlers:
         return self._jobs(session, shown)
 
     def history_action(self, session_id: str, shown: str, event: gr.EventData) -> Values:
-        """Show an earlier result, or put its words and settings into the form."""
+        """Show an earlier result, or put its words, settings and model into the form."""
         session = self._find(session_id)
         if event.action == "show":
-            untouched = [gr.skip()] * (2 + views.FORM)
+            untouched = [gr.skip()] * (2 + views.FORM + views.MODEL)
             return [*untouched, *self._jobs(session, event.value), ""]
-        job = next(job for job in self.studio.edits(session) if job.id == event.value)
-        with session.lock:
-            session.set_words(transfer.with_words_of(session.opened[0], self.studio.store.request(job, Project)))
-        return [*views.marks(session)[4:], *views.form(session), *self._jobs(session, shown), gr.skip()]
+        before = self.studio.bundle(session).name
+        transfer.use_again(self.studio, session, event.value)
+        model = self.studio.bundle(session).name
+        if model != before:
+            gr.Info(f"{escape(model)} made this result; it is the model again.", title="Another model")
+        words, form = views.marks(session, are_words_fresh=True)[4:], views.form(session)
+        return [*words, *form, *views.model(self.studio, session), *self._jobs(session, shown), gr.skip()]
 
     def heat(self, session_id: str, event: gr.EventData) -> str:
         """Show where a phrase was heeded in a result."""
@@ -282,8 +291,8 @@ class Handlers:
 
     def _all(self, session: Session) -> Values:
         self._take_finished(session)
-        parts = views.marks(session), views.form(session), views.model(self.studio, session), self._jobs(session, "")
-        return [value for part in parts for value in part]
+        marks = views.marks(session, are_words_fresh=True)
+        return [*marks, *views.form(session), *views.model(self.studio, session), *self._jobs(session, "")]
 
     def _jobs(self, session: Session, shown: str) -> Values:
         return views.jobs(self.studio, session, shown)

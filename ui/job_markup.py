@@ -51,9 +51,9 @@ def job_panel(status: JobStatus | None) -> str:
 
 
 def history(jobs: Sequence[tuple[Job, Project | None]], shown: str) -> str:
-    """Return the session's results, the latest first, each with its words and settings."""
+    """Return the session's edits, the latest first, each with its words and settings."""
     rows = [_history_row(job, project, job.id == shown) for job, project in jobs if project is not None]
-    return f"<h2>Results so far</h2><ul class='vg-history'>{''.join(rows)}</ul>" if rows else ""
+    return f"<h2>Your edits so far</h2><ul class='vg-history'>{''.join(rows)}</ul>" if rows else ""
 
 
 def _panel(name: str, text: str, share: float, job: Job, status: JobStatus | None) -> str:
@@ -125,7 +125,7 @@ def _history_row(job: Job, project: Project, is_shown: bool) -> str:
     return (
         f"<li><div><b>{NAMES[job.kind]}: {escape(phrases)}</b><small>{escape(settings_line(project.settings))}"
         f"{seconds}{state}</small></div>{show}<button type='button' class='vg-button' data-action='reload' "
-        f"data-value='{job.id}' title='Put these words and settings into the form'>Use again</button></li>"
+        f"data-value='{job.id}' title='Put these words, settings and model into the form'>Use again</button></li>"
     )
 
 

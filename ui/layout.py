@@ -19,6 +19,7 @@ class ClipStep:
 
     video: gr.Video
     examples: gr.HTML
+    part: gr.Row
     start: gr.Number
     end: gr.Number
     fps: gr.Number
@@ -87,7 +88,7 @@ class EditStep:
 def build_clip_step(studio: StudioService) -> ClipStep:
     """Lay the first step out."""
     limits, bundle = studio.settings, find_bundle(studio.default_model)
-    with gr.Row(equal_height=False):
+    with gr.Row(equal_height=False, elem_id="clip-step"):
         with gr.Column(scale=3, min_width=320):
             video = gr.Video(
                 label="Your clip", sources=["upload", "webcam"], height=340, elem_id="upload",
@@ -100,7 +101,7 @@ def build_clip_step(studio: StudioService) -> ClipStep:
             examples.value = example_cards()
         with gr.Column(scale=2, min_width=300, elem_classes="vg-card"):
             gr.HTML("<h2>Which part, how large</h2>", apply_default_css=False)
-            with gr.Row():
+            with gr.Row(visible=False) as part:  # before there is a clip, its fields could only show zeros
                 start = gr.Number(0, label="From second", step=0.1, min_width=80)
                 end = gr.Number(None, label="To second", step=0.1, min_width=80, placeholder="end")
                 fps = gr.Number(None, label="Frames/s", min_width=80)
@@ -114,7 +115,7 @@ def build_clip_step(studio: StudioService) -> ClipStep:
             estimate = gr.HTML(markup.EMPTY_ESTIMATE, elem_id="estimate", apply_default_css=False)
             open_button = gr.Button("Continue to marking", variant="primary", elem_id="open-clip")
     return ClipStep(
-        video, examples, start, end, fps, frames, side, fit, knows, project_in, estimate, open_button
+        video, examples, part, start, end, fps, frames, side, fit, knows, project_in, estimate, open_button
     )  # fmt: skip
 
 

@@ -1,8 +1,10 @@
 """Lists, strips and sentences of the page as HTML. Every text of a person goes through `html.escape` here.
 
-A button or field with `data-action` calls the page's handler of that name (scripts/actions.js).
+A button or field with `data-action` calls the page's handler of that name (scripts/actions.js). A field's `data-value`
+is what the server knows; what it shows may be newer (scripts/fields.js).
 """
 
+import secrets
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -31,6 +33,10 @@ COMBINATIONS = {
     Combination.DIFFERENCE: "Cut out",
     Combination.INTERSECTION: "Keep only inside",
 }
+OTHER_SIZE = 1.5
+"""A clip so many times as large or as small as suits the model is told so."""
+
+NO_CLIP = "<p class='vg-empty'>Choose a clip in step 1 first.</p>"
 EMPTY_OBJECTS = "Click on something in the picture. Each thing you pick appears here."
 
 
@@ -45,6 +51,17 @@ def header() -> str:
 def model_note(bundle: ModelBundle) -> str:
     """Return what a model can draw."""
     return f"<p class='vg-note'><b>{escape(bundle.name)}</b> knows: {escape(bundle.knows)}</p>"
+
+
+def size_note(bundle: ModelBundle, size: tuple[int, int]) -> str:
+    """Return that frames of a size (H, W) do not suit a model, and what to do; empty where they do."""
+    height, width = size
+    if 1 / OTHER_SIZE < min(size) / bundle.short_side < OTHER_SIZE:
+        return ""
+    return (
+        f"<p class='vg-note vg-advice'>This clip is open at {width}×{height}, but this model draws best with a shorter "
+        f"side of {bundle.short_side} pixels. To change that, continue from step 1 again; marking then starts anew.</p>"
+    )
 
 
 def control_choices(bundle: ModelBundle) -> list[tuple[str, str]]:
@@ -125,7 +142,7 @@ def timeline(work: Workspace, frame: int, frames: int) -> str:
     return (
         "<div class='vg-timeline'><div class='vg-scrub'>"
         + _button("frame", icon("left"), "Previous frame", value=max(0, frame - 1), enabled=frame > 0)
-        + f"<input type='range' min='0' max='{last}' value='{frame}' data-action='frame' data-live "
+        + f"<input type='range' min='0' max='{last}' data-value='{frame}' data-action='frame' data-live "
         f"aria-label='Frame' style='--share:{frame / max(1, last):.4f}'>"
         + _button("frame", icon("right"), "Next frame", value=min(last, frame + 1), enabled=frame < last)
         + f"<output>{frame + 1}<small>/{frames}</small></output></div>"
@@ -139,12 +156,19 @@ def timeline(work: Workspace, frame: int, frames: int) -> str:
     )
 
 
-def words(work: Workspace, frames: np.ndarray) -> str:
-    """Return a row for each object in which to say what it becomes."""
+def words(work: Workspace, frames: np.ndarray, *, are_fresh: bool = False) -> str:
+    """Return a row for each object in which to say what it becomes.
+
+    Args:
+        work: the objects and their words.
+        frames: (F, H, W, 3) uint8 RGB of the clip.
+        are_fresh: whether the words replace those on the page, also what is being typed there.
+    """
+    fresh = f" data-fresh='{secrets.token_hex(8)}'" if are_fresh else ""  # a page takes notice of what differs alone
     rows = [_word_row(work, each, frames) for each in work.objects]
     known = "".join(f"<option value='{escape(phrase)}'>" for phrase in known_phrases(work.model))
     return (
-        f"<div class='vg-words'>{''.join(rows)}<datalist id='vg-known'>{known}</datalist></div>"
+        f"<div class='vg-words'{fresh}>{''.join(rows)}<datalist id='vg-known'>{known}</datalist></div>"
         if rows
         else "<p class='vg-empty'>Nothing is marked yet. Go back to step 2 and click on what shall change.</p>"
     )
@@ -211,8 +235,8 @@ def _object_row(work: Workspace, each: MarkedObject, frames: np.ndarray, is_sele
         f"<button type='button' class='vg-thumb' data-action='select' data-id='{each.id}' "
         f"aria-label='Select {escape(each.name)}' aria-pressed='{str(is_selected).lower()}'>"
         f"{_picture(work, each, frames)}</button>"
-        f"<div class='vg-name'><input type='text' value='{escape(each.name)}' maxlength='60' data-action='rename' "
-        f"data-id='{each.id}' aria-label='Name'><small>{state}</small></div>"
+        f"<div class='vg-name'><input type='text' data-value='{escape(each.name)}' maxlength='60' required "
+        f"data-action='rename' data-id='{each.id}' aria-label='Name'><small>{state}</small></div>"
         "<div class='vg-tools'>"
         + _button("hide", icon("hidden" if each.is_hidden else "shown"), "Show or hide", each.id)
         + _button("raise", icon("up"), "Move up", each.id)
@@ -247,12 +271,13 @@ def _word_row(work: Workspace, each: MarkedObject, frames: np.ndarray) -> str:
         f"<div class='vg-word{' vg-kept' if each.is_kept else ''}' style='--colour:{each.colour}'>"
         f"<span class='vg-thumb'>{_picture(work, each, frames)}</span>"
         f"<label><small>{escape(each.name)} becomes</small>"
-        f"<input type='text' value='{escape(each.prompt)}' maxlength='200' placeholder='leave empty to keep it' "
+        f"<input type='text' data-value='{escape(each.prompt)}' maxlength='200' placeholder='leave empty to keep it' "
         f"list='vg-known' data-action='prompt' data-word='{each.id}' data-id='{each.id}'></label>"
         + _button("keep", "Keep as is", "Leave this object as it is", each.id, pressed=each.is_kept)
         + f"<label class='vg-pull' title='How firmly these words are bound to this object'><small>Strength "
-        f"<b>{each.strength:g}×</b></small><input type='range' min='0' max='3' step='0.1' value='{each.strength:g}' "
-        f"data-action='strength' data-id='{each.id}' aria-label='Strength of the words'></label></div>"
+        f"<b>{each.strength:g}×</b></small><input type='range' min='0' max='3' step='0.1' "
+        f"data-value='{each.strength:g}' data-action='strength' data-id='{each.id}' "
+        "aria-label='Strength of the words'></label></div>"
     )
 
 
@@ -285,7 +310,7 @@ def _surety(anchors: Sequence[int], index: int, sure: float) -> str:
 def _slider(action: str, number: int, label: str, value: float, low: int, high: int) -> str:
     return (
         f"<label><small>{label} <b>{value:g} px</b></small><input type='range' min='{low}' max='{high}' step='1' "
-        f"value='{value:g}' data-action='{action}' data-id='{number}'></label>"
+        f"data-value='{value:g}' data-action='{action}' data-id='{number}'></label>"
     )
 
 

@@ -84,6 +84,12 @@ def with_caption(work: Workspace, suggested: str) -> tuple[Workspace, str]:
     return replace(work, source_prompt=found), found
 
 
+def without_composed_sentence(work: Workspace) -> Workspace:
+    """Return the work without its own sentence where the words alone make the same, so that it follows the words."""
+    composed = compose_target_prompt([each.edit_prompt for each in work.objects], work.background)
+    return replace(work, target_prompt="") if work.target_prompt == composed else work
+
+
 def with_article(noun: str) -> str:
     """Return a noun with "a" or "an", or bare where English wants none."""
     if noun in _NO_ARTICLE:

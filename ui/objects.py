@@ -1,12 +1,13 @@
 """The list of marked objects: what each button on it makes of a person's work. Nothing here is changed in place."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 
 from videograin.errors import RegionError
 from videograin.mask_shapes import Combination, combine
+from videograin.project import EditInputs, Project
 from videograin.region import MAX_REGIONS
 from videograin.tracks import FrameState, Track
 from videograin.workspace import Box, Click, MarkedObject, ObjectMasks, Workspace
@@ -87,6 +88,40 @@ def delete_object(work: Workspace, number: int) -> Workspace:
 def change_object(work: Workspace, number: int, change: Callable[[MarkedObject], MarkedObject]) -> Workspace:
     """Return the work with one object changed."""
     return replace(work, objects=tuple(change(each) if each.id == number else each for each in work.objects))
+
+
+def say(work: Workspace, number: int, prompt: str) -> Workspace:
+    """Say what an object becomes; a sentence in the person's own words follows where it has the phrase before."""
+    before = next(each.prompt for each in work.objects if each.id == number)
+    sentence = work.target_prompt.replace(before, prompt, 1) if before and prompt else work.target_prompt
+    return replace(change_object(work, number, lambda each: replace(each, prompt=prompt)), target_prompt=sentence)
+
+
+def with_words_of(work: Workspace, other: Workspace) -> Workspace:
+    """Return the work with the words and settings of another state of it, as far as that one has its objects."""
+    said = {each.id: each for each in other.objects}
+    words = [said.get(each.id, each) for each in work.objects]
+    kept = [
+        replace(each, prompt=says.prompt, strength=says.strength, is_kept=says.is_kept)
+        for each, says in zip(work.objects, words, strict=True)
+    ]
+    return replace(work, objects=tuple(kept), **{part.name: getattr(other, part.name) for part in fields(EditInputs)})
+
+
+def with_words_of_edit(work: Workspace, edit: Project) -> Workspace:
+    """Return the work with the words, settings and model of an earlier edit; objects are found by their names."""
+    regions = {region.name: region for region in edit.regions}
+    said = [
+        replace(each, prompt=found.prompt, strength=found.strength, is_kept=False)
+        if (found := regions.get(each.name))
+        else each
+        for each in work.objects
+    ]
+    return replace(
+        work, objects=tuple(said), source_prompt=edit.source_prompt, target_prompt=edit.target_prompt, model=edit.model,
+        background=edit.background, negative_prompt=edit.negative_prompt, controls=edit.controls,
+        settings=edit.settings,
+    )  # fmt: skip
 
 
 def rename_object(work: Workspace, number: int, name: str) -> Workspace:

@@ -20,8 +20,6 @@ from ui.transfer import MaskFormat
 
 Components = Sequence[Component | BlockContext]
 
-TICK_SECONDS = 1.0
-
 HOUR = 3600
 """Gradio's copies of files are looked through so often, in seconds; their age is the operator's retention."""
 
@@ -92,7 +90,7 @@ def build_page(studio: StudioService) -> gr.Blocks:
 
 def _build_components(studio: StudioService) -> Page:
     kept, session, shown, held = gr.Textbox(visible=False), gr.State(""), gr.State(""), gr.State("")
-    timer = gr.Timer(TICK_SECONDS, active=False)
+    timer = gr.Timer(views.IDLE_SECONDS)
     with gr.Row(elem_id="top"):
         gr.HTML(header(), elem_id="header", apply_default_css=False, padding=False)
         status = widgets.panel("status")
@@ -116,7 +114,8 @@ def _wire(blocks: gr.Blocks, page: Page, handlers: Handlers) -> None:
         blocks.load, handlers.load, page.kept, [page.kept, page.session, page.tabs, *everything],
         js=widgets.script("session_claim.js"),
     ).then(None, page.kept, None, js=widgets.script("session_keep.js"))  # fmt: skip
-    _on(page.timer.tick, handlers.tick, [page.session, page.shown], [*page.marks, *page.jobs])
+    page.tabs.change(None, None, None, js=widgets.script("to_top.js"), api_visibility="private")
+    _on(page.timer.tick, handlers.tick, [page.session, page.shown, page.timer], [*page.marks, *page.jobs])
     _wire_clip(page, handlers, everything)
     _wire_mark(page, handlers)
     _wire_edit(page, handlers)
@@ -125,7 +124,7 @@ def _wire(blocks: gr.Blocks, page: Page, handlers: Handlers) -> None:
 def _wire_clip(page: Page, handlers: Handlers, everything: Components) -> None:
     clip, session = page.clip, page.session
     choice = [clip.video, clip.start, clip.end, clip.fps, clip.frames, clip.side, clip.fit, page.model]
-    _on(clip.video.change, handlers.video_chosen, clip.video, [clip.start, clip.end, clip.fps]).then(
+    _on(clip.video.change, handlers.video_chosen, clip.video, [clip.part, clip.start, clip.end, clip.fps]).then(
         in_plain_words(handlers.estimate),
         choice,
         clip.estimate,
@@ -137,8 +136,8 @@ def _wire_clip(page: Page, handlers: Handlers, everything: Components) -> None:
         _on(field.change, handlers.estimate, choice, clip.estimate, mode="always_last")
     _on(page.held.change, handlers.estimate, choice, clip.estimate)
     _on(
-        page.model.input, handlers.model_chosen, [session, page.model],
-        [*page.models, clip.side, *page.form, page.status],
+        page.model.select, handlers.model_chosen, [session, page.model],
+        [*page.models, clip.side, *page.edit.settings, page.status],
     )  # fmt: skip
     _on(
         clip.project_in.upload, handlers.open_project, [session, clip.project_in], [page.tabs, *everything], busy=True
@@ -166,16 +165,21 @@ def _wire_mark(page: Page, handlers: Handlers) -> None:
 
 def _wire_edit(page: Page, handlers: Handlers) -> None:
     edit, session, words = page.edit, page.session, page.marks[4:]
-    _on(edit.words.act, handlers.word_action, session, words, mode="multiple", in_turn="words")
+    _on(edit.words.act, handlers.word_action, session, [*words, edit.target], mode="multiple", in_turn="words")
     texts = [edit.caption, edit.background, edit.negative, edit.target]
     for field in texts:
         _on(field.change, handlers.texts_changed, [session, *texts], edit.sentence, mode="always_last", in_turn="words")
     _on(edit.preset.input, handlers.preset_chosen, [session, edit.preset], edit.settings)
     for button, run in ((edit.preview, handlers.preview), (edit.run, handlers.edit)):
         inputs = [session, edit.collected, *texts, edit.controls, *edit.settings]
-        _on(button.click, run, inputs, [*words, *page.jobs, edit.heat], js=widgets.script("collect_words.js"))
+        _on(
+            button.click, run, inputs, [*words, *page.jobs, edit.heat], js=widgets.script("collect_words.js")
+        ).success(None, None, None, js=widgets.script("show_job.js"), api_visibility="private")  # fmt: skip
     _on(edit.job.act, handlers.job_action, [session, page.shown], page.jobs)
-    _on(edit.history.act, handlers.history_action, [session, page.shown], [*words, *page.form, *page.jobs, edit.heat])
+    _on(
+        edit.history.act, handlers.history_action, [session, page.shown],
+        [*words, *page.form, *page.models, *page.jobs, edit.heat], in_turn="words",
+    )  # fmt: skip
     _on(edit.phrases.act, handlers.heat, session, edit.heat, busy=True)
     _download(edit.project_out, handlers.export_project, [session], edit.file)
     _download(edit.masks_out, handlers.export_masks, [session, gr.State(MaskFormat.PNG)], edit.file)

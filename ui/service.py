@@ -10,7 +10,7 @@ from threading import Thread
 import numpy as np
 
 from ui.examples import example_path
-from ui.naming import Naming, with_caption
+from ui.naming import Naming, with_caption, without_composed_sentence
 from ui.objects import add_object, as_track, is_followed, is_marked, set_mask, set_track, with_colours
 from ui.pointing import Stroke, Tool, box, click, draw
 from ui.segmenting import Segmenting
@@ -166,7 +166,7 @@ class StudioService:
         few = max(1, min(int(frames), self.settings.max_frames))
         project = replace(project, clip=kept, clip_options=replace(project.clip_options, max_frames=few))
         clip = load_clip(kept, project.clip_options)
-        work = with_colours(from_project(project, clip))
+        work = without_composed_sentence(with_colours(from_project(project, clip)))
         with session.lock:
             session.open(work, clip)
 
@@ -308,7 +308,11 @@ class StudioService:
 
     def live_jobs(self, session: Session) -> list[Job]:
         """Return the session's jobs that wait or run, the latest first."""
-        return [job for job in self.worker.jobs(session.id) if not job.state.is_final]
+        return self._live(session.id)
+
+    def is_dormant(self, session_id: str) -> bool:
+        """Whether a session's work is not in memory and no job of it is live, so that there is nothing to look for."""
+        return not (self.sessions.is_in_memory(session_id) or self._live(session_id))
 
     def busy_with(self) -> int:
         """Return how many jobs wait or run, everybody's."""
@@ -324,6 +328,9 @@ class StudioService:
         """Return the edits that are done, the oldest first, for a project that is taken along."""
         done = [job for job in reversed(self.edits(session)) if job.state is JobState.DONE]
         return tuple(self._saved(session, job) for job in done)
+
+    def _live(self, owner: str) -> list[Job]:
+        return [job for job in self.worker.jobs(owner) if not job.state.is_final]
 
     def _saved(self, session: Session, job: Job) -> SavedResult:
         status, project = self.worker.look(job.id, session.id), self.store.request(job, Project)

@@ -12,6 +12,7 @@ from threading import Lock, RLock
 
 import numpy as np
 
+from ui.objects import with_words_of
 from videograin.errors import ProjectError, VideoGrainError
 from videograin.jobs import owner_digest
 from videograin.segment import Segmenter
@@ -108,7 +109,7 @@ class Session:
         self._show(work)
 
     def set_words(self, work: Workspace) -> None:
-        """Change what is not for undoing: words and settings."""
+        """Change what is not for undoing: names that were found, words and settings."""
         if work != self.work:
             self.work = work
             self.save()
@@ -142,8 +143,9 @@ class Session:
 
     def _move(self, source: list[Workspace], target: list[Workspace]) -> None:
         if source:
-            target.append(self.opened[0])
-            self._show(source.pop())
+            latest, _ = self.opened
+            target.append(latest)
+            self._show(with_words_of(source.pop(), latest))
 
     def _show(self, work: Workspace) -> None:
         self.work = work
@@ -193,6 +195,11 @@ class Sessions:
             return self.find(session_id or "")
         except ProjectError:
             return self.create()
+
+    def is_in_memory(self, session_id: str) -> bool:
+        """Whether a session's work is at hand, without being read again."""
+        with self._lock:
+            return session_id in self._sessions
 
     def purge(self, max_age: float) -> None:
         """Delete the sessions that were not used for `max_age` seconds."""

@@ -1,4 +1,4 @@
-"""Masks and whole projects in and out of a session, and what the object list's buttons do."""
+"""Masks, whole projects and earlier edits in and out of a session, and what the object list's buttons do."""
 
 import secrets
 from collections.abc import Callable
@@ -19,7 +19,6 @@ from videograin.errors import ProjectError, RegionError
 from videograin.mask_export import save_indexed_pngs, save_npz, save_png_folders
 from videograin.mask_shapes import Combination
 from videograin.masks import fit_masks, load_objects
-from videograin.project import Project
 from videograin.video import load_clip
 from videograin.workspace import ObjectMasks, Workspace
 
@@ -53,17 +52,6 @@ OBJECT_ACTIONS: dict[str, Callable[[Workspace, int, str], Workspace]] = {
 
 def _combined(work: Workspace, number: int, how: str, other: str) -> Workspace:
     return objects.combine_objects(work, number, int(other), Combination(how))
-
-
-def with_words_of(work: Workspace, project: Project) -> Workspace:
-    """Return the work with the words and settings of an earlier edit; objects are found again by their names."""
-    prompts = {region.name: region.prompt for region in project.regions}
-    return replace(
-        work,
-        objects=tuple(replace(each, prompt=prompts.get(each.name, each.prompt)) for each in work.objects),
-        source_prompt=project.source_prompt, target_prompt=project.target_prompt, background=project.background,
-        negative_prompt=project.negative_prompt, controls=project.controls, settings=project.settings,
-    )  # fmt: skip
 
 
 def import_masks(session: Session, file: Path) -> None:
@@ -136,6 +124,21 @@ def open_project(studio: StudioService, session: Session, file: Path) -> tuple[s
     with session.lock:
         session.open(work, clip)
     return loaded.problems
+
+
+def use_again(studio: StudioService, session: Session, job_id: str) -> None:
+    """Put the words, settings and model of an earlier edit into the session's work.
+
+    A model that is no longer offered here is left out.
+
+    Raises:
+        JobError: the session has no such job.
+    """
+    edit = studio.worker.request(job_id, session.id)
+    with session.lock:
+        work, _ = session.opened
+        model = edit.model if edit.model in studio.settings.models else work.model
+        session.set_words(replace(objects.with_words_of_edit(work, edit), model=model))
 
 
 def uploaded(file: gr.FileData) -> Path:

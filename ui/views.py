@@ -19,14 +19,23 @@ from videograin.worker import JobStatus
 MARKS, FORM, MODEL, JOBS = 6, 20, 4, 11
 """How many values each function returns."""
 
+BUSY_SECONDS, IDLE_SECONDS = 1.0, 5.0
+"""How often a page looks how its jobs are. It never stops to: the answer to a look that saw no job may come after the
+answer to what asked for one."""
+
 FOLLOWING = 4
 """How many of `jobs`, from the first, a job that follows or looks for objects changes."""
 
 
-def marks(session: Session) -> list[Any]:
-    """Return the picture, the list, its buttons, the timeline, the word rows and the sentence."""
+def marks(session: Session, *, are_words_fresh: bool = False) -> list[Any]:
+    """Return the picture, the list, its buttons, the timeline, the word rows and the sentence.
+
+    Args:
+        session: whose work it is.
+        are_words_fresh: whether the words replace those on the page, also what is being typed there.
+    """
     if session.work is None or session.clip is None:
-        return [None, "", "", "", "", ""]
+        return [None, markup.NO_CLIP, "", "", markup.NO_CLIP, ""]
     work, frames = session.work, session.clip.frames
     picture = overlay(work, frames[session.frame], session.frame, session.selected)
     chosen = session.object
@@ -51,7 +60,7 @@ def marks(session: Session) -> list[Any]:
             bool(session.past), bool(session.future), session.answer > 0, session.answer < len(session.answers) - 1
         ),
         markup.timeline(work, session.frame, len(frames)),
-        markup.words(work, frames),
+        markup.words(work, frames, are_fresh=are_words_fresh),
         markup.sentence(work),
     ]
 
@@ -66,10 +75,15 @@ def form(session: Session) -> list[Any]:
 
 
 def model(studio: StudioService, session: Session) -> list[Any]:
-    """Return the model that is chosen, what it knows for two places, and the ControlNets that it has."""
+    """Return the model that is chosen, what it knows for two places, and the ControlNets that it has.
+
+    The second place also says where the clip that is open has another size than suits the model.
+    """
     bundle = studio.bundle(session)
     note = markup.model_note(bundle)
-    return [bundle.name, note, note, gr.CheckboxGroup(choices=markup.control_choices(bundle))]
+    size = markup.size_note(bundle, session.clip.frames.shape[1:3]) if session.clip else ""
+    controls = [kind.value for kind in session.work.controls] if session.work else []
+    return [bundle.name, note, note + size, gr.CheckboxGroup(choices=markup.control_choices(bundle), value=controls)]
 
 
 def jobs(studio: StudioService, session: Session, shown: str) -> list[Any]:
@@ -85,8 +99,9 @@ def jobs(studio: StudioService, session: Session, shown: str) -> list[Any]:
     latest = studio.worker.look(edits[0].id, session.id) if edits else None
     following = next((job for job in live if job.kind in (JobKind.TRACK, JobKind.SUGGEST)), None)
     result = studio.find_result(session, shown)
+    is_busy = bool(live or session.tracking or session.suggesting or studio.shelf.state.loading)
     return [
-        gr.Timer(active=bool(live or session.tracking or session.suggesting or studio.shelf.state.loading)),
+        gr.Timer(BUSY_SECONDS if is_busy else IDLE_SECONDS),
         status(studio, session),
         studio.shelf.state.held,
         job_markup.job_panel(studio.worker.look(following.id, session.id) if following else None),

@@ -11,10 +11,11 @@ SCRIPTS = Path(__file__).parent / "scripts"
 
 
 def panel(elem_id: str, *, visible: bool = True) -> gr.HTML:
-    """Return HTML whose buttons and fields with `data-action` trigger its event `act`."""
+    """Return HTML whose buttons and fields with `data-action` trigger its event `act`; fields show `data-value`."""
     return gr.HTML(
-        "", elem_id=elem_id, js_on_load=script("actions.js"), apply_default_css=False, visible=visible, padding=False
-    )
+        "", elem_id=elem_id, js_on_load=script("actions.js") + script("fields.js"), apply_default_css=False,
+        visible=visible, padding=False,
+    )  # fmt: skip
 
 
 def stage() -> gr.HTML:

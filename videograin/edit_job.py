@@ -100,7 +100,7 @@ class EditJobs:
             Cancelled: the job was to stop.
         """
         started = time.monotonic()
-        pipeline = self._shelf.get(project.model, project.controls)
+        pipeline = self._shelf.get(project.model, project.controls, context.check)
         request, clip = load_request(project, self._shelf.device)
         with self._leaving_room(pipeline, request, context.is_lean):
             result = self._form(pipeline, project, request, clip.fps, context)

@@ -67,6 +67,10 @@ class JobContext:
             Cancelled: the job shall stop.
         """
         write_whole(self.folder / "progress.json", to_json(progress))
+        self.check()
+
+    def check(self) -> None:
+        """Raise Cancelled where the job shall stop."""
         if self.cancelled:
             raise Cancelled("The job was stopped.")
 

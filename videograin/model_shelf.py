@@ -1,8 +1,10 @@
 """The pipeline that the worker holds: one at a time, since two may not fit on a device."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 
 import torch
 
@@ -14,6 +16,9 @@ from videograin.memory import ClipShape, Estimate, estimate_edit
 from videograin.models import choose_device, inversions_folder, load_pipeline
 from videograin.pipeline import VideoGrainPipeline
 from videograin.region import EditSettings
+
+CHECK_SECONDS = 0.2
+"""How often somebody who waits for a model looks whether to wait on."""
 
 _Key = tuple[str, tuple[ControlKind, ...]]
 
@@ -60,23 +65,31 @@ class ModelShelf:
         self._offline = offline
         self._speed = speed
         self._held: tuple[_Key, VideoGrainPipeline] | None = None
+        self._loading: Future[None] | None = None
         self.state = ShelfState()
 
-    def get(self, model: str, controls: Sequence[ControlKind] = ()) -> VideoGrainPipeline:
+    def get(
+        self, model: str, controls: Sequence[ControlKind] = (), check: Callable[[], object] = lambda: None
+    ) -> VideoGrainPipeline:
         """Return a model with its ControlNets, loading it if need be; for the worker's thread alone.
+
+        Args:
+            model: name of a bundle, folder, file or hub id.
+            controls: kinds of ControlNet.
+            check: called while the model is loaded; what it raises ends the waiting, but not the loading, which
+                nothing can stop: whoever comes next waits for that first.
 
         Raises:
             ModelError: it cannot be loaded.
         """
         key = (model, tuple(controls))
+        if self._loading:
+            self._wait(self._loading, check)
         if self._held is None or self._held[0] != key:
             self._held, self.state = None, ShelfState(loading=model)
-            try:
-                self._held = (key, self._load(key))
-            except Exception as error:
-                self.state = ShelfState(problem=str(error))
-                raise
-            self.state = ShelfState(held=model)
+            self._loading = _in_background(lambda: self._put_up(key))
+            self._wait(self._loading, check).result()
+        assert self._held is not None
         return self._held[1]
 
     def purge(self, max_age: float) -> None:
@@ -92,6 +105,20 @@ class ModelShelf:
             return None
         return estimate_edit(held[1], clip_shape, settings, self.device, speed=self._speed)
 
+    def _wait(self, loading: Future[None], check: Callable[[], object]) -> Future[None]:
+        while not wait([loading], CHECK_SECONDS).done:
+            check()
+        self._loading = None
+        return loading
+
+    def _put_up(self, key: _Key) -> None:
+        try:
+            self._held = (key, self._load(key))
+        except Exception as error:
+            self.state = ShelfState(problem=str(error))
+            raise
+        self.state = ShelfState(held=key[0])
+
     def _load(self, key: _Key) -> VideoGrainPipeline:
         release_memory()
         model, controls = key
@@ -99,3 +126,19 @@ class ModelShelf:
         if self._speed is None:
             matmul_speed(self.device, pipeline.unet.dtype)  # it is remembered; later the device may be busy
         return pipeline
+
+
+def _in_background(work: Callable[[], None]) -> Future[None]:
+    """Start a thread of its own, since the threads of a pool would not be there any more after a fork."""
+    future: Future[None] = Future()
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            future.set_exception(error)
+        else:
+            future.set_result(None)
+
+    Thread(target=run, daemon=True).start()
+    return future

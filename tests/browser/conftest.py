@@ -34,10 +34,10 @@ def visit(browser: Any, address: str) -> Iterator[Callable[..., Visitor]]:
     """Return a function that opens the page as somebody new."""
     contexts = []
 
-    def visit(**options: object) -> Visitor:
+    def visit(query: str = "", **options: object) -> Visitor:
         context = browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | options))
         contexts.append(context)
-        return Visitor(context.new_page(), address)
+        return Visitor(context.new_page(), address, query)
 
     yield visit
     for context in contexts:

@@ -1,6 +1,6 @@
-"""Take pictures of the page: PYTHONPATH=. python tests/browser/pictures.py FOLDER [light|dark|phone|readme] [address]
+"""Take pictures of the page: PYTHONPATH=. python tests/browser/pictures.py FOLDER [LOOK] [address]
 
-The first three looks show every state; "readme" makes the two pictures of the README.
+LOOK is light, dark, phone or phone-dark, which show every state, or readme, which makes the README's two pictures.
 """
 
 import sys
@@ -14,49 +14,157 @@ from visitor import CAT, DOG, EDIT_TIMEOUT, Visitor
 
 from benchmarks.studio import running_studio
 
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "device_scale_factor": 2}
+
 LOOKS = {
     "light": ({"viewport": {"width": 1280, "height": 860}}, "light"),
     "dark": ({"viewport": {"width": 1280, "height": 860}, "color_scheme": "dark"}, "dark"),
     "readme": ({"viewport": {"width": 1280, "height": 950}}, "light"),
-    "phone": ({"viewport": {"width": 390, "height": 844}, "has_touch": True, "device_scale_factor": 2}, "light"),
+    "phone": (PHONE, "light"),
+    "phone-dark": (PHONE | {"color_scheme": "dark"}, "dark"),
 }
 
 Take = Callable[[str], None]
 
+STEPS = 6
+"""Of the edits in the pictures: more draw better, and take longer."""
 
-def tell_story(visitor: Visitor, take: Take, button: str = "#edit") -> None:
-    """Go through the page once, from empty to a result."""
+SETTLED = 600
+"""Milliseconds after which nothing moves any more."""
+
+
+def tell_story(visitor: Visitor, other: Visitor, take: Take) -> None:
+    """Go through every state of the page, from empty to a project that is opened again.
+
+    Args:
+        visitor: whose page it is.
+        other: somebody who has a job in the queue for a while.
+        take: takes a picture under a name.
+    """
+    choose_and_mark(visitor, take)
+    say_and_set(visitor, take)
+    wait_and_cancel(visitor, other, take)
+    edit_and_look(visitor, take)
+    go_wrong_and_come_back(visitor, take)
+
+
+def choose_and_mark(visitor: Visitor, take: Take) -> None:
+    """Take a clip and mark two things, with a correction."""
     page = visitor.page
-    take("1-empty")
+    take("01-empty")
+    visitor.go_to("2 Mark")
+    take("02-mark-without-clip")
+    visitor.go_to("3 Edit")
+    take("03-edit-without-clip")
+    visitor.go_to("1 Clip")
     visitor.choose_clip("friends")
-    take("2-clip")
+    take("04-clip")
+    page.get_by_label("To second").fill("0.7")
+    page.keyboard.press("Tab")
+    page.wait_for_function("!document.querySelector('#estimate').innerText.startsWith('8 frames')")
+    take("05-trimmed")
+    page.get_by_label("To second").fill("1")
     visitor.open_chosen(8)
-    visitor.mark(CAT, DOG)
-    take("3-marked")
+    take("06-nothing-marked")
+    visitor.mark(CAT)
+    take("07-one-click")
+    visitor.mark(DOG)
+    visitor.choose_tool("remove")
+    visitor.press((DOG[0] + 20, DOG[1] + 20))
+    page.wait_for_function("!document.querySelector('.vg-view').classList.contains('vg-busy')")
+    take("08-two-objects")
+    visitor.act("undo")
     visitor.track()
-    take("4-tracked")
+    take("09-followed")
+    page.locator("[data-action=frame][data-value='2']").last.click()
+    visitor.choose_tool("brush")
+    visitor.press((128, 30))
+    page.wait_for_function("document.querySelectorAll('.vg-anchor').length > 2")
+    take("10-corrected")
+    visitor.act("undo")
+    page.get_by_role("button", name="Play with masks").click()
+    page.wait_for_selector("#overlay img")
+    visitor.open_drawer("Masks from and to files")
+    page.wait_for_timeout(SETTLED)
+    take("11-playing-and-files")
+
+
+def say_and_set(visitor: Visitor, take: Take) -> None:
+    """Say what the things become, and open every drawer."""
+    page = visitor.page
+    page.click("#to-edit")
+    page.wait_for_selector(".vg-word", state="visible")
+    take("12-no-words")
+    visitor.go_to("2 Mark")
     visitor.say("a panda", "a robot", background="on grass under a clear sky")
-    page.wait_for_timeout(500)
-    take("5-words")
-    page.get_by_role("button", name="Every setting").click()
-    page.wait_for_timeout(500)
-    take("6-settings")
-    page.get_by_role("button", name="Every setting").click()
-    page.click(button)
-    page.wait_for_selector(".vg-forming", timeout=EDIT_TIMEOUT)
-    take("7-running")
+    page.wait_for_function("document.querySelectorAll('.vg-sentence mark').length == 2")
+    take("13-words")
+    for number, title in ((14, "Sentence, caption"), (15, "Every setting")):
+        visitor.open_drawer(title)
+        page.wait_for_timeout(SETTLED)
+        take(f"{number}-{title.split(',')[0].lower().replace(' ', '-')}")
+        if title == "Every setting":
+            visitor.set_number("Steps", STEPS)
+        visitor.open_drawer(title)
+    page.click("#model input")
+    take("16-models")
+    page.get_by_role("option", name="sd15").click()
+    visitor.wait_for_toast("not in the hub's local cache")
+    take("17-model-not-here")
+
+
+def wait_and_cancel(visitor: Visitor, other: Visitor, take: Take) -> None:
+    """Wait in the queue behind somebody, and give up."""
+    page = visitor.page
+    other.page.click("#edit")
+    other.page.wait_for_selector("#edit-job .vg-job")
+    page.click("#preview")
+    page.wait_for_function("document.querySelector('#edit-job').innerText.includes('1 job ahead')")
+    take("18-queued")
+    other.page.click("#edit-job [data-action=cancel]")
+    page.click("#edit-job [data-action=cancel]")
+    page.wait_for_selector(".vg-stopped", timeout=EDIT_TIMEOUT)
+    take("19-cancelled")
+
+
+def edit_and_look(visitor: Visitor, take: Take) -> None:
+    """Edit, lose the page on the way, and look at the result in every way."""
+    page = visitor.page
+    page.click("#edit")
+    page.wait_for_selector("#edit-job .vg-forming", timeout=EDIT_TIMEOUT)
+    take("20-running")
+    visitor.reload()
+    page.wait_for_selector("#edit-job .vg-forming", timeout=EDIT_TIMEOUT)
+    take("21-reloaded")
     visitor.wait_for_result()
-    take("8-result")
+    take("22-result")
+    page.click(".vg-modes [data-mode=side]")
     page.locator("[data-action=heat]").first.click()
     page.wait_for_selector(".vg-heat")
-    take("8-heat")
-    page.get_by_role("tab", name="2 Mark").click()
-    page.click("[data-tool=remove]")
+    take("23-side-and-heat")
+    visitor.type_into("[data-word='1']", "a fox")
+    page.click("#preview")
+    page.wait_for_function("document.querySelectorAll('[data-action=show]').length == 2", timeout=EDIT_TIMEOUT)
+    take("24-history")
+
+
+def go_wrong_and_come_back(visitor: Visitor, take: Take) -> None:
+    """Press where nothing can be done, and open a project."""
+    page = visitor.page
+    project = visitor.download("#project-out")
+    visitor.go_to("2 Mark")
+    visitor.choose_tool("remove")
     page.click(".vg-object.vg-selected .vg-thumb")
-    page.wait_for_timeout(500)
+    page.wait_for_selector(".vg-object:not(.vg-selected)")
+    page.wait_for_function("!document.querySelector('.vg-selected')")
     visitor.press((10, 10))
     visitor.wait_for_toast("nothing to remove")
-    take("9-error")
+    take("25-error")
+    visitor.go_to("1 Clip")
+    visitor.upload("#project-in", project, "project.zip")
+    page.wait_for_selector(".vg-view img[src]", state="visible")
+    page.wait_for_timeout(SETTLED)
+    take("26-project-opened")
 
 
 def picture_for_readme(visitor: Visitor, folder: str) -> None:
@@ -88,13 +196,22 @@ def main(folder: str, look: str = "light", address: str = "") -> None:
 
 
 def _take_all(browser, options: dict, theme: str, address: str, folder: str, look: str) -> None:
-    page = browser.new_context(**options).new_page()
-    visitor = Visitor(page, address)
-    visitor.reload(f"?__theme={theme}")
+    query = f"?__theme={theme}"
+    visitor, other = (Visitor(browser.new_context(**options).new_page(), address, query) for _ in range(2))
     if look == "readme":
         picture_for_readme(visitor, folder)
-    else:
-        tell_story(visitor, lambda name: page.screenshot(path=f"{folder}/{look}-{name}.png", full_page=True))
+        return
+    other.take_ready("reef")
+    other.open_drawer("Every setting")
+    other.set_number("Steps", STEPS)
+
+    def take(name: str) -> None:
+        page = visitor.page
+        page.screenshot(path=f"{folder}/{look}-{name}.png", full_page=True)
+        width = page.evaluate("document.documentElement.scrollWidth")
+        assert width == options["viewport"]["width"], f"{name} is {width} pixels wide"
+
+    tell_story(visitor, other, take)
     browser.close()
 
 

@@ -168,10 +168,10 @@ def test_what_is_no_video_is_refused_in_plain_words(visit, tmp_path):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_nothing_sticks_out_of_a_phone(visit, theme):
-    visitor = visit(viewport={"width": 390, "height": 844}, has_touch=True, device_scale_factor=2)
+    visitor = visit(f"?__theme={theme}", viewport={"width": 390, "height": 844}, has_touch=True, device_scale_factor=2)
     page = visitor.page
-    visitor.reload(f"?__theme={theme}")
     visitor.take_ready("friends")
+    page.wait_for_function("scrollY == 0")  # a step begins at its top, wherever the button was
     for step in ("1 Clip", "2 Mark", "3 Edit"):
         visitor.go_to(step)
         page.wait_for_timeout(300)

@@ -4,7 +4,7 @@ from io import BytesIO
 from pathlib import Path
 from urllib.parse import urljoin
 
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Route
 
 CAT, DOG = (63, 164), (193, 159)
 """Where they are on the first frame of the friends example, 256×256."""
@@ -13,17 +13,48 @@ SECOND = 1000
 EDIT_TIMEOUT = 600 * SECOND
 
 
+class Held:
+    """Actions of a page that are under way and do not arrive yet.
+
+    Args:
+        page: whose they are.
+        action: name of the event or of the field that they come from.
+    """
+
+    def __init__(self, page: Page, action: str) -> None:
+        self._page, self._action = page, action
+        self._routes: list[Route] = []
+        page.route("**/queue/join*", self._hold)
+
+    def let_go(self) -> None:
+        """Let all of them arrive, in their order."""
+        while self._routes:
+            self.let_go_first()
+        self._page.unroute("**/queue/join*")
+
+    def let_go_first(self) -> None:
+        """Let the first arrive."""
+        self._routes.pop(0).continue_()
+
+    def _hold(self, route: Route) -> None:
+        if f'"{self._action}"' in (route.request.post_data or ""):
+            self._routes.append(route)
+        else:
+            route.continue_()
+
+
 class Visitor:
     """Opens the page and uses it.
 
     Args:
         page: of the browser.
         address: of the studio.
+        query: that the page is opened with.
     """
 
-    def __init__(self, page: Page, address: str) -> None:
+    def __init__(self, page: Page, address: str, query: str = "") -> None:
         self.page = page
-        self.address = address
+        self.address, self.query = address, query
         self.foreign_requests: list[str] = []
         page.set_default_timeout(60 * SECOND)
         page.on("request", self._note_request)
@@ -33,9 +64,9 @@ class Visitor:
         """Open the page in another tab of the same browser."""
         return Visitor(self.page.context.new_page(), self.address)
 
-    def reload(self, query: str = "") -> None:
+    def reload(self) -> None:
         """Load the page."""
-        self.page.goto(urljoin(self.address, query))
+        self.page.goto(urljoin(self.address, self.query))
         self.page.wait_for_selector(".vg-example", state="attached")
         self.page.wait_for_function("document.querySelector('#status p')")
 
@@ -77,7 +108,9 @@ class Visitor:
 
     def press(self, point: tuple[float, float], side: float = 256) -> None:
         """Click on the frame at a pixel of it."""
-        area = self.page.locator(".vg-view canvas").bounding_box()
+        canvas = self.page.locator(".vg-view canvas")
+        canvas.scroll_into_view_if_needed()
+        area = canvas.bounding_box()
         assert area is not None
         x, y = (value / side for value in point)
         self.page.mouse.click(area["x"] + x * area["width"], area["y"] + y * area["height"])
@@ -138,6 +171,24 @@ class Visitor:
         for number, prompt in enumerate(prompts, 1):
             self.page.fill(f"[data-word='{number}']", prompt)
         self.page.get_by_label("Everything around them").fill(background)
+
+    def type_into(self, selector: str, text: str) -> None:
+        """Write into a field key by key, in place of what it holds, and stay there."""
+        self.page.click(selector, click_count=3)
+        self.page.keyboard.type(text)
+
+    def typed_into(self) -> tuple[str, str]:
+        """Return the number of the object whose field has the focus, and what the field holds."""
+        number, text = self.page.evaluate("[document.activeElement.dataset.id, document.activeElement.value]")
+        return number, text
+
+    def prompts(self) -> list[str]:
+        """Return what each object shall become."""
+        return [field.input_value() for field in self.page.locator("[data-word]").all()]
+
+    def hold(self, action: str) -> Held:
+        """Keep actions of one kind from arriving until they are let go."""
+        return Held(self.page, action)
 
     def wait_for_result(self) -> None:
         """Wait until an edit is there and plays."""

@@ -1,4 +1,4 @@
-// Buttons and fields with data-action become events: {action, id, value}.
+// Buttons, menus and fields with data-action become events: {action, id, value}. Text fields send in fields.js.
 const send = (node, value) =>
   trigger("act", { action: node.dataset.action, id: Number(node.dataset.id ?? 0), value: String(value ?? "") });
 
@@ -7,7 +7,9 @@ element.addEventListener("click", (event) => {
   if (button && !button.disabled) send(button, button.dataset.value);
 });
 element.addEventListener("change", (event) => {
-  if (event.target.matches("input[data-action]:not([data-live]), select[data-action]")) send(event.target, event.target.value);
+  const node = event.target;
+  if (node.matches("input[type=range]:not([data-live]), select[data-action]")) send(node, node.value);
+  if (node.tagName === "SELECT") node.selectedIndex = 0; // it is a menu: its first line says what it is for
 });
 
 // A slider that shows what it does while it is dragged, at a pace that the server can follow.
@@ -18,7 +20,4 @@ element.addEventListener("input", (event) => {
   field.style.setProperty("--share", field.value / Math.max(1, field.max));
   clearTimeout(waiting);
   waiting = setTimeout(() => send(field, field.value), 60);
-});
-element.addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && event.target.matches("input[type=text]")) event.target.blur();
 });

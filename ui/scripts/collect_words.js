@@ -1,8 +1,10 @@
 // Takes the words from the fields as they are now: the latest may not have been sent yet when a button is pressed.
-(session, _, ...rest) => [
-  session,
-  JSON.stringify(
-    Object.fromEntries(Array.from(document.querySelectorAll("[data-word]"), (field) => [field.dataset.word, field.value]))
-  ),
-  ...rest,
-]
+// A sentence in the person's own words follows them, as it does on the server.
+(session, _, caption, background, negative, sentence, ...rest) => {
+  const words = {};
+  for (const { dataset, value } of document.querySelectorAll("[data-word]")) {
+    words[dataset.word] = value;
+    if (dataset.value && value) sentence = sentence.replace(dataset.value, () => value);
+  }
+  return [session, JSON.stringify(words), caption, background, negative, sentence, ...rest];
+}

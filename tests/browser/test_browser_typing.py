@@ -1,0 +1,96 @@
+"""Typing while the studio is slow: an answer to what was said before never takes away what is being said now."""
+
+import pytest
+from visitor import CAT, DOG
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+def test_a_phrase_that_is_half_typed_survives_the_answer_to_the_one_before(visit):
+    visitor = visit()
+    page = visitor.page
+    visitor.take_ready("friends")
+    held = visitor.hold("prompt")
+    visitor.type_into("[data-word='1']", "a fox")
+    visitor.type_into("[data-word='2']", "a rob")
+    held.let_go()
+    page.wait_for_function("document.querySelector('.vg-sentence').innerText.includes('a fox')")
+    assert visitor.typed_into() == ("2", "a rob")
+    page.keyboard.type("ot dog")
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelector('.vg-sentence').innerText.includes('a fox and a robot dog')")
+    assert visitor.prompts() == ["a fox", "a robot dog"]
+
+
+def test_a_phrase_that_is_changed_again_survives_the_answer_to_its_first_form(visit):
+    visitor = visit()
+    page = visitor.page
+    visitor.take_ready("friends")
+    held = visitor.hold("prompt")
+    visitor.type_into("[data-word='1']", "a fox")
+    page.keyboard.press("Enter")
+    visitor.type_into("[data-word='1']", "a fox in")
+    page.keyboard.press("ArrowLeft")
+    held.let_go()
+    page.wait_for_function("document.querySelector('.vg-sentence').innerText.startsWith('a fox and')")
+    assert visitor.typed_into() == ("1", "a fox in")
+    page.keyboard.type("x")  # where the caret was
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelector('.vg-sentence').innerText.startsWith('a fox ixn and')")
+
+
+def test_a_name_that_is_being_typed_stays_with_its_object_when_another_appears_above(visit):
+    visitor = visit()
+    page = visitor.page
+    visitor.take_example("friends", frames=2)
+    visitor.mark(CAT)
+    held = visitor.hold("mark")
+    visitor.press(DOG)
+    visitor.type_into("[data-action=rename]", "To")
+    held.let_go()
+    visitor.wait_for_objects(2)
+    assert visitor.typed_into() == ("1", "To")
+    page.keyboard.type("m")
+    page.keyboard.press("Enter")
+    visitor.wait_for_names("dog", "Tom")
+    page.wait_for_function("[...document.querySelectorAll('.vg-strip span')].map(s => s.innerText).join() == 'dog,Tom'")
+
+
+def test_a_slider_that_is_moved_on_does_not_jump_back(visit):
+    visitor = visit()
+    page = visitor.page
+    visitor.take_ready("friends")
+    held = visitor.hold("strength")
+    slider = page.locator("[data-action=strength]").first
+    slider.press("ArrowRight")
+    slider.press("ArrowRight")
+    held.let_go_first()
+    page.wait_for_function("document.querySelector('.vg-pull b').innerText == '1.1×'")
+    slider.press("ArrowRight")
+    assert slider.input_value() == "1.3"
+
+
+def test_use_again_puts_words_back_that_have_been_changed_since(visit):
+    visitor = visit()
+    page = visitor.page
+    visitor.take_ready("friends")
+    before = visitor.prompts()
+    page.click("#preview")
+    page.wait_for_selector("[data-action=reload]")
+    for phrase in ("a fox", "a whale"):
+        visitor.type_into("[data-word='1']", phrase)
+        page.click("[data-action=reload]")
+        page.wait_for_function("words => document.querySelector('[data-word]').value == words", arg=before[0])
+    page.wait_for_timeout(1000)  # no answer that comes late changes them
+    assert visitor.prompts() == before
+
+
+def test_a_word_changed_just_before_the_button_is_in_the_sentence_of_an_example_too(visit):
+    visitor = visit()
+    page = visitor.page
+    visitor.take_ready("cap")  # its sentence is more than its objects' words
+    visitor.type_into("[data-word='1']", "a straw hat")
+    page.click("#preview")
+    page.wait_for_function("document.querySelector('.vg-sentence').innerText.includes('a dog wearing a straw hat')")
+    page.click("#edit-job [data-action=cancel]")  # it was not refused
+    page.wait_for_selector(".vg-stopped")
