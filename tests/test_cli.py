@@ -69,6 +69,11 @@ def test_without_an_output_the_video_is_named_after_the_project(project: Path) -
     assert project.with_suffix(".mp4").is_file()
 
 
+def test_a_preset_takes_the_place_of_the_project_s_settings(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["edit", str(project), "--device", "cpu", "--preset", "faithful", "--steps", "10"]) == OK
+    assert "9 steps" in capsys.readouterr().out
+
+
 def test_a_folder_of_work_is_edited(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = project.with_name("work")
     work = from_project(

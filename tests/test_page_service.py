@@ -21,8 +21,9 @@ from videograin.edit_job import read_attention
 from videograin.errors import ModelError, ProjectError, RegionError, SettingsError, VideoError
 from videograin.jobs import JobKind
 from videograin.model_shelf import ShelfState
-from videograin.models import find_bundle
+from videograin.models import EMOJI_WORLD_SETTINGS, find_bundle
 from videograin.operator_settings import OperatorSettings
+from videograin.presets import Preset, apply_preset
 from videograin.region import EditSettings
 
 
@@ -226,3 +227,16 @@ def test_a_project_beyond_a_limit_is_refused(studio, session, options, message):
     archive = Path(transfer.export_project(studio, session))
     with pytest.raises(VideoError, match=message):
         transfer.open_project(studio, studio.sessions.create(), archive)
+
+
+def test_without_a_preset_an_edit_keeps_the_settings_of_its_project(studio):
+    session = studio.sessions.create()
+    api = Api(studio)
+    api.open_example(session.id, "seasons", frames=4)
+    own = session.opened[0].settings
+    assert own.strength == apply_preset(Preset.BACKGROUND, EMOJI_WORLD_SETTINGS).strength
+    for preset, strength in ((None, own.strength), ("Balanced", EMOJI_WORLD_SETTINGS.strength)):
+        job = api.edit(session.id, preset=preset, settings={"seed": 5})
+        studio.worker.cancel(job, session.id)
+        assert (session.opened[0].settings.strength, session.opened[0].settings.seed) == (strength, 5)
+    finish(studio, session)

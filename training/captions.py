@@ -28,6 +28,7 @@ from training.vocabulary import (
     with_article,
     worn_phrases,
 )
+from training.world import GROUND_OWNER, NOBODY, TOP_OWNER
 
 _WAYS = 12  # a common multiple of the lengths of most phrase lists
 AND, BESIDE, BOTH_SIDES = 0, 1, 2
@@ -180,28 +181,46 @@ class Captioner:
         alone = torch.where(standing, self.ground_alone[scene.ground, way], alone)
         return torch.where(bare, alone, first), torch.where(bare, torch.where(standing, sky, empty), second)
 
-    def assemble(self, slots: Tensor) -> Tensor:
+    def told(self, scene: Scene, wording: Wording) -> Tensor:
+        """Return whom each phrase of `slots` speaks of: (B, 15) uint8, owner codes of `training.world`, or NOBODY."""
+        nobody, top = torch.full_like(scene.count, NOBODY), torch.full_like(scene.count, TOP_OWNER)
+        first = torch.where(scene.backdrop == GROUND_AND_SKY, GROUND_OWNER, top)
+        nouns = [1 + wording.mention[:, i] for i in range(SLOTS)]
+        worn = [1 + SLOTS + wording.mention[:, i] for i in range(SLOTS)]
+        things = [nouns[0], worn[0], nobody, nouns[1], worn[1], nobody, nobody, nouns[2], worn[2]]
+        return torch.stack([first, top, nobody, nobody, *things, first, top], 1).to(torch.uint8)
+
+    def assemble(self, slots: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
         """Join phrases into token ids.
 
         Args:
-            slots: (B, n) phrase numbers.
+            slots: (B, n) phrase numbers; told: (B, n) whom they speak of.
 
         Returns:
-            ids (B, 40) int64: start, phrases, then the end token, which is also what the tokenizer pads with.
+            ids (B, 40) int64: start, phrases, then the end token, which is also what the tokenizer pads with; and whom
+            the tokens speak of (B, 40) uint8, start, end and padding of NOBODY.
         """
-        tokens = self.tokens[slots].flatten(1)
+        tokens = self.tokens[slots]
+        told = told[:, :, None].expand_as(tokens).flatten(1)
+        tokens = tokens.flatten(1)
         kept = tokens >= 0
-        packed = tokens.gather(1, (~kept).to(torch.int8).argsort(dim=1, stable=True))[:, : MAX_TOKENS - 2]
-        length = kept.sum(1, keepdim=True).clamp(max=MAX_TOKENS - 2)
+        order = (~kept).to(torch.int8).argsort(dim=1, stable=True)[:, : MAX_TOKENS - 2]
+        there = torch.arange(order.shape[1], device=self.device) < kept.sum(1, keepdim=True)
+        inner = slice(1, 1 + order.shape[1])
         ids = torch.full((len(slots), MAX_TOKENS), self.end, dtype=torch.int64, device=self.device)
         ids[:, 0] = self.start
-        position = torch.arange(packed.shape[1], device=self.device)
-        ids[:, 1 : 1 + packed.shape[1]] = torch.where(position < length, packed.long(), ids[:, 1 : 1 + packed.shape[1]])
-        return ids
+        ids[:, inner] = torch.where(there, tokens.gather(1, order).long(), ids[:, inner])
+        spoken_of = torch.full_like(ids, NOBODY, dtype=torch.uint8)
+        spoken_of[:, inner] = torch.where(there, told.gather(1, order), spoken_of[:, inner])
+        return ids, spoken_of
+
+    def caption_and_told(self, scene: Scene, wording: Wording) -> tuple[Tensor, Tensor]:
+        """Return the token ids (B, 40) of the scenes' captions, and whom each token speaks of (B, 40)."""
+        return self.assemble(self.slots(scene, wording), self.told(scene, wording))
 
     def caption(self, scene: Scene, wording: Wording) -> Tensor:
         """Return the token ids (B, 40) of the scenes' captions."""
-        return self.assemble(self.slots(scene, wording))
+        return self.caption_and_told(scene, wording)[0]
 
     def encode(self, texts: list[str]) -> Tensor:
         """Return the token ids (B, 40) of free texts."""

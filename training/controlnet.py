@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from training.captions import Captioner
 from training.loop import Options, Ranks, Recorded, Trainer, log, parse_options, working_precision
 from training.networks import Denoiser, make_controlnet
+from training.noise import Noise
+from training.pool import Encoder, Pool
 from training.scene import CANVAS, Dice
 from training.tokenizer import load as load_tokenizer
 from training.trained import frozen, load_denoiser, load_vae
-from training.unet import Encoder, Noise, Pool
 from training.world import World
 
 _LOW, _HIGH = 100, 200
@@ -77,8 +78,7 @@ def train(options: Options) -> None:
     empty, noise = captioner.encode([""]), Noise(dice)
     chunk, size, start = (128, 16384, 4096) if on_gpu else (2, 8, 4)
     pool = EdgePool(World(device), dice, captioner, Encoder(frozen(load_vae(options.folder, device))), chunk, size)
-    while pool.filled < start:
-        pool.refill()
+    pool.fill(start)
     log(f"controlnet: pool of {pool.filled}")
 
     def batch() -> tuple[Tensor, ...]:

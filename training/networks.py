@@ -1,7 +1,5 @@
 """The shapes of the embedded models: one function each, random weights."""
 
-from typing import cast
-
 import torch
 from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, UNet2DConditionModel
 from segment_anything.modeling import Sam
@@ -123,9 +121,7 @@ class Denoiser(nn.Module):
         self.unet: UNet2DConditionModel = make_unet()
         self.text = text
 
-    def forward(
-        self, noisy: Tensor, timestep: Tensor, ids: Tensor, frames: int = 1, silent: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, noisy: Tensor, timestep: Tensor, ids: Tensor, frames: int = 1) -> Tensor:
         """Predict the noise in noisy latents.
 
         Args:
@@ -133,27 +129,11 @@ class Denoiser(nn.Module):
             timestep: ((B F),).
             ids: (B, 40) token ids, a caption a clip.
             frames: F; more than one see each other in self-attention, which `install_layout_attention` provides.
-            silent: (B,) bool, captions whose padding says nothing; none if None.
         """
-        words = self.text(input_ids=ids).last_hidden_state
-        if silent is not None:
-            words = self.silence_padding(words, ids, silent)
-        words = words.repeat_interleave(frames, 0)
+        words = self.text(input_ids=ids).last_hidden_state.repeat_interleave(frames, 0)
         told = {"step": AttentionStep(frames)} if frames > 1 else None
         noisy = noisy.to(self.unet.dtype)
         return self.unet(noisy, timestep, words, cross_attention_kwargs=told, return_dict=False)[0].float()
-
-    def silence_padding(self, words: Tensor, ids: Tensor, silent: Tensor) -> Tensor:
-        """Give some captions' embeddings (B, 40, C), from the end of the text on, those of the empty caption.
-
-        The text tower sums a caption up in its padding. A denoiser that trusts the sum more than the words draws the
-        right things in the wrong places when an edit sends each region to its own words.
-        """
-        end = cast(int, self.text.config.eos_token_id)
-        empty = torch.full_like(ids[:1], end)
-        empty[:, 0] = ids[0, 0]
-        past = ((ids == end).cumsum(1) > 0) & silent[:, None]
-        return torch.where(past[..., None], self.text(input_ids=empty).last_hidden_state, words)
 
 
 def make_controlnet(unet: UNet2DConditionModel) -> ControlNetModel:

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from training.loop import mixed_precision
 from training.networks import LATENT_CHANNELS, LATENT_SIZE, Denoiser, decode
-from training.unet import cumulative_alphas
+from training.noise import cumulative_alphas
 
 
 @torch.no_grad()

@@ -1,138 +1,90 @@
 """Stage: the denoiser, with the mini CLIP's text tower trained along at a quarter of the rate.
 
-Epsilon prediction, min-SNR weights (Hang et al. 2023, γ = 5), 10 % empty captions for guidance. Latents come from a
-rolling pool: each is used a few times, then replaced by a new scene. The world is drawn in the Noto style only. The
-weights compute in bfloat16 and follow float32 masters.
+Epsilon prediction with min-SNR weights, 10 % empty captions for guidance, cross-attention grounded in who is where. The
+world is drawn in the Noto style only. The weights compute in bfloat16 and follow float32 masters.
 
     torchrun --nproc-per-node 4 -m training.unet --minutes 8
 """
 
 import torch
-from diffusers import AutoencoderKL
-from torch import Tensor, nn
+from torch import Tensor
 
-from training.captions import Captioner, random_wording
-from training.loop import Options, Ranks, Recorded, Trainer, log, mixed_precision, parse_options, working_precision
-from training.networks import LATENT_CHANNELS, LATENT_SIZE, TEXT_WIDTH, Denoiser, encode
-from training.scene import Casting, Dice
-from training.tokenizer import MAX_TOKENS
+from training.captions import Captioner
+from training.grounding import Grounding
+from training.loop import Options, Ranks, Recorded, Trainer, log, parse_options, working_precision
+from training.networks import TEXT_WIDTH, Denoiser
+from training.noise import Noise
+from training.pool import Encoder, Pool
+from training.scene import Dice
 from training.tokenizer import load as load_tokenizer
 from training.trained import frozen, load_clip, load_vae
-from training.world import Picture, World
+from training.world import NOBODY, World
+from videograin.attention.processors import install_layout_attention
 
-CASTING = Casting(counts=(0.04, 0.32, 0.42, 0.22), crowded=0.25)
-_GAMMA = 5.0
-EMPTY = 0.1
-SILENT = 0.5  # share of captions whose padding says nothing, so that the words themselves are read
-
-
-class Encoder(nn.Module):
-    """The frozen encoder: images to latents, in mixed precision."""
-
-    def __init__(self, vae: AutoencoderKL) -> None:
-        super().__init__()
-        self.vae = vae
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Return latent means (B, 8, 32, 32) of images (B, 3, 256, 256)."""
-        with mixed_precision(image.device):
-            return encode(self.vae, image)[:, :LATENT_CHANNELS]
+_EMPTY = 0.1
+_GROUNDING = 0.05  # at first it weighs about as much as the error of the noise
 
 
-def cumulative_alphas(device: torch.device) -> Tensor:
-    """Return ᾱ (1000,) of Stable Diffusion's scaled-linear schedule."""
-    betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
-    return (1 - betas).cumprod(0).float().to(device)
+def train(options: Options, frames: int = 1, clips_share: float = 0.0) -> None:
+    """Train denoiser and text tower until the time is over.
 
-
-class Pool:
-    """A ring of latents and captions, refilled with new scenes all the time."""
-
-    def __init__(self, world: World, dice: Dice, captioner: Captioner, encoder: Encoder, chunk: int, size: int) -> None:
-        self.world, self.dice, self.captioner, self.encoder = world, dice, captioner, encoder
-        self.chunk, self.size, self.filled, self._next = chunk, size // chunk * chunk, 0, 0
-        shape = (self.size, LATENT_CHANNELS, LATENT_SIZE, LATENT_SIZE)
-        self.latents = torch.zeros(shape, dtype=torch.float16, device=world.device)
-        self.ids = torch.zeros(self.size, MAX_TOKENS, dtype=torch.int16, device=world.device)
-
-    @torch.no_grad()
-    def refill(self) -> tuple[slice, Picture]:
-        """Draw and encode one chunk of scenes in place of the oldest; return where, and the pictures."""
-        scene = self.world.sample(self.dice, self.chunk, CASTING)
-        picture = self.world.draw(scene)
-        place = slice(self._next, self._next + self.chunk)
-        self.latents[place] = self.encoder(picture.image.contiguous(memory_format=torch.channels_last)).half()
-        self.ids[place] = self.captioner.caption(scene, random_wording(self.dice, scene)).to(torch.int16)
-        self._next = (self._next + self.chunk) % self.size
-        self.filled = min(self.size, self.filled + self.chunk)
-        return place, picture
-
-    def draw(self, batch: int) -> Tensor:
-        """Return random places (batch,) of the pool."""
-        return self.dice.integers(self.filled, batch)
-
-
-class Noise:
-    """Noisy latents and the weights of their losses."""
-
-    def __init__(self, dice: Dice) -> None:
-        self.dice, self.alphas = dice, cumulative_alphas(dice.device)
-        ratio = self.alphas / (1 - self.alphas)
-        weights = ratio.clamp(max=_GAMMA) / ratio
-        self.weights = weights / weights.mean()
-
-    def add(self, latents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return noisy latents, timesteps (B,) and the noise."""
-        noise = torch.randn(latents.shape, generator=self.dice.generator, device=latents.device)
-        timestep = self.dice.integers(1000, len(latents))
-        return self.mix(latents, noise, timestep), timestep, noise
-
-    def mix(self, latents: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
-        """Return latents at their timesteps (B,), with this noise in them."""
-        alpha = self.alphas[timestep][:, None, None, None]
-        noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
-        return noisy.contiguous(memory_format=torch.channels_last)
-
-    def loss(self, predicted: Tensor, noise: Tensor, timestep: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the weighted loss and the plain squared error."""
-        error = (predicted - noise).square().mean((1, 2, 3))
-        return (error * self.weights[timestep]).mean(), error.mean()
-
-
-def train(options: Options) -> None:
-    """Train denoiser and text tower until the time is over."""
+    Args:
+        options: of the command line.
+        frames: frames F of the clips in the pool, one for pictures.
+        clips_share: share of a batch that are whole clips, whose frames see each other; the rest are single frames.
+    """
     ranks = Ranks()
     device, on_gpu = ranks.device, ranks.device.type == "cuda"
-    dice = Dice(1000 * options.seed + 300 + ranks.rank + (500 if options.resume else 0), device)
+    dice = Dice(1000 * options.seed + 300 + frames + ranks.rank + (500 if options.resume else 0), device)
     captioner = Captioner(load_tokenizer(), device)
     encoder = Encoder(frozen(load_vae(options.folder, device)))
     torch.manual_seed(options.seed)
     module = Denoiser(load_clip(options.folder, device).clip.text_model).to(device, working_precision(device))
+    install_layout_attention(module.unet)
+    grounding = Grounding(module.unet)
     module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     trainer = Trainer("unet", module, options, ranks, {"": 8e-4, "text.": 2e-4}, decay=0.9993, warmup=300, reserve=8)
     empty, noise = captioner.encode([""]), Noise(dice)
-    chunk, size, start = (256, 65536, 8192) if on_gpu else (2, 8, 4)
-    pool = Pool(World(device), dice, captioner, encoder, chunk, size)
-    while pool.filled < start:
-        pool.refill()
+    chunk, size, start = (256 // frames, 65536 // frames, 8192 // frames) if on_gpu else (2, 8, 4)
+    pool = Pool(World(device), dice, captioner, encoder, chunk, size, frames)
+    pool.fill(start)
     log(f"unet: pool of {pool.filled}, words {TEXT_WIDTH} wide")
 
-    def batch() -> tuple[Tensor, ...]:
-        place = pool.draw(options.batch)
-        ids = torch.where(dice.chance(EMPTY, options.batch, 1), empty, pool.ids[place].long())
-        return *noise.add(pool.latents[place].float()), ids, dice.chance(SILENT, options.batch)
+    def batch(count: int, shown: Tensor) -> tuple[Tensor, ...]:
+        place = pool.draw(count)
+        latents, owners = (values[place[:, None], shown] for values in (pool.latents, pool.owners))
+        unsaid = dice.chance(_EMPTY, count, 1)
+        ids = torch.where(unsaid, empty, pool.ids[place].long())
+        told = torch.where(unsaid, NOBODY, pool.told[place].long())
+        return *noise.add(latents.float()), ids, owners.flatten(0, 1).long(), told
 
-    def compute(noisy: Tensor, timestep: Tensor, target: Tensor, ids: Tensor, silent: Tensor) -> dict[str, Tensor]:
-        loss, error = noise.loss(module(noisy, timestep, ids, silent=silent), target, timestep)
-        loss.backward()
-        return {"loss": loss.detach(), "error": error.detach()}
+    def batch_of_clips() -> tuple[Tensor, ...]:
+        return batch(clips, torch.arange(frames, device=device)[None])
 
-    gradients = Recorded(compute, *batch())
+    def batch_of_singles() -> tuple[Tensor, ...]:
+        return batch(singles, dice.integers(frames, singles, 1))
+
+    def learn(share: float, frames: int, *given: Tensor) -> dict[str, Tensor]:
+        noisy, timestep, target, ids, owners, told = given
+        grounding.expect(owners, told.repeat_interleave(frames, 0))
+        loss, error = noise.loss(module(noisy, timestep, ids, frames), target, timestep)
+        missed = grounding.loss()
+        (share * (loss + _GROUNDING * missed)).backward()
+        return {"loss": loss.detach(), "error": error.detach(), "missed": missed.detach()}
+
+    clips = int(clips_share * options.batch / frames)
+    singles = options.batch - clips * frames
+    share = clips * frames / options.batch
+    from_singles = Recorded(lambda *given: learn(1 - share, 1, *given), *batch_of_singles())
+    from_clips = Recorded(lambda *given: learn(share, frames, *given), *batch_of_clips()) if clips else None
     trainer.masters.collect().zero_()  # what recording has left there
     while trainer.running():
         if trainer.steps % 8 == 0:
             pool.refill()
-        trainer.descend(**gradients(*batch()))
+        notes = from_singles(*batch_of_singles())
+        if from_clips is not None:
+            notes |= {f"clip {name}": value for name, value in from_clips(*batch_of_clips()).items()}
+        trainer.descend(**notes)
     trainer.finish()
     ranks.close()
 

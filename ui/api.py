@@ -17,11 +17,11 @@ from ui.markup import target_prompt
 from ui.pointing import Tool
 from ui.service import ClipChoice, StudioService
 from ui.session import Session
-from ui.settings_form import Preset, apply_preset
 from videograin.control import ControlKind
 from videograin.errors import ProjectError, RegionError, SettingsError
 from videograin.jobs import JobKind
 from videograin.mask_shapes import Combination
+from videograin.presets import Preset, apply_preset
 from videograin.region import EditSettings
 from videograin.worker import JobStatus
 
@@ -216,7 +216,7 @@ class Api:
     def edit(
         self,
         session: str,
-        preset: str = "Balanced",
+        preset: str | None = None,
         settings: Document | None = None,
         controls: list[str] | None = None,
     ) -> str:
@@ -229,7 +229,7 @@ class Api:
     def preview(
         self,
         session: str,
-        preset: str = "Balanced",
+        preset: str | None = None,
         settings: Document | None = None,
         controls: list[str] | None = None,
     ) -> str:
@@ -290,7 +290,7 @@ class Api:
         return status
 
     def _submit(
-        self, session: str, kind: JobKind, preset: str, settings: Document | None, controls: list[str] | None
+        self, session: str, kind: JobKind, preset: str | None, settings: Document | None, controls: list[str] | None
     ) -> str:
         found = self._find(session)
         if unknown := set(controls or ()) - set(ControlKind):
@@ -298,10 +298,12 @@ class Api:
         known = {field.name for field in dataclasses.fields(EditSettings)}
         if unknown := set(settings or {}) - known:
             raise SettingsError(f"There is no setting '{min(unknown)}'. Known are: {', '.join(sorted(known))}.")
-        chosen = replace(apply_preset(_member(Preset, preset), self._studio.bundle(found).settings), **(settings or {}))
+        own = self._studio.bundle(found).settings
         with found.lock:
+            work = found.opened[0]
+            chosen = apply_preset(_member(Preset, preset), own) if preset else work.settings
             wanted = tuple(ControlKind(kind) for kind in controls or ())
-            found.set_words(replace(found.opened[0], settings=chosen, controls=wanted))
+            found.set_words(replace(work, settings=replace(chosen, **(settings or {})), controls=wanted))
             return self._studio.submit_edit(found, kind).id
 
     def _find(self, session: str) -> Session:

@@ -15,11 +15,12 @@ from ui.pictures import overlay_frames
 from ui.pointing import Tool
 from ui.service import ClipChoice, StudioService
 from ui.session import Session
-from ui.settings_form import SETTING_FIELDS, Preset, apply_preset, settings_from_form, settings_to_form
+from ui.settings_form import SETTING_FIELDS, settings_from_form, settings_to_form
 from videograin.control import ControlKind
 from videograin.errors import VideoGrainError
 from videograin.jobs import JobKind
 from videograin.models import find_bundle
+from videograin.presets import Preset, apply_preset
 from videograin.video import probe
 from videograin.workspace import Workspace
 

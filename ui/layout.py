@@ -7,9 +7,10 @@ import gradio as gr
 from ui import markup, widgets
 from ui.example_markup import example_cards
 from ui.service import StudioService
-from ui.settings_form import PRESETS, SETTING_FIELDS, Preset, Range, SettingField
+from ui.settings_form import SETTING_FIELDS, Range, SettingField
 from ui.transfer import MaskFormat
 from videograin.models import find_bundle
+from videograin.presets import PRESETS, Preset
 from videograin.region import EditSettings
 
 

@@ -1,6 +1,6 @@
-"""How each field of `EditSettings` is asked for on the page, and the presets that set several at once."""
+"""How each field of `EditSettings` is asked for on the page."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from enum import StrEnum
 
 from videograin.region import MAX_CROSS_STRENGTH, AttentionMode, Convention, EditSettings
@@ -61,51 +61,6 @@ SETTING_FIELDS = (
     SettingField("blend_background", "Keep the rest", "What belongs to no edited object is put back at every step."),
     SettingField("seed", "Seed", "The same seed gives the same result; another one another try."),
 )  # fmt: skip
-
-
-class Preset(StrEnum):
-    """How daring an edit is."""
-
-    FAITHFUL = "Faithful"
-    BALANCED = "Balanced"
-    BOLD = "Bold"
-
-
-@dataclass(frozen=True)
-class PresetChange:
-    """What a preset makes of the settings that suit a model.
-
-    Attributes:
-        info: when to take it, in one line.
-        strength, guidance: factors on `strength` and `guidance_scale`.
-    """
-
-    info: str
-    strength: float
-    guidance: float
-
-
-PRESETS = {
-    Preset.FAITHFUL: PresetChange("Keeps poses and shapes; for recolouring and small changes.", 0.9, 0.9),
-    Preset.BALANCED: PresetChange("What suits this model best on average.", 1.0, 1.0),
-    Preset.BOLD: PresetChange("Redraws freely; for things of another shape.", 1.15, 1.2),
-}
-
-
-def apply_preset(preset: Preset, settings: EditSettings) -> EditSettings:
-    """Return a model's own settings as a preset wants them.
-
-    The modulation fades with the fifth power of the timestep; `cross_strength` makes up for another start.
-    """
-    change = PRESETS[preset]
-    strength = round(min(1.0, settings.strength * change.strength), 2)
-    cross = settings.cross_strength * (settings.strength / strength) ** 5
-    return replace(
-        settings,
-        strength=strength,
-        guidance_scale=round(settings.guidance_scale * change.guidance * 2) / 2,
-        cross_strength=round(min(MAX_CROSS_STRENGTH, cross), 2),
-    )
 
 
 def settings_from_form(values: tuple[object, ...]) -> EditSettings:

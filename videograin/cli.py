@@ -32,6 +32,7 @@ from videograin.models import (
     load_pipeline,
     named_bundles,
 )
+from videograin.presets import Preset, apply_preset
 from videograin.progress import Phase, Progress
 from videograin.project import EditInputs, load_project, load_request
 from videograin.region import MAX_SEED, EditResult
@@ -163,6 +164,9 @@ def _edit(options: argparse.Namespace) -> None:
 
 def _read_project(options: argparse.Namespace) -> EditInputs:
     project = _load_folder(options) if options.project.is_dir() else load_project(options.project, options.model)
+    if options.preset:
+        settings = apply_preset(Preset[options.preset.upper()], find_bundle(project.model).settings)
+        project = replace(project, settings=settings)
     given = {"num_inference_steps": options.steps, "seed": options.seed}
     changes = {name: value for name, value in given.items() if value is not None}
     clip_options = project.clip_options
@@ -270,6 +274,8 @@ def _parser() -> argparse.ArgumentParser:
     edit.add_argument("--device", help="cuda, mps or cpu (default: the best there is)")
     edit.add_argument("--dtype", choices=DTYPES, help="precision (default: float32 on the CPU, float16 elsewhere)")
     edit.add_argument("--frames", type=int, help="edit only the first frames, so many")
+    presets = [preset.name.lower() for preset in Preset]
+    edit.add_argument("--preset", choices=presets, help="how daring (default: the settings of the project)")
     edit.add_argument("--steps", type=int, help="denoising steps, 1 to 1000")
     edit.add_argument("--seed", type=int, help=f"of the noise, 0 to {MAX_SEED}")
     edit.add_argument("--offline", action="store_true", help="never ask the hub")

@@ -155,6 +155,15 @@ def grow_masks(masks: Tensor, pixels: int) -> Tensor:
     return (F.max_pool2d(planes, 2 * pixels + 1, 1, pixels) > 0.5).view_as(masks)
 
 
+def make_room(masks: Tensor, edited: Sequence[bool], pixels: int) -> Tensor:
+    """Grow the edited ones of the masks (R, F, H, W) bool by `pixels`, but not over what is another region's."""
+    if pixels == 0:
+        return masks
+    claims = masks.sum(0)
+    grown = grow_masks(masks, pixels) & (claims - masks.int() == 0)
+    return torch.where(torch.tensor(edited, device=masks.device)[:, None, None, None], grown | masks, masks)
+
+
 def gather_keys(tokens: Tensor, mode: AttentionMode) -> Tensor:
     """Collect for every query sequence the tokens that its keys come from.
 

@@ -37,9 +37,9 @@ DEFAULT_MODEL = "emoji-world"
 EMOJI_WORLD_SETTINGS = EditSettings(
     num_inference_steps=20,
     guidance_scale=5.0,
-    strength=0.7,
+    strength=0.75,
     modulated_fraction=1.0,
-    cross_strength=8.0,
+    cross_strength=4.0,
     convention=Convention.RELEASE,
 )
 """What edited best on the tuning clips (benchmarks/RESULTS.md); the release's convention for its speed on a CPU."""

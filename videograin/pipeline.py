@@ -26,7 +26,7 @@ from videograin.denoising import Denoising
 from videograin.errors import Cancelled, ModelError, SettingsError
 from videograin.flow import Trajectories, optical_flow, trajectories
 from videograin.inversion import InversionCache, content_key, fingerprint, invert
-from videograin.layout import Layout, build_layout, covered_cells, grow_masks, span_regions
+from videograin.layout import Layout, build_layout, covered_cells, make_room, span_regions
 from videograin.progress import Progress, Report, ignore
 from videograin.prompt import (
     compose_target_prompt,
@@ -157,7 +157,7 @@ class VideoGrainPipeline(
             self_strength: λ of self-attention (0.3 in the paper).
             cross_strength: λ of cross-attention (1.0 in the paper, which starts from full noise; an edit from less
                 noise needs more, for the modulation fades with the fifth power of the timestep).
-            mask_growth: pixels by which the part that may change exceeds the prompted regions.
+            mask_growth: pixels by which prompted regions grow, where no other region is, for a shape unlike theirs.
             inject_steps: steps, from the first, that take features over from the inversion (PnP).
             control_images: one (F, H, W, 3) uint8 array for each ControlNet; none leaves the ControlNet out.
             controlnet_conditioning_scale: factor on the ControlNet's residuals.
@@ -253,7 +253,7 @@ class VideoGrainPipeline(
         latents = encode_frames(self.vae, request.frames, self.frames_per_vae_batch, device, report)
         # 3. Masks to the layout at every resolution
         grid = (latents.shape[-2], latents.shape[-1])
-        masks = torch.from_numpy(np.stack([region.masks for region in request.regions])).to(device)
+        masks = _roomy_masks(request).to(device)
         layout = self._build_layout(request.regions, masks, grid)
         # 4. Control images and trajectories
         controls = [
@@ -279,7 +279,7 @@ class VideoGrainPipeline(
                 step,
                 modulate_layout(layout, words.token_regions, settings, halves),
                 path,
-                self._edited_part(request, masks, grid),
+                covered_cells(_edited_part(request, masks)[None], grid)[0][:, None],
                 generator or torch.Generator().manual_seed(settings.seed),
                 maps,
             )
@@ -335,10 +335,6 @@ class VideoGrainPipeline(
     def _build_layout(self, regions: Sequence[Region], masks: Tensor, grid: tuple[int, int]) -> Layout:
         levels = len(self.unet.config["block_out_channels"])
         return build_layout(masks, grid, levels, [region.strength for region in regions])
-
-    def _edited_part(self, request: EditRequest, masks: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Return (F, 1, h, w) bool, the latents that may change."""
-        return covered_cells(_changed_part(request, masks)[None], grid)[0][:, None]
 
     def _trajectories(
         self, request: EditRequest, grid: tuple[int, int], device: torch.device
@@ -412,14 +408,18 @@ def keep_source_pixels(request: EditRequest, frames: np.ndarray) -> np.ndarray:
     """
     if not request.settings.blend_background:
         return frames
+    return composite(request.frames, frames, _edited_part(request, _roomy_masks(request)).numpy())
+
+
+def _roomy_masks(request: EditRequest) -> Tensor:
+    """Return the regions' masks (R, F, H, W) bool, those of edited regions grown as the settings say."""
     masks = torch.from_numpy(np.stack([region.masks for region in request.regions]))
-    return composite(request.frames, frames, _changed_part(request, masks).numpy())
+    return make_room(masks, [region.is_edited for region in request.regions], request.settings.mask_growth)
 
 
-def _changed_part(request: EditRequest, masks: Tensor) -> Tensor:
-    """Return (F, H, W) bool, the union of the prompted regions, grown; masks (R, F, H, W) bool."""
-    prompted = masks[[region.is_edited for region in request.regions]].any(0)
-    return grow_masks(prompted, request.settings.mask_growth)
+def _edited_part(request: EditRequest, masks: Tensor) -> Tensor:
+    """Return (F, H, W) bool, the union of the edited ones of the masks (R, F, H, W) bool."""
+    return masks[[region.is_edited for region in request.regions]].any(0)
 
 
 def _ddim_of(scheduler: ConfigMixin) -> DDIMScheduler:

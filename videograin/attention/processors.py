@@ -47,7 +47,7 @@ class SelfAttentionProcessor:
         step: AttentionStep | None = None,
     ) -> Tensor:
         """Attend from hidden states (halves·F, h·w, C) to those of the clip; same shape out."""
-        query, key, value = _project(attn, hidden_states, hidden_states)
+        query, key, value = project(attn, hidden_states, hidden_states)
         if step is None:
             step = AttentionStep(frames=1)
         query, key = self._exchange(query, key, step)
@@ -55,7 +55,7 @@ class SelfAttentionProcessor:
             rearrange(x, "(b f) n (h d) -> b f n h d", f=step.frames, h=attn.heads) for x in (query, key, value)
         )
         out = self._attend(query, key, value, attn.scale, step)
-        return _project_out(attn, out.to(hidden_states.dtype).reshape(hidden_states.shape[0], -1, out.shape[-1]))
+        return project_out(attn, out.to(hidden_states.dtype).reshape(hidden_states.shape[0], -1, out.shape[-1]))
 
     def _exchange(self, query: Tensor, key: Tensor, step: AttentionStep) -> tuple[Tensor, Tensor]:
         if self.name in INJECTED_ATTENTIONS:
@@ -101,7 +101,7 @@ class CrossAttentionProcessor:
     ) -> Tensor:
         """Attend from hidden states (halves·F, h·w, C) to text embeddings (halves·F, 77, C'); same shape out."""
         assert attention_mask is None, "the modulation counts on all text tokens being visible"
-        query, key, value = _project(attn, hidden_states, encoder_hidden_states)
+        query, key, value = project(attn, hidden_states, encoder_hidden_states)
         query, key, value = (rearrange(x, "b n (h d) -> b h n d", h=attn.heads) for x in (query, key, value))
         level = step.modulations.get(query.shape[2]) if step is not None else None
         if step is not None and step.phrase_maps is not None:
@@ -116,7 +116,7 @@ class CrossAttentionProcessor:
             out = _by_halves(
                 query, key, value, level.cross_strength, level.cross_regions, attn.scale, step.modulated_cross
             )
-        return _project_out(attn, rearrange(out, "b h n d -> b n (h d)").to(hidden_states.dtype))
+        return project_out(attn, rearrange(out, "b h n d -> b n (h d)").to(hidden_states.dtype))
 
 
 def _by_halves(
@@ -138,7 +138,8 @@ def _by_halves(
     )
 
 
-def _project(attn: Attention, queries_from: Tensor, keys_from: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def project(attn: Attention, queries_from: Tensor, keys_from: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return a layer's queries, and its keys and values, each (B, N, heads·d) of hidden states (B, N, C)."""
     to_query, to_key, to_value = (cast(nn.Module, layer) for layer in (attn.to_q, attn.to_k, attn.to_v))
     return to_query(queries_from), to_key(keys_from), to_value(keys_from)
 
@@ -147,7 +148,8 @@ def _heads_first(tokens: Tensor) -> Tensor:
     return rearrange(tokens, "b n h d -> b h n d")
 
 
-def _project_out(attn: Attention, hidden_states: Tensor) -> Tensor:
+def project_out(attn: Attention, hidden_states: Tensor) -> Tensor:
+    """Return the layer's output (B, N, C) of what its heads have gathered (B, N, heads·d)."""
     for layer in cast(nn.ModuleList, attn.to_out):  # the projection, then dropout
         hidden_states = layer(hidden_states)
     return hidden_states
