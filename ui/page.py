@@ -148,7 +148,9 @@ def _wire_clip(page: Page, handlers: Handlers, everything: Components) -> None:
 
 def _wire_mark(page: Page, handlers: Handlers) -> None:
     mark, session, jobs = page.mark, page.session, page.jobs
-    _on(mark.stage.mark, handlers.mark, session, page.marks, mode="multiple")
+    _on(mark.stage.mark, handlers.mark, session, page.marks, mode="multiple").failure(
+        None, None, None, js=widgets.script("calm_stage.js"), api_visibility="private"
+    )
     for part in (mark.objects, mark.buttons, mark.timeline):
         _on(part.act, handlers.object_action, session, page.marks, mode="multiple")
     _on(mark.add.click, handlers.add_object, session, page.marks)
