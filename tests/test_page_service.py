@@ -118,6 +118,14 @@ def test_a_page_that_only_looks_does_not_bring_work_back_into_memory_but_one_tha
     assert studio.sessions.is_in_memory(session.id)
 
 
+def test_a_page_looks_seldom_while_it_is_idle_but_never_stops_to(studio, session):
+    timer = views.jobs(studio, session, "")[0]
+    assert (timer.active, timer.value) == (True, views.IDLE_SECONDS)
+    job = studio.submit_edit(session, JobKind.PREVIEW)
+    assert views.jobs(studio, session, "")[0].value == views.BUSY_SECONDS
+    studio.worker.cancel(job.id, session.id)
+
+
 def test_a_clip_of_a_size_that_does_not_suit_the_model_is_told_so(studio, session):
     bundle = find_bundle("emoji-world")
     assert markup.size_note(bundle, (256, 456)) == markup.size_note(bundle, (320, 320)) == ""
