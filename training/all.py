@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from training.loop import log
+from training.log import log
 
 _PORT = 29_511
 _PICTURES_SHARE = 0.5  # of the denoiser's time; the rest is for clips
