@@ -11,7 +11,8 @@ from transformers import CLIPModel
 
 from training import weights
 from training.assemble import assemble
-from training.loop import Options, Ranks, Trainer, cosine, parse_options
+from training.compute import Ranks
+from training.loop import Options, Trainer, cosine, parse_options
 from training.networks import Clip, Denoiser, make_controlnet, make_sam, make_vae
 from training.tokenizer import load as load_tokenizer
 from training.vocabulary import NAMES

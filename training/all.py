@@ -2,7 +2,7 @@
 
     python -m training.all --minutes 52                 # everything; about an hour of one H100
     python -m training.all --phase 1 --minutes 9        # VAE, CLIP and segmenter side by side, and their figures
-    python -m training.all --phase 2 --minutes 9        # denoiser, then ControlNet beside the denoiser's figures
+    python -m training.all --phase 2 --minutes 9        # denoiser, on pictures and then on clips, then the ControlNet
 
 Every stage is a process of its own with its own wall-clock budget. Stages of one phase share the GPUs as `phase_one`
 and `phase_two` say; with one GPU they follow one another.
@@ -18,9 +18,10 @@ from pathlib import Path
 
 import torch
 
-from training.loop import log
+from training.log import log
 
 _PORT = 29_511
+_PICTURES_SHARE = 0.5  # of the denoiser's time; the rest is for clips
 
 
 @dataclass(frozen=True)
@@ -111,9 +112,11 @@ def phase_one(runner: Runner, until: float, evaluation: float) -> None:
 
 
 def phase_two(runner: Runner, until: float, controlnet: float) -> None:
-    """Train the denoiser on all GPUs, then the ControlNet beside the denoiser's evaluation."""
-    gpus = runner.gpus
-    runner.together(Task("unet", gpus, until - controlnet))
+    """Train the denoiser on all GPUs, on pictures and then on clips; then the ControlNet beside its evaluation."""
+    gpus, now = runner.gpus, time.time()
+    clips = until - controlnet
+    runner.together(Task("unet", gpus, now + _PICTURES_SHARE * (clips - now)))
+    runner.together(Task("unet_clips", gpus, clips, ("--rate", "0.75")))
     measure = Task("evaluate", gpus[-1:], until, ("--only", "prompts"))
     if len(gpus) == 1:
         runner.together(Task("controlnet", gpus, until))

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.captions import Captioner, hard_negative, only, random_wording
-from training.loop import Options, Ranks, Trainer, mixed_precision, parse_options, speed_up
+from training.compute import Ranks, mixed_precision, speed_up
+from training.loop import Options, Trainer, parse_options
 from training.networks import CLIP_SIZE, Clip
 from training.scene import Casting, Dice, Scene
 from training.tokenizer import load as load_tokenizer

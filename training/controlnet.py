@@ -14,7 +14,9 @@ from diffusers import ControlNetModel
 from torch import Tensor, nn
 
 from training.captions import Captioner
-from training.loop import Options, Ranks, Recorded, Trainer, log, parse_options, working_precision
+from training.compute import Ranks, Recorded, working_precision
+from training.log import log
+from training.loop import Options, Trainer, parse_options
 from training.networks import Denoiser, make_controlnet
 from training.noise import Noise
 from training.pool import Encoder, Pool

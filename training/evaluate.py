@@ -18,7 +18,8 @@ from segment_anything import SamPredictor
 from torch import Tensor
 
 from training.captions import Captioner
-from training.loop import log, mixed_precision
+from training.compute import mixed_precision
+from training.log import log
 from training.networks import CLIP_SIZE, LATENT_CHANNELS, Denoiser, encode
 from training.sampling import pictures, sample
 from training.scene import SLOTS, Casting, Dice

@@ -9,7 +9,6 @@ copies of their weights.
 import argparse
 import contextlib
 import math
-import os
 import shutil
 import signal
 import time
@@ -18,14 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
+from training.compute import Ranks
+from training.log import STARTED, log
+from training.masters import Average, Masters
 from training.weights import load_weights, save_weights
 
 _LOOK_EVERY = 1.0  # seconds between looks at the clock, roughly
 _SAVE_EVERY = 90.0  # seconds between checkpoints
-_STARTED = time.time()
 
 
 @dataclass(frozen=True)
@@ -60,173 +60,7 @@ def parse_options(stage: str, batch: int, argv: list[str] | None = None) -> Opti
     parser.add_argument("--log-every", type=float, default=20.0)
     told = vars(parser.parse_args(argv))
     minutes = told.pop("minutes")
-    return Options(**told | {"until": told["until"] or _STARTED + 60 * minutes})
-
-
-class Ranks:
-    """This process among those of the job: one a GPU under torchrun, or alone."""
-
-    def __init__(self) -> None:
-        self.rank, self.size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-        cuda = torch.cuda.is_available()
-        self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if cuda else torch.device("cpu")
-        if cuda:
-            torch.cuda.set_device(self.device)
-            torch.backends.cuda.matmul.allow_tf32 = True
-            torch.backends.cudnn.allow_tf32 = True
-            torch.backends.cudnn.benchmark = True
-        if self.size > 1:
-            dist.init_process_group("nccl" if cuda else "gloo")
-
-    @property
-    def leads(self) -> bool:
-        """Whether this is the process that logs and saves."""
-        return self.rank == 0
-
-    def from_leader(self, values: list[float]) -> list[float]:
-        """Return rank 0's values on every rank."""
-        if self.size == 1:
-            return values
-        tensor = torch.tensor(values, dtype=torch.float64, device=self.device)
-        dist.broadcast(tensor, 0)
-        return tensor.tolist()
-
-    def average(self, gradients: Tensor) -> None:
-        """Average a tensor over the ranks, in place."""
-        if self.size > 1:
-            dist.all_reduce(gradients)
-            gradients.div_(self.size)
-
-    def close(self) -> None:
-        """Leave the job, all ranks at once: the leader still saves when the others are done."""
-        if self.size > 1:
-            dist.barrier()
-            dist.destroy_process_group()
-
-
-def working_precision(device: torch.device | str) -> torch.dtype:
-    """Return the type of weights that compute without mixed precision: bfloat16 on a GPU, float32 elsewhere."""
-    return torch.bfloat16 if torch.device(device).type == "cuda" else torch.float32
-
-
-def mixed_precision(device: torch.device) -> torch.autocast:
-    """Compute in bfloat16 on a GPU and in float32 elsewhere."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda")
-
-
-def log(*parts: object) -> None:
-    """Print with the seconds since the process started."""
-    print(f"[{time.time() - _STARTED:6.1f}]", *parts, flush=True)
-
-
-def speed_up(module: nn.Module, enabled: bool, prove: Callable[[], Tensor | tuple[Tensor, ...]]) -> None:
-    """Compile the module's forward; leave it as it was where compiling fails.
-
-    Args:
-        prove: a pass that uses the module just as training will; its gradients are computed as well, and dropped.
-    """
-    if not enabled:
-        return
-    start, plain = time.time(), module.forward
-    try:
-        module.forward = torch.compile(plain, dynamic=False)
-        result = prove()
-        outputs = result if isinstance(result, tuple) else (result,)
-        torch.stack([output.float().square().mean() for output in outputs]).sum().backward()
-        torch.cuda.synchronize()
-        log(f"compiled {type(module).__name__} in {time.time() - start:.0f} s")
-    except Exception as error:
-        module.forward = plain
-        torch._dynamo.reset()
-        log(f"{type(module).__name__} goes uncompiled:", f"{type(error).__name__}: {error}"[:400])
-
-
-class Recorded:
-    """A computation with its gradients, on a GPU recorded once and replayed; elsewhere it is simply called.
-
-    Launching thousands of small kernels takes longer than running them.
-
-    Args:
-        compute: forward, backward, and what to log; it must not look at values on the way.
-        example: inputs of the shapes that all later ones have.
-    """
-
-    def __init__(self, compute: Callable[..., dict[str, Tensor]], *example: Tensor) -> None:
-        self.compute, self.graph = compute, None
-        if example[0].device.type != "cuda":
-            return
-        self.inputs = [tensor.clone() for tensor in example]
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(3):
-                compute(*self.inputs)
-        torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self.notes = compute(*self.inputs)
-        self.graph = graph
-
-    def __call__(self, *inputs: Tensor) -> dict[str, Tensor]:
-        """Add the gradients of these inputs to the parameters'; return what to log."""
-        if self.graph is None:
-            return self.compute(*inputs)
-        torch._foreach_copy_(self.inputs, list(inputs))
-        self.graph.replay()
-        return self.notes
-
-
-class Masters:
-    """What the optimiser sees: float32 weights by name, and their gradients, which all lie in one tensor.
-
-    A parameter of the module in float32 is its own master; one in half precision follows its master.
-    """
-
-    def __init__(self, module: nn.Module) -> None:
-        named = {name: p for name, p in module.named_parameters() if p.requires_grad}
-        half = [name for name, p in named.items() if p.dtype != torch.float32]
-        self.parameters: dict[str, Tensor] = dict(named)
-        self.parameters |= {name: named[name].detach().float().requires_grad_() for name in half}
-        self.gradient = torch.zeros(sum(p.numel() for p in named.values()), device=next(iter(named.values())).device)
-        pieces = self.gradient.split([p.numel() for p in self.parameters.values()])
-        for piece, master in zip(pieces, self.parameters.values(), strict=True):
-            # With the strides of the weights, channels last too: what is added up keeps their layout.
-            master.grad = torch.as_strided(piece, master.shape, master.stride())
-        self._followers: list[Tensor] = [named[name] for name in half]
-        self._followed = [self.parameters[name] for name in half]
-        self._found = [torch.zeros_like(follower) for follower in self._followers]
-        self._fetched: list[Tensor] = [master.grad for master in self._followed if master.grad is not None]
-        for follower, gradient in zip(self._followers, self._found, strict=True):
-            follower.grad = gradient
-
-    @torch.no_grad()
-    def collect(self) -> Tensor:
-        """Return all gradients (n,), those of the half-precision parameters fetched."""
-        if self._followers:
-            torch._foreach_copy_(self._fetched, self._found)
-            torch._foreach_zero_(self._found)
-        return self.gradient
-
-    @torch.no_grad()
-    def publish(self) -> None:
-        """Give the half-precision parameters their masters' values."""
-        if self._followers:
-            torch._foreach_copy_(self._followers, self._followed)
-
-
-class Average:
-    """An exponential moving average of parameters."""
-
-    def __init__(self, parameters: dict[str, Tensor], decay: float) -> None:
-        self.decay, self.count, self.followed = decay, 0, [p.detach() for p in parameters.values()]
-        self.parameters = {name: p.detach().clone() for name, p in parameters.items()}
-
-    @torch.no_grad()
-    def update(self) -> None:
-        """Move towards the parameters; faster at the start."""
-        self.count += 1
-        decay = min(self.decay, (1 + self.count) / (10 + self.count))
-        torch._foreach_lerp_(list(self.parameters.values()), self.followed, 1 - decay)
+    return Options(**told | {"until": told["until"] or STARTED + 60 * minutes})
 
 
 def cosine(fraction: float, floor: float = 0.02) -> float:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from training.captions import Captioner, random_wording
 from training.clips import joined, moving, random_motion
-from training.loop import mixed_precision
+from training.compute import mixed_precision
 from training.networks import LATENT_CHANNELS, LATENT_SIZE, encode
 from training.scene import CANVAS, Casting, Dice
 from training.tokenizer import MAX_TOKENS

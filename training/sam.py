@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from segment_anything.modeling import MaskDecoder, Sam
 from torch import Tensor, nn
 
-from training.loop import Options, Ranks, Trainer, mixed_precision, parse_options, speed_up
+from training.compute import Ranks, mixed_precision, speed_up
+from training.loop import Options, Trainer, parse_options
 from training.networks import make_sam
 from training.scene import CANVAS, SLOTS, Casting, Dice
 from training.vae import turn_hues

@@ -4,7 +4,7 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from training.loop import mixed_precision
+from training.compute import mixed_precision
 from training.networks import LATENT_CHANNELS, LATENT_SIZE, Denoiser, decode
 from training.noise import cumulative_alphas
 

@@ -8,7 +8,7 @@ from diffusers import AutoencoderKL, ControlNetModel
 from segment_anything.modeling import Sam
 from torch import Tensor, nn
 
-from training.loop import working_precision
+from training.compute import working_precision
 from training.networks import Clip, Denoiser, make_controlnet, make_sam, make_vae
 from training.tokenizer import load as load_tokenizer
 from training.weights import load_weights

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from training.captions import Captioner
+from training.compute import Ranks, Recorded, working_precision
 from training.grounding import Grounding
-from training.loop import Options, Ranks, Recorded, Trainer, log, parse_options, working_precision
+from training.log import log
+from training.loop import Options, Trainer, parse_options
 from training.networks import TEXT_WIDTH, Denoiser
 from training.noise import Noise
 from training.pool import Encoder, Pool

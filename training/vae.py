@@ -17,7 +17,9 @@ from diffusers import AutoencoderKL
 from PIL import Image
 from torch import Tensor, nn
 
-from training.loop import Options, Ranks, Trainer, log, mixed_precision, parse_options, speed_up
+from training.compute import Ranks, mixed_precision, speed_up
+from training.log import log
+from training.loop import Options, Trainer, parse_options
 from training.networks import LATENT_CHANNELS, LATENT_SIZE, decode, encode, make_vae
 from training.scene import Casting, Dice
 from training.trained import load_clip
