@@ -101,12 +101,12 @@ class Improviser:
         scene = self._scene(SINGLE)
         before = "" if part in WEARABLES else f"{actor.worn_colour or actor.colour} {noun}"
         after = f"{colour} {noun}".strip()
-        prompt = with_article(after)
+        prompt = f"wearing {with_article(after)}" if part else with_article(after)
         actor = self._gentle(actor)
-        wearing = _noun(replace(actor, worn="")) + (f" wearing {prompt}" if part else "")
+        whole = f"{_noun(replace(actor, worn=''))} {prompt}" if part else prompt
         target = Target(noun, prompt, before, after, (0,), part)
         script = _script(name, "part", scene, (actor,), (target,), self._pan())
-        return replace(script, target_prompt=f"{wearing if part else prompt} {script.background}")
+        return replace(script, target_prompt=f"{whole} {script.background}")
 
     def _hard_to_follow(self, name: str, category: str) -> Script:
         dice, sign = self.dice, self._sign()

@@ -89,7 +89,7 @@ def test_a_word_changed_just_before_the_button_is_in_the_sentence_of_an_example_
     visitor = visit()
     page = visitor.page
     visitor.take_ready("cap")  # its sentence is more than its objects' words
-    visitor.type_into("[data-word='1']", "a straw hat")
+    visitor.type_into("[data-word='1']", "wearing a straw hat")
     page.click("#preview")
     page.wait_for_function("document.querySelector('.vg-sentence').innerText.includes('a dog wearing a straw hat')")
     page.click("#edit-job [data-action=cancel]")  # it was not refused
