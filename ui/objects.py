@@ -109,7 +109,7 @@ def with_words_of(work: Workspace, other: Workspace) -> Workspace:
 
 
 def with_words_of_edit(work: Workspace, edit: Project) -> Workspace:
-    """Return the work with the words, settings and model of an earlier edit; objects are found by their names."""
+    """Return the work with the words and settings of an earlier edit; objects are found by their names."""
     regions = {region.name: region for region in edit.regions}
     said = [
         replace(each, prompt=found.prompt, strength=found.strength, is_kept=False)
@@ -118,7 +118,7 @@ def with_words_of_edit(work: Workspace, edit: Project) -> Workspace:
         for each in work.objects
     ]
     return replace(
-        work, objects=tuple(said), source_prompt=edit.source_prompt, target_prompt=edit.target_prompt, model=edit.model,
+        work, objects=tuple(said), source_prompt=edit.source_prompt, target_prompt=edit.target_prompt,
         background=edit.background, negative_prompt=edit.negative_prompt, controls=edit.controls,
         settings=edit.settings,
     )  # fmt: skip
