@@ -152,7 +152,9 @@ def grow_masks(masks: Tensor, pixels: int) -> Tensor:
     if pixels == 0:
         return masks
     planes = masks.reshape(-1, 1, *masks.shape[-2:]).float()
-    return (F.max_pool2d(planes, 2 * pixels + 1, 1, pixels) > 0.5).view_as(masks)
+    for side in ((2 * pixels + 1, 1), (1, 2 * pixels + 1)):  # a square is a column of rows
+        planes = F.max_pool2d(planes, side, 1, (side[0] // 2, side[1] // 2))
+    return (planes > 0.5).view_as(masks)
 
 
 def make_room(masks: Tensor, edited: Sequence[bool], pixels: int) -> Tensor:

@@ -253,7 +253,7 @@ class VideoGrainPipeline(
         latents = encode_frames(self.vae, request.frames, self.frames_per_vae_batch, device, report)
         # 3. Masks to the layout at every resolution
         grid = (latents.shape[-2], latents.shape[-1])
-        masks = _roomy_masks(request).to(device)
+        masks = _roomy_masks(request, device)
         layout = self._build_layout(request.regions, masks, grid)
         # 4. Control images and trajectories
         controls = [
@@ -408,12 +408,12 @@ def keep_source_pixels(request: EditRequest, frames: np.ndarray) -> np.ndarray:
     """
     if not request.settings.blend_background:
         return frames
-    return composite(request.frames, frames, _edited_part(request, _roomy_masks(request)).numpy())
+    return composite(request.frames, frames, _edited_part(request, _roomy_masks(request, torch.device("cpu"))).numpy())
 
 
-def _roomy_masks(request: EditRequest) -> Tensor:
+def _roomy_masks(request: EditRequest, device: torch.device) -> Tensor:
     """Return the regions' masks (R, F, H, W) bool, those of edited regions grown as the settings say."""
-    masks = torch.from_numpy(np.stack([region.masks for region in request.regions]))
+    masks = torch.from_numpy(np.stack([region.masks for region in request.regions])).to(device)
     return make_room(masks, [region.is_edited for region in request.regions], request.settings.mask_growth)
 
 
