@@ -33,9 +33,11 @@ from videograin.metrics import q_edit
 from videograin.models import EMOJI_WORLD_SETTINGS, find_bundle
 
 COLUMNS = (
-    "variant", "clips", "target", "mixing", "kept", "outside to VAE, dB", "outside to source, dB", "beyond, dB",
-    "CLIP-F", "CLIP-F source", "Warp-Err", "Q", "s",
+    "variant", "clips", "target", "mixing", "target beside", "mixing beside", "kept",
+    "outside to VAE, dB", "outside to source, dB", "beyond, dB", "CLIP-F", "CLIP-F source", "Warp-Err", "Q", "s",
 )  # fmt: skip
+
+SHARES = ("target", "mixing", "target_beside", "mixing_beside", "kept")
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def row(name: str, scores: Sequence[Score]) -> list[str]:
     """Return the means of some edits' scores as cells."""
     mean = {f.name: _mean([getattr(score, f.name) for score in scores]) for f in fields(Score)}
     q = q_edit(100 * mean["target"], mean["warp_error"])
-    shares = [_cell(mean[name], ".3f") for name in ("target", "mixing", "kept")]
+    shares = [_cell(mean[name], ".3f") for name in SHARES]
     ratios = [_cell(mean[name], ".1f") for name in ("psnr_reconstruction", "psnr_source", "psnr_beyond")]
     rest = [_cell(mean[name], ".2f") for name in ("clip_f", "clip_f_source", "warp_error")]
     return [name, str(len(scores)), *shares, *ratios, *rest, _cell(q, ".1f"), _cell(mean["seconds"], ".2f")]

@@ -1,6 +1,7 @@
 """One edit of a held-out clip, and what it scores.
 
-A region of a thing is named by the judge out of its whole vocabulary, in the crop of its own mask. A recoloured thing
+A region of a thing is named by the judge out of its whole vocabulary, in the crop of its own mask. What of that crop
+belongs to another region is painted out, for of two things in a picture the judge can name either. A recoloured thing
 is named by the mini CLIP out of all colours of its noun, in the same crop; a new background out of the two prompts,
 before and after, in the whole frame.
 """
@@ -28,8 +29,10 @@ from videograin.progress import ignore
 from videograin.region import EditRequest
 from videograin.visualize import comparison_strip
 
-LATENT_PIXELS = 8
-"""A latent that is edited in part is edited whole, so that the edit reaches so far beyond the grown mask."""
+RIM = 6
+"""Pixels around the grown masks that "beyond" leaves out: a latent that is edited in part is edited whole."""
+
+_PAINT_RADIUS = 3
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Score:
     Attributes:
         target: how often an edited region is what it should become, in its own crop.
         mixing: how often it is what another region should become.
+        target_beside, mixing_beside: likewise in the plain crop, with what is seen of the other regions.
         kept: how often a region without a prompt is still what it was.
         psnr_reconstruction: dB outside the edited regions, of what the VAE draws of the edit to what it draws of the
             source, before the source's pixels are laid around it.
@@ -61,6 +65,8 @@ class Score:
 
     target: float
     mixing: float
+    target_beside: float
+    mixing_beside: float
     kept: float
     psnr_reconstruction: float
     psnr_source: float
@@ -128,14 +134,18 @@ class Bench:
         """Score the frames of an edit (or of the source, by what is in it), and those that the VAE has drawn for it."""
         told, source, settings = task.told, known.request.frames, task.variant.settings
         wanted = [_becomes(told, region) if settings else _was(told, region) for region in told.regions]
-        seen = [self.name_region(told, index, known.request, frames) for index in range(len(told.regions))]
+        request, numbers = known.request, range(len(told.regions))
+        alone = [self.name_region(told, i, request, without_others(frames, request, i)) for i in numbers]
+        beside = [self.name_region(told, i, request, frames) for i in numbers]
         edited = [i for i, region in enumerate(told.regions) if region.is_edited]
         others = {i: [wanted[j] for j in edited if j != i] for i in edited}
         masks = np.any([known.request.regions[i].masks for i in edited], axis=0)
         return Score(
-            target=_mean([share_seen(seen[i], [wanted[i]]) for i in edited if wanted[i]]),
-            mixing=_mean([share_seen(seen[i], others[i]) for i in edited if others[i]]),
-            kept=_mean([share_seen(seen[i], [r.before]) for i, r in enumerate(told.regions) if not r.is_edited]),
+            target=_mean([share_seen(alone[i], [wanted[i]]) for i in edited if wanted[i]]),
+            mixing=_mean([share_seen(alone[i], others[i]) for i in edited if others[i]]),
+            target_beside=_mean([share_seen(beside[i], [wanted[i]]) for i in edited if wanted[i]]),
+            mixing_beside=_mean([share_seen(beside[i], others[i]) for i in edited if others[i]]),
+            kept=_mean([share_seen(alone[i], [r.before]) for i, r in enumerate(told.regions) if not r.is_edited]),
             psnr_reconstruction=psnr(drawn, known.reconstruction, ~masks),
             psnr_source=psnr(frames, source, ~masks),
             psnr_beyond=_psnr_beyond(drawn, known, masks, settings.mask_growth if settings else 0),
@@ -177,6 +187,19 @@ class Bench:
         cv2.imwrite(str(file), cv2.cvtColor(comparison_strip(source, result), cv2.COLOR_RGB2BGR))
 
 
+def without_others(frames: np.ndarray, request: EditRequest, index: int) -> np.ndarray:
+    """Paint out of the frames (F, H, W, 3) uint8 RGB what belongs to other regions than the one of this index."""
+    masks = np.stack([region.masks for region in request.regions])
+    others = np.delete(masks, index, 0).any(0) & ~masks[index]
+    return np.stack([_painted_out(frame, other) for frame, other in zip(frames, others, strict=True)])
+
+
+def _painted_out(frame: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+    if not hidden.any() or hidden.all():
+        return frame
+    return cv2.inpaint(np.ascontiguousarray(frame), hidden.astype(np.uint8), _PAINT_RADIUS, cv2.INPAINT_TELEA)
+
+
 def _becomes(told: Told, region: ToldRegion) -> str:
     """Return what is to be seen in a region of the edit."""
     if told.level == "background":
@@ -197,7 +220,7 @@ def _is_recoloured(region: ToldRegion) -> bool:
 
 
 def _psnr_beyond(frames: np.ndarray, known: Reference, edited: np.ndarray, growth: int) -> float:
-    reached = grow_masks(torch.from_numpy(edited), growth + LATENT_PIXELS).numpy()
+    reached = grow_masks(torch.from_numpy(edited), growth + RIM).numpy()
     return float("nan") if reached.all() else psnr(frames, known.reconstruction, ~reached)
 
 

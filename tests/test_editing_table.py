@@ -19,7 +19,7 @@ from videograin.errors import SettingsError
 from videograin.region import AttentionMode, Convention, EditSettings
 
 BASE = EditSettings(num_inference_steps=2, strength=0.5, cross_strength=2.0, convention=Convention.RELEASE)
-SCORE = Score(0.5, 0.0, math.nan, 30.0, 28.0, 40.0, 97.0, 98.0, 2.0, 3.0)
+SCORE = Score(0.5, 0.0, 0.4, 0.1, math.nan, 30.0, 28.0, 40.0, 97.0, 98.0, 2.0, 3.0)
 
 
 def document(level: str = "instance", name: str = "two-00", **changes: str) -> dict:
@@ -200,7 +200,7 @@ def test_the_rim_of_the_mask_counts_outside_but_not_beyond(bench):
 
 def test_a_row_holds_means_and_leaves_out_what_was_not_judged():
     cells = row("default", [SCORE, replace(SCORE, target=1.0, warp_error=4.0)])
-    assert " ".join(cells) == "default 2 0.750 0.000 – 30.0 28.0 40.0 97.00 98.00 3.00 25.0 3.00"
+    assert " ".join(cells) == "default 2 0.750 0.000 0.400 0.100 – 30.0 28.0 40.0 97.00 98.00 3.00 25.0 3.00"
     assert len(cells) == len(COLUMNS)
 
 

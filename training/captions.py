@@ -75,6 +75,11 @@ def random_wording(dice: Dice, scene: Scene) -> Wording:
     )
 
 
+def tells_backdrop(scene: Scene, wording: Wording) -> Tensor:
+    """Return whether captions say all of their backdrops, (B,) bool."""
+    return (wording.told == 0) | ((scene.backdrop != GROUND_AND_SKY) & (wording.told < 3))
+
+
 class Captioner:
     """Phrases as numbers, and captions as rows of token ids."""
 
@@ -235,7 +240,19 @@ class Captioner:
 def only(scene: Scene, slot: Tensor) -> Scene:
     """Return the scenes as if they held one thing alone: slot (B,) says which."""
     moved = {}
-    for name in ("thing", "colour", "wearable", "wearable_colour", "x", "y", "size", "angle", "flip", "shadow"):
+    for name in (
+        "thing",
+        "outline",
+        "colour",
+        "wearable",
+        "wearable_colour",
+        "x",
+        "y",
+        "size",
+        "angle",
+        "flip",
+        "shadow",
+    ):
         values = getattr(scene, name)
         moved[name] = values.gather(1, slot[:, None]).expand(-1, SLOTS)
     return replace(scene, **moved, count=scene.count.clamp(max=1))

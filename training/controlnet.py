@@ -87,7 +87,7 @@ def train(options: Options) -> None:
         place = pool.draw(options.batch)
         ids = torch.where(dice.chance(_EMPTY, options.batch, 1), empty, pool.ids[place].long())
         edges = pool.edges[place][:, None].expand(-1, 3, -1, -1).float()
-        return *noise.add(pool.latents[place].float()), ids, edges
+        return *noise.add(pool.latents[place].float(), pool.levels[place]), ids, edges
 
     def compute(noisy: Tensor, timestep: Tensor, target: Tensor, ids: Tensor, edges: Tensor) -> dict[str, Tensor]:
         loss, error = noise.loss(module(denoiser, noisy, timestep, ids, edges), target, timestep)

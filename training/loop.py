@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from training.compute import Ranks
 from training.log import STARTED, log
 from training.masters import Average, Masters
-from training.weights import load_weights, save_weights
+from training.weights import load_weights, save_weights, shortened
 
 _LOOK_EVERY = 1.0  # seconds between looks at the clock, roughly
 _SAVE_EVERY = 90.0  # seconds between checkpoints
@@ -80,6 +80,7 @@ class Trainer:
         module: what is trained; its averaged state is what is saved.
         rates: learning rate, or rates by the prefix of parameter names ("" for the rest).
         export: turns the averaged state into the weights that are saved.
+        mantissa: bits that the saved weights keep of theirs, 10 being all of float16's; fewer pack better.
         reserve: seconds kept for what follows the last step.
     """
 
@@ -95,10 +96,11 @@ class Trainer:
         weight_decay: float = 0.01,
         warmup: int = 200,
         export: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None,
+        mantissa: int = 10,
         reserve: float = 4.0,
     ) -> None:
         self.stage, self.module, self.options, self.ranks = stage, module, options, ranks
-        self.export, self.warmup, self.reserve = export or dict, warmup, reserve
+        self.export, self.warmup, self.reserve, self.mantissa = export or dict, warmup, reserve, mantissa
         self.masters = Masters(module)
         self.optimiser = torch.optim.AdamW(
             list(_groups(self.masters.parameters, rates)), betas=(0.9, 0.99), weight_decay=weight_decay, fused=True
@@ -106,6 +108,7 @@ class Trainer:
         self.average = Average(self.masters.parameters, decay)
         self.steps, self.seconds, self.fraction, self.stopped = 0, 0.0, 0.0, False
         self.steps_before = 0  # the averaged weights', where these were resumed from
+        self.kept: dict[str, Tensor] = {}  # what was resumed and is not trained, as it was
         self._begun = self._saved = self._logged = 0.0
         self._first = self._next_look = 0
         self._sums: dict[str, Tensor] = {}
@@ -158,7 +161,8 @@ class Trainer:
 
     def weights(self) -> dict[str, Tensor]:
         """Return the averaged state, ready to ship."""
-        return self.export(self.module.state_dict() | self.average.parameters)
+        learnt = {name: shortened(tensor, self.mantissa) for name, tensor in self.average.parameters.items()}
+        return self.export(self.module.state_dict() | self.kept | learnt)
 
     def save(self) -> None:
         """Write the averaged weights (float16), and a copy where one was asked for."""
@@ -226,6 +230,7 @@ class Trainer:
     @torch.no_grad()
     def _load(self, state: dict[str, Tensor]) -> None:
         self.module.load_state_dict(state)
+        self.kept = {name: tensor for name, tensor in state.items() if name not in self.masters.parameters}
         for name, parameter in self.masters.parameters.items():
             parameter.copy_(state[name])
         self.masters.publish()

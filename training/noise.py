@@ -5,6 +5,7 @@ from einops import rearrange
 from torch import Tensor
 
 from training.scene import Dice
+from training.traces import trace_weight
 
 _GAMMA = 5.0  # min-SNR weights, Hang et al. 2023
 
@@ -28,19 +29,28 @@ class Noise:
         weights = ratio.clamp(max=_GAMMA) / ratio
         self.weights = weights / weights.mean()
 
-    def add(self, latents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Add noise to latents (B, F, C, h, w).
+    def add(self, latents: Tensor, levels: Tensor, former: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Add noise to latents.
+
+        Args:
+            latents: (B, F, C, h, w).
+            levels: (B,) int64; each clip is at a timestep below its own.
+            former: (B, F, C, h, w), what leaves a trace in the noise; None leaves none.
 
         Returns:
-            noisy latents ((B F), C, h, w), timesteps ((B F),) and the noise ((B F), C, h, w).
+            noisy latents ((B F), C, h, w), timesteps ((B F),), and the noise ((B F), C, h, w) that leads to the latents.
         """
         clips, frames = latents.shape[:2]
         own, common = (self._draw(clips, n, *latents.shape[2:]) for n in (frames, 1))
         part = self.dice.uniform(0, 1, clips, 1, 1, 1, 1) * self.dice.chance(0.5, clips, 1, 1, 1, 1)
         noise = rearrange((1 - part).sqrt() * own + part.sqrt() * common, "b f c h w -> (b f) c h w")
-        timestep = self.dice.integers(1000, clips).repeat_interleave(frames)
+        timestep = (self.dice.uniform(0, 1, clips) * levels).long().repeat_interleave(frames)
         alpha = self.alphas[timestep][:, None, None, None]
         noisy = alpha.sqrt() * latents.flatten(0, 1) + (1 - alpha).sqrt() * noise
+        if former is not None:
+            trace = trace_weight(timestep)[:, None, None, None] * (former - latents).flatten(0, 1)
+            noisy = noisy + alpha.sqrt() * trace
+            noise = noise + (alpha / (1 - alpha)).sqrt() * trace
         return noisy.contiguous(memory_format=torch.channels_last), timestep, noise
 
     def loss(self, predicted: Tensor, noise: Tensor, timestep: Tensor) -> tuple[Tensor, Tensor]:

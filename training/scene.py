@@ -45,6 +45,7 @@ class Scene:
     count: Tensor  # (B,) number of things
     style: Tensor  # (B,) index into STYLES
     thing: Tensor  # (B, K)
+    outline: Tensor  # (B, K) the thing whose outline it fills: itself, or another where it is moulded
     colour: Tensor  # (B, K) index into COLOUR_NAMES
     wearable: Tensor  # (B, K) 0 or 1 + index into WEARABLES
     wearable_colour: Tensor  # (B, K)
@@ -101,7 +102,8 @@ class Casting:
 
     counts: weights of 0, 1, 2 and 3 things; styles: weights of STYLES; crowded: share of scenes whose things stand
     anywhere, in any size, in front of each other; twins: share whose things are all the same (hard for a segmenter);
-    heads: share of things drawn from the bare heads only; dressed: share of bare heads that wear something.
+    heads: share of things drawn from the bare heads only; dressed: share of bare heads that wear something;
+    moulded: share of the other things that are drawn in the outline of another, as an edit draws them.
     """
 
     counts: tuple[float, ...] = (0.04, 0.34, 0.42, 0.20)
@@ -110,6 +112,7 @@ class Casting:
     twins: float = 0.0
     heads: float = 0.15
     dressed: float = 0.35
+    moulded: float = 0.0
 
 
 def flags(names: frozenset[str], device: torch.device) -> Tensor:
@@ -134,6 +137,12 @@ def random_scene(dice: Dice, batch: int, casting: Casting, extent: Tensor, thing
     }
     pose["stacked"] &= ~loose
     return Scene(**place, **cast, **_depth(cast, pose, extent, place, loose))
+
+
+def is_moulded(scene: Scene) -> Tensor:
+    """Return in which pictures (B,) a thing is drawn in the outline of another."""
+    present = torch.arange(SLOTS, device=scene.count.device) < scene.count[:, None]
+    return (present & (scene.outline != scene.thing)).any(1)
 
 
 def _backdrop(dice: Dice, batch: int) -> dict[str, Tensor]:
@@ -177,10 +186,15 @@ def _cast(dice: Dice, batch: int, casting: Casting, things: Tensor | None) -> di
     wearable = torch.where(bare & dice.chance(casting.dressed, *shape), 1 + dice.integers(len(WEARABLES), *shape), 0)
     dyed = torch.tensor([False, *(name in RECOLOURED for name in WEARABLES)], device=dice.device)[wearable]
     other_colour = 1 + dice.integers(len(COLOUR_NAMES) - 1, *shape)
+    outline = thing
+    if casting.moulded:  # drawn last: without it all else is drawn as ever
+        is_moulded = dice.chance(casting.moulded, *shape) & (wearable == 0)
+        outline = torch.where(is_moulded, dice.integers(len(NAMES), *shape), thing)
     return {
         "count": count,
         "style": style,
         "thing": thing,
+        "outline": outline,
         "colour": colour,
         "wearable": wearable,
         "wearable_colour": torch.where(dyed & dice.chance(0.6, *shape), other_colour, 0),
@@ -207,8 +221,7 @@ def _pose(dice: Dice, place: dict[str, Tensor], cast: dict[str, Tensor], extent:
     x = torch.where(one, dice.uniform(-0.48, 0.48, *shape) * (1 - size).clamp(min=0), x)
     x = torch.where(stacked[:, None], dice.uniform(-0.4, 0.4, *shape), x)
 
-    sprite = extent[cast["style"][:, None], cast["colour"], cast["thing"]]
-    top, bottom = sprite.unbind(-1)
+    top, bottom = _extent_of(cast, extent).unbind(-1)
     horizon = place["horizon"][:, None] / CANVAS * 2 - 1
     grounded = (place["backdrop"] == GROUND_AND_SKY)[:, None]
     base = torch.where(
@@ -246,7 +259,7 @@ def _depth(
     cast: dict[str, Tensor], pose: dict[str, Tensor], extent: Tensor, place: dict[str, Tensor], loose: Tensor
 ) -> dict[str, Tensor]:
     """Order things by the height they stand at (farther is higher) and let those on the ground cast a shadow."""
-    bottom = pose["y"] + pose["size"] * extent[cast["style"][:, None], cast["colour"], cast["thing"]][..., 1]
+    bottom = pose["y"] + pose["size"] * _extent_of(cast, extent)[..., 1]
     present = torch.arange(SLOTS, device=bottom.device) < cast["count"][:, None]
     order = torch.where(present, bottom, 9.0).argsort(1)
     horizon = place["horizon"][:, None] / CANVAS * 2 - 1
@@ -254,3 +267,8 @@ def _depth(
     resting = (bottom > horizon) & ~floats & ~(pose["stacked"] | loose)[:, None]
     shadow = (resting & (place["backdrop"] == GROUND_AND_SKY)[:, None]).float()
     return pose | {"order": order, "shadow": shadow}
+
+
+def _extent_of(cast: dict[str, Tensor], extent: Tensor) -> Tensor:
+    """Return top and bottom edge (B, K, 2) of what is seen of each thing, −1 to 1."""
+    return extent[cast["style"][:, None], cast["colour"], cast["outline"]]

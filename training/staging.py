@@ -52,6 +52,7 @@ def stage(script: Script) -> Scene:
         brightness=number(1),
         count=index(len(script.actors)),
         style=index(0),
+        outline=indexes([INDEX[a.name] for a in actors]),
         thing=indexes([INDEX[a.name] for a in actors]),
         colour=indexes([COLOUR_NAMES.index(a.colour) for a in actors]),
         wearable=indexes([WEARABLES.index(a.worn) + 1 if a.worn else 0 for a in actors]),

@@ -35,6 +35,16 @@ def save_weights(
     return [folder / file for file in names]
 
 
+def shortened(tensor: Tensor, bits: int) -> Tensor:
+    """Round to float16 whose mantissas end after so many of their 10 bits; five of them err by 0.7 % at most.
+
+    The files stay float16, but pack to two thirds with five bits.
+    """
+    lost = 10 - bits
+    whole = tensor.detach().half().view(torch.int16).int()
+    return ((whole + (1 << lost >> 1)) >> lost << lost).to(torch.int16).view(torch.float16)
+
+
 def load_weights(folder: Path, name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read what `save_weights` wrote: tensors (float16 as float32) and facts."""
     files = sorted(folder.glob(f"{name}-*-of-*.safetensors"))

@@ -48,9 +48,10 @@ class Picture:
 
 @dataclass(frozen=True)
 class Sprite:
-    """N sprites to draw: index into the bank, centre, half size, angle and flip, each (N,)."""
+    """N sprites to draw: index into the bank, and of the outline they fill; centre, half size, angle, flip; each (N,)."""
 
     index: Tensor
+    outline: Tensor
     x: Tensor
     y: Tensor
     size: Tensor
@@ -81,11 +82,9 @@ class World:
         blurred = F.interpolate(blurred, scale_factor=2, mode="bilinear", align_corners=False)
         self.bank = torch.cat([sprites, (blurred + 0.5).clamp(0, 255).to(torch.uint8)])
         self.sprite_count = len(sprites)
-        solid = (sprites[:, 3] > 40).any(2).int()
-        side = solid.shape[1]
-        edges = torch.stack([solid.argmax(1), side - solid.flip(1).argmax(1)], -1)
-        self.edges = edges * 2 / side - 1  # (sprites, 2) top and bottom, −1 to 1
-        self.extent = self.edges[self.sprite_of]
+        solid = sprites[:, 3] > 40
+        self.boxes = torch.cat([_span(solid.any(1)), _span(solid.any(2))], 1)  # (sprites, 4) left, right, top, bottom
+        self.extent = self.boxes[:, 2:][self.sprite_of]
 
     def _load_textures(self, art: "np.lib.npyio.NpzFile") -> None:
         data, offsets, names = art["data"].tobytes(), art["offsets"], [str(name) for name in art["names"]]
@@ -149,8 +148,10 @@ class World:
 
     def _thing(self, scene: Scene, rows: Tensor, slots: Tensor) -> Sprite:
         index = self.sprite_of[scene.style[rows], scene.colour[rows, slots], scene.thing[rows, slots]]
+        outline = self.sprite_of[scene.style[rows], 0, scene.outline[rows, slots]]
+        outline = torch.where(scene.outline[rows, slots] == scene.thing[rows, slots], index, outline)
         pose = (getattr(scene, name)[rows, slots] for name in ("x", "y", "size", "angle", "flip"))
-        return Sprite(index, *pose)
+        return Sprite(index, outline, *pose)
 
     def _wearable(self, scene: Scene, rows: Tensor, slots: Tensor) -> Sprite:
         """Return what a thing wears, riding on its wearer's pose."""
@@ -166,7 +167,7 @@ class World:
         cos, sin = wearer.angle.cos(), wearer.angle.sin()
         centre_x = wearer.x + wearer.size * (cos * u - sin * v)
         centre_y = wearer.y + wearer.size * (sin * u + cos * v)
-        return Sprite(index, centre_x, centre_y, wearer.size * scale * width, wearer.angle, wearer.flip)
+        return Sprite(index, index, centre_x, centre_y, wearer.size * scale * width, wearer.angle, wearer.flip)
 
     def _stamp(
         self, image: Tensor, owner: Tensor, rows: Tensor, sprite: Sprite, code: Tensor, shadow: Tensor | None
@@ -180,16 +181,46 @@ class World:
         dx, dy = self.columns - x, self.rows - y
         cos, sin = angle.cos() / size, angle.sin() / size
         grid = torch.stack([(cos * dx + sin * dy) * flip, cos * dy - sin * dx], -1)
-        blurred = torch.where(sprite.size < _SMALL, self.sprite_count, 0)
-        layer = self.bank[sprite.index + blurred].float() / 255
-        layer = F.grid_sample(layer, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+        layer = self._layer(sprite, grid)
         base = image[rows]
         if shadow is not None:
-            bottom = self.edges[sprite.index][:, 1, None, None] * size
+            bottom = self.boxes[sprite.outline][:, 3, None, None] * size
             ellipse = (dx / (size * 0.62)).square() + ((dy - bottom + 0.02 * size) / (size * 0.12)).square()
             base = base * (1 - 0.38 * shadow[:, None, None] * (-(ellipse**1.5)).exp())[:, None]
         image[rows] = base * (1 - layer[:, 3:]) + layer[:, :3]
         owner[rows] = torch.where(layer[:, 3] > 0.5, code[:, None, None].to(torch.uint8), owner[rows])
+
+    def _layer(self, sprite: Sprite, grid: Tensor) -> Tensor:
+        """Sample sprites, premultiplied RGBA (N, 4, H, W), at their points (N, H, W, 2).
+
+        One that is moulded is stretched from its own box to the outline's and cut to the outline.
+        """
+        blurred = torch.where(sprite.size < _SMALL, self.sprite_count, 0)
+        moulded = (sprite.outline != sprite.index).nonzero().flatten()
+        if not len(moulded):
+            return _sampled(self.bank[sprite.index + blurred], grid)
+        (left, right, top, bottom), (to_left, to_right, to_top, to_bottom) = (
+            self.boxes[index].unbind(1) for index in (sprite.outline, sprite.index)
+        )
+        scale = torch.stack([(to_right - to_left) / (right - left), (to_bottom - to_top) / (bottom - top)], -1)
+        middle = torch.stack([(left + right) / 2, (top + bottom) / 2], -1)
+        to_middle = torch.stack([(to_left + to_right) / 2, (to_top + to_bottom) / 2], -1)
+        stretched = (grid - middle[:, None, None]) * scale[:, None, None] + to_middle[:, None, None]
+        layer = _sampled(self.bank[sprite.index + blurred], stretched)
+        layer[moulded] *= _sampled(self.bank[(sprite.outline + blurred)[moulded], 3:], grid[moulded])
+        return layer
+
+
+def _span(solid: Tensor) -> Tensor:
+    """Return first and last edge (N, 2) of rows of pixels (N, side) bool, −1 to 1."""
+    side = solid.shape[1]
+    solid = solid.int()
+    return torch.stack([solid.argmax(1), side - solid.flip(1).argmax(1)], -1) * 2 / side - 1
+
+
+def _sampled(images: Tensor, grid: Tensor) -> Tensor:
+    """Return images (N, C, h, w) uint8 as floats in [0, 1] at points (N, H, W, 2)."""
+    return F.grid_sample(images.float() / 255, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
 def visible_labels(scene: Scene, owner: Tensor, present: float = 0.004, absent: float = 0.001) -> tuple[Tensor, Tensor]:
