@@ -38,7 +38,7 @@ class Noise:
             former: (B, F, C, h, w), what leaves a trace in the noise; None leaves none.
 
         Returns:
-            noisy latents ((B F), C, h, w), timesteps ((B F),), and the noise ((B F), C, h, w) that leads to the latents.
+            noisy latents ((B F), C, h, w), timesteps ((B F),), and the noise ((B F), C, h, w) that leads back.
         """
         clips, frames = latents.shape[:2]
         own, common = (self._draw(clips, n, *latents.shape[2:]) for n in (frames, 1))

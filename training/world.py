@@ -48,7 +48,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Sprite:
-    """N sprites to draw: index into the bank, and of the outline they fill; centre, half size, angle, flip; each (N,)."""
+    """N sprites to draw: index into the bank, that of the outline, centre, half size, angle and flip, each (N,)."""
 
     index: Tensor
     outline: Tensor
