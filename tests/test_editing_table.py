@@ -13,7 +13,7 @@ from fakes import FRAMES, box, tiny_frames, tiny_pipeline
 from benchmarks.clips import Folders, Packed, Told, pack, request_of
 from benchmarks.crew import work_off
 from benchmarks.emoji_world import COLUMNS, Line, key_of, print_tables, read_lines, row, select
-from benchmarks.scoring import Bench, Score, Task
+from benchmarks.scoring import Bench, Score, Task, without_others
 from benchmarks.variants import Variant, ablation, changed, factors, find_variants
 from videograin.errors import SettingsError
 from videograin.region import AttentionMode, Convention, EditSettings
@@ -172,6 +172,15 @@ def test_a_region_without_a_prompt_counts_as_kept_and_its_pixels_as_outside(benc
     score = bench.measure(task(told, None))
     assert score.kept == 1
     assert math.isnan(score.mixing)
+
+
+def test_a_neighbour_is_painted_out_before_a_region_is_named(bench):
+    known = bench.reference("00", Told.read(document()), FRAMES)
+    frames = known.request.frames.copy()
+    frames[known.request.regions[1].masks] = (255, 0, 255)
+    alone = without_others(frames, known.request, 0)
+    assert np.array_equal(alone[~known.request.regions[1].masks], frames[~known.request.regions[1].masks])
+    assert not (alone == (255, 0, 255)).all(-1).any()
 
 
 def test_a_recoloured_thing_is_named_by_the_clip_out_of_all_colours(bench):

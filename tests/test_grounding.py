@@ -115,7 +115,7 @@ def test_a_pool_of_clips_keeps_every_frame_with_its_owners(world, captioner):
 
 def test_the_frames_of_a_clip_share_a_timestep_and_half_of_the_clips_a_part_of_the_noise():
     noise = Noise(Dice(5, "cpu"))
-    noisy, timestep, added = noise.add(torch.zeros(200, 4, 8, 16, 16))
+    noisy, timestep, added = noise.add(torch.zeros(200, 4, 8, 16, 16), torch.full((200,), 1000))
     assert noisy.shape == added.shape == (800, 8, 16, 16)
     assert torch.equal(timestep.view(200, 4), timestep.view(200, 4)[:, :1].expand(-1, 4))
     assert added.std() == pytest.approx(1, abs=0.02)

@@ -16,7 +16,8 @@ from training.loop import Options, Trainer, cosine, parse_options
 from training.networks import Clip, Denoiser, make_controlnet, make_sam, make_vae
 from training.tokenizer import load as load_tokenizer
 from training.vocabulary import NAMES
-from training.weights import load_weights, save_weights
+from training.unpack import unpack
+from training.weights import load_weights, save_weights, shortened
 from videograin.pipeline import VideoGrainPipeline
 
 
@@ -124,6 +125,30 @@ def test_the_rate_falls_from_one_to_its_floor():
     assert cosine(0.3) > cosine(0.6)
 
 
+def test_shortened_weights_err_little_and_end_early():
+    exact = torch.randn(1000)
+    short = shortened(exact, 5)
+    assert short.dtype == torch.float16
+    assert ((short.float() - exact) / exact).abs().max() < 2**-6 + 2**-10
+    assert (short.view(torch.int16) & 0b11111 == 0).all()
+    assert torch.equal(shortened(exact, 10), exact.half())
+
+
+def test_what_a_stage_does_not_train_is_saved_as_it_was(tmp_path):
+    torch.manual_seed(0)
+    first = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 1))
+    save_weights(first.state_dict(), tmp_path, "line", {"steps": "1", "seconds": "1"}, half=True)
+    module = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 1)).to(torch.bfloat16)
+    module[0].requires_grad_(False)
+    trainer = Trainer("line", module, options(tmp_path, 2, resume=True), Ranks(), {"": 0.1}, warmup=1)
+    while trainer.running():
+        trainer.step(module(torch.ones(1, 3, dtype=torch.bfloat16)).square().mean())
+    trainer.finish()
+    state = load_weights(tmp_path, "line")[0]
+    assert torch.equal(state["0.weight"], first[0].weight.detach().half().float())
+    assert not torch.equal(state["1.weight"], first[1].weight.detach().half().float())
+
+
 def test_minutes_are_counted_from_the_start_of_the_process():
     early, late = (parse_options("vae", 1, ["--minutes", minutes]).until for minutes in ("1", "3"))
     assert late - early == pytest.approx(120)
@@ -145,6 +170,15 @@ def test_an_assembled_run_holds_what_was_trained(run, assembled):
     )
     assert all(torch.equal(tensor, unet[f"unet.{name}"]) for name, tensor in pipeline.unet.state_dict().items())
     assert all(torch.equal(t, unet[f"text.{name}"]) for name, t in pipeline.text_encoder.state_dict().items())
+
+
+def test_unpacking_undoes_assembling(run, assembled, tmp_path):
+    unpack(assembled, tmp_path)
+    for stage in ("vae", "clip", "sam", "unet", "controlnet"):
+        (before, facts), (after, facts_after) = load_weights(run, stage), load_weights(tmp_path, stage)
+        assert facts == facts_after
+        assert before.keys() == after.keys()
+        assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
 
 
 def test_the_mini_clip_and_its_judge_load(assembled):

@@ -17,6 +17,10 @@ from videograin.region import AttentionMode, Convention
 TEXT_TOKENS = 77
 """Length of Stable Diffusion's token sequence, padding included."""
 
+EDITED_SHARE = 0.2
+"""Of a latent cell that must be covered for it to be edited. Cells that are left keep the source's latents, and what
+they show of the old thing shines through at its edges; the source's own pixels are laid around the edit anyway."""
+
 
 @dataclass(frozen=True)
 class LayoutLevel:
@@ -128,12 +132,16 @@ def resize_masks(masks: Tensor, grid: tuple[int, int], keep_small: bool = True) 
 
 
 def covered_cells(masks: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Return the cells (R, F, h, w) bool of `grid` at least half of which the masks (R, F, H, W) bool cover.
+    """Return the cells (R, F, h, w) bool of `grid` that are edited: `EDITED_SHARE` of them lies in the masks.
 
     Unlike the nearest neighbour, which looks at each cell's corner, this does not shift the outline. A mask that would
     vanish from a frame keeps the one cell that it covers most.
+
+    Args:
+        masks: (R, F, H, W) bool.
+        grid: (h, w) of the latents.
     """
-    return _keep_small(masks, F.adaptive_avg_pool2d(masks.float(), grid) >= 0.5)
+    return _keep_small(masks, F.adaptive_avg_pool2d(masks.float(), grid) >= EDITED_SHARE)
 
 
 def _keep_small(masks: Tensor, small: Tensor) -> Tensor:
