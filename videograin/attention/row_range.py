@@ -15,6 +15,9 @@ from torch import Tensor
 CHUNK_BYTES = 256 * 2**20
 """Largest block of scores that the chunked path holds at once."""
 
+CPU_CHUNK_BYTES = 8 * 2**20
+"""Likewise where a processor multiplies them: so much stays in its cache, which is three times as fast."""
+
 _divisor: ContextVar[int] = ContextVar("divisor", default=1)
 
 
@@ -61,10 +64,13 @@ def _row_range_chunked(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
     maximum = query.new_empty(batch, heads, rows, dtype=precision)
     minimum = torch.empty_like(maximum)
     step = query_chunk(heads, key.shape[2])
+    if query.device.type == "cpu":
+        step = max(1, min(step, CPU_CHUNK_BYTES // (heads * key.shape[2] * 4)))
     for b in range(batch):
         keys = key[b].to(precision).transpose(-1, -2)
         for start in range(0, rows, step):
             chunk = slice(start, start + step)
-            low, high = torch.aminmax(query[b, :, chunk].to(precision) @ keys, dim=-1)
-            maximum[b, :, chunk], minimum[b, :, chunk] = high, low
+            products = query[b, :, chunk].to(precision) @ keys
+            # Each by itself is vectorised on processors; aminmax is not.
+            maximum[b, :, chunk], minimum[b, :, chunk] = products.amax(-1), products.amin(-1)
     return maximum, minimum
