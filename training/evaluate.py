@@ -27,6 +27,9 @@ from training.tokenizer import load as load_tokenizer
 from training.trained import frozen, load_clip, load_denoiser, load_sam, load_vae
 from training.vocabulary import GROUNDS, NAMES, SKIES, with_article
 from training.world import World
+from videograin.sam_networks import SamNetwork
+from videograin.segment import Segmenter
+from videograin.segment_model import SegmentModel
 
 HELD_OUT = 987_654_321
 GUIDANCES = (3.0, 4.5, 6.0)
@@ -190,6 +193,11 @@ def clicked(predictor: SamPredictor, target: np.ndarray, clicks: int) -> tuple[f
     return ious[chosen], max(ious), overlap(mask, target)
 
 
+def clicked_in_studio(segmenter: Segmenter, target: np.ndarray) -> float:
+    """Return the IoU after one click on a mask (H, W) of the frame that is set, answered as the studio does."""
+    return overlap(segmenter.click([deepest(target)], [1]).mask, target)
+
+
 def _masks(world: World, scenes: int) -> Iterator[tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]]:
     """Yield held-out pictures (H, W, 3) uint8, the masks of their things, and of what these wear."""
     dice = Dice(HELD_OUT + 5, world.device)
@@ -204,11 +212,14 @@ def _masks(world: World, scenes: int) -> Iterator[tuple[np.ndarray, list[np.ndar
 
 
 def measure_sam(bench: Bench) -> Figures:
-    """Click on things and on what they wear, through `segment_anything`'s own predictor."""
-    predictor = SamPredictor(load_sam(bench.folder, bench.device).eval())
-    things, parts = [], []
+    """Click on things and on what they wear, through `segment_anything`'s own predictor and as the studio does."""
+    sam = load_sam(bench.folder, bench.device).eval()
+    predictor, segmenter = SamPredictor(sam), Segmenter(SegmentModel("the run's", SamNetwork(sam)))
+    things, parts, in_studio = [], [], []
     for image, whole, worn in _masks(bench.world, bench.size // 2):
         predictor.set_image(image)
+        segmenter.set_frame(image)
+        in_studio += [clicked_in_studio(segmenter, mask) for mask in whole]
         things += [clicked(predictor, mask, 3) for mask in whole]
         parts += [clicked(predictor, mask, 3) for mask in worn]
     one, best, three = np.mean(things, 0)
@@ -217,6 +228,7 @@ def measure_sam(bench: Bench) -> Figures:
         "segmenter, things, 1 click": one,
         "segmenter, things, 1 click, best of 3": best,
         "segmenter, things, 3 clicks": three,
+        "segmenter, things, 1 click in the studio": float(np.mean(in_studio)),
         "segmenter, parts, 1 click": part_one,
         "segmenter, parts, 1 click, best of 3": part_best,
         "segmenter, parts, 3 clicks": part_three,
