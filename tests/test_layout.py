@@ -6,7 +6,15 @@ import torch
 from golden_pipeline import RELEASE, SETS, golden_layout, golden_token_regions
 from torch import Tensor
 
-from videograin.layout import build_layout, gather_keys, grow_masks, make_room, resize_masks, span_regions
+from videograin.layout import (
+    build_layout,
+    covered_cells,
+    gather_keys,
+    grow_masks,
+    make_room,
+    resize_masks,
+    span_regions,
+)
 from videograin.region import MAX_REGIONS, AttentionMode, Convention
 
 CPU = torch.device("cpu")
@@ -27,6 +35,14 @@ def shared(first: Tensor, second: Tensor) -> Tensor:
 
 
 # Resizing
+
+
+def test_a_cell_is_edited_from_a_fifth_of_it_on():
+    masks = torch.zeros(1, 1, 10, 20, dtype=torch.bool)
+    masks[..., :2, :10] = True  # a fifth of the left cell
+    masks[..., :1, 10:] = True  # a tenth of the right one
+    assert covered_cells(masks, (1, 2)).flatten().tolist() == [True, False]
+    assert covered_cells(masks[..., 10:], (1, 1)).all(), "a mask that would vanish keeps its best cell"
 
 
 def test_a_cell_takes_the_pixel_at_its_upper_left():
