@@ -15,8 +15,8 @@ from training.compute import Ranks
 from training.loop import Options, Trainer, cosine, parse_options
 from training.networks import Clip, Denoiser, make_controlnet, make_sam, make_vae
 from training.tokenizer import load as load_tokenizer
-from training.vocabulary import NAMES
 from training.unpack import unpack
+from training.vocabulary import NAMES
 from training.weights import load_weights, save_weights, shortened
 from videograin.pipeline import VideoGrainPipeline
 
@@ -136,8 +136,9 @@ def test_shortened_weights_err_little_and_end_early():
 
 def test_what_a_stage_does_not_train_is_saved_as_it_was(tmp_path):
     torch.manual_seed(0)
-    first = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 1))
-    save_weights(first.state_dict(), tmp_path, "line", {"steps": "1", "seconds": "1"}, half=True)
+    first, second = nn.Linear(3, 3), nn.Linear(3, 1)
+    before = nn.Sequential(first, second).state_dict()
+    save_weights(before, tmp_path, "line", {"steps": "1", "seconds": "1"}, half=True)
     module = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 1)).to(torch.bfloat16)
     module[0].requires_grad_(False)
     trainer = Trainer("line", module, options(tmp_path, 2, resume=True), Ranks(), {"": 0.1}, warmup=1)
@@ -145,8 +146,8 @@ def test_what_a_stage_does_not_train_is_saved_as_it_was(tmp_path):
         trainer.step(module(torch.ones(1, 3, dtype=torch.bfloat16)).square().mean())
     trainer.finish()
     state = load_weights(tmp_path, "line")[0]
-    assert torch.equal(state["0.weight"], first[0].weight.detach().half().float())
-    assert not torch.equal(state["1.weight"], first[1].weight.detach().half().float())
+    assert torch.equal(state["0.weight"], first.weight.detach().half().float())
+    assert not torch.equal(state["1.weight"], second.weight.detach().half().float())
 
 
 def test_minutes_are_counted_from_the_start_of_the_process():
