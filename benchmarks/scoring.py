@@ -6,6 +6,7 @@ is named by the mini CLIP out of all colours of its noun, in the same crop; a ne
 before and after, in the whole frame.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -138,13 +139,14 @@ class Bench:
         alone = [self.name_region(told, i, request, without_others(frames, request, i)) for i in numbers]
         beside = [self.name_region(told, i, request, frames) for i in numbers]
         edited = [i for i, region in enumerate(told.regions) if region.is_edited]
-        others = {i: [wanted[j] for j in edited if j != i] for i in edited}
+        target, mixing = _target_and_mixing(alone, wanted, edited)
+        target_beside, mixing_beside = _target_and_mixing(beside, wanted, edited)
         masks = np.any([known.request.regions[i].masks for i in edited], axis=0)
         return Score(
-            target=_mean([share_seen(alone[i], [wanted[i]]) for i in edited if wanted[i]]),
-            mixing=_mean([share_seen(alone[i], others[i]) for i in edited if others[i]]),
-            target_beside=_mean([share_seen(beside[i], [wanted[i]]) for i in edited if wanted[i]]),
-            mixing_beside=_mean([share_seen(beside[i], others[i]) for i in edited if others[i]]),
+            target=target,
+            mixing=mixing,
+            target_beside=target_beside,
+            mixing_beside=mixing_beside,
             kept=_mean([share_seen(alone[i], [r.before]) for i, r in enumerate(told.regions) if not r.is_edited]),
             psnr_reconstruction=psnr(drawn, known.reconstruction, ~masks),
             psnr_source=psnr(frames, source, ~masks),
@@ -185,6 +187,17 @@ class Bench:
         self.strips.mkdir(parents=True, exist_ok=True)
         file = self.strips / f"{task.told.name}-{task.variant.label.replace(' ', '-')}.png"
         cv2.imwrite(str(file), cv2.cvtColor(comparison_strip(source, result), cv2.COLOR_RGB2BGR))
+
+
+def _target_and_mixing(
+    seen: Sequence[Sequence[str]], wanted: Sequence[str], edited: Sequence[int]
+) -> tuple[float, float]:
+    """Return how often the edited regions are what is wanted of them, and what is wanted of another."""
+    others = {i: [wanted[j] for j in edited if j != i] for i in edited}
+    return (
+        _mean([share_seen(seen[i], [wanted[i]]) for i in edited if wanted[i]]),
+        _mean([share_seen(seen[i], others[i]) for i in edited if others[i]]),
+    )
 
 
 def without_others(frames: np.ndarray, request: EditRequest, index: int) -> np.ndarray:

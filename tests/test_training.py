@@ -148,6 +148,10 @@ def test_what_a_stage_does_not_train_is_saved_as_it_was(tmp_path):
     state = load_weights(tmp_path, "line")[0]
     assert torch.equal(state["0.weight"], first.weight.detach().half().float())
     assert not torch.equal(state["1.weight"], second.weight.detach().half().float())
+    again = Trainer(
+        "line", module, options(tmp_path, 2, resume=True), Ranks(), {"": 0.1}, warmup=1
+    )  # of the full state
+    assert torch.equal(again.weights()["0.weight"], first.weight.detach().half().float())
 
 
 def test_minutes_are_counted_from_the_start_of_the_process():

@@ -240,19 +240,7 @@ class Captioner:
 def only(scene: Scene, slot: Tensor) -> Scene:
     """Return the scenes as if they held one thing alone: slot (B,) says which."""
     moved = {}
-    for name in (
-        "thing",
-        "outline",
-        "colour",
-        "wearable",
-        "wearable_colour",
-        "x",
-        "y",
-        "size",
-        "angle",
-        "flip",
-        "shadow",
-    ):
+    for name in "thing outline colour wearable wearable_colour x y size angle flip shadow".split():
         values = getattr(scene, name)
         moved[name] = values.gather(1, slot[:, None]).expand(-1, SLOTS)
     return replace(scene, **moved, count=scene.count.clamp(max=1))

@@ -184,7 +184,8 @@ class Trainer:
         self._report()
         self.save()
         if self.ranks.leads:
-            state = self.module.state_dict() | {name: p.detach() for name, p in self.masters.parameters.items()}
+            masters = {name: p.detach() for name, p in self.masters.parameters.items()}
+            state = self.module.state_dict() | self.kept | masters
             state = {f"model.{name}": tensor for name, tensor in state.items()}
             state |= {f"average.{name}": tensor for name, tensor in self.average.parameters.items()}
             for name, parameter in self.masters.parameters.items():

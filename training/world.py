@@ -83,8 +83,9 @@ class World:
         self.bank = torch.cat([sprites, (blurred + 0.5).clamp(0, 255).to(torch.uint8)])
         self.sprite_count = len(sprites)
         solid = sprites[:, 3] > 40
-        self.boxes = torch.cat([_span(solid.any(1)), _span(solid.any(2))], 1)  # (sprites, 4) left, right, top, bottom
-        self.extent = self.boxes[:, 2:][self.sprite_of]
+        # (sprites, 2, 2): left and right, then top and bottom
+        self.boxes = torch.stack([_span(solid.any(1)), _span(solid.any(2))], 1)
+        self.extent = self.boxes[:, 1][self.sprite_of]
 
     def _load_textures(self, art: "np.lib.npyio.NpzFile") -> None:
         data, offsets, names = art["data"].tobytes(), art["offsets"], [str(name) for name in art["names"]]
@@ -184,7 +185,7 @@ class World:
         layer = self._layer(sprite, grid)
         base = image[rows]
         if shadow is not None:
-            bottom = self.boxes[sprite.outline][:, 3, None, None] * size
+            bottom = self.boxes[sprite.outline][:, 1, 1, None, None] * size
             ellipse = (dx / (size * 0.62)).square() + ((dy - bottom + 0.02 * size) / (size * 0.12)).square()
             base = base * (1 - 0.38 * shadow[:, None, None] * (-(ellipse**1.5)).exp())[:, None]
         image[rows] = base * (1 - layer[:, 3:]) + layer[:, :3]
@@ -199,13 +200,9 @@ class World:
         moulded = (sprite.outline != sprite.index).nonzero().flatten()
         if not len(moulded):
             return _sampled(self.bank[sprite.index + blurred], grid)
-        (left, right, top, bottom), (to_left, to_right, to_top, to_bottom) = (
-            self.boxes[index].unbind(1) for index in (sprite.outline, sprite.index)
-        )
-        scale = torch.stack([(to_right - to_left) / (right - left), (to_bottom - to_top) / (bottom - top)], -1)
-        middle = torch.stack([(left + right) / 2, (top + bottom) / 2], -1)
-        to_middle = torch.stack([(to_left + to_right) / 2, (to_top + to_bottom) / 2], -1)
-        stretched = (grid - middle[:, None, None]) * scale[:, None, None] + to_middle[:, None, None]
+        outline, own = (self.boxes[index][:, None, None] for index in (sprite.outline, sprite.index))
+        scale = (own.diff() / outline.diff())[..., 0]
+        stretched = (grid - outline.mean(-1)) * scale + own.mean(-1)
         layer = _sampled(self.bank[sprite.index + blurred], stretched)
         layer[moulded] *= _sampled(self.bank[(sprite.outline + blurred)[moulded], 3:], grid[moulded])
         return layer
