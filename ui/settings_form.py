@@ -57,6 +57,8 @@ SETTING_FIELDS = (
     SettingField("attention_mode", "Frames that see each other", "All of them, the first and previous, or none.",
                  AttentionMode),
     SettingField("trajectory_attention", "Follow motion", "Points also attend along their own path through the clip."),
+    SettingField("temporal_smoothing", "Same over time", "How far moving things are kept from changing their looks.",
+                 Range(0, 1, 0.05)),
     SettingField("joint_group_norm", "Common brightness", "Statistics of all frames together, as in the release."),
     SettingField("blend_background", "Keep the rest", "What belongs to no edited object is put back at every step."),
     SettingField("seed", "Seed", "The same seed gives the same result; another one another try."),

@@ -15,6 +15,7 @@ from videograin.attention.step import AttentionStep, LayoutModulation
 from videograin.denoiser import Conditioning, Denoiser
 from videograin.progress import Phase, Report, track
 from videograin.region import Convention, EditSettings
+from videograin.smoothing import PathMean
 
 OnStepEnd = Callable[[int, int, Tensor, Tensor], Tensor]
 """(step index, timestep, latents, the clean latents that the step predicted) → the latents to go on with."""
@@ -35,6 +36,7 @@ class Denoising:
         path: (K, F, 4, h, w) from inversion; path[0] is the source, path[-1] where denoising starts.
         edited: (F, 1, h, w) bool, where the result may differ from the source.
         generator: source of the noise in which the kept part is drowned.
+        path_mean: what the predicted clean latents are drawn to; None leaves them.
         phrase_maps: gathers what the phrases are heeded; None gathers nothing.
     """
 
@@ -48,6 +50,7 @@ class Denoising:
     path: Tensor
     edited: Tensor
     generator: torch.Generator
+    path_mean: PathMean | None = None
     phrase_maps: PhraseMaps | None = None
 
     @property
@@ -71,6 +74,8 @@ class Denoising:
         """
         noise_pred = self.guided_noise(timestep, latents, self.attention_step(index, timestep))
         latents, clean = self.scheduler.step(noise_pred, timestep, latents, return_dict=False)
+        if self.path_mean is not None:
+            latents, clean = self.smooth(timestep, latents, clean, self.path_mean(clean))
         if self.settings.blend_background:
             clean = torch.where(self.edited, clean, self.path[0])
         return self.keep_source(timestep, latents), clean
@@ -95,6 +100,22 @@ class Denoising:
             step = replace(step, inject=self._source_features(index))
         return step
 
+    def smooth(self, timestep: int, latents: Tensor, clean: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
+        """Draw the clean latents of a step to their mean, and its latents to where that leads.
+
+        DDIM's step (arXiv 2010.02502, eq. 12 with σ = 0) is √ᾱ' x₀ + √(1-ᾱ') (x - √ᾱ x₀) / √(1-ᾱ), linear in x₀.
+
+        Args:
+            timestep: where the step began.
+            latents: (F, 4, h, w), where it led.
+            clean: (F, 4, h, w), what it predicted.
+            mean: (F, 4, h, w), of `clean`.
+        """
+        signal, next_signal = self._signal(timestep), self._signal(self._next(timestep))
+        change = self.settings.temporal_smoothing * (1 - signal) * (mean - clean)
+        slope = next_signal**0.5 - (signal * (1 - next_signal) / (1 - signal)) ** 0.5
+        return latents + slope * change, clean + change
+
     def keep_source(self, timestep: int, latents: Tensor) -> Tensor:
         """Put the source, at the noise level the latents have now, back outside the edited part.
 
@@ -102,11 +123,18 @@ class Denoising:
         """
         if not self.settings.blend_background or self.edited.all():
             return latents
-        level = timestep
-        if self.settings.convention == Convention.PAPER:
-            level -= self.scheduler.config["num_train_timesteps"] // self.settings.num_inference_steps
+        level = self._next(timestep) if self.settings.convention == Convention.PAPER else timestep
         noise = randn_tensor(latents.shape, self.generator, latents.device, latents.dtype)
         return torch.where(self.edited, latents, noised(self.scheduler, self.path[0], noise, level))
+
+    def _next(self, timestep: int) -> int:
+        """Return where a step from a timestep leads; after the last one it is below 0."""
+        return timestep - self.scheduler.config["num_train_timesteps"] // self.settings.num_inference_steps
+
+    def _signal(self, timestep: int) -> float:
+        """Return ᾱ at a timestep."""
+        alphas = self.scheduler.alphas_cumprod
+        return float(alphas[timestep] if timestep >= 0 else self.scheduler.final_alpha_cumprod)
 
     def _source_features(self, index: int) -> Features:
         """Record the features of the inversion step that led to where this step starts.

@@ -178,6 +178,11 @@ class Trajectories:
         """Return these trajectories on another device."""
         return replace(self, path=self.path.to(device), path_valid=self.path_valid.to(device))
 
+    @property
+    def tokens(self) -> int:
+        """Tokens of one frame, h·w."""
+        return self.grid[1] * self.grid[2]
+
     @cached_property
     def entries(self) -> tuple[torch.Tensor, torch.Tensor]:
         """What a token attends to: itself, then its path; tokens (N, L) int32 and which are real (N, L) bool.

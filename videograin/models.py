@@ -41,6 +41,7 @@ EMOJI_WORLD_SETTINGS = EditSettings(
     modulated_fraction=0.5,
     cross_strength=4.0,
     convention=Convention.PAPER,
+    temporal_smoothing=1.0,
 )
 """What edits best (benchmarks/RESULTS.md). From 75 % noise the modulation has faded to 1 % after half of the steps."""
 

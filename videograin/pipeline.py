@@ -36,6 +36,7 @@ from videograin.prompt import (
     local_prompt,
 )
 from videograin.region import AttentionMode, Convention, EditRequest, EditResult, EditSettings, Region
+from videograin.smoothing import PathMean
 
 OnStepEnd = Callable[["VideoGrainPipeline", int, int, dict[str, Tensor]], dict[str, Tensor]]
 """diffusers' step callback: (pipeline, step index, timestep, tensors) → those that shall be others from now on.
@@ -132,6 +133,7 @@ class VideoGrainPipeline(
         attention_mode: AttentionMode = AttentionMode.FULL,
         joint_group_norm: bool = False,
         trajectory_attention: bool = True,
+        temporal_smoothing: float = 0.0,
         blend_background: bool = True,
         seed: int = 0,
         generator: torch.Generator | None = None,
@@ -165,6 +167,8 @@ class VideoGrainPipeline(
             attention_mode: which frames self-attention sees.
             joint_group_norm: whether GroupNorm statistics span all frames.
             trajectory_attention: whether tokens also attend along optical flow at the highest resolution.
+            temporal_smoothing: how far the clean latents that each step predicts are drawn to their mean along
+                optical flow, as a factor on the share of noise in them (`smoothing.py`; not in the paper).
             blend_background: whether the source is kept outside the prompted regions: its latents at every step, and
                 its pixels in the end.
             seed: of the noise in the kept part, used where no generator is given.
@@ -194,6 +198,7 @@ class VideoGrainPipeline(
             attention_mode=attention_mode,
             joint_group_norm=joint_group_norm,
             trajectory_attention=trajectory_attention,
+            temporal_smoothing=temporal_smoothing,
             blend_background=blend_background,
             seed=seed,
         )
@@ -261,9 +266,12 @@ class VideoGrainPipeline(
             for images in request.control_images
         ]
         paths = self._trajectories(request, grid, device)
+        cells = covered_cells(masks, grid)
+        path_mean = PathMean.along(paths, cells) if paths and settings.temporal_smoothing else None
         # 5. Latents to noise
         self.scheduler.set_timesteps(settings.num_inference_steps)
-        step = AttentionStep(len(latents), settings.attention_mode, trajectories=paths)
+        attended = {paths.tokens: paths} if paths and settings.trajectory_attention else {}
+        step = AttentionStep(len(latents), settings.attention_mode, trajectories=attended)
         source = Conditioning(words.source, words.source, controls, settings.controlnet_conditioning_scale)
         with denoiser.for_clip(len(latents), settings.joint_group_norm):
             path = self._invert(denoiser, latents, source, step, settings, report)
@@ -281,6 +289,7 @@ class VideoGrainPipeline(
                 path,
                 covered_cells(_edited_part(request, masks)[None], grid)[0][:, None],
                 generator or torch.Generator().manual_seed(settings.seed),
+                path_mean,
                 maps,
             )
             return words, denoising.run(report, self._step_end(callback_on_step_end)), maps
@@ -336,13 +345,11 @@ class VideoGrainPipeline(
         levels = len(self.unet.config["block_out_channels"])
         return build_layout(masks, grid, levels, [region.strength for region in regions])
 
-    def _trajectories(
-        self, request: EditRequest, grid: tuple[int, int], device: torch.device
-    ) -> dict[int, Trajectories]:
-        if not request.settings.trajectory_attention or len(request.frames) < 2:
-            return {}
-        paths = trajectories(optical_flow(request.frames), grid)
-        return {grid[0] * grid[1]: paths.to(device)}
+    def _trajectories(self, request: EditRequest, grid: tuple[int, int], device: torch.device) -> Trajectories | None:
+        settings = request.settings
+        if len(request.frames) < 2 or not (settings.trajectory_attention or settings.temporal_smoothing):
+            return None
+        return trajectories(optical_flow(request.frames), grid).to(device)
 
     def _invert(
         self,

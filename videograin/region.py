@@ -97,6 +97,7 @@ class EditSettings:
     attention_mode: AttentionMode = AttentionMode.FULL
     joint_group_norm: bool = False
     trajectory_attention: bool = True
+    temporal_smoothing: float = 0.0
     blend_background: bool = True
     seed: int = 0
 
@@ -110,6 +111,7 @@ class EditSettings:
         _check("mask_growth", self.mask_growth, 0, 256)
         _check("inject_steps", self.inject_steps, 0, self.num_inference_steps)
         _check("controlnet_conditioning_scale", self.controlnet_conditioning_scale, 0, 2)
+        _check("temporal_smoothing", self.temporal_smoothing, 0, 1)
         _check("seed", self.seed, 0, MAX_SEED)
 
     @property
