@@ -20,6 +20,7 @@ from videograin.progress import Phase, Progress, Report, ignore
 from videograin.region import Convention, EditRequest, EditSettings, Region
 
 GIB = 2**30
+PHASES = (Phase.ENCODE, Phase.INVERT, Phase.EDIT, Phase.DECODE)
 
 
 class PhaseClock:
@@ -57,7 +58,7 @@ def print_edit_table(pipeline: VideoGrainPipeline, device: str, frames: int, ste
     for convention in Convention:
         edit(pipeline, request(frames, 2, convention))  # kernels are chosen and compiled
         rows.append([convention, *measure(pipeline, request(frames, steps, convention))])
-    columns = ["convention", "seconds", *Phase, "other", "peak GiB allocated"]
+    columns = ["convention", "seconds", *PHASES, "other", "peak GiB allocated"]
     print_table(f"{device}: {frames} frames, {steps}+{steps} steps", columns, rows)
 
 
@@ -114,7 +115,7 @@ def measure(pipeline: VideoGrainPipeline, asked: EditRequest) -> list[str]:
     started = time.monotonic()
     edit(pipeline, asked, clock)
     seconds = time.monotonic() - started
-    phases = [clock.seconds[phase] for phase in Phase]
+    phases = [clock.seconds[phase] for phase in PHASES]
     peak = torch.cuda.max_memory_allocated() / GIB
     return [f"{x:.2f}" for x in [seconds, *phases, seconds - sum(phases), peak]]
 

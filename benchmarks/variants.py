@@ -36,6 +36,7 @@ FACTORS = (
     Factor("joint_group_norm", (False, True)),
     Factor("attention_mode", tuple(AttentionMode)),
     Factor("trajectory_attention", (True, False)),
+    Factor("temporal_smoothing", (0.0, 0.5, 1.0)),
 )
 
 

@@ -12,9 +12,11 @@ from videograin.attention.processors import install_layout_attention
 from videograin.attention.step import AttentionStep, modulate_layout
 from videograin.denoiser import Conditioning, Denoiser
 from videograin.denoising import Denoising, noised
+from videograin.flow import Trajectories
 from videograin.layout import build_layout, span_regions
 from videograin.progress import Phase, Progress, ignore
 from videograin.region import Convention, EditSettings
+from videograin.smoothing import PathMean
 
 FRAMES = 2
 STEP = AttentionStep(FRAMES)
@@ -110,6 +112,51 @@ def test_the_first_steps_are_modulated_and_fade():
     assert strengths == sorted(strengths, reverse=True)
     assert steps[0].modulated_cross == (False, True)
     assert replace(steps[0], modulations={}, modulated_self=(), modulated_cross=()) == steps[9] == STEP
+
+
+# Temporal smoothing
+
+
+def still(side: int = 8) -> PathMean:
+    """Every cell stays where it is."""
+    cells = side * side
+    path = (torch.arange(FRAMES * cells, dtype=torch.int32)[:, None] + cells) % (FRAMES * cells)
+    whole = torch.zeros(1, FRAMES, side, side, dtype=torch.bool)
+    return PathMean.along(Trajectories((FRAMES, side, side), 3, path, torch.ones_like(path, dtype=torch.bool)), whole)
+
+
+@pytest.mark.parametrize("timestep", [901, 301, 1])
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
+def test_a_smoothed_step_is_ddim_s_from_clean_latents_nearer_to_their_mean(timestep, kind):
+    edit = denoising(EditSettings(num_inference_steps=10, temporal_smoothing=0.5, blend_background=False))
+    scheduler = tiny_scheduler(kind)
+    scheduler.set_timesteps(10)
+    edit = replace(edit, scheduler=scheduler, path_mean=still())
+    noisy = edit.path[-1]
+    stepped, told = edit.advance(0, timestep, noisy)
+
+    noise_pred = edit.guided_noise(timestep, noisy, edit.attention_step(0, timestep))
+    _, clean = scheduler.step(noise_pred, timestep, noisy, return_dict=False)
+    signal = scheduler.alphas_cumprod[timestep]
+    next_signal = scheduler.alphas_cumprod[timestep - 100] if timestep > 100 else scheduler.final_alpha_cumprod
+    clean = clean + 0.5 * (1 - signal) * (clean.mean(0) - clean)
+    noise = (noisy - signal.sqrt() * clean) / (1 - signal).sqrt()
+    assert torch.allclose(told, clean, atol=1e-4)
+    assert torch.allclose(stepped, next_signal.sqrt() * clean + (1 - next_signal).sqrt() * noise, atol=1e-4)
+
+
+def test_smoothing_lets_frames_settle_their_details_together():
+    settings = EditSettings(num_inference_steps=10, temporal_smoothing=1, blend_background=False)
+    apart = denoising(replace(settings, temporal_smoothing=0)).run(ignore, keep)
+    together = replace(denoising(settings), path_mean=still()).run(ignore, keep)
+    assert (together[0] - together[1]).abs().mean() < 0.5 * (apart[0] - apart[1]).abs().mean()
+
+
+def test_smoothing_leaves_the_source_outside_the_regions():
+    settings = EditSettings(num_inference_steps=10, temporal_smoothing=1)
+    edit = replace(denoising(settings), path_mean=still())
+    outside = ~edit.edited.expand(FRAMES, 4, 8, 8)
+    assert torch.equal(edit.run(ignore, keep)[outside], edit.path[0][outside])
 
 
 # The source outside the regions

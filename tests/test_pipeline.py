@@ -102,6 +102,7 @@ def test_with_everything_off_it_is_the_plain_pipeline_bit_for_bit(kind):
         {"cross_strength": 0.0},
         {"modulated_fraction": 0.0},
         {"trajectory_attention": False},
+        {"temporal_smoothing": 1.0},
         {"blend_background": False},
         {"joint_group_norm": True},
         {"attention_mode": AttentionMode.SPARSE_CAUSAL},
@@ -424,6 +425,13 @@ def test_another_thread_interrupts_and_leaves_whole_cache_files_only(tmp_path, p
     assert all(pipe.inversion_cache.load(file.stem) is not None for file in files)
 
 
+def test_smoothing_follows_motion_whether_or_not_attention_does(pipe):
+    apart = edit(pipe, trajectory_attention=False)
+    assert not torch.allclose(
+        edit(pipe, trajectory_attention=False, temporal_smoothing=1.0).latents, apart.latents, atol=1e-4
+    )
+
+
 # The cache of inversions
 
 
@@ -456,6 +464,7 @@ def test_the_second_edit_of_a_clip_needs_no_inversion_and_comes_out_the_same(cac
         {"guidance_scale": 2.0},
         {"self_strength": 1.0},
         {"strength": 0.5},
+        {"temporal_smoothing": 1.0},
         {"seed": 5},
     ],
     ids=str,

@@ -21,13 +21,13 @@ ClipShape = tuple[int, int, int]
 
 GIB = 2**30
 
-EFFICIENCY = {"cuda": 0.45, "mps": 0.3, "cpu": 0.6}
-"""Share of a large matrix product's speed that whole forwards reach. Measured for the CPU (two cores, Emoji World,
-8 frames of 256×256); a guess for mps."""
+EFFICIENCY = {"cuda": 0.3, "mps": 0.3, "cpu": 0.6}
+"""Share of a large matrix product's speed that whole forwards reach. Measured for CUDA (NVIDIA H100, SD 1.5 in fp16,
+16 frames of 512×512) and for the CPU (two cores, Emoji World, 8 frames of 256×256); a guess for mps."""
 
-MODULATION_COST = {"cuda": 1.0, "mps": 23.0, "cpu": 3.0}
+MODULATION_COST = {"cuda": 0.4, "mps": 23.0, "cpu": 3.0}
 """What modulating self-attention costs on top, in units of the plain attention: the search for the rows' extremes and
-the longer head vectors. Measured for the CPU, as above; a guess for mps."""
+the longer head vectors. Measured for CUDA and the CPU, as above; a guess for mps."""
 
 UNET_VALUES = 26
 """Values alive at the peak of a UNet forward, per frame, latent pixel and channel of the first level; the widest

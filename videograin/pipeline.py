@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Literal, cast
 
 import numpy as np
@@ -26,35 +25,17 @@ from videograin.denoising import Denoising
 from videograin.errors import Cancelled, ModelError, SettingsError
 from videograin.flow import Trajectories, optical_flow, trajectories
 from videograin.inversion import InversionCache, content_key, fingerprint, invert
-from videograin.layout import Layout, build_layout, covered_cells, make_room, span_regions
+from videograin.layout import Layout, build_layout, covered_cells, make_room
 from videograin.progress import Progress, Report, ignore
-from videograin.prompt import (
-    compose_target_prompt,
-    encode_prompts,
-    find_token_spans,
-    insert_local_embeds,
-    local_prompt,
-)
 from videograin.region import AttentionMode, Convention, EditRequest, EditResult, EditSettings, Region
 from videograin.smoothing import PathMean
+from videograin.words import Words, read_words
 
 OnStepEnd = Callable[["VideoGrainPipeline", int, int, dict[str, Tensor]], dict[str, Tensor]]
 """diffusers' step callback: (pipeline, step index, timestep, tensors) → those that shall be others from now on.
 
 The tensors, (F, 4, h, w) each: "latents", and "pred_original_sample", the clean latents that the step predicted.
 """
-
-
-@dataclass(frozen=True)
-class _Words:
-    """What the prompts come to: embeddings of source and target, and whose phrase each token is."""
-
-    target_prompt: str
-    target: Tensor  # (halves, 77, C), local embeddings in their spans
-    plain_target: Tensor  # (halves, 77, C), without them, for the ControlNet
-    source: Tensor  # (2, 77, C): empty prompt, source prompt
-    token_regions: Tensor  # (77, R) bool
-    warnings: tuple[str, ...]
 
 
 class VideoGrainPipeline(
@@ -248,7 +229,7 @@ class VideoGrainPipeline(
         callback_on_step_end: OnStepEnd | None,
         report: Report,
         record_attention: bool,
-    ) -> tuple[_Words, Tensor, PhraseMaps | None]:
+    ) -> tuple[Words, Tensor, PhraseMaps | None]:
         settings, device = request.settings, self._execution_device
         denoiser = self._denoiser(request)
 
@@ -315,31 +296,11 @@ class VideoGrainPipeline(
             )
         return Denoiser(self.unet, self.controlnet)
 
-    def _read_words(self, request: EditRequest, device: torch.device) -> _Words:
-        phrases = [local_prompt(region.prompt) for region in request.regions]
-        target_prompt = request.target_prompt or compose_target_prompt(phrases, request.background)
-        # A textual inversion of several vectors takes up as many tokens.
-        full_prompt, *phrases = (self._with_inversions(prompt) for prompt in (target_prompt, *phrases))
-        found = find_token_spans(self.tokenizer, full_prompt, phrases)
-        release = request.settings.convention == Convention.RELEASE
-        negative = "" if release else request.negative_prompt
-        others = [
-            self._with_inversions(prompt) for prompt in (request.source_prompt, negative, request.negative_prompt)
-        ]
-        embeds = encode_prompts(self.tokenizer, self.text_encoder, ["", *others, full_prompt, *phrases]).to(device)
-        local_target = insert_local_embeds(embeds[4], embeds[5:], found.spans)
-        halves = 2 if request.settings.guidance_scale > 1 else 1
-        return _Words(
-            target_prompt,
-            torch.stack([embeds[2], local_target])[-halves:],
-            torch.stack([embeds[3], embeds[4]])[-halves:],
-            embeds[:2],
-            span_regions(found.spans, device, tokens=embeds.shape[1]),
-            (f"The prompt is too long; these words were left out: {found.dropped}",) if found.dropped else (),
-        )
+    def _read_words(self, request: EditRequest, device: torch.device) -> Words:
+        def expanded(prompt: str) -> str:  # a textual inversion of several vectors takes up as many tokens
+            return cast(str, self.maybe_convert_prompt(prompt, self.tokenizer))
 
-    def _with_inversions(self, prompt: str) -> str:
-        return cast(str, self.maybe_convert_prompt(prompt, self.tokenizer))
+        return read_words(self.tokenizer, self.text_encoder, request, device, expanded)
 
     def _build_layout(self, regions: Sequence[Region], masks: Tensor, grid: tuple[int, int]) -> Layout:
         levels = len(self.unet.config["block_out_channels"])
