@@ -23,7 +23,6 @@ from videograin.jobs import JobKind
 from videograin.model_shelf import ShelfState
 from videograin.models import EMOJI_WORLD_SETTINGS, find_bundle
 from videograin.operator_settings import OperatorSettings
-from videograin.presets import Preset, apply_preset
 from videograin.region import EditSettings
 
 
@@ -165,7 +164,7 @@ def test_an_edit_shows_where_its_phrase_was_heeded(studio, session):
 
 def test_control_images_of_the_model_can_be_asked_for(studio, session):
     handlers, settings = Handlers(studio), views.form(session)
-    before = len(settings) - 15
+    before = len(settings) - len(SETTING_FIELDS)
     assert before == 5  # four texts and the ControlNets
     settings[4] = ["canny"]
     handlers.preview(session.id, "{}", *settings)
@@ -241,8 +240,8 @@ def test_without_a_preset_an_edit_keeps_the_settings_of_its_project(studio):
     session = studio.sessions.create()
     api = Api(studio)
     api.open_example(session.id, "seasons", frames=4)
-    own = session.opened[0].settings
-    assert own.strength == apply_preset(Preset.BACKGROUND, EMOJI_WORLD_SETTINGS).strength
+    own = replace(EMOJI_WORLD_SETTINGS, strength=0.9)
+    session.set_words(replace(session.opened[0], settings=own))
     for preset, strength in ((None, own.strength), ("Balanced", EMOJI_WORLD_SETTINGS.strength)):
         job = api.edit(session.id, preset=preset, settings={"seed": 5})
         studio.worker.cancel(job, session.id)

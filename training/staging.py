@@ -14,8 +14,6 @@ from training.scene import CANVAS, GROUND_AND_SKY, PLACE, SLOTS, Scene
 from training.scripts import Actor, Script, Target
 from training.vocabulary import COLOUR_NAMES, GROUNDS, INDEX, PLACES, SKIES, WEARABLES
 from training.world import World
-from videograin.models import EMOJI_WORLD_SETTINGS
-from videograin.presets import Preset, apply_preset
 from videograin.prompt import compose_target_prompt
 from videograin.video import save_video
 
@@ -148,11 +146,11 @@ def describe(script: Script, masks: dict[str, np.ndarray]) -> dict:
 
 
 def project(script: Script) -> dict:
-    """Return the project file of a script's edit; settings are left to the model, but for a new background."""
+    """Return the project file of a script's edit; settings are left to the model."""
     regions = [
         {"masks": {"path": "masks.npz", "key": t.name}, "prompt": t.prompt, "name": t.name} for t in script.targets
     ]
-    document = {
+    return {
         "version": 1,
         "clip": "clip.mp4",
         "source_prompt": script.source_prompt,
@@ -160,10 +158,6 @@ def project(script: Script) -> dict:
         "background": script.background,
         "regions": regions,
     }
-    if script.level == "background":
-        settings = apply_preset(Preset.BACKGROUND, EMOJI_WORLD_SETTINGS)
-        document["settings"] = {"strength": settings.strength, "cross_strength": settings.cross_strength}
-    return document
 
 
 def write_clip(folder: Path, script: Script, clip: Clip, masks: dict[str, np.ndarray], crf: int = 16) -> None:

@@ -11,12 +11,12 @@ from ui import heat, job_markup, markup
 from ui.pictures import data_url, overlay
 from ui.service import StudioService
 from ui.session import Session
-from ui.settings_form import settings_to_form
+from ui.settings_form import SETTING_FIELDS, settings_to_form
 from videograin.jobs import Job, JobKind
 from videograin.project import Project
 from videograin.worker import JobStatus
 
-MARKS, FORM, MODEL, JOBS = 6, 20, 4, 11
+MARKS, FORM, MODEL, JOBS = 6, 5 + len(SETTING_FIELDS), 4, 11
 """How many values each function returns."""
 
 BUSY_SECONDS, IDLE_SECONDS = 1.0, 5.0

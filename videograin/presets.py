@@ -12,7 +12,6 @@ class Preset(StrEnum):
     FAITHFUL = "Faithful"
     BALANCED = "Balanced"
     BOLD = "Bold"
-    BACKGROUND = "New background"
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,6 @@ PRESETS = {
     Preset.FAITHFUL: PresetChange("Keeps poses and shapes; for small changes.", strength=0.9, guidance=0.9),
     Preset.BALANCED: PresetChange("What suits this model best; nothing around the objects changes."),
     Preset.BOLD: PresetChange("Lets things take another shape, with a little of what is around them.", 1.07, room=12),
-    Preset.BACKGROUND: PresetChange("Starts almost anew, as another background needs.", strength=1.2),
 }
 """What they come to is measured in benchmarks/RESULTS.md."""
 
