@@ -131,6 +131,11 @@ def resize_masks(masks: Tensor, grid: tuple[int, int], keep_small: bool = True) 
     return _keep_small(masks, small) if keep_small else small
 
 
+def region_sets(masks: Tensor) -> Tensor:
+    """Return which regions each cell lies in, bit r for region r: (F, h, w) int64 of masks (R, F, h, w) bool."""
+    return (masks * _bits(masks).view(-1, 1, 1, 1)).sum(0)
+
+
 def covered_cells(masks: Tensor, grid: tuple[int, int]) -> Tensor:
     """Return the cells (R, F, h, w) bool of `grid` that are edited: `EDITED_SHARE` of them lies in the masks.
 
@@ -203,7 +208,9 @@ def span_regions(spans: Sequence[tuple[int, int] | None], device: torch.device, 
 
 
 def _level(masks: Tensor) -> LayoutLevel:
-    bits = 1 << torch.arange(len(masks), device=masks.device)
-    codes = (masks * bits.view(-1, 1, 1, 1)).sum(0)
-    distinct, classes = torch.unique(codes.flatten(1), return_inverse=True)
-    return LayoutLevel(masks, classes, (distinct[:, None] & bits) != 0)
+    distinct, classes = torch.unique(region_sets(masks).flatten(1), return_inverse=True)
+    return LayoutLevel(masks, classes, (distinct[:, None] & _bits(masks)) != 0)
+
+
+def _bits(masks: Tensor) -> Tensor:
+    return 1 << torch.arange(len(masks), device=masks.device)

@@ -13,11 +13,11 @@ towards the one before, ControlVideo (arXiv 2305.13077) interpolates every other
 from dataclasses import dataclass
 from typing import Self
 
-import torch
 from einops import rearrange
 from torch import Tensor
 
 from videograin.flow import Trajectories
+from videograin.layout import region_sets
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,8 @@ class PathMean:
             trajectories: of the latents' grid.
             regions: (R, F, h, w) bool, the cells of each region, on the trajectories' device.
         """
-        _, classes = torch.unique(rearrange(regions, "r f h w -> (f h w) r"), dim=0, return_inverse=True)
-        others = trajectories.path.T.contiguous()
-        return cls(others, trajectories.path_valid.T & (classes[others] == classes))
+        others, sets = trajectories.path.T.contiguous(), region_sets(regions).flatten()
+        return cls(others, trajectories.path_valid.T & (sets[others] == sets))
 
     def __call__(self, latents: Tensor) -> Tensor:
         """Return the means (F, C, h, w) of latents (F, C, h, w)."""
