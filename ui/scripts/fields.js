@@ -47,5 +47,8 @@ function show() {
   mine.focus(); // its object has moved to another row, and the caret with it
   if (mine.type === "text") mine.setSelectionRange(selectionStart, selectionEnd);
 }
-watch("value", show);
+// Not watch("value"): it tells a moment after the rows have changed, in which a key would go to another object.
+new MutationObserver(show).observe(element, {
+  subtree: true, childList: true, attributeFilter: ["data-id", "data-value", "data-fresh"],
+});
 show();
