@@ -1,7 +1,7 @@
 """The editing table: held-out clips of two things under several settings, judged region by region; and other edits.
 
     python -m benchmarks.emoji_world --split tune --variants source default factors --workers 8
-    python -m benchmarks.emoji_world --split report --variants source default ablation --base strength=0.9 --workers 8
+    python -m benchmarks.emoji_world --split report --variants source default ablation --workers 8
 
 Results are kept line by line in a file, so that a run that was stopped goes on where it was; edits that are in it are
 not made again while the weights, the settings and the number of frames are the same. A machine without ffmpeg reads

@@ -237,11 +237,13 @@ def test_a_project_beyond_a_limit_is_refused(studio, session, options, message):
 
 
 def test_without_a_preset_an_edit_keeps_the_settings_of_its_project(studio):
-    session = studio.sessions.create()
+    author, session = studio.sessions.create(), studio.sessions.create()
     api = Api(studio)
-    api.open_example(session.id, "seasons", frames=4)
-    own = replace(EMOJI_WORLD_SETTINGS, strength=0.9)
-    session.set_words(replace(session.opened[0], settings=own))
+    api.open_example(author.id, "seasons", frames=4)
+    author.set_words(replace(author.opened[0], settings=replace(EMOJI_WORLD_SETTINGS, strength=0.9)))
+    transfer.open_project(studio, session, Path(transfer.export_project(studio, author)))
+    own = session.opened[0].settings
+    assert own.strength == 0.9
     for preset, strength in ((None, own.strength), ("Balanced", EMOJI_WORLD_SETTINGS.strength)):
         job = api.edit(session.id, preset=preset, settings={"seed": 5})
         studio.worker.cancel(job, session.id)

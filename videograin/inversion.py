@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from videograin.attention.step import AttentionStep
 from videograin.denoiser import Conditioning, Denoiser
 from videograin.progress import Phase, Report, track
+from videograin.region import EditSettings
 
 CACHE_BYTES = 4 * 2**30
 """What `InversionCache` keeps on disk unless told otherwise."""
@@ -62,6 +63,67 @@ def invert(
         noise_pred = denoiser.predict_noise(latents[-1], timestep, conditioning, step)[0]
         latents.append(inverse.step(noise_pred, noisier, latents[-1], return_dict=False)[0])
     return torch.stack(latents)
+
+
+def inversion_path(
+    denoiser: Denoiser,
+    latents: Tensor,
+    scheduler: DDIMScheduler,
+    conditioning: Conditioning,
+    step: AttentionStep,
+    settings: EditSettings,
+    report: Report,
+    cache: "InversionCache | None" = None,
+) -> Tensor:
+    """Return an edit's inversion path as far as its `strength` says; what the cache knows of it is not computed again.
+
+    Args:
+        denoiser: predicts the noise.
+        latents: (F, 4, h, w), the clip's own.
+        scheduler: DDIM, its timesteps set.
+        conditioning: one half, of the source prompt.
+        step: what the attention layers do, unmodulated.
+        settings: of the edit.
+        report: told after every step.
+        cache: where paths are kept; None keeps none.
+
+    Returns:
+        (settings.steps_run, F, 4, h, w).
+    """
+    timesteps = scheduler.timesteps.tolist()[::-1][: settings.steps_run]
+    if cache is None:
+        return invert(denoiser, latents[None], timesteps, scheduler, conditioning, step, report)
+    key = _path_key(denoiser, latents, scheduler, conditioning, step, settings)
+    known = cache.load(key)
+    path = latents[None] if known is None else known[: len(timesteps)].to(latents.device)
+    path = invert(denoiser, path, timesteps, scheduler, conditioning, step, report)
+    if known is None or len(path) > len(known):
+        cache.store(key, path)
+    return path
+
+
+def _path_key(
+    denoiser: Denoiser,
+    latents: Tensor,
+    scheduler: DDIMScheduler,
+    conditioning: Conditioning,
+    step: AttentionStep,
+    settings: EditSettings,
+) -> str:
+    """Return a key of everything that a path follows from but its length."""
+    models = [fingerprint(denoiser.unet)]
+    if denoiser.controlnet is not None and conditioning.control_images:
+        models.append(fingerprint(denoiser.controlnet))
+    tables = [paths.path for paths in step.trajectories.values()]
+    return content_key(
+        latents,
+        conditioning.unet_embeds,
+        *conditioning.control_images,
+        *tables,
+        *models,
+        str(sorted(scheduler.config.items(), key=str)),
+        f"{settings.num_inference_steps} {conditioning.control_scale} {step.mode} {settings.joint_group_norm}",
+    )
 
 
 class InversionCache:

@@ -24,7 +24,7 @@ from videograin.denoiser import AnyControlNet, Conditioning, Denoiser
 from videograin.denoising import Denoising
 from videograin.errors import Cancelled, ModelError, SettingsError
 from videograin.flow import Trajectories, optical_flow, trajectories
-from videograin.inversion import InversionCache, content_key, fingerprint, invert
+from videograin.inversion import InversionCache, inversion_path
 from videograin.layout import Layout, build_layout, covered_cells, make_room
 from videograin.progress import Progress, Report, ignore
 from videograin.region import AttentionMode, Convention, EditRequest, EditResult, EditSettings, Region
@@ -247,15 +247,18 @@ class VideoGrainPipeline(
             for images in request.control_images
         ]
         paths = self._trajectories(request, grid, device)
-        cells = covered_cells(masks, grid)
-        path_mean = PathMean.along(paths, cells) if paths and settings.temporal_smoothing else None
+        path_mean = None
+        if paths and settings.temporal_smoothing:
+            path_mean = PathMean.along(paths, covered_cells(masks, grid))
         # 5. Latents to noise
         self.scheduler.set_timesteps(settings.num_inference_steps)
         attended = {paths.tokens: paths} if paths and settings.trajectory_attention else {}
         step = AttentionStep(len(latents), settings.attention_mode, trajectories=attended)
         source = Conditioning(words.source, words.source, controls, settings.controlnet_conditioning_scale)
         with denoiser.for_clip(len(latents), settings.joint_group_norm):
-            path = self._invert(denoiser, latents, source, step, settings, report)
+            path = inversion_path(
+                denoiser, latents, self.scheduler, source.last_halves(1), step, settings, report, self.inversion_cache
+            )
             # 6. Noise to edited latents
             halves = len(words.target)
             maps = PhraseMaps(layout, words.token_regions) if record_attention else None
@@ -311,43 +314,6 @@ class VideoGrainPipeline(
         if len(request.frames) < 2 or not (settings.trajectory_attention or settings.temporal_smoothing):
             return None
         return trajectories(optical_flow(request.frames), grid).to(device)
-
-    def _invert(
-        self,
-        denoiser: Denoiser,
-        latents: Tensor,
-        source: Conditioning,
-        step: AttentionStep,
-        settings: EditSettings,
-        report: Report,
-    ) -> Tensor:
-        """Return the inversion path as far as `strength` says, from the cache where it is known."""
-        timesteps = self.scheduler.timesteps.tolist()[::-1][: settings.steps_run]
-        source = source.last_halves(1)
-        if self.inversion_cache is None:
-            return invert(denoiser, latents[None], timesteps, self.scheduler, source, step, report)
-        key = self._inversion_key(latents, source, step, settings)
-        known = self.inversion_cache.load(key)
-        path = latents[None] if known is None else known[: len(timesteps)].to(latents.device)
-        path = invert(denoiser, path, timesteps, self.scheduler, source, step, report)
-        if known is None or len(path) > len(known):
-            self.inversion_cache.store(key, path)
-        return path
-
-    def _inversion_key(self, latents: Tensor, source: Conditioning, step: AttentionStep, settings: EditSettings) -> str:
-        models = [fingerprint(self.unet)]
-        if self.controlnet is not None and source.control_images:
-            models.append(fingerprint(self.controlnet))
-        tables = [paths.path for paths in step.trajectories.values()]
-        return content_key(
-            latents,
-            source.unet_embeds,
-            *source.control_images,
-            *tables,
-            *models,
-            str(sorted(self.scheduler.config.items(), key=str)),
-            f"{settings.num_inference_steps} {source.control_scale} {step.mode} {settings.joint_group_norm}",
-        )
 
     def _stoppable(self, report: Report) -> Report:
         def stoppable(progress: Progress) -> None:
