@@ -21,7 +21,7 @@ from videograin.errors import VideoGrainError
 from videograin.jobs import JobKind
 from videograin.models import find_bundle
 from videograin.presets import Preset, apply_preset
-from videograin.video import probe
+from videograin.video import VideoInfo
 from videograin.workspace import Workspace
 
 Values = list[Any]
@@ -41,6 +41,8 @@ WORD_ACTIONS: dict[str, Callable[[Workspace, int, str], Workspace]] = {
 
 class Handlers:
     """The page's event handlers. Each takes the id of the session first; whoever has it has the work.
+
+    What changes the marks also draws them before it lets go of the session: no answer shows less than one before it.
 
     Args:
         studio: does the work.
@@ -75,20 +77,23 @@ class Handlers:
         return [*marks, *self._jobs(session, shown)]
 
     def video_chosen(self, file: str | None) -> Values:
-        """Set the fields of the first step to what a video has."""
-        if not file:
-            return [gr.Row(visible=False), 0, None, None]
-        info = self.studio.probe(Path(file))
-        return [gr.Row(visible=True), 0, round(info.duration, 2), round(info.fps, 3)]
+        """Measure a video, and set the fields of the first step to what it has."""
+        try:
+            info = self.studio.probe(Path(file)) if file else None
+        except VideoGrainError as error:
+            gr.Warning(escape(str(error)), title="This clip cannot be used")
+            info = None
+        if info is None:
+            return [None, gr.Row(visible=False), 0, None, None]
+        return [info, gr.Row(visible=True), 0, round(info.duration, 2), round(info.fps, 3)]
 
-    def estimate(self, file: str | None, *choice: Any) -> str:
+    def estimate(self, info: VideoInfo | None, *choice: Any) -> str:
         """Say what an edit of a part of a video takes."""
-        if not file:
+        if info is None:
             return markup.EMPTY_ESTIMATE
         try:
             picked, model = ClipChoice(*choice[:-1]), choice[-1]
             options = self.studio.clip_options(picked, model)
-            info = probe(Path(file))
             shape, estimate = self.studio.estimate(info, options, model, find_bundle(model).settings)
         except VideoGrainError as error:
             return markup.problem(str(error))
@@ -132,17 +137,17 @@ class Handlers:
     def mark(self, session_id: str, event: gr.EventData) -> Values:
         """Take a press on the picture."""
         session = self._find(session_id)
-        self.studio.mark(
-            session, Tool(event.tool), [(float(x), float(y)) for x, y in event.points], float(event.radius)
-        )
-        return views.marks(session)
+        points = [(float(x), float(y)) for x, y in event.points]
+        with session.lock:
+            self.studio.mark(session, Tool(event.tool), points, float(event.radius))
+            return views.marks(session)
 
     def object_action(self, session_id: str, event: gr.EventData) -> Values:
         """Do what a button of the object list or the timeline says."""
         session = self._find(session_id)
         with session.lock:
             self._act(session, event.action, int(event.id), event.value)
-        return views.marks(session)
+            return views.marks(session)
 
     def add_object(self, session_id: str) -> Values:
         """Begin a new object; the next click marks it."""
@@ -150,14 +155,14 @@ class Handlers:
         with session.lock:
             session.change(objects.add_object(session.opened[0]))
             session.selected, session.answers = session.opened[0].objects[-1].id, ()
-        return views.marks(session)
+            return views.marks(session)
 
     def add_rest(self, session_id: str) -> Values:
         """Add everything that no other object covers."""
         session = self._find(session_id)
         with session.lock:
             session.change(objects.add_rest(session.opened[0]))
-        return views.marks(session)
+            return views.marks(session)
 
     def track(self, session_id: str, direction: str) -> Values:
         """Follow all objects through the clip, or in one direction from the frame that is shown."""

@@ -19,6 +19,7 @@ class ClipStep:
     """Components of the first step."""
 
     video: gr.Video
+    measured: gr.State
     examples: gr.HTML
     part: gr.Row
     start: gr.Number
@@ -116,7 +117,7 @@ def build_clip_step(studio: StudioService) -> ClipStep:
             estimate = gr.HTML(markup.EMPTY_ESTIMATE, elem_id="estimate", apply_default_css=False)
             open_button = gr.Button("Continue to marking", variant="primary", elem_id="open-clip")
     return ClipStep(
-        video, examples, part, start, end, fps, frames, side, fit, knows, project_in, estimate, open_button
+        video, gr.State(), examples, part, start, end, fps, frames, side, fit, knows, project_in, estimate, open_button
     )  # fmt: skip
 
 

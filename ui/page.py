@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import gradio as gr
@@ -123,27 +124,24 @@ def _wire(blocks: gr.Blocks, page: Page, handlers: Handlers) -> None:
 
 def _wire_clip(page: Page, handlers: Handlers, everything: Components) -> None:
     clip, session = page.clip, page.session
-    choice = [clip.video, clip.start, clip.end, clip.fps, clip.frames, clip.side, clip.fit, page.model]
-    _on(clip.video.change, handlers.video_chosen, clip.video, [clip.part, clip.start, clip.end, clip.fps]).then(
-        in_plain_words(handlers.estimate),
-        choice,
-        clip.estimate,
-        show_progress="hidden",
-        api_name="page_estimate",
-        api_visibility="private",
-    )
-    for field in choice[1:]:
-        _on(field.change, handlers.estimate, choice, clip.estimate, mode="always_last")
-    _on(page.held.change, handlers.estimate, choice, clip.estimate)
+    choice = [clip.start, clip.end, clip.fps, clip.frames, clip.side, clip.fit, page.model]
+    _on(
+        clip.video.change, handlers.video_chosen, clip.video,
+        [clip.measured, clip.part, clip.start, clip.end, clip.fps], mode="always_last",
+    )  # fmt: skip
+    _on(
+        partial(gr.on, [each.change for each in (clip.measured, page.held, *choice)]),
+        handlers.estimate, [clip.measured, *choice], clip.estimate, mode="always_last", in_turn="estimate",
+    )  # fmt: skip
     _on(
         page.model.select, handlers.model_chosen, [session, page.model],
-        [*page.models, clip.side, *page.edit.settings, page.status],
+        [*page.models, clip.side, *page.edit.settings, page.status], mode="always_last",
     )  # fmt: skip
     _on(
         clip.project_in.upload, handlers.open_project, [session, clip.project_in], [page.tabs, *everything], busy=True
     )  # fmt: skip
     _on(clip.examples.act, handlers.example, [session, clip.frames], [clip.video, page.tabs, *everything])
-    _on(clip.open.click, handlers.open_clip, [session, *choice], [page.tabs, *everything], busy=True)
+    _on(clip.open.click, handlers.open_clip, [session, clip.video, *choice], [page.tabs, *everything], busy=True)
 
 
 def _wire_mark(page: Page, handlers: Handlers) -> None:
@@ -171,7 +169,7 @@ def _wire_edit(page: Page, handlers: Handlers) -> None:
     texts = [edit.caption, edit.background, edit.negative, edit.target]
     for field in texts:
         _on(field.change, handlers.texts_changed, [session, *texts], edit.sentence, mode="always_last", in_turn="words")
-    _on(edit.preset.input, handlers.preset_chosen, [session, edit.preset], edit.settings)
+    _on(edit.preset.input, handlers.preset_chosen, [session, edit.preset], edit.settings, mode="always_last")
     for button, run in ((edit.preview, handlers.preview), (edit.run, handlers.edit)):
         inputs = [session, edit.collected, *texts, edit.controls, *edit.settings]
         _on(

@@ -18,7 +18,7 @@ class Held:
 
     Args:
         page: whose they are.
-        action: name of the event or of the field that they come from.
+        action: name of the event or of the field that they come from, or a value that only they carry.
     """
 
     def __init__(self, page: Page, action: str) -> None:
@@ -35,6 +35,14 @@ class Held:
     def let_go_first(self) -> None:
         """Let the first arrive."""
         self._routes.pop(0).continue_()
+
+    def let_go_last(self) -> None:
+        """Let the last overtake the others."""
+        self._routes.pop().continue_()
+
+    def __len__(self) -> int:
+        """Return how many have not arrived yet."""
+        return len(self._routes)
 
     def _hold(self, route: Route) -> None:
         if f'"{self._action}"' in (route.request.post_data or ""):
@@ -78,14 +86,20 @@ class Visitor:
     def choose_clip(self, name: str) -> None:
         """Choose an example's clip."""
         self.page.click(f"[data-action=clip][data-value={name}]")
-        self.page.wait_for_function("!document.querySelector('#estimate').innerText.includes('Choose')")
+        self.page.wait_for_selector(".vg-estimate")
 
     def open_chosen(self, frames: int) -> None:
         """Go on to marking with so many frames."""
         self.set_number("Frames at most", frames)
-        self.page.wait_for_function(f"document.querySelector('#estimate').innerText.startsWith('{frames} frames')")
+        self.wait_for_estimate(f"{frames} frames")
         self.page.click("#open-clip")
         self.page.wait_for_selector(".vg-view img[src]")
+
+    def wait_for_estimate(self, start: str) -> None:
+        """Wait until what is said about the choice of a clip starts like this."""
+        self.page.wait_for_function(
+            "start => document.querySelector('.vg-estimate')?.innerText.startsWith(start)", arg=start
+        )
 
     def set_number(self, label: str, value: float) -> None:
         """Write a number into the field of a slider."""
