@@ -32,4 +32,5 @@ def visit(browser: Any, address: str) -> Iterator[Callable[..., Visitor]]:
 
     yield visit
     for context in contexts:
+        context.unroute_all(behavior="ignoreErrors")  # nothing is waited for that a test held and did not let go
         context.close()

@@ -24,13 +24,13 @@ class Held:
     def __init__(self, page: Page, action: str) -> None:
         self._page, self._action = page, action
         self._routes: list[Route] = []
-        page.route("**/queue/join*", self._hold)
+        page.context.route("**/queue/join*", self._hold)
 
     def let_go(self) -> None:
         """Let all of them arrive, in their order."""
         while self._routes:
             self.let_go_first()
-        self._page.unroute("**/queue/join*")
+        self._page.context.unroute("**/queue/join*")
 
     def let_go_first(self) -> None:
         """Let the first arrive."""
