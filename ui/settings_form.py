@@ -34,7 +34,9 @@ class SettingField:
 
 SETTING_FIELDS = (
     SettingField(
-        "num_inference_steps", "Steps", "More steps draw finer and take longer in proportion.", Range(1, 100, 1)
+        "num_inference_steps", "Steps",
+        "More steps draw finer and take longer in proportion; with fewer than 10, words may land on the wrong object.",
+        Range(1, 100, 1),
     ),
     SettingField("strength", "How far to redraw", "1 starts from pure noise; less keeps more of the source's shapes.",
                  Range(0.02, 1, 0.01)),

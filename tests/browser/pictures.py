@@ -26,8 +26,8 @@ LOOKS = {
 
 Take = Callable[[str], None]
 
-STEPS = 6
-"""Of the edits in the pictures: more draw better, and take longer."""
+STEPS = 10
+"""Of the edits in the pictures: more draw better, and take longer; with fewer, words land on the wrong object."""
 
 SETTLED = 600
 """Milliseconds after which nothing moves any more."""
