@@ -8,7 +8,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 def test_what_an_edit_takes_is_said_of_the_last_choice_of_fields(visit):
     visitor = visit()
     visitor.choose_clip("friends")
-    visitor.wait_for_estimate("8 frames of 256×256")
+    visitor.set_number("Frames at most", 4)
+    visitor.wait_for_estimate("4 frames of 256×256")
     held = visitor.hold("crop")
     visitor.set_number("Frames at most", 3)
     visitor.set_number("Shorter side", 128)
@@ -24,11 +25,12 @@ def test_what_an_edit_takes_is_said_of_the_last_choice_of_fields(visit):
 
 def test_the_part_is_that_of_the_last_clip(visit):
     visitor = visit()
+    visitor.set_number("Frames at most", 4)
     held = visitor.hold("clip.mp4")
     visitor.page.click("[data-action=clip][data-value=friends]")
     visitor.page.wait_for_timeout(500)
     visitor.page.click("[data-action=clip][data-value=cap]")
     visitor.page.wait_for_timeout(500)
     held.let_go()
-    visitor.wait_for_estimate("8 frames of 256×256, 0.7 s at 12 fps")
+    visitor.wait_for_estimate("4 frames of 256×256, 0.3 s at 12 fps")
     assert visitor.page.get_by_label("Frames/s").input_value() == "12"
