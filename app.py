@@ -16,12 +16,12 @@ with suppress(ImportError):
 from fastapi.routing import APIRoute
 
 from ui.page import build_page
-from ui.service import StudioService
-from ui.theme import CSS, studio_theme
+from ui.rendering.theme import CSS, studio_theme
 from ui.web_files import keep_web_files_in
+from ui.work.service import StudioService
 from videograin.errors import SettingsError, VideoGrainError
-from videograin.json_log import log_as_json
-from videograin.operator_settings import OperatorSettings, read_operator_settings, variable_of
+from videograin.jobs.json_log import log_as_json
+from videograin.jobs.settings import OperatorSettings, read_operator_settings, variable_of
 
 DEFAULT_PORT = 7860
 

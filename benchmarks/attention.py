@@ -10,16 +10,16 @@ from torch import Tensor
 
 from benchmarks.materialized import materialized_attention
 from benchmarks.table import print_table
-from videograin.attention.modulation import (
+from videograin.diffusion.attention.modulation import (
     SharedRegions,
     attention,
     augmented_attention,
     chunked_attention,
     timestep_weight,
 )
-from videograin.attention.row_range import row_range
-from videograin.attention.trajectory import trajectory_attention
-from videograin.flow import OpticalFlow, trajectories
+from videograin.diffusion.attention.row_range import row_range
+from videograin.diffusion.attention.trajectory import trajectory_attention
+from videograin.media.flow import OpticalFlow, trajectories
 
 FRAMES = 16
 HEADS = 8

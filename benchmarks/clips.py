@@ -9,8 +9,8 @@ from typing import Protocol, Self
 import numpy as np
 
 from training.scene import CANVAS
+from videograin.media.video import ClipOptions, load_clip
 from videograin.region import EditRequest, Region
-from videograin.video import ClipOptions, load_clip
 
 HELD_OUT = Path("benchmarks/held_out/edits")
 AS_IT_IS = ClipOptions(short_side=CANVAS, multiple=32)

@@ -15,7 +15,7 @@ import torch
 from benchmarks.materialized import materialized_attention
 from benchmarks.sd15 import random_sd15
 from benchmarks.table import print_table
-from videograin.pipeline import VideoGrainPipeline
+from videograin.diffusion.pipeline import VideoGrainPipeline
 from videograin.progress import Phase, Progress, Report, ignore
 from videograin.region import Convention, EditRequest, EditSettings, Region
 
@@ -73,7 +73,9 @@ def print_step_table(pipeline: VideoGrainPipeline, device: str) -> None:
     rows = []
     ways: dict[str, AbstractContextManager] = {
         "ours": nullcontext(),
-        "all scores held": mock.patch("videograin.attention.processors.modulated_attention", materialized_attention),
+        "all scores held": mock.patch(
+            "videograin.diffusion.attention.processors.modulated_attention", materialized_attention
+        ),
     }
     for name, way in ways.items():
         with way:

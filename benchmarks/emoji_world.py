@@ -29,8 +29,8 @@ from benchmarks.crew import work_off
 from benchmarks.scoring import Bench, Score, Task
 from benchmarks.table import print_table
 from benchmarks.variants import Variant, changed, find_variants
-from videograin.metrics import q_edit
-from videograin.models import EMOJI_WORLD_SETTINGS, find_bundle
+from videograin.evaluation.metrics import q_edit
+from videograin.models.bundles import EMOJI_WORLD_SETTINGS, find_bundle
 
 COLUMNS = (
     "variant", "clips", "target", "mixing", "target beside", "mixing beside", "kept",

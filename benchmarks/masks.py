@@ -24,14 +24,14 @@ import torch
 from benchmarks.davis import j_and_f, region_similarity
 from benchmarks.table import print_table
 from videograin.errors import SegmentError
-from videograin.flow_engine import FlowEngine
-from videograin.propagate import Propagator
-from videograin.sam_opinion import deepest
-from videograin.segment import Segmenter
-from videograin.segment_model import EmbeddingCache, SegmentModel
-from videograin.segmenters import DEFAULT_SEGMENTER, load_segmenter
-from videograin.tracks import UNSURE, Track
-from videograin.video import ClipOptions, load_clip
+from videograin.media.video import ClipOptions, load_clip
+from videograin.segment.model import EmbeddingCache, SegmentModel
+from videograin.segment.segmenter import Segmenter
+from videograin.segment.zoo import DEFAULT_SEGMENTER, load_segmenter
+from videograin.tracking.flow_engine import FlowEngine
+from videograin.tracking.propagator import Propagator
+from videograin.tracking.sam_opinion import deepest
+from videograin.tracking.tracks import UNSURE, Track
 
 CLIPS = Path("benchmarks/held_out/masks")
 CLIPS_IN_ALL = 36

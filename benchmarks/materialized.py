@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor
 
-from videograin.attention.modulation import SharedRegions
+from videograin.diffusion.attention.modulation import SharedRegions
 
 
 def materialized_attention(
     query: Tensor, key: Tensor, value: Tensor, strength: Tensor, regions: SharedRegions, scale: float
 ) -> Tensor:
-    """Compute `videograin.attention.modulation.modulated_attention` (same arguments) the memory-hungry way."""
+    """Compute what `modulated_attention` computes (same arguments) the memory-hungry way."""
     out = torch.empty_like(query)
     same = regions.same().to(query.dtype)  # (B, Nq, Nk)
     for batch in range(query.shape[0]):

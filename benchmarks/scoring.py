@@ -19,16 +19,16 @@ import torch
 from benchmarks.clips import Library, Told, ToldRegion, request_of
 from benchmarks.variants import Variant
 from training.vocabulary import COLOUR_NAMES, with_article
-from videograin.autoencoder import decode_latents, encode_frames, to_uint8
-from videograin.flow import OpticalFlow, optical_flow
-from videograin.judge import INPUT_SIZE, Judge
-from videograin.layout import grow_masks
-from videograin.metrics import ClipScorer, clip_f, crop_regions, psnr, share_seen, warp_error
-from videograin.models import find_bundle, load_pipeline
-from videograin.pipeline import VideoGrainPipeline
+from videograin.diffusion.attention.layout import grow_masks
+from videograin.diffusion.autoencoder import decode_latents, encode_frames, to_uint8
+from videograin.diffusion.pipeline import VideoGrainPipeline
+from videograin.evaluation.judge import INPUT_SIZE, Judge
+from videograin.evaluation.metrics import ClipScorer, clip_f, crop_regions, psnr, share_seen, warp_error
+from videograin.media.flow import OpticalFlow, optical_flow
+from videograin.media.visualize import comparison_strip
+from videograin.models.bundles import find_bundle, load_pipeline
 from videograin.progress import ignore
 from videograin.region import EditRequest
-from videograin.visualize import comparison_strip
 
 RIM = 6
 """Pixels around the grown masks that "beyond" leaves out: a latent that is edited in part is edited whole."""

@@ -6,7 +6,7 @@ import torch
 from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from videograin.pipeline import VideoGrainPipeline
+from videograin.diffusion.pipeline import VideoGrainPipeline
 
 VAE_CONFIG = {
     "down_block_types": ["DownEncoderBlock2D"] * 4,

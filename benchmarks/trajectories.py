@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import torch
 
-from videograin.flow import OpticalFlow, Trajectories, optical_flow, trajectories
+from videograin.media.flow import OpticalFlow, Trajectories, optical_flow, trajectories
 
 Point = tuple[int, int, int]
 

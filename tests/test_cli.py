@@ -15,11 +15,11 @@ from synthetic_video import make, moving_scene
 
 from videograin import cli
 from videograin.cli import INTERRUPTED, OK, UNEXPECTED, USAGE, main
+from videograin.media.video import load_clip, probe, save_video
 from videograin.progress import Phase
-from videograin.project import load_project
-from videograin.video import load_clip, probe, save_video
-from videograin.workspace import from_project
-from videograin.workspace_files import save_workspace
+from videograin.project.project import load_project
+from videograin.project.workspace import from_project
+from videograin.project.workspace_files import save_workspace
 
 ROOT = Path(cli.__file__).parents[1]
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from videograin.operator_settings import read_operator_settings
-from videograin.worker import STOP_SECONDS
+from videograin.jobs.settings import read_operator_settings
+from videograin.jobs.worker import STOP_SECONDS
 
 ROOT = Path(__file__).parents[1]
 

@@ -27,9 +27,9 @@ from training.tokenizer import load as load_tokenizer
 from training.trained import frozen, load_clip, load_denoiser, load_sam, load_vae
 from training.vocabulary import GROUNDS, NAMES, SKIES, with_article
 from training.world import World
-from videograin.sam_networks import SamNetwork
-from videograin.segment import Segmenter
-from videograin.segment_model import SegmentModel
+from videograin.segment.model import SegmentModel
+from videograin.segment.networks import SamNetwork
+from videograin.segment.segmenter import Segmenter
 
 HELD_OUT = 987_654_321
 GUIDANCES = (3.0, 4.5, 6.0)

@@ -16,8 +16,8 @@ from einops import rearrange
 from torch import Tensor
 
 from training.world import NOBODY
-from videograin.attention.processors import CrossAttentionProcessor, project, project_out
-from videograin.attention.step import AttentionStep
+from videograin.diffusion.attention.processors import CrossAttentionProcessor, project, project_out
+from videograin.diffusion.attention.step import AttentionStep
 
 _SMALLEST = 8  # coarser attention mixes things within a pixel
 

@@ -8,8 +8,8 @@ from transformers import CLIPConfig, CLIPModel, CLIPTextModel, CLIPTokenizer
 
 from training.tokenizer import MAX_TOKENS
 from training.vocabulary import NAMES
-from videograin.attention.step import AttentionStep
-from videograin.sam_networks import SamShape, build_sam
+from videograin.diffusion.attention.step import AttentionStep
+from videograin.segment.networks import SamShape, build_sam
 
 LATENT_CHANNELS = 8
 LATENT_SIZE = 32

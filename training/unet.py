@@ -23,7 +23,7 @@ from training.scene import Dice
 from training.tokenizer import load as load_tokenizer
 from training.trained import frozen, load_clip, load_vae
 from training.world import NOBODY, World
-from videograin.attention.processors import install_layout_attention
+from videograin.diffusion.attention.processors import install_layout_attention
 
 _EMPTY = 0.1
 _GROUNDING = 0.05  # at first it weighs about as much as the error of the noise

@@ -10,20 +10,22 @@ from typing import Any, TypeVar
 
 import gradio as gr
 
-from ui import objects, pointing, transfer, views
-from ui.errors import in_plain_words
-from ui.examples import example_names
-from ui.markup import target_prompt
-from ui.pointing import Tool
-from ui.service import ClipChoice, StudioService
-from ui.session import Session
-from videograin.control import ControlKind
+from ui import views
+from ui.plain_errors import in_plain_words
+from ui.rendering.markup import target_prompt
+from ui.work import pointing, transfer
+from ui.work.pointing import Tool
+from ui.work.service import ClipChoice, StudioService
+from ui.work.session import Session
+from videograin.diffusion.control import ControlKind
 from videograin.errors import ProjectError, RegionError, SettingsError
-from videograin.jobs import JobKind
-from videograin.mask_shapes import Combination
-from videograin.presets import Preset, apply_preset
+from videograin.jobs.store import JobKind
+from videograin.jobs.worker import JobStatus
+from videograin.masks.shapes import Combination
+from videograin.models.presets import Preset, apply_preset
+from videograin.project import objects
+from videograin.project.examples import example_names
 from videograin.region import EditSettings
-from videograin.worker import JobStatus
 
 Document = dict[str, Any]
 

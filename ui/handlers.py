@@ -9,20 +9,24 @@ from typing import Any
 
 import gradio as gr
 
-from ui import heat, markup, objects, pointing, transfer, views
-from ui.examples import example_path
-from ui.pictures import overlay_frames
-from ui.pointing import Tool
-from ui.service import ClipChoice, StudioService
-from ui.session import Session
+from ui import views
+from ui.rendering import markup
+from ui.rendering.pictures import overlay_frames
 from ui.settings_form import SETTING_FIELDS, settings_from_form, settings_to_form
-from videograin.control import ControlKind
+from ui.work import attention_maps as heat
+from ui.work import pointing, transfer
+from ui.work.pointing import Tool
+from ui.work.service import ClipChoice, StudioService
+from ui.work.session import Session
+from videograin.diffusion.control import ControlKind
 from videograin.errors import VideoGrainError
-from videograin.jobs import JobKind
-from videograin.models import find_bundle
-from videograin.presets import Preset, apply_preset
-from videograin.video import VideoInfo
-from videograin.workspace import Workspace
+from videograin.jobs.store import JobKind
+from videograin.media.video import VideoInfo
+from videograin.models.bundles import find_bundle
+from videograin.models.presets import Preset, apply_preset
+from videograin.project import objects
+from videograin.project.examples import example_path
+from videograin.project.workspace import Workspace
 
 Values = list[Any]
 Handler = Callable[..., Any]

@@ -10,14 +10,15 @@ from gradio.blocks import BlockContext
 from gradio.components import Component
 from gradio.events import Dependency
 
-from ui import views, widgets
+from ui import views
 from ui.api import Api
-from ui.errors import in_plain_words
 from ui.handlers import Handler, Handlers
-from ui.layout import ClipStep, EditStep, MarkStep, build_clip_step, build_edit_step, build_mark_step
-from ui.markup import header
-from ui.service import StudioService
-from ui.transfer import MaskFormat
+from ui.plain_errors import in_plain_words
+from ui.rendering import widgets
+from ui.rendering.markup import header
+from ui.steps import ClipStep, EditStep, MarkStep, build_clip_step, build_edit_step, build_mark_step
+from ui.work.service import StudioService
+from ui.work.transfer import MaskFormat
 
 Components = Sequence[Component | BlockContext]
 

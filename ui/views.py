@@ -7,14 +7,15 @@ import gradio as gr
 from gradio.processing_utils import save_file_to_cache
 from gradio.utils import get_upload_folder
 
-from ui import heat, job_markup, markup
-from ui.pictures import data_url, overlay
-from ui.service import StudioService
-from ui.session import Session
+from ui.rendering import job_markup, markup
+from ui.rendering.pictures import data_url, overlay
 from ui.settings_form import SETTING_FIELDS, settings_to_form
-from videograin.jobs import Job, JobKind
-from videograin.project import Project
-from videograin.worker import JobStatus
+from ui.work import attention_maps as heat
+from ui.work.service import StudioService
+from ui.work.session import Session
+from videograin.jobs.store import Job, JobKind
+from videograin.jobs.worker import JobStatus
+from videograin.project.project import Project
 
 MARKS, FORM, MODEL, JOBS = 6, 5 + len(SETTING_FIELDS), 4, 11
 """How many values each function returns."""

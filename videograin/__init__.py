@@ -1,11 +1,11 @@
 """VideoGrain Studio: edit who is who in a video, region by region, with a frozen Stable Diffusion."""
 
+from videograin.diffusion.inversion import InversionCache
+from videograin.diffusion.pipeline import VideoGrainPipeline
 from videograin.errors import Cancelled, VideoGrainError
-from videograin.inversion import InversionCache
-from videograin.pipeline import VideoGrainPipeline
+from videograin.media.video import Clip, ClipOptions, load_clip, probe, save_video
 from videograin.progress import Phase, Progress
 from videograin.region import AttentionMode, Convention, EditRequest, EditResult, EditSettings, Region
-from videograin.video import Clip, ClipOptions, load_clip, probe, save_video
 
 __all__ = [
     "AttentionMode",

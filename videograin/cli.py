@@ -20,9 +20,10 @@ from PIL import Image
 from tqdm import tqdm
 
 from videograin.errors import ModelError, ProjectError, VideoGrainError
-from videograin.files import write_whole
-from videograin.memory import GIB, apply_plan, estimate_edit, free_bytes, plan_memory
-from videograin.models import (
+from videograin.files.atomic import write_whole
+from videograin.media.video import Clip, probe, save_video
+from videograin.media.visualize import comparison_strip
+from videograin.models.bundles import (
     DTYPES,
     ModelBundle,
     choose_device,
@@ -32,13 +33,12 @@ from videograin.models import (
     load_pipeline,
     named_bundles,
 )
-from videograin.presets import Preset, apply_preset
+from videograin.models.memory import GIB, apply_plan, estimate_edit, free_bytes, plan_memory
+from videograin.models.presets import Preset, apply_preset
 from videograin.progress import Phase, Progress
-from videograin.project import EditInputs, load_project, load_request
+from videograin.project.project import EditInputs, load_project, load_request
+from videograin.project.workspace_files import load_workspace
 from videograin.region import MAX_SEED, EditResult
-from videograin.video import Clip, probe, save_video
-from videograin.visualize import comparison_strip
-from videograin.workspace_files import load_workspace
 
 OK, UNEXPECTED, USAGE, INTERRUPTED = 0, 1, 2, 130
 

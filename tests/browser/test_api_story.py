@@ -10,7 +10,7 @@ import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 
-from videograin.video import ClipOptions, load_clip
+from videograin.media.video import ClipOptions, load_clip
 
 pytestmark = pytest.mark.slow
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from visitor import CAT, DOG, EDIT_TIMEOUT
 
-from videograin.judge import Judge
-from videograin.models import find_bundle
-from videograin.project import load_project
-from videograin.video import ClipOptions, load_clip
+from videograin.evaluation.judge import Judge
+from videograin.media.video import ClipOptions, load_clip
+from videograin.models.bundles import find_bundle
+from videograin.project.project import load_project
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

@@ -1,0 +1,32 @@
+"""Source pixels around an edit."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from videograin.diffusion.compositing import FEATHER, composite
+
+
+def two_clips(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    source, edited = np.random.default_rng(seed).integers(0, 256, (2, 2, 24, 24, 3), dtype=np.uint8)
+    return source, edited
+
+
+@given(st.integers(0, 99), st.integers(0, 12), st.integers(1, 12))
+def test_inside_is_the_edit_and_far_outside_the_source(seed, start, size):
+    source, edited = two_clips(seed)
+    changed = np.zeros((2, 24, 24), bool)
+    changed[0, start : start + size, start : start + size] = True
+    frames = composite(source, edited, changed)
+    rows, columns = np.mgrid[:24, :24]
+    last = start + size - 1
+    distance = np.hypot(*(np.maximum(0, np.maximum(start - axis, axis - last)) for axis in (rows, columns)))
+    assert np.array_equal(frames[changed], edited[changed])
+    assert np.array_equal(frames[0][distance >= FEATHER], source[0][distance >= FEATHER])
+    assert np.array_equal(frames[1], source[1])
+
+
+def test_the_edit_fades_into_the_source():
+    source, edited = np.zeros((1, 1, 9, 3), np.uint8), np.full((1, 1, 9, 3), 200, np.uint8)
+    changed = np.arange(9)[None, None] == 0
+    assert composite(source, edited, changed)[0, 0, :, 0].tolist() == [200, 150, 100, 50, 0, 0, 0, 0, 0]

@@ -1,0 +1,73 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from videograin.errors import ProjectError
+from videograin.files.atomic import MAX_NAME, file_names, write_whole, written_aside
+
+
+def break_off(path: Path) -> None:
+    with written_aside(path) as aside:
+        aside.write_bytes(b"tw")
+        raise KeyboardInterrupt
+
+
+def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
+    write_whole(tmp_path / "a.json", b"one")
+    write_whole(tmp_path / "a.json", b"two")
+    assert [file.name for file in tmp_path.iterdir()] == ["a.json"]
+    assert (tmp_path / "a.json").read_bytes() == b"two"
+
+
+def test_what_breaks_off_leaves_the_older_file(tmp_path: Path) -> None:
+    write_whole(tmp_path / "a.json", b"one")
+    with pytest.raises(KeyboardInterrupt):
+        break_off(tmp_path / "a.json")
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"one"]
+
+
+def test_a_folder_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        break_off(tmp_path / "new" / "inner")
+    with written_aside(tmp_path / "new") as aside:
+        (aside / "inner").mkdir(parents=True)
+    assert [file.name for file in tmp_path.rglob("*")] == ["new", "inner"]
+
+
+def test_a_folder_with_something_in_it_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").touch()
+    with pytest.raises(ProjectError, match="cannot be written"), written_aside(tmp_path / "full") as aside:
+        aside.mkdir()
+    assert [file.name for file in tmp_path.rglob("*")] == ["full", "thesis.txt"]
+
+
+def test_a_place_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ProjectError, match=r"nowhere/a\.json' cannot be written"):
+        write_whole(tmp_path / "nowhere" / "a.json", b"")
+
+
+def test_names_that_some_system_refuses_are_altered() -> None:
+    assert file_names(["left man", "a/b", "..", "", "con", "Dog", "dog"]) == [
+        "left man",
+        "a_b",
+        "_",
+        "_ 2",
+        "_con",
+        "Dog",
+        "dog 2",
+    ]
+
+
+@given(st.lists(st.text(max_size=100), max_size=20))
+def test_every_name_becomes_a_name_of_its_own_within_its_folder(names: list[str]) -> None:
+    made = file_names(names)
+    assert len({name.casefold() for name in made}) == len(made) == len(names)
+    for name in made:
+        assert Path(name).name == name
+        assert 0 < len(name) <= MAX_NAME + len(" 20")
+        assert name == name.strip(" .")
+        name.encode()

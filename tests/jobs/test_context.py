@@ -1,0 +1,82 @@
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_jobs import Counted
+from PIL import Image
+
+from videograin.errors import Cancelled, ProjectError
+from videograin.jobs.context import (
+    JobContext,
+    ask_to_stop,
+    read_preview,
+    read_progress,
+    read_result,
+    remove_traces,
+    write_result,
+)
+from videograin.progress import Phase, Progress
+
+FRAMES = np.zeros((2, 8, 8, 3), np.uint8)
+
+
+def test_nothing_is_known_before_a_job_says_something(tmp_path: Path) -> None:
+    assert (read_progress(tmp_path), read_preview(tmp_path), read_result(tmp_path, Counted)) == (None, None, None)
+
+
+def test_what_a_job_says_is_read_as_it_was_said(tmp_path: Path) -> None:
+    context = JobContext(tmp_path)
+    for done, seconds in enumerate((None, 1.5)):
+        progress = Progress(Phase.INVERT, done, 2, seconds)
+        context.report(progress)
+        assert read_progress(tmp_path) == progress
+    write_result(tmp_path, Counted("fox", Path("word.txt")))
+    assert read_result(tmp_path, Counted) == Counted("fox", Path("word.txt"))
+
+
+def test_a_job_that_shall_stop_learns_it_with_its_next_report(tmp_path: Path) -> None:
+    context = JobContext(tmp_path)
+    assert not context.cancelled
+    ask_to_stop(tmp_path)
+    assert context.cancelled
+    with pytest.raises(Cancelled):
+        context.report(Progress(Phase.EDIT, 1, 2, None))
+
+
+def test_previews_are_moving_pictures_of_which_the_last_two_stay(tmp_path: Path) -> None:
+    context = JobContext(tmp_path)
+    for _ in range(12):
+        context.preview(FRAMES, fps=8)
+    assert [path.name for path in sorted(tmp_path.glob("*.webp"))] == ["preview-0011.webp", "preview-0012.webp"]
+    preview = read_preview(tmp_path)
+    assert preview is not None
+    assert preview.name == "preview-0012.webp"
+    assert Image.open(BytesIO(preview.read_bytes())).format == "WEBP"
+
+
+def test_a_second_attempt_starts_with_no_results(tmp_path: Path) -> None:
+    (JobContext(tmp_path).results / "half.mp4").touch()
+    context = JobContext(tmp_path, is_lean=True)
+    assert context.is_lean
+    assert list(context.results.iterdir()) == []
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_only_results_outlive_a_job_and_only_if_they_are_to(tmp_path: Path, keep: bool) -> None:
+    context = JobContext(tmp_path)
+    context.report(Progress(Phase.EDIT, 0, 1, None))
+    context.preview(FRAMES, fps=8)
+    (context.results / "edit.mp4").touch()
+    (tmp_path / ".0123.part").touch()
+    write_result(tmp_path, Counted("fox", Path()))
+    ask_to_stop(tmp_path)
+    remove_traces(tmp_path, keep_results=keep)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == (["edit.mp4", "result.json", "results"] if keep else [])
+
+
+def test_a_report_that_cannot_be_written_ends_the_job(tmp_path: Path) -> None:
+    context = JobContext(tmp_path)
+    (tmp_path / "progress.json").mkdir()
+    with pytest.raises(ProjectError):
+        context.report(Progress(Phase.EDIT, 0, 1, None))

@@ -1,0 +1,53 @@
+from pathlib import Path
+
+import pytest
+from fake_jobs import ANN, Count, finished, handler, wait_until
+from fakes import tiny_pipeline
+
+from videograin.errors import JobError, ModelError
+from videograin.jobs import executor, studio
+from videograin.jobs.settings import OperatorSettings
+from videograin.jobs.store import JobKind, JobState
+from videograin.jobs.studio import open_studio
+from videograin.region import EditSettings
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> OperatorSettings:
+    tiny_pipeline().save_pretrained(tmp_path / "tiny")
+    return OperatorSettings(data_folder=tmp_path, models=(str(tmp_path / "tiny"),), device="cpu", offline=True)
+
+
+def test_a_studio_loads_its_model_before_its_first_job_and_takes_every_kind_of_job(settings: OperatorSettings) -> None:
+    ages: list[float] = []
+    opened = open_studio(settings, {JobKind.TRACK: handler()}, [ages.append])
+    wait_until(lambda: ages == [settings.retention_hours * 3600])
+    assert opened.worker.is_alive
+    assert finished(opened.worker, opened.worker.submit(ANN, JobKind.TRACK, Count("fox")).id).job.state is JobState.DONE
+    assert opened.shelf.estimate(settings.models[0], (), (3, 16, 16), EditSettings(num_inference_steps=2))
+    assert opened.shelf.state.held == settings.models[0]
+    with pytest.raises(JobError, match="in use by another process"):
+        open_studio(settings)
+    assert opened.worker.stop()
+
+
+def test_a_default_model_that_is_not_there_is_told_at_the_start(settings: OperatorSettings) -> None:
+    with pytest.raises(ModelError, match="no model at"):
+        open_studio(OperatorSettings(data_folder=settings.data_folder, models=("/no/such/model",), offline=True))
+
+
+def test_on_zero_gpu_nothing_is_timed_and_jobs_are_lent_a_gpu(
+    settings: OperatorSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lent: list[executor.Task] = []
+
+    def lend(task: executor.Task) -> executor.Task:
+        lent.append(task)
+        return task
+
+    monkeypatch.setattr(studio, "is_zero_gpu", lambda: True)
+    monkeypatch.setattr(studio, "on_zero_gpu", lend)
+    monkeypatch.setattr("videograin.jobs.model_shelf.matmul_speed", lambda *_: pytest.fail("timed"))
+    opened = open_studio(settings)
+    assert len(lent) == 1
+    assert opened.worker.stop()

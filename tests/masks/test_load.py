@@ -1,0 +1,119 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from synthetic_video import moving_scene
+
+from videograin.errors import RegionError
+from videograin.masks import load as masks_module
+from videograin.masks.load import MaskSource, fit_masks, load_masks
+from videograin.media.video import Clip, ClipOptions, load_clip, save_video
+
+
+def save_masks(folder: Path, masks: np.ndarray, names: str = "{}.png") -> Path:
+    folder.mkdir()
+    for index, mask in enumerate(masks):
+        Image.fromarray(mask).save(folder / names.format(index))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wide_clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
+    """3 frames of 88×64, loaded as 64×64: the sides are cropped."""
+    path = tmp_path_factory.mktemp("clip") / "wide.mp4"
+    save_video(path, moving_scene(3, 64, 88), 8)
+    return load_clip(path, OPTIONS)
+
+
+OPTIONS = ClipOptions(short_side=64, multiple=64)
+
+
+def test_frames_of_a_folder_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    masks = np.zeros((12, 4, 12), np.uint8)
+    masks[np.arange(12), :, np.arange(12)] = 255
+    loaded = load_masks(MaskSource(save_masks(tmp_path / "masks", masks)))
+    assert np.array_equal(loaded, masks > 0)
+
+
+def test_one_picture_stands_for_all_frames(tmp_path: Path, wide_clip: Clip) -> None:
+    folder = save_masks(tmp_path / "masks", np.eye(64, dtype=np.uint8)[None] * 255)
+    masks = fit_masks(load_masks(MaskSource(folder / "0.png")), wide_clip, OPTIONS, "dog")
+    assert masks.shape == (3, 64, 64)
+    assert masks.all(0).sum() == 64
+
+
+def test_a_label_picks_one_object_of_indexed_pictures(tmp_path: Path) -> None:
+    indices = np.array([[0, 1], [2, 2]], np.uint8)
+    image = Image.fromarray(indices)
+    image.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0])
+    image.save(tmp_path / "davis.png")
+    assert load_masks(MaskSource(tmp_path / "davis.png", label=2)).tolist() == [[False, False], [True, True]]
+    assert load_masks(MaskSource(tmp_path / "davis.png")).sum() == 3
+
+
+@pytest.mark.parametrize("white", [1, 255])
+def test_masks_of_ones_and_of_white_both_count(tmp_path: Path, white: int) -> None:
+    folder = save_masks(tmp_path / "masks", np.full((1, 2, 2), white, np.uint8))
+    assert load_masks(MaskSource(folder)).all()
+
+
+def test_arrays_are_read_by_key(tmp_path: Path) -> None:
+    left, right = np.zeros((3, 4, 4), bool), np.ones((3, 4, 4), bool)
+    np.savez(tmp_path / "masks.npz", left=left, right=right)
+    assert load_masks(MaskSource(tmp_path / "masks.npz", key="right")).all()
+    with pytest.raises(RegionError, match="Set the key to one of: left, right"):
+        load_masks(MaskSource(tmp_path / "masks.npz"))
+
+
+def test_a_pickle_within_an_npz_is_not_opened(tmp_path: Path) -> None:
+    np.savez(tmp_path / "masks.npz", masks=np.array([print], dtype=object))
+    with pytest.raises(RegionError, match="cannot be read"):
+        load_masks(MaskSource(tmp_path / "masks.npz"))
+
+
+def test_masks_of_the_source_are_cropped_as_the_clip(wide_clip: Clip) -> None:
+    masks = np.zeros((3, 128, 176), bool)  # twice the source's size
+    masks[:, :, 24:26] = True  # the first column that the crop leaves
+    fitted = fit_masks(masks, wide_clip, OPTIONS, "dog")
+    assert fitted.shape == (3, 64, 64)
+    assert fitted[:, :, 0].all()
+    assert not fitted[:, :, 1:].any()
+
+
+def test_a_wrong_number_of_masks_is_named(wide_clip: Clip) -> None:
+    with pytest.raises(RegionError, match="Region 'dog' has 2 masks for 3 frames"):
+        fit_masks(np.ones((2, 64, 64), bool), wide_clip, OPTIONS, "dog")
+
+
+def test_masks_of_other_proportions_are_refused(wide_clip: Clip) -> None:
+    with pytest.raises(RegionError, match="masks of 50×64 pixels but the video is 88×64"):
+        fit_masks(np.ones((3, 64, 50), bool), wide_clip, OPTIONS, "dog")
+
+
+def test_masks_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    (tmp_path / "broken.npz").write_bytes(b"no arrays")
+    for name, problem in (("broken.png", "cannot be read"), ("broken.npz", "cannot be read"), ("gone", "no masks at")):
+        with pytest.raises(RegionError, match=problem):
+            load_masks(MaskSource(tmp_path / name))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RegionError, match="no PNG"):
+        load_masks(MaskSource(tmp_path / "empty"))
+    np.savez(tmp_path / "floats.npz", masks=np.ones((3, 4, 4)))
+    with pytest.raises(RegionError, match="dtype float64"):
+        load_masks(MaskSource(tmp_path / "floats.npz"))
+
+
+def test_more_masks_than_a_clip_may_hold_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(masks_module, "MAX_CLIP_BYTES", 50)
+    assert load_masks(MaskSource(save_masks(tmp_path / "few", np.zeros((3, 4, 4), np.uint8)))).shape == (3, 4, 4)
+    with pytest.raises(RegionError, match="Give fewer or smaller ones"):
+        load_masks(MaskSource(save_masks(tmp_path / "many", np.zeros((4, 4, 4), np.uint8))))
+
+
+def test_masks_of_several_sizes_are_refused(tmp_path: Path) -> None:
+    folder = save_masks(tmp_path / "masks", np.ones((2, 4, 4), np.uint8))
+    Image.fromarray(np.ones((5, 5), np.uint8)).save(folder / "2.png")
+    with pytest.raises(RegionError, match="several sizes"):
+        load_masks(MaskSource(folder))

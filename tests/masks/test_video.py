@@ -1,0 +1,86 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from synthetic_video import make, moving_scene, psnr
+
+from videograin.errors import ProjectError, RegionError, VideoError
+from videograin.masks.load import MaskSource, load_masks, load_objects
+from videograin.masks.shapes import feather
+from videograin.masks.video import load_matte, save_cutout
+from videograin.media.video import ClipOptions, load_clip, probe, save_video
+
+FRAMES = moving_scene(3, 47, 65)
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.5, 1.0]))
+def test_masks_come_back_exactly_from_a_cutout(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, density: float
+) -> None:
+    file = tmp_path_factory.mktemp("cutout") / "dog.mov"
+    masks = np.random.default_rng(seed).random(FRAMES.shape[:3]) < density
+    save_cutout(file, FRAMES, masks, 8)
+    assert np.array_equal(load_masks(MaskSource(file)), masks)
+
+
+def test_every_level_of_opacity_comes_back_exactly(tmp_path: Path) -> None:
+    levels = np.arange(3 * 47 * 65).reshape(3, 47, 65) % 256
+    save_cutout(tmp_path / "dog.mov", FRAMES, (levels / 255).astype(np.float32), 8)
+    assert np.array_equal(load_matte(tmp_path / "dog.mov"), levels)
+
+
+def test_a_feathered_cutout_holds_the_same_mask(tmp_path: Path) -> None:
+    masks = np.zeros(FRAMES.shape[:3], bool)
+    masks[:, 10:30, 20:50] = True
+    save_cutout(tmp_path / "dog.mov", FRAMES, feather(masks, 6), 8)
+    assert np.array_equal(load_objects(tmp_path / "dog.mov")["dog"], masks)
+
+
+def test_a_cutout_keeps_the_colours_and_the_rate(tmp_path: Path) -> None:
+    save_cutout(tmp_path / "dog.mov", FRAMES, np.ones(FRAMES.shape[:3], bool), 30000 / 1001)
+    clip = load_clip(tmp_path / "dog.mov", ClipOptions(short_side=None, multiple=1))
+    assert psnr(clip.frames, FRAMES) > 45
+    info = probe(tmp_path / "dog.mov")
+    assert (info.codec, info.has_alpha, info.color_matrix) == ("prores", True, "bt709")
+    assert info.fps == pytest.approx(30000 / 1001)
+
+
+def test_a_black_and_white_video_is_a_matte(tmp_path: Path) -> None:
+    masks = np.zeros((3, 48, 64), bool)
+    masks[1, :24] = True
+    masks[2, :, 32:] = True
+    save_video(tmp_path / "matte.mp4", np.repeat(masks[..., None], 3, -1) * np.uint8(255), 8)
+    assert np.array_equal(load_masks(MaskSource(tmp_path / "matte.mp4")), masks)
+
+
+def test_a_dark_matte_is_empty_in_spite_of_noise(tmp_path: Path) -> None:
+    save_video(tmp_path / "matte.mp4", np.full((3, 48, 64, 3), 20, np.uint8), 8)
+    assert not load_masks(MaskSource(tmp_path / "matte.mp4")).any()
+
+
+@pytest.mark.parametrize("encoder", ["libvpx-vp9", "libvpx"])
+def test_the_transparency_of_webm_is_read(tmp_path: Path, encoder: str) -> None:
+    alpha = "geq=r=255:g=0:b=0:a='255*lt(X,32)',format=yuva420p"
+    source = f"color=red:s=64x48:d=0.2,format=rgba,{alpha}"
+    file = make(tmp_path / "dog.webm", source, "-c:v", encoder, "-b:v", "2M", "-auto-alt-ref", "0")
+    masks = load_masks(MaskSource(file))
+    assert masks.shape[1:] == (48, 64)
+    assert masks[:, :, :30].all()
+    assert not masks[:, :, 34:].any()
+
+
+def test_a_cutout_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    masks = np.ones(FRAMES.shape[:3], bool)
+    with pytest.raises(RegionError, match=r"shape \(2, 47, 65\), frames \(3, 47, 65, 3\)"):
+        save_cutout(tmp_path / "dog.mov", FRAMES, masks[:2], 8)
+    with pytest.raises(VideoError, match="Let it end in"):
+        save_cutout(tmp_path / "dog.mp4", FRAMES, masks, 8)
+    with pytest.raises(VideoError, match="There is no folder"):
+        save_cutout(tmp_path / "nowhere" / "dog.mov", FRAMES, masks, 8)
+    (tmp_path / "taken.mov").mkdir()
+    with pytest.raises(ProjectError, match="cannot be written"):
+        save_cutout(tmp_path / "taken.mov", FRAMES, masks, 8)
+    assert [file.name for file in tmp_path.iterdir()] == ["taken.mov"]

@@ -1,0 +1,41 @@
+import pytest
+
+from videograin.models.memory import Estimate
+from videograin.models.time_left import TimeLeft
+from videograin.progress import Phase, Progress
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time; a test changes its only item."""
+    now = [0.0]
+    monkeypatch.setattr("videograin.models.time_left.time.monotonic", lambda: now[0])
+    return now
+
+
+def test_what_is_to_come_is_estimated_and_corrected_by_the_pace_so_far(clock: list[float]) -> None:
+    told: list[Progress] = []
+    tell = TimeLeft(Estimate(seconds=90.0, inversion_seconds=30.0, peak_bytes=0), told.append)
+    tell(Progress(Phase.ENCODE, 0, 1, None))
+    tell(Progress(Phase.INVERT, 0, 10, None))
+    clock[0] = 6.0
+    tell(Progress(Phase.INVERT, 1, 10, 54.0))  # a tenth took 6 s instead of 3
+    clock[0] = 60.0
+    tell(Progress(Phase.INVERT, 10, 10, 0.0))
+    tell(Progress(Phase.EDIT, 0, 4, None))
+    clock[0] = 75.0
+    tell(Progress(Phase.EDIT, 1, 4, 45.0))
+    tell(Progress(Phase.DECODE, 0, 2, None))
+    assert [progress.seconds_left for progress in told] == [90.0, 90.0, 54.0 + 2 * 60, 120.0, 120.0, 45.0, 0.0]
+    assert [(progress.phase, progress.done) for progress in told[:3]] == [
+        (Phase.ENCODE, 0),
+        (Phase.INVERT, 0),
+        (Phase.INVERT, 1),
+    ]
+
+
+def test_a_known_inversion_takes_no_time(clock: list[float]) -> None:
+    told: list[Progress] = []
+    tell = TimeLeft(Estimate(seconds=90.0, inversion_seconds=30.0, peak_bytes=0), told.append)
+    tell(Progress(Phase.INVERT, 0, 0, None))
+    assert told[0].seconds_left == 60.0

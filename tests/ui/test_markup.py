@@ -1,0 +1,74 @@
+"""What the page writes as HTML: a person's texts stay texts, and colours find their words."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ui.rendering import markup
+from videograin.project import objects
+from videograin.project.workspace import Workspace
+
+HOSTILE = "<img src=x onerror='alert(1)'>"
+FRAMES = np.zeros((3, 16, 16, 3), np.uint8)
+
+
+@pytest.fixture
+def work() -> Workspace:
+    work = Workspace(clip=Path("clip.mp4"), source_prompt="")
+    for name, prompt in (("left", "a panda"), ("right", "a panda with a hat")):
+        work = objects.add_object(work, name)
+        number = work.objects[-1].id
+        work = objects.change_object(work, number, lambda each, prompt=prompt: replace(each, prompt=prompt))
+        work = objects.set_mask(work, number, 0, np.ones((16, 16), bool), len(FRAMES))
+    return work
+
+
+@pytest.mark.parametrize(
+    "show",
+    [
+        lambda work: markup.object_list(work, FRAMES, 1),
+        lambda work: markup.timeline(work, 0, len(FRAMES)),
+        lambda work: markup.words(work, FRAMES),
+        markup.sentence,
+    ],
+)
+def test_a_hostile_name_or_prompt_is_escaped(work, show):
+    work = replace(work, objects=tuple(replace(each, name=HOSTILE, prompt=HOSTILE) for each in work.objects))
+    html = show(work)
+    assert "<img src=x" not in html
+    assert "onerror='" not in html
+    assert "&lt;img src=x" in html
+
+
+def test_each_phrase_has_its_objects_colour_and_the_longer_one_chooses_first(work):
+    html = markup.sentence(work)
+    marks = re.findall(r"<mark style='--colour:(#\w{6})'>(.*?)</mark>", html)
+    assert marks == [
+        (work.objects[0].colour, "a panda"),
+        (work.objects[1].colour, "a panda with a hat"),
+    ]
+
+
+def test_a_kept_object_has_no_words_in_the_sentence(work):
+    work = objects.change_object(work, 2, lambda each: replace(each, is_kept=True))
+    assert markup.target_prompt(work) == "a panda"
+
+
+def test_a_sentence_in_own_words_goes_before_the_composed_one(work):
+    assert markup.target_prompt(replace(work, target_prompt="a panda beside a panda with a hat")).startswith(
+        "a panda b"
+    )
+
+
+def test_a_word_that_is_not_in_the_sentence_is_left_uncoloured(work):
+    assert "<mark" not in markup.coloured("something else", work.objects)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.2, "1 s"), (59.6, "60 s"), (100, "2 min"), (3599, "60 min"), (9000, "2.5 h")]
+)
+def test_times_are_said_as_people_do(seconds, words):
+    assert markup.duration(seconds) == words

@@ -1,0 +1,255 @@
+"""What the page asks of the studio, without a browser: models, projects taken along, and where phrases were heeded."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+import pytest
+from fakes import tiny_pipeline
+from synthetic_video import make
+
+from ui import views
+from ui.api import Api
+from ui.handlers import Handlers
+from ui.rendering import markup
+from ui.settings_form import SETTING_FIELDS
+from ui.work import attention_maps as heat
+from ui.work import transfer
+from ui.work.service import ClipChoice, StudioService
+from ui.work.session import KEPT_IN_MEMORY, Session
+from videograin.errors import ModelError, ProjectError, RegionError, SettingsError, VideoError
+from videograin.jobs.edit import read_attention
+from videograin.jobs.model_shelf import ShelfState
+from videograin.jobs.settings import OperatorSettings
+from videograin.jobs.store import JobKind
+from videograin.models.bundles import EMOJI_WORLD_SETTINGS, find_bundle
+from videograin.project import objects
+from videograin.region import EditSettings
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudioService]:
+    folder = tmp_path_factory.mktemp("studio")
+    tiny_pipeline(controlnets=1).save_pretrained(folder / "tiny")
+    models = (str(folder / "tiny"), "emoji-world", "sd15")
+    studio = StudioService(OperatorSettings(data_folder=folder, models=models, device="cpu", offline=True))
+    yield studio
+    assert studio.worker.stop()
+
+
+@pytest.fixture
+def session(studio: StudioService, tmp_path: Path) -> Session:
+    """A clip with one object, marked in all of its frames."""
+    make(tmp_path / "clip.mp4", "testsrc=s=64x64:r=8:d=0.5")
+    session = studio.sessions.create()
+    studio.open_clip(session, tmp_path / "clip.mp4", ClipChoice(short_side=32), studio.default_model)
+    work, clip = session.opened
+    work = objects.add_object(work, "ball")
+    mask = np.zeros(clip.frames.shape[1:3], bool)
+    mask[8:24, 8:24] = True
+    for frame in range(len(clip.frames)):
+        work = objects.set_mask(work, 1, frame, mask, len(clip.frames))
+    work = objects.change_object(work, 1, lambda each: replace(each, prompt="a red panda"))
+    session.change(replace(work, settings=EditSettings(num_inference_steps=2)))
+    return session
+
+
+def finish(studio: StudioService, session: Session) -> None:
+    while studio.live_jobs(session):
+        time.sleep(0.02)
+
+
+def test_another_model_brings_its_own_settings_and_leaves_the_objects(studio, session):
+    studio.choose_model(session, "emoji-world")
+    work, _ = session.opened
+    assert work.model == "emoji-world"
+    assert work.settings == studio.bundle(session).settings
+    assert work.objects[0].prompt == "a red panda"
+
+
+@pytest.mark.parametrize(
+    ("model", "message"), [("somebody/else", "not offered here"), ("sd15", "not in the hub's local cache")]
+)
+def test_a_model_that_is_not_to_be_had_is_refused_and_nothing_changes(studio, session, model, message):
+    before = session.work
+    with pytest.raises(ModelError, match=message):
+        studio.choose_model(session, model)
+    assert session.work == before
+
+
+def test_before_there_is_a_clip_a_model_can_be_chosen_too(studio):
+    session = studio.sessions.create()
+    studio.choose_model(session, "emoji-world")
+    assert studio.bundle(session).name == "emoji-world"
+
+
+def test_a_project_that_is_taken_along_opens_again(studio, session):
+    studio.choose_model(session, "emoji-world")
+    archive = Path(transfer.export_project(studio, session))
+    other = studio.sessions.create()
+    assert transfer.open_project(studio, other, archive) == ()
+    mine, theirs = session.opened[0], other.opened[0]
+    assert theirs.objects == mine.objects
+    assert np.array_equal(theirs.masks[1].masks, mine.masks[1].masks)
+    assert np.array_equal(other.opened[1].frames, session.opened[1].frames)
+    assert theirs.settings == mine.settings
+
+
+def test_an_edit_used_again_brings_its_words_its_strength_and_its_model_back(studio, session):
+    job = studio.submit_edit(session, JobKind.EDIT)
+    before = session.opened[0]
+    studio.choose_model(session, "emoji-world")
+    kept = objects.change_object(
+        session.opened[0], 1, lambda each: replace(each, prompt="a fox", strength=2.0, is_kept=True)
+    )
+    session.set_words(kept)
+    transfer.use_again(studio, session, job.id)
+    assert session.opened[0] == before
+    finish(studio, session)
+
+
+def test_a_page_that_only_looks_does_not_bring_work_back_into_memory_but_one_that_waits_does(studio, session):
+    handlers = Handlers(studio)
+    for _ in range(KEPT_IN_MEMORY):
+        studio.sessions.create()
+    assert handlers.tick(session.id, "", views.IDLE_SECONDS) == [gr.skip()] * (views.MARKS + views.JOBS)
+    assert not studio.sessions.is_in_memory(session.id)
+    handlers.tick(session.id, "", views.BUSY_SECONDS)
+    assert studio.sessions.is_in_memory(session.id)
+
+
+def test_a_page_looks_seldom_while_it_is_idle_but_never_stops_to(studio, session):
+    timer = views.jobs(studio, session, "")[0]
+    assert (timer.active, timer.value) == (True, views.IDLE_SECONDS)
+    job = studio.submit_edit(session, JobKind.PREVIEW)
+    assert views.jobs(studio, session, "")[0].value == views.BUSY_SECONDS
+    studio.worker.cancel(job.id, session.id)
+
+
+def test_a_clip_of_a_size_that_does_not_suit_the_model_is_told_so(studio, session):
+    bundle = find_bundle("emoji-world")
+    assert markup.size_note(bundle, (256, 456)) == markup.size_note(bundle, (320, 320)) == ""
+    studio.choose_model(session, "emoji-world")
+    assert "open at 32×32, but this model draws best with a shorter side of 256" in views.model(studio, session)[2]
+
+
+def test_to_click_before_there_is_a_clip_says_what_to_do_first(studio):
+    handlers = Handlers(studio)
+    event = gr.EventData(None, {"tool": "pick", "points": [[1, 1]], "radius": 0})
+    with pytest.raises(ProjectError, match="There is no clip yet"):
+        handlers.mark(studio.sessions.create().id, event)
+    with pytest.raises(gr.Error, match="Upload a clip first"):
+        handlers.open_clip(studio.sessions.create().id, None)
+
+
+def test_what_is_no_project_is_refused_and_the_work_stays(studio, session, tmp_path):
+    (tmp_path / "story.zip").write_text("Once upon a time")
+    before = session.work
+    with pytest.raises(ProjectError, match="Pack it again"):
+        transfer.open_project(studio, session, tmp_path / "story.zip")
+    assert session.work == before
+
+
+def test_an_edit_shows_where_its_phrase_was_heeded(studio, session):
+    job = studio.submit_edit(session, JobKind.EDIT)
+    finish(studio, session)
+    result = studio.find_result(session, job.id)
+    assert result is not None, studio.worker.look(job.id, session.id).job.message
+    chips = heat.phrase_chips(result, studio.store, {"ball": "#123456"})
+    assert "a red panda</button>" in chips
+    assert "--colour:#123456" in chips
+    assert "data:image/webp" in heat.moving_heat(result, studio.store, 0)
+    with pytest.raises(ProjectError, match="Nothing was recorded"):
+        heat.moving_heat(result, studio.store, 7)
+
+
+def test_control_images_of_the_model_can_be_asked_for(studio, session):
+    handlers, settings = Handlers(studio), views.form(session)
+    before = len(settings) - len(SETTING_FIELDS)
+    assert before == 5  # four texts and the ControlNets
+    settings[4] = ["canny"]
+    handlers.preview(session.id, "{}", *settings)
+    finish(studio, session)
+    assert session.opened[0].controls == ("canny",)
+    edits = studio.edits(session)
+    assert studio.worker.look(edits[0].id, session.id).job.state == "done", edits[0].message
+
+
+def test_every_handler_returns_as_many_values_as_the_page_has_places(studio, session):
+    everything = views.MARKS + views.FORM + views.MODEL + views.JOBS
+    handlers = Handlers(studio)
+    assert len(handlers.load(session.id)) == 3 + everything
+    assert len(views.marks(session)) == views.MARKS
+    assert len(views.form(session)) == views.FORM
+    assert len(views.model(studio, session)) == views.MODEL
+    assert len(views.jobs(studio, session, "")) == views.JOBS
+    assert len(handlers.model_chosen(session.id, "emoji-world")) == views.MODEL + 1 + len(SETTING_FIELDS) + 1
+    job = studio.submit_edit(session, JobKind.PREVIEW)
+    for action in ("show", "reload"):
+        event = gr.EventData(None, {"action": action, "id": 0, "value": job.id})
+        assert len(handlers.history_action(session.id, "", event)) == 2 + views.FORM + views.MODEL + views.JOBS + 1
+    studio.worker.cancel(job.id, session.id)
+
+
+@pytest.mark.parametrize(
+    ("shelf", "waiting", "words"),
+    [
+        (ShelfState(loading="one"), 2, "Loading one on CPU…"),
+        (ShelfState(held="one"), 0, "on CPU · ready"),
+        (ShelfState(held="one"), 2, "on CPU · 2 jobs in the queue"),
+        (ShelfState(held="two"), 0, "on CPU · is loaded for the next edit"),
+        (ShelfState(problem="There is no <model>."), 0, "There is no &lt;model&gt;."),
+    ],
+)
+def test_the_status_says_what_is_loaded_and_where(shelf, waiting, words):
+    assert f"</i>{words}</p>" in markup.status_line("one", "CPU", shelf, waiting)
+
+
+def test_programs_can_do_what_the_page_can(studio, session, monkeypatch, tmp_path):
+    monkeypatch.setattr("ui.views.get_upload_folder", lambda: str(tmp_path))
+    api = Api(studio)
+    assert api.add_rest(session.id)["objects"][0]["name"] == "everything else"
+    rest = session.opened[0].objects[0].id
+    with pytest.raises(RegionError, match="must be marked"):
+        api.combine(session.id, 1, rest)
+    with pytest.raises(RegionError, match="union, intersection, difference"):
+        api.combine(session.id, 1, rest, "sum")
+    api.delete_object(session.id, rest)
+    with pytest.raises(SettingsError, match="no ControlNet 'edges'"):
+        api.preview(session.id, controls=["edges"])
+    job = api.preview(session.id, settings={"num_inference_steps": 2, "seed": 3}, controls=["canny"])
+    finish(studio, session)
+    assert api.get_job(session.id, job)["state"] == "done", api.get_job(session.id, job)
+    maps = read_attention(Path(api.get_attention(session.id, job).path))
+    assert maps.keys() == {0}
+    assert api.choose_model(session.id, "emoji-world")["model"] == "emoji-world"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"max_frames": 65}, "at most 64 are allowed"), ({"short_side": 2048}, "at most 1024 pixels")],
+)
+def test_a_project_beyond_a_limit_is_refused(studio, session, options, message):
+    work = session.opened[0]
+    session.set_words(replace(work, model="emoji-world", clip_options=replace(work.clip_options, **options)))
+    archive = Path(transfer.export_project(studio, session))
+    with pytest.raises(VideoError, match=message):
+        transfer.open_project(studio, studio.sessions.create(), archive)
+
+
+def test_without_a_preset_an_edit_keeps_the_settings_of_its_project(studio):
+    author, session = studio.sessions.create(), studio.sessions.create()
+    api = Api(studio)
+    api.open_example(author.id, "seasons", frames=4)
+    author.set_words(replace(author.opened[0], settings=replace(EMOJI_WORLD_SETTINGS, strength=0.9)))
+    transfer.open_project(studio, session, Path(transfer.export_project(studio, author)))
+    own = session.opened[0].settings
+    assert own.strength == 0.9
+    for preset, strength in ((None, own.strength), ("Balanced", EMOJI_WORLD_SETTINGS.strength)):
+        job = api.edit(session.id, preset=preset, settings={"seed": 5})
+        studio.worker.cancel(job, session.id)
+        assert (session.opened[0].settings.strength, session.opened[0].settings.seed) == (strength, 5)
+    finish(studio, session)

@@ -1,0 +1,113 @@
+"""Sessions: one browser's work, kept and undone, and nobody else's."""
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ui.work.session import ID, Session, Sessions
+from videograin.errors import ProjectError
+from videograin.media.video import ClipOptions, load_clip, save_video
+from videograin.project import objects
+from videograin.project.workspace import Workspace
+
+
+@pytest.fixture
+def clip_file(tmp_path: Path) -> Path:
+    frames = np.random.default_rng(0).integers(0, 255, (4, 64, 64, 3), np.uint8)
+    save_video(tmp_path / "clip.mp4", frames, 8)
+    return tmp_path / "clip.mp4"
+
+
+@pytest.fixture
+def sessions(tmp_path: Path) -> Sessions:
+    return Sessions(tmp_path / "sessions")
+
+
+def start(session: Session, clip_file: Path) -> Session:
+    options = ClipOptions(short_side=64, multiple=64)
+    session.open(Workspace(clip=clip_file, source_prompt="", clip_options=options), load_clip(clip_file, options))
+    return session
+
+
+def test_an_id_cannot_be_guessed_and_folders_do_not_tell_it(sessions):
+    session, other = sessions.create(), sessions.create()
+    assert ID.fullmatch(session.id)
+    assert session.id != other.id
+    assert session.id not in str(session.folder)
+
+
+@pytest.mark.parametrize("wrong", ["", "../../etc", "x" * 32, "x" * 31 + "/"])
+def test_an_unknown_id_finds_nothing(sessions, wrong):
+    sessions.create()
+    with pytest.raises(ProjectError, match="Load the page again"):
+        sessions.find(wrong)
+
+
+def test_a_browser_without_a_session_gets_a_new_one(sessions):
+    assert sessions.find_or_create(None).id != sessions.find_or_create("x" * 32).id
+
+
+def test_without_a_clip_a_person_is_told_to_choose_one(sessions):
+    with pytest.raises(ProjectError, match="Upload one"):
+        _ = sessions.create().opened
+
+
+def test_undo_and_redo_walk_through_the_changes(sessions, clip_file):
+    session = start(sessions.create(), clip_file)
+    empty = session.work
+    session.change(objects.add_object(session.opened[0]))
+    session.undo()
+    assert session.work == empty
+    session.redo()
+    assert [each.id for each in session.opened[0].objects] == [1]
+    session.redo()
+    session.undo()
+    session.undo()
+    assert session.work == empty
+
+
+def test_a_new_change_forgets_what_was_undone(sessions, clip_file):
+    session = start(sessions.create(), clip_file)
+    session.change(objects.add_object(session.opened[0], "cat"))
+    session.undo()
+    session.change(objects.add_object(session.opened[0], "dog"))
+    session.redo()
+    assert [each.name for each in session.opened[0].objects] == ["dog"]
+
+
+def test_the_work_is_there_after_a_restart(sessions, clip_file, tmp_path):
+    session = start(sessions.create(), clip_file)
+    work = objects.add_object(session.opened[0], "cat")
+    session.change(objects.set_mask(work, 1, 2, np.ones((64, 64), bool), 4))
+    session.set_words(replace(session.opened[0], background="on grass"))
+    restarted = Sessions(tmp_path / "sessions").find(session.id)
+    work, clip = restarted.opened
+    assert work.background == "on grass"
+    assert work.masks[1].anchors == (2,)
+    assert len(clip.frames) == 4
+
+
+def test_unused_sessions_are_deleted_and_used_ones_stay(sessions):
+    old, used = sessions.create(), sessions.create()
+    yesterday = time.time() - 86_400
+    for session in (old, used):
+        os.utime(session.folder, (yesterday, yesterday))
+    sessions.find(used.id)
+    sessions.purge(3600)
+    with pytest.raises(ProjectError):
+        sessions.find(old.id)
+    assert sessions.find(used.id) is used
+
+
+def test_undo_leaves_the_words_that_were_written_since(sessions, clip_file):
+    session = start(sessions.create(), clip_file)
+    session.change(objects.add_object(session.opened[0]))
+    session.change(objects.change_object(session.opened[0], 1, lambda each: replace(each, grow=4)))
+    session.set_words(replace(objects.say(session.opened[0], 1, "a fox"), background="in the snow"))
+    session.undo()
+    work, _ = session.opened
+    assert (work.objects[0].grow, work.objects[0].prompt, work.background) == (0, "a fox", "in the snow")

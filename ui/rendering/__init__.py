@@ -1,0 +1,1 @@
+"""What the page shows: HTML of its panels, pictures, icons and theme."""

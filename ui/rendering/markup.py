@@ -1,0 +1,334 @@
+"""Lists, strips and sentences of the page as HTML. Every text of a person goes through `html.escape` here.
+
+A button or field with `data-action` calls the page's handler of that name (scripts/actions.js). A field's `data-value`
+is what the server knows; what it shows may be newer (scripts/fields.js).
+"""
+
+import secrets
+from collections.abc import Iterable, Sequence
+from html import escape
+
+import numpy as np
+
+from ui.rendering.icons import icon
+from ui.rendering.pictures import as_url, data_url, thumbnail
+from ui.work.naming import known_phrases
+from videograin.diffusion.control import ControlKind
+from videograin.diffusion.preview import encode_preview
+from videograin.diffusion.prompt import compose_target_prompt
+from videograin.errors import PromptError
+from videograin.jobs.model_shelf import ShelfState
+from videograin.masks.shapes import Combination
+from videograin.models.bundles import ModelBundle
+from videograin.models.memory import Estimate
+from videograin.project.objects import is_followed, weakest_frame
+from videograin.project.workspace import MarkedObject, Workspace
+from videograin.region import EditSettings
+
+EMPTY_ESTIMATE = "<p class='vg-note'>Choose a clip to see what editing it takes.</p>"
+CONTROLS = {ControlKind.CANNY: "Outlines", ControlKind.DEPTH: "Depth", ControlKind.POSE: "Poses"}
+
+COMBINATIONS = {
+    Combination.UNION: "Join with",
+    Combination.DIFFERENCE: "Cut out",
+    Combination.INTERSECTION: "Keep only inside",
+}
+OTHER_SIZE = 1.5
+"""A clip so many times as large or as small as suits the model is told so."""
+
+NO_CLIP = "<p class='vg-empty'>Choose a clip in step 1 first.</p>"
+EMPTY_OBJECTS = "Click on something in the picture. Each thing you pick appears here."
+
+
+def header() -> str:
+    """Return the top of the page."""
+    return (
+        "<header class='vg-header'><span class='vg-logo' aria-hidden='true'><i></i><i></i><i></i><i></i></span>"
+        "<div><h1>VideoGrain Studio</h1><p>Click on things in a clip, say what each becomes.</p></div></header>"
+    )
+
+
+def model_note(bundle: ModelBundle) -> str:
+    """Return what a model can draw."""
+    return f"<p class='vg-note'><b>{escape(bundle.name)}</b> knows: {escape(bundle.knows)}</p>"
+
+
+def size_note(bundle: ModelBundle, size: tuple[int, int]) -> str:
+    """Return that frames of a size (H, W) do not suit a model, and what to do; empty where they do."""
+    height, width = size
+    if 1 / OTHER_SIZE < min(size) / bundle.short_side < OTHER_SIZE:
+        return ""
+    return (
+        f"<p class='vg-note vg-advice'>This clip is open at {width}×{height}, but this model draws best with a shorter "
+        f"side of {bundle.short_side} pixels. To change that, continue from step 1 again; marking then starts anew.</p>"
+    )
+
+
+def control_choices(bundle: ModelBundle) -> list[tuple[str, str]]:
+    """Return the ControlNets that a model has, with what each holds an edit to."""
+    return [(CONTROLS[kind], kind.value) for kind in bundle.controls]
+
+
+def status_line(model: str, device: str, shelf: ShelfState, waiting: int) -> str:
+    """Return whether the model that is chosen is loaded, where it works, and how busy it is."""
+    place = f"on {device}"
+    if shelf.loading:
+        state, text = "busy", f"Loading {shelf.loading} {place}…"
+    elif shelf.problem:
+        state, text = "problem", shelf.problem
+    elif waiting:
+        state, text = "busy", f"{place} · {waiting} job{'s' * (waiting != 1)} in the queue"
+    elif shelf.held == model:
+        state, text = "ready", f"{place} · ready"
+    else:
+        state, text = "idle", f"{place} · is loaded for the next edit"
+    return f"<p class='vg-status vg-{state}' role='status'><i></i>{escape(text)}</p>"
+
+
+def estimate_note(shape: tuple[int, int, int], fps: float, estimate: Estimate | None) -> str:
+    """Return what an edit of a clip of a shape (F, H, W) takes."""
+    frames, height, width = shape
+    size = f"<b>{frames}</b> frames of <b>{width}×{height}</b>, {frames / fps:.1f} s at {fps:g} fps"
+    if estimate is None:
+        return f"<p class='vg-estimate'>{size}<br>Time and memory are known once this model is loaded.</p>"
+    return (
+        f"<p class='vg-estimate'>{size}<br>An edit takes about <b>{duration(estimate.seconds)}</b> and "
+        f"<b>{estimate.peak_gib:.1f} GiB</b> on this machine.</p>"
+    )
+
+
+def problem(text: str) -> str:
+    """Return what is wrong with a choice, where it is made."""
+    return f"<p class='vg-estimate vg-problem'>{escape(text)}</p>"
+
+
+def moving_picture(frames: Iterable[np.ndarray], fps: float) -> str:
+    """Return frames (H, W, 3) uint8 RGB as a picture that moves."""
+    content = encode_preview(np.stack(list(frames)), fps)
+    return f"<img class='vg-forming' src='{as_url(content, 'image/webp')}' alt='The clip with its masks'>"
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def object_list(work: Workspace, frames: np.ndarray, selected: int | None) -> str:
+    """Return the list of objects, the topmost first."""
+    rows = [_object_row(work, each, frames, each.id == selected) for each in reversed(work.objects)]
+    return f"<ul class='vg-objects'>{''.join(rows)}</ul>" if rows else f"<p class='vg-empty'>{EMPTY_OBJECTS}</p>"
+
+
+def mark_buttons(can_undo: bool, can_redo: bool, can_shrink: bool, can_grow: bool) -> str:
+    """Return the buttons under the picture."""
+    return (
+        "<div class='vg-buttons'>"
+        + _button("undo", icon("undo"), "Undo", enabled=can_undo)
+        + _button("redo", icon("redo"), "Redo", enabled=can_redo)
+        + "<span class='vg-gap'></span>"
+        + _button("smaller", icon("smaller") + "Smaller", "A smaller thing under the same click", enabled=can_shrink)
+        + _button("bigger", icon("bigger") + "Bigger", "A bigger thing under the same click", enabled=can_grow)
+        + "</div>"
+    )
+
+
+def timeline(work: Workspace, frame: int, frames: int) -> str:
+    """Return the frame slider and, below it, how sure each object's place is in each frame."""
+    last = frames - 1
+    strips = "".join(_strip(work, each, frame) for each in reversed(work.objects) if each.id in work.masks)
+    weakest = weakest_frame(work)
+    return (
+        "<div class='vg-timeline'><div class='vg-scrub'>"
+        + _button("frame", icon("left"), "Previous frame", value=max(0, frame - 1), enabled=frame > 0)
+        + f"<input type='range' min='0' max='{last}' data-value='{frame}' data-action='frame' data-live "
+        f"aria-label='Frame' style='--share:{frame / max(1, last):.4f}'>"
+        + _button("frame", icon("right"), "Next frame", value=min(last, frame + 1), enabled=frame < last)
+        + f"<output>{frame + 1}<small>/{frames}</small></output></div>"
+        + (f"<div class='vg-strips'>{strips}</div>" if strips else "")
+        + (
+            _button("frame", f"Weakest frame: {weakest + 1}", "Go where the masks are least sure", value=weakest)
+            if weakest is not None
+            else ""
+        )
+        + "</div>"
+    )
+
+
+def words(work: Workspace, frames: np.ndarray, *, are_fresh: bool = False) -> str:
+    """Return a row for each object in which to say what it becomes.
+
+    Args:
+        work: the objects and their words.
+        frames: (F, H, W, 3) uint8 RGB of the clip.
+        are_fresh: whether the words replace those on the page, also what is being typed there.
+    """
+    fresh = f" data-fresh='{secrets.token_hex(8)}'" if are_fresh else ""  # a page takes notice of what differs alone
+    rows = [_word_row(work, each, frames) for each in work.objects]
+    known = "".join(f"<option value='{escape(phrase)}'>" for phrase in known_phrases(work.model))
+    return (
+        f"<div class='vg-words'{fresh}>{''.join(rows)}<datalist id='vg-known'>{known}</datalist></div>"
+        if rows
+        else "<p class='vg-empty'>Nothing is marked yet. Go back to step 2 and click on what shall change.</p>"
+    )
+
+
+def sentence(work: Workspace) -> str:
+    """Return the whole target prompt with each phrase in its object's colour."""
+    prompt = target_prompt(work)
+    if not prompt:
+        return "<p class='vg-sentence vg-empty'>The sentence forms here as you type.</p>"
+    return f"<p class='vg-sentence'>{coloured(prompt, work.objects)}</p>"
+
+
+def target_prompt(work: Workspace) -> str:
+    """Return the target prompt that an edit will have, empty while there are no words."""
+    try:
+        phrases = [each.edit_prompt for each in work.objects]
+        return work.target_prompt or compose_target_prompt(phrases, work.background)
+    except PromptError:
+        return ""
+
+
+def coloured(prompt: str, objects: Sequence[MarkedObject]) -> str:
+    """Return a prompt with the objects' phrases marked in their colours; longer phrases choose first."""
+    taken = [-1] * len(prompt)
+    for number, each in sorted(enumerate(objects), key=lambda pair: -len(pair[1].edit_prompt)):
+        phrase = each.edit_prompt.strip().lower()
+        start = prompt.lower().find(phrase) if phrase else -1
+        while start >= 0 and any(place >= 0 for place in taken[start : start + len(phrase)]):
+            start = prompt.lower().find(phrase, start + 1)
+        if start >= 0:
+            taken[start : start + len(phrase)] = [number] * len(phrase)
+    return "".join(
+        escape(text) if number < 0 else f"<mark style='--colour:{objects[number].colour}'>{escape(text)}</mark>"
+        for number, text in _runs(prompt, taken)
+    )
+
+
+def settings_line(settings: EditSettings) -> str:
+    """Return the settings that matter most in one line."""
+    return (
+        f"{settings.num_inference_steps} steps · redraw {settings.strength:g} · guidance "
+        f"{settings.guidance_scale:g} · seed {settings.seed}"
+    )
+
+
+def _runs(text: str, taken: Sequence[int]) -> list[tuple[int, str]]:
+    runs: list[tuple[int, str]] = []
+    for number, letter in zip(taken, text, strict=True):
+        if runs and runs[-1][0] == number:
+            runs[-1] = (number, runs[-1][1] + letter)
+        else:
+            runs.append((number, letter))
+    return runs
+
+
+def _object_row(work: Workspace, each: MarkedObject, frames: np.ndarray, is_selected: bool) -> str:
+    state = "in every frame" if is_followed(work, each.id) else _marked_in(work, each.id)
+    if each.is_rest:
+        state = "all that no other object covers"
+    shape = _shape_tools(work, each) if is_selected and not each.is_rest else ""
+    return (
+        f"<li class='vg-object{' vg-selected' if is_selected else ''}' style='--colour:{each.colour}'>"
+        f"<button type='button' class='vg-thumb' data-action='select' data-id='{each.id}' "
+        f"aria-label='Select {escape(each.name)}' aria-pressed='{str(is_selected).lower()}'>"
+        f"{_picture(work, each, frames)}</button>"
+        f"<div class='vg-name'><input type='text' data-value='{escape(each.name)}' maxlength='60' required "
+        f"data-action='rename' data-id='{each.id}' aria-label='Name'><small>{state}</small></div>"
+        "<div class='vg-tools'>"
+        + _button("hide", icon("hidden" if each.is_hidden else "shown"), "Show or hide", each.id)
+        + _button("raise", icon("up"), "Move up", each.id)
+        + _button("lower", icon("down"), "Move down", each.id)
+        + _button("delete", icon("delete"), "Delete", each.id)
+        + f"</div>{shape}</li>"
+    )
+
+
+def _shape_tools(work: Workspace, each: MarkedObject) -> str:
+    others = [other for other in work.objects if other.id != each.id and other.id in work.masks]
+    options = "".join(
+        f"<option value='{how.value} {other.id}'>{words} {escape(other.name)}</option>"
+        for how, words in COMBINATIONS.items()
+        for other in others
+    )
+    combine = (
+        f"<select data-action='combine' data-id='{each.id}' aria-label='Combine with another object'>"
+        f"<option value='' selected disabled>Combine with another object…</option>{options}</select>"
+    )
+    return (
+        "<div class='vg-shape'>"
+        + _slider("grow", each.id, "Grow", each.grow, -16, 32)
+        + _slider("feather", each.id, "Soft edge", each.feather, 0, 32)
+        + (combine if others and each.id in work.masks else "")
+        + "</div>"
+    )
+
+
+def _word_row(work: Workspace, each: MarkedObject, frames: np.ndarray) -> str:
+    return (
+        f"<div class='vg-word{' vg-kept' if each.is_kept else ''}' style='--colour:{each.colour}'>"
+        f"<span class='vg-thumb'>{_picture(work, each, frames)}</span>"
+        f"<label><small>{escape(each.name)} becomes</small>"
+        f"<input type='text' data-value='{escape(each.prompt)}' maxlength='200' placeholder='leave empty to keep it' "
+        f"list='vg-known' data-action='prompt' data-word='{each.id}' data-id='{each.id}'></label>"
+        + _button("keep", "Keep as is", "Leave this object as it is", each.id, pressed=each.is_kept)
+        + f"<label class='vg-pull' title='How firmly these words are bound to this object'><small>Strength "
+        f"<b>{each.strength:g}×</b></small><input type='range' min='0' max='3' step='0.1' "
+        f"data-value='{each.strength:g}' data-action='strength' data-id='{each.id}' "
+        "aria-label='Strength of the words'></label></div>"
+    )
+
+
+def _marked_in(work: Workspace, number: int) -> str:
+    known = work.masks.get(number)
+    count = len(known.anchors) if known else 0
+    return f"marked in {count} frame{'s' * (count != 1)}" if count else "not marked yet"
+
+
+def _picture(work: Workspace, each: MarkedObject, frames: np.ndarray) -> str:
+    picture = thumbnail(work, each, frames)
+    return "" if picture is None else f"<img src='{data_url(picture)}' alt=''>"
+
+
+def _strip(work: Workspace, each: MarkedObject, frame: int) -> str:
+    known = work.masks[each.id]
+    cells = "".join(
+        f"<button type='button' tabindex='-1' data-action='frame' data-value='{index}' "
+        f"class='{'vg-anchor ' if index in known.anchors else ''}{'vg-now' if index == frame else ''}' "
+        f"style='--sure:{sure:.2f}' title='Frame {index + 1}: {_surety(known.anchors, index, sure)}'></button>"
+        for index, sure in enumerate(known.confidence)
+    )
+    return f"<div class='vg-strip' style='--colour:{each.colour}'><span>{escape(each.name)}</span><i>{cells}</i></div>"
+
+
+def _surety(anchors: Sequence[int], index: int, sure: float) -> str:
+    return "marked by you" if index in anchors else f"{sure:.0%} sure"
+
+
+def _slider(action: str, number: int, label: str, value: float, low: int, high: int) -> str:
+    return (
+        f"<label><small>{label} <b>{value:g} px</b></small><input type='range' min='{low}' max='{high}' step='1' "
+        f"data-value='{value:g}' data-action='{action}' data-id='{number}'></label>"
+    )
+
+
+def _button(
+    action: str,
+    content: str,
+    title: str,
+    number: int | None = None,
+    *,
+    value: int | None = None,
+    enabled: bool = True,
+    pressed: bool | None = None,
+) -> str:
+    attributes = "" if number is None else f" data-id='{number}'"
+    attributes += "" if value is None else f" data-value='{value}'"
+    attributes += "" if pressed is None else f" aria-pressed='{str(pressed).lower()}'"
+    attributes += "" if enabled else " disabled"
+    return (
+        f"<button type='button' class='vg-button' data-action='{action}' title='{title}' aria-label='{title}'"
+        f"{attributes}>{content}</button>"
+    )

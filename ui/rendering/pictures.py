@@ -1,0 +1,85 @@
+"""Frames as a browser shows them: objects laid over in their colours, thumbnails, and all of it as data URLs.
+
+Data URLs keep pictures of a person's clip out of every folder that a server could be asked for.
+"""
+
+import base64
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+
+from videograin.masks.shapes import feather
+from videograin.project.workspace import MarkedObject, Workspace
+
+OPACITY = 0.5
+THUMBNAIL = 72
+"""Pixels of a thumbnail's side."""
+
+_QUALITY = 88
+_MARGIN = 0.12  # around a thing in its thumbnail, as a share of its size
+
+
+def overlay(work: Workspace, frame: np.ndarray, index: int, selected: int | None = None) -> np.ndarray:
+    """Lay the visible objects over a frame, the selected one with a bright outline.
+
+    Args:
+        work: the objects, from the bottom to the top.
+        frame: (H, W, 3) uint8 RGB.
+        index: of the frame.
+        selected: id of an object.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    picture = frame.astype(np.float32)
+    for each in work.objects:
+        if each.is_hidden or each.id not in work.masks:
+            continue
+        mask = work.masks[each.id].masks[index]
+        opacity = OPACITY * feather(mask[None], each.feather)[0][..., None]
+        colour = np.array(rgb_of(each.colour), np.float32)
+        picture += opacity * (colour - picture)
+        contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        if each.id == selected:
+            cv2.drawContours(picture, contours, -1, (255, 255, 255), 3, cv2.LINE_AA)
+        cv2.drawContours(picture, contours, -1, rgb_of(each.colour), 1, cv2.LINE_AA)
+    return picture.round().astype(np.uint8)
+
+
+def overlay_frames(work: Workspace, frames: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield all frames (H, W, 3) uint8 RGB with the objects laid over."""
+    return (overlay(work, frame, index) for index, frame in enumerate(frames))
+
+
+def thumbnail(work: Workspace, each: MarkedObject, frames: np.ndarray) -> np.ndarray | None:
+    """Return an object cut out where it is largest, (72, 72, 3) uint8 RGB; None where it has no mask."""
+    if each.is_rest:
+        return cv2.resize(frames[0], (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
+    known = work.masks.get(each.id)
+    if known is None or not known.masks.any():
+        return None
+    index = int(known.masks.sum((1, 2)).argmax())
+    rows, columns = np.nonzero(known.masks[index])
+    centre_y, centre_x = (rows.min() + rows.max()) // 2, (columns.min() + columns.max()) // 2
+    side = int(max(np.ptp(rows), np.ptp(columns)) * (1 + 2 * _MARGIN)) + 2
+    half = side // 2
+    padded = np.pad(frames[index], ((half, half), (half, half), (0, 0)), mode="edge")
+    cut = padded[centre_y : centre_y + side, centre_x : centre_x + side]
+    return cv2.resize(cut, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
+
+
+def data_url(picture: np.ndarray) -> str:
+    """Return a picture (H, W, 3) uint8 RGB as a data URL."""
+    _, content = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    return as_url(content.tobytes(), "image/jpeg")
+
+
+def as_url(content: bytes, kind: str) -> str:
+    """Return a file's content as a data URL."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def rgb_of(colour: str) -> tuple[int, int, int]:
+    """Return "#rrggbb" as numbers."""
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)

@@ -1,0 +1,43 @@
+"""The page's own components: HTML with a script each, from `scripts/`."""
+
+import re
+from pathlib import Path
+
+import gradio as gr
+
+from ui.rendering.icons import icon
+
+SCRIPTS = Path(__file__).parents[1] / "static/scripts"
+
+
+def panel(elem_id: str, *, visible: bool = True) -> gr.HTML:
+    """Return HTML whose buttons and fields with `data-action` trigger its event `act`; fields show `data-value`."""
+    return gr.HTML(
+        "", elem_id=elem_id, js_on_load=script("actions.js") + script("fields.js"), apply_default_css=False,
+        visible=visible, padding=False,
+    )  # fmt: skip
+
+
+def stage() -> gr.HTML:
+    """Return the picture that people point at; its event `mark` has the tool, the points and the radius."""
+    return gr.HTML(
+        None, elem_id="stage", html_template=_template("stage.html"), js_on_load=script("stage.js"),
+        apply_default_css=False, padding=False,
+    )  # fmt: skip
+
+
+def compare() -> gr.HTML:
+    """Return a player of before and after; its value is the cached path of a video with both side by side."""
+    return gr.HTML(
+        None, elem_id="compare", html_template=_template("compare.html"), js_on_load=script("compare.js"),
+        apply_default_css=False, padding=False,
+    )  # fmt: skip
+
+
+def script(name: str) -> str:
+    """Return a script of the page."""
+    return (SCRIPTS / name).read_text(encoding="utf-8")
+
+
+def _template(name: str) -> str:
+    return re.sub(r"@(\w+)@", lambda match: icon(match[1]), script(name))

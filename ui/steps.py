@@ -1,0 +1,226 @@
+"""What stands where in the three steps."""
+
+from dataclasses import dataclass
+
+import gradio as gr
+
+from ui.rendering import markup, widgets
+from ui.rendering.example_markup import example_cards
+from ui.settings_form import SETTING_FIELDS, Range, SettingField
+from ui.work.service import StudioService
+from ui.work.transfer import MaskFormat
+from videograin.models.bundles import find_bundle
+from videograin.models.presets import PRESETS, Preset
+from videograin.region import EditSettings
+
+
+@dataclass(frozen=True)
+class ClipStep:
+    """Components of the first step."""
+
+    video: gr.Video
+    measured: gr.State
+    examples: gr.HTML
+    part: gr.Row
+    start: gr.Number
+    end: gr.Number
+    fps: gr.Number
+    frames: gr.Slider
+    side: gr.Slider
+    fit: gr.Radio
+    knows: gr.HTML
+    project_in: gr.UploadButton
+    estimate: gr.HTML
+    open: gr.Button
+
+
+@dataclass(frozen=True)
+class MarkStep:
+    """Components of the second step."""
+
+    stage: gr.HTML
+    buttons: gr.HTML
+    timeline: gr.HTML
+    objects: gr.HTML
+    add: gr.Button
+    rest: gr.Button
+    suggest: gr.Button
+    track: gr.Button
+    forwards: gr.Button
+    backwards: gr.Button
+    job: gr.HTML
+    play: gr.Button
+    overlay: gr.HTML
+    masks_in: gr.UploadButton
+    masks_out: gr.Button
+    format: gr.Dropdown
+    file: gr.Textbox
+    next: gr.Button
+
+
+@dataclass(frozen=True)
+class EditStep:
+    """Components of the third step."""
+
+    words: gr.HTML
+    background: gr.Textbox
+    caption: gr.Textbox
+    sentence: gr.HTML
+    target: gr.Textbox
+    negative: gr.Textbox
+    knows: gr.HTML
+    controls: gr.CheckboxGroup
+    preset: gr.Radio
+    settings: list[gr.components.Component]
+    preview: gr.Button
+    run: gr.Button
+    collected: gr.Textbox
+    job: gr.HTML
+    compare: gr.HTML
+    downloads: gr.HTML
+    takeaway: gr.Row
+    project_out: gr.Button
+    masks_out: gr.Button
+    file: gr.Textbox
+    phrases: gr.HTML
+    heat: gr.HTML
+    history: gr.HTML
+
+
+def build_clip_step(studio: StudioService) -> ClipStep:
+    """Lay the first step out."""
+    limits, bundle = studio.settings, find_bundle(studio.default_model)
+    with gr.Row(equal_height=False, elem_id="clip-step"):
+        with gr.Column(scale=3, min_width=320):
+            video = gr.Video(
+                label="Your clip", sources=["upload", "webcam"], height=340, elem_id="upload",
+                webcam_options=gr.WebcamOptions(mirror=False), buttons=[],
+            )  # fmt: skip
+            project_in = gr.UploadButton(
+                "Open a saved project (.zip)", size="sm", file_types=[".zip"], elem_id="project-in"
+            )
+            examples = widgets.panel("examples")
+            examples.value = example_cards()
+        with gr.Column(scale=2, min_width=300, elem_classes="vg-card"):
+            gr.HTML("<h2>Which part, how large</h2>", apply_default_css=False)
+            with gr.Row(visible=False) as part:  # before there is a clip, its fields could only show zeros
+                start = gr.Number(0, label="From second", step=0.1, min_width=80)
+                end = gr.Number(None, label="To second", step=0.1, min_width=80, placeholder="end")
+                fps = gr.Number(None, label="Frames/s", min_width=80)
+            frames = gr.Slider(
+                1, limits.max_frames, studio.default_frames, step=1, label="Frames at most",
+                info="Fewer frames per second show a longer stretch at the same cost.",
+            )  # fmt: skip
+            side = gr.Slider(64, limits.max_side, bundle.short_side, step=32, label="Shorter side in pixels")
+            fit = gr.Radio([("Crop the edges", "crop"), ("Keep everything", "fit")], value="crop", label="Shape")
+            knows = gr.HTML(markup.model_note(bundle), apply_default_css=False)
+            estimate = gr.HTML(markup.EMPTY_ESTIMATE, elem_id="estimate", apply_default_css=False)
+            open_button = gr.Button("Continue to marking", variant="primary", elem_id="open-clip")
+    return ClipStep(
+        video, gr.State(), examples, part, start, end, fps, frames, side, fit, knows, project_in, estimate, open_button
+    )  # fmt: skip
+
+
+def build_mark_step() -> MarkStep:
+    """Lay the second step out."""
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=3, min_width=320):
+            stage = widgets.stage()
+            buttons = widgets.panel("mark-buttons")
+            timeline = widgets.panel("timeline")
+        with gr.Column(scale=2, min_width=300, elem_classes="vg-card"):
+            gr.HTML("<h2>Objects</h2>", apply_default_css=False)
+            objects = widgets.panel("objects")
+            with gr.Row():
+                add = gr.Button("New object", size="sm", min_width=90)
+                rest = gr.Button("Everything else", size="sm", min_width=90, elem_id="rest")
+                suggest = gr.Button("Suggest", size="sm", min_width=90)
+            gr.HTML(
+                "<h2>Follow them through the clip</h2><p class='vg-note'>Then look at the coloured strips: where one "
+                "is pale, go there, correct it with a click, and follow again. What you marked stays.</p>",
+                apply_default_css=False,
+            )
+            track = gr.Button("Follow all", variant="primary", elem_id="track-all")
+            with gr.Row():
+                backwards = gr.Button("Backwards", size="sm", min_width=100)
+                forwards = gr.Button("From here on", size="sm", min_width=100)
+            job = widgets.panel("mark-job")
+            play = gr.Button("Play with masks", size="sm")
+            overlay = gr.HTML("", elem_id="overlay", apply_default_css=False)
+            with gr.Accordion("Masks from and to files", open=False):
+                masks_in = gr.UploadButton(
+                    "Import masks (PNG, NPZ, video, ZIP)", size="sm",
+                    file_types=[".png", ".npz", ".mp4", ".mov", ".webm", ".zip"], elem_id="masks-in",
+                )  # fmt: skip
+                mask_format = gr.Dropdown([each.value for each in MaskFormat], value=MaskFormat.PNG, label="Export as")
+                masks_out = gr.Button("Export masks", size="sm", elem_id="masks-out")
+            file = gr.Textbox(visible=False)
+            next_button = gr.Button("Continue to words", elem_id="to-edit")
+    return MarkStep(
+        stage, buttons, timeline, objects, add, rest, suggest, track, forwards, backwards, job, play, overlay, masks_in,
+        masks_out, mask_format, file, next_button,
+    )  # fmt: skip
+
+
+def build_edit_step(studio: StudioService) -> EditStep:
+    """Lay the third step out."""
+    bundle = find_bundle(studio.default_model)
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=2, min_width=320, elem_classes="vg-card"):
+            gr.HTML("<h2>What each one becomes</h2>", apply_default_css=False)
+            words = widgets.panel("words")
+            knows = gr.HTML(markup.model_note(bundle), apply_default_css=False)
+            background = gr.Textbox(
+                label="Everything around them", placeholder="on grass under a clear sky", max_length=300
+            )
+            sentence = gr.HTML(elem_id="sentence", apply_default_css=False)
+            with gr.Accordion("Sentence, caption, what to avoid", open=False):
+                caption = gr.Textbox(
+                    label="What the clip shows now", info="A plain caption; the better it fits, the better the edit.",
+                    max_length=300, elem_id="caption",
+                )  # fmt: skip
+                target = gr.Textbox(
+                    label="The whole sentence, in your own words", placeholder="empty: put together from the above",
+                    info="It must contain each object's words.", max_length=600,
+                )  # fmt: skip
+                negative = gr.Textbox(label="What to avoid", placeholder="blurry, deformed", max_length=300)
+            preset = gr.Radio(
+                [(f"{each.value}: {change.info}", each.value) for each, change in PRESETS.items()],
+                value=Preset.BALANCED, label="How daring", elem_id="preset",
+            )  # fmt: skip
+            with gr.Accordion("Every setting", open=False, elem_id="settings"):
+                controls = gr.CheckboxGroup(
+                    markup.control_choices(bundle), label="Hold to the source's",
+                    info="ControlNets that keep the source's lines, depth or poses; none changes shapes most freely.",
+                )  # fmt: skip
+                settings = [_setting(field, bundle.settings) for field in SETTING_FIELDS]
+            with gr.Row(elem_id="go"):
+                preview = gr.Button("Preview", elem_id="preview", min_width=100)
+                run = gr.Button("Edit the clip", variant="primary", elem_id="edit", min_width=160, scale=2)
+        with gr.Column(scale=3, min_width=320):
+            job = widgets.panel("edit-job")
+            compare = widgets.compare()
+            with gr.Row(visible=False, elem_id="takeaway") as takeaway:
+                downloads = widgets.panel("downloads")
+                masks_out = gr.Button("Masks (.zip)", size="sm", min_width=60, scale=0)
+                project_out = gr.Button("Project (.zip)", size="sm", min_width=60, scale=0, elem_id="project-out")
+            phrases = widgets.panel("phrases")
+            heat = gr.HTML("", elem_id="heat", apply_default_css=False, padding=False)
+            history = widgets.panel("history")
+            collected, file = gr.Textbox(visible=False), gr.Textbox(visible=False)
+    return EditStep(
+        words, background, caption, sentence, target, negative, knows, controls, preset, settings, preview, run,
+        collected, job, compare, downloads, takeaway, project_out, masks_out, file, phrases, heat, history,
+    )  # fmt: skip
+
+
+def _setting(field: SettingField, defaults: EditSettings) -> gr.components.Component:
+    value = getattr(defaults, field.name)
+    if isinstance(field.allowed, Range):
+        allowed = field.allowed
+        return gr.Slider(allowed.low, allowed.high, value, step=allowed.step, label=field.label, info=field.info)
+    if field.allowed is not None:
+        return gr.Dropdown([each.value for each in field.allowed], value=value, label=field.label, info=field.info)
+    if isinstance(value, bool):
+        return gr.Checkbox(value, label=field.label, info=field.info)
+    return gr.Number(value, label=field.label, info=field.info, precision=0, minimum=0)

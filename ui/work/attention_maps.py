@@ -1,0 +1,62 @@
+"""Where a phrase was heeded in an edit: a button for each phrase, and heat over the frames when one is pressed."""
+
+from collections.abc import Mapping
+from html import escape
+
+from ui.rendering.markup import moving_picture
+from videograin.errors import ProjectError
+from videograin.jobs.edit import read_attention
+from videograin.jobs.store import JobStore
+from videograin.jobs.worker import JobStatus
+from videograin.media.video import ClipOptions, load_clip
+from videograin.media.visualize import attention_overlay
+from videograin.project.objects import COLOURS
+from videograin.project.project import Project
+
+
+def phrase_chips(result: JobStatus, store: JobStore, colours: Mapping[str, str]) -> str:
+    """Return a button for each phrase of a result; empty where nothing was recorded of it.
+
+    Args:
+        result: of an edit that is done.
+        store: where its request is.
+        colours: of the objects by their names.
+    """
+    if result.result.attention is None:
+        return ""
+    chips = "".join(
+        f"<button type='button' class='vg-button vg-chip' style='--colour:{colours.get(name, COLOURS[0])}' "
+        f"data-action='heat' data-id='{number}' data-value='{result.job.id}'>{escape(prompt)}</button>"
+        for number, (name, prompt) in _phrases(result, store).items()
+    )
+    return f"<div class='vg-phrases'><span>Where it looked for</span>{chips}</div>"
+
+
+def moving_heat(result: JobStatus, store: JobStore, number: int) -> str:
+    """Return a result's frames with heat where a phrase was heeded.
+
+    Args:
+        result: of an edit that is done.
+        store: where its request is.
+        number: of the region, counted from 0.
+
+    Raises:
+        ProjectError: nothing was recorded of this phrase.
+    """
+    _, phrase = _phrases(result, store).get(number, ("", ""))
+    maps = read_attention(result.results / result.result.attention) if result.result.attention else {}
+    if not phrase or number not in maps:
+        raise ProjectError("Nothing was recorded of this phrase. Edit the clip again to see where it looked.")
+    clip = load_clip(result.results / result.result.video, ClipOptions(short_side=None, multiple=2))
+    count = min(len(clip.frames), len(maps[number]))
+    picture = moving_picture(attention_overlay(clip.frames[:count], maps[number][:count]), clip.fps)
+    return (
+        f"<figure class='vg-heat'>{picture}<figcaption>Bright is where “{escape(phrase)}” was heeded most, over all "
+        "steps. It should lie on its object.</figcaption></figure>"
+    )
+
+
+def _phrases(result: JobStatus, store: JobStore) -> dict[int, tuple[str, str]]:
+    """Return name and prompt of the regions that were edited, by their numbers."""
+    regions = store.request(result.job, Project).regions
+    return {number: (region.name, region.prompt) for number, region in enumerate(regions) if region.prompt}

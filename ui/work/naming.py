@@ -1,0 +1,102 @@
+"""What things are called: names for what a person points at, and a caption of what the clip shows now.
+
+Only a model that carries a judge of its own small world can name things; with others people name them themselves.
+"""
+
+import re
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from threading import Lock
+
+from ui.work.session import Session
+from videograin.diffusion.prompt import compose_target_prompt
+from videograin.evaluation.judge import Judge, known_names
+from videograin.models.bundles import find_bundle
+from videograin.project import objects
+from videograin.project.workspace import MarkedObject, Workspace
+
+UNNAMED = re.compile(r"Object \d+")
+_NUMBERED = re.compile(r" \d+$")
+_NO_ARTICLE = ("grapes", "sunglasses")
+
+
+class Naming:
+    """The judges of this process, loaded when they are first asked."""
+
+    def __init__(self) -> None:
+        self._judges: dict[str, Judge | None] = {}
+        self._lock = Lock()
+
+    def judge(self, model: str) -> Judge | None:
+        """Return the judge of a model's world, None where it has none."""
+        with self._lock:
+            if model not in self._judges:
+                folder = Path(find_bundle(model).source)
+                self._judges[model] = Judge.load(folder) if known_names(folder) else None
+            return self._judges[model]
+
+    def name_objects(self, session: Session, frame: int) -> None:
+        """Name the objects that have no name yet by what they look like in a frame, where that is clear."""
+        work, clip = session.opened
+        judge = self.judge(work.model)
+        if judge is None:
+            return
+        for each in work.objects:
+            mask = objects.mask_at(work, each.id, frame) if UNNAMED.fullmatch(each.name) else None
+            name = judge.name_surely(clip.frames[frame], mask) if mask is not None else ""
+            if name:
+                work = objects.rename_object(work, each.id, free_name(work, name))
+        session.set_words(work)
+
+
+@cache
+def known_phrases(model: str) -> tuple[str, ...]:
+    """Return what a model is known to draw, with articles; none where it does not say."""
+    return tuple(with_article(name) for name in known_names(Path(find_bundle(model).source)))
+
+
+def free_name(work: Workspace, name: str) -> str:
+    """Return a name that no object has: "cat", or "cat 2"."""
+    taken = {each.name for each in work.objects}
+    return next(each for each in (name, *(f"{name} {number}" for number in range(2, 1000))) if each not in taken)
+
+
+def caption(work: Workspace) -> str:
+    """Return a caption of what the clip shows now, out of the objects' names; empty where none has one."""
+    phrases = [_phrase(each) for each in work.objects if not UNNAMED.fullmatch(each.name) and not each.is_rest]
+    return compose_target_prompt(phrases) if phrases else ""
+
+
+def with_caption(work: Workspace, suggested: str) -> tuple[Workspace, str]:
+    """Caption the work, unless the person has written a caption.
+
+    Args:
+        work: what is on the page.
+        suggested: the caption that was put in last.
+
+    Returns:
+        The work, and the caption that was put in.
+    """
+    if work.source_prompt not in ("", suggested):
+        return work, suggested
+    found = caption(work)
+    return replace(work, source_prompt=found), found
+
+
+def without_composed_sentence(work: Workspace) -> Workspace:
+    """Return the work without its own sentence where the words alone make the same, so that it follows the words."""
+    composed = compose_target_prompt([each.edit_prompt for each in work.objects], work.background)
+    return replace(work, target_prompt="") if work.target_prompt == composed else work
+
+
+def with_article(noun: str) -> str:
+    """Return a noun with "a" or "an", or bare where English wants none."""
+    if noun in _NO_ARTICLE:
+        return noun
+    return f"{'an' if noun[0].lower() in 'aeio' or noun.startswith('umb') else 'a'} {noun}"
+
+
+def _phrase(each: MarkedObject) -> str:
+    name = _NUMBERED.sub("", each.name).strip()
+    return name if name.lower().startswith(("a ", "an ", "the ")) else with_article(name)

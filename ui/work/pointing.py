@@ -1,0 +1,148 @@
+"""What a person points at, as masks: clicks and boxes are answered by the segmenter, strokes are taken as drawn."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import cv2
+import numpy as np
+
+from ui.work.session import Session
+from videograin.errors import RegionError
+from videograin.project.objects import add_object, mask_at, set_mask, with_marks
+from videograin.project.workspace import Box, Click, Workspace
+from videograin.segment.segmenter import Segmentation, Segmenter
+
+MAX_BRUSH = 256.0
+
+
+class Tool(StrEnum):
+    """What a press on the picture does."""
+
+    PICK = "pick"
+    ADD = "add"
+    REMOVE = "remove"
+    BOX = "box"
+    BRUSH = "brush"
+    ERASER = "eraser"
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """A line drawn with a round brush.
+
+    Attributes:
+        points: (x, y) in pixels of the frame.
+        radius: of the brush in pixels.
+        is_eraser: whether it takes away.
+    """
+
+    points: Sequence[tuple[float, float]]
+    radius: float
+    is_eraser: bool
+
+
+def click(session: Session, segmenter: Segmenter, tool: Tool, x: float, y: float) -> None:
+    """Take a click on the frame that is shown: a new object, or more or less of the one that is selected.
+
+    Raises:
+        VideoGrainError: nothing is found there, or no object is selected to take away from.
+    """
+    work, clip = session.opened
+    if tool is Tool.REMOVE and session.object is None:
+        raise RegionError("There is nothing to remove from yet. Pick an object first.")
+    work, number = _target(session, work, is_new=tool is Tool.PICK)
+    work = with_marks(work, number, clicks=[Click(session.frame, x, y, tool is not Tool.REMOVE)])
+    _answer(session, segmenter, work, number, clip.frames[session.frame])
+
+
+def box(session: Session, segmenter: Segmenter, corners: tuple[float, float, float, float]) -> None:
+    """Take a box (x0, y0, x1, y1) around a thing; it begins a new object."""
+    work, clip = session.opened
+    x0, x1 = sorted(corners[::2])
+    y0, y1 = sorted(corners[1::2])
+    work, number = _target(session, work, is_new=True)
+    work = with_marks(work, number, boxes=[Box(session.frame, x0, y0, x1, y1)])
+    _answer(session, segmenter, work, number, clip.frames[session.frame])
+
+
+def draw(session: Session, stroke: Stroke) -> None:
+    """Paint over the selected object's mask; where none is selected, the brush begins one."""
+    work, clip = session.opened
+    if not stroke.points or not 0 < stroke.radius <= MAX_BRUSH:
+        raise RegionError(f"A stroke needs points and a radius up to {MAX_BRUSH:g} pixels.")
+    if stroke.is_eraser and session.object is None:
+        raise RegionError("There is nothing to erase yet. Pick an object first.")
+    work, number = _target(session, work, is_new=session.object is None)
+    frames, size = len(clip.frames), clip.frames.shape[1:3]
+    mask = mask_at(work, number, session.frame)
+    mask = np.zeros(size, bool) if mask is None else mask
+    drawn = paint(size, stroke)
+    mask = mask & ~drawn if stroke.is_eraser else mask | drawn
+    _take(session, set_mask(work, number, session.frame, mask, frames), number, ())
+
+
+def choose_answer(session: Session, steps: int) -> None:
+    """Take the next smaller (-1) or bigger (1) thing that the latest click may have meant.
+
+    Raises:
+        RegionError: there is none.
+    """
+    wanted = session.answer + steps
+    number, answers = session.selected, session.answers
+    if number is None or not 0 <= wanted < len(answers):
+        size = "smaller" if steps < 0 else "bigger"
+        raise RegionError(f"There is nothing {size} under this click. Add or remove parts with more clicks.")
+    work, clip = session.opened
+    session.change(set_mask(work, number, session.frame, answers[wanted], len(clip.frames)))
+    session.answer = wanted
+
+
+def paint(size: tuple[int, int], stroke: Stroke) -> np.ndarray:
+    """Return the pixels (H, W) bool that a stroke covers."""
+    canvas = np.zeros(size, np.uint8)
+    points = np.rint(np.asarray(stroke.points, np.float64)).astype(np.int32).reshape(-1, 1, 2)
+    cv2.polylines(canvas, [points], isClosed=False, color=1, thickness=max(1, round(2 * stroke.radius)))
+    for x, y in points[[0, -1], 0]:
+        cv2.circle(canvas, (int(x), int(y)), max(1, round(stroke.radius)), 1, cv2.FILLED)
+    return canvas.astype(bool)
+
+
+def _target(session: Session, work: Workspace, *, is_new: bool) -> tuple[Workspace, int]:
+    """Return the object that is meant, adding it if need be."""
+    selected = session.object
+    if selected is not None and (not is_new or selected.id not in work.masks):
+        return work, selected.id
+    work = add_object(work)
+    return work, work.objects[-1].id
+
+
+def _answer(session: Session, segmenter: Segmenter, work: Workspace, number: int, frame: np.ndarray) -> None:
+    """Ask the segmenter with all that was said about an object on this frame, and take its answer."""
+    marked = next(each for each in work.objects if each.id == number)
+    clicks = [each for each in marked.clicks if each.frame == session.frame]
+    boxes = [each for each in marked.boxes if each.frame == session.frame]
+    corners = (boxes[-1].x0, boxes[-1].y0, boxes[-1].x1, boxes[-1].y1) if boxes else None
+    segmenter.set_frame(frame)
+    mask = mask_at(work, number, session.frame)
+    previous = None if mask is None else segmenter.as_previous(mask)
+    found = segmenter.click(
+        [(each.x, each.y) for each in clicks], [each.is_inside for each in clicks], corners, previous
+    )
+    answers = sorted((found, *found.alternatives), key=lambda answer: answer.area)
+    work = set_mask(work, number, session.frame, found.mask, len(session.opened[1].frames), found.confidence)
+    _take(session, work, number, _distinct(answers))
+    session.answer = next(i for i, mask in enumerate(session.answers) if np.array_equal(mask, found.mask))
+
+
+def _distinct(answers: Sequence[Segmentation]) -> tuple[np.ndarray, ...]:
+    masks: list[np.ndarray] = []
+    for answer in answers:
+        if not any(np.array_equal(answer.mask, other) for other in masks):
+            masks.append(answer.mask)
+    return tuple(masks)
+
+
+def _take(session: Session, work: Workspace, number: int, answers: tuple[np.ndarray, ...]) -> None:
+    session.change(work)
+    session.selected, session.answers, session.answer = number, answers, 0

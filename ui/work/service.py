@@ -1,0 +1,347 @@
+"""What the page and the API have in common: sessions, the segmenter, and jobs asked for on a session's behalf."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Thread
+
+import numpy as np
+
+from ui.web_files import purge_web_files
+from ui.work.naming import Naming, with_caption, without_composed_sentence
+from ui.work.pointing import Stroke, Tool, box, click, draw
+from ui.work.segmenting import Segmenting
+from ui.work.session import Session, Sessions
+from videograin.errors import ModelError, RegionError, VideoError
+from videograin.jobs.edit import clip_shape
+from videograin.jobs.settings import OperatorSettings
+from videograin.jobs.store import Job, JobKind, JobState
+from videograin.jobs.studio import open_studio
+from videograin.jobs.suggest import SuggestRequest, suggest_handlers
+from videograin.jobs.track import TrackRequest, read_tracks, track_handlers, write_tracks
+from videograin.jobs.worker import JobStatus
+from videograin.masks.load import MaskSource
+from videograin.media.npz import read_npz, write_npz
+from videograin.media.video import ClipOptions, VideoInfo, load_clip, probe
+from videograin.models.bundles import ModelBundle, check_obtainable, find_bundle
+from videograin.models.memory import Estimate
+from videograin.project.examples import example_path
+from videograin.project.objects import add_object, as_track, is_followed, is_marked, set_mask, set_track, with_colours
+from videograin.project.project import Project, ProjectRegion, load_project
+from videograin.project.workspace import SavedResult, Workspace, from_project
+from videograin.region import EditSettings
+
+
+@dataclass(frozen=True)
+class ClipChoice:
+    """Which part of a video is edited, and how large.
+
+    Attributes:
+        start, end: seconds; `end` None is the video's end.
+        fps: frames per second; None keeps the video's.
+        frames: at most so many.
+        short_side: pixels.
+        fit: "crop" or "fit", as `ClipOptions` has it.
+    """
+
+    start: float = 0.0
+    end: float | None = None
+    fps: float | None = None
+    frames: int = 16
+    short_side: int | None = None
+    fit: str = "crop"
+
+
+class StudioService:
+    """One process's studio.
+
+    Args:
+        settings: the operator's.
+    """
+
+    def __init__(self, settings: OperatorSettings) -> None:
+        self.settings = settings
+        data = settings.data_folder
+        self.sessions = Sessions(data / "sessions")
+        self._segmenting = Segmenting(settings)
+        handlers = track_handlers(self._segmenting) | suggest_handlers(self._segmenting)
+        studio = open_studio(settings, handlers, [self.sessions.purge, purge_web_files])
+        self.shelf, self.store, self.worker = studio.shelf, studio.store, studio.worker
+        self._naming = Naming()
+        Thread(target=self._prepare_marking, daemon=True).start()
+
+    def _prepare_marking(self) -> None:
+        """Load what answers clicks, so that the first one does not wait for it."""
+        self._segmenting.model()
+        self._naming.judge(self.default_model)
+
+    @property
+    def default_model(self) -> str:
+        """The model that is chosen until a person chooses another one."""
+        return self.settings.models[0]
+
+    @property
+    def default_frames(self) -> int:
+        """How many frames are edited unless a person says otherwise; on a CPU few, for an edit takes minutes there."""
+        return min(self.settings.max_frames, 8 if self.shelf.device.type == "cpu" else 16)
+
+    def bundle(self, session: Session) -> ModelBundle:
+        """Return the model that a session's edits use."""
+        return find_bundle(session.work.model if session.work else session.model or self.default_model)
+
+    def clip_options(self, choice: ClipChoice, model: str) -> ClipOptions:
+        """Return how a clip is read for a model."""
+        bundle = find_bundle(model)
+        frames = max(1, min(int(choice.frames), self.settings.max_frames))
+        return ClipOptions(
+            start=choice.start,
+            end=choice.end or None,
+            fps=choice.fps or None,
+            max_frames=frames,
+            short_side=int(choice.short_side or bundle.short_side),
+            multiple=bundle.multiple,
+            fit="fit" if choice.fit == "fit" else "crop",
+        )
+
+    def probe(self, file: Path) -> VideoInfo:
+        """Return what a video holds.
+
+        Raises:
+            VideoError: it cannot be read, or is beyond the operator's limits.
+        """
+        if not file.is_file() or file.stat().st_size > self.settings.max_upload_mb * 1e6:
+            raise VideoError(f"The video is larger than {self.settings.max_upload_mb} MB. Compress it or cut it first.")
+        info = probe(file)
+        if info.duration > self.settings.max_video_seconds:
+            raise VideoError(
+                f"The video lasts {info.duration:.0f} s; at most {self.settings.max_video_seconds:.0f} s are allowed "
+                "here. Cut it first."
+            )
+        return info
+
+    def check_clip(self, file: Path, options: ClipOptions) -> None:
+        """Raise VideoError where a video, or the clip that options make of it, is beyond the operator's limits."""
+        _, height, width = clip_shape(self.probe(file), options)
+        if max(height, width) > self.settings.max_side:
+            raise VideoError(
+                f"The frames would be {width}×{height}; at most {self.settings.max_side} pixels a side are allowed "
+                "here. Choose a smaller size."
+            )
+        if options.max_frames > self.settings.max_frames:
+            raise VideoError(
+                f"There would be up to {options.max_frames} frames; at most {self.settings.max_frames} are allowed "
+                "here. Choose a shorter part."
+            )
+
+    def estimate(
+        self, info: VideoInfo, options: ClipOptions, model: str, settings: EditSettings
+    ) -> tuple[tuple[int, int, int], Estimate | None]:
+        """Return the clip's shape (F, H, W), and what an edit of it costs; None while the model is being loaded."""
+        shape = clip_shape(info, options)
+        return shape, self.shelf.estimate(model, (), shape, settings)
+
+    def open_clip(self, session: Session, file: Path, choice: ClipChoice, model: str) -> None:
+        """Begin to work on a video.
+
+        Raises:
+            VideoGrainError: it cannot be read, or is beyond a limit.
+        """
+        options = self.clip_options(choice, model)
+        self.check_clip(file, options)
+        kept = self.store.keep(session.id, file)
+        clip = load_clip(kept, options)
+        with session.lock:
+            bundle = find_bundle(model)
+            work = Workspace(
+                clip=kept, source_prompt="", model=model, clip_options=options, settings=bundle.settings,
+            )  # fmt: skip
+            session.open(work, clip)
+
+    def open_example(self, session: Session, name: str, frames: int) -> None:
+        """Begin to work on an example that is marked and worded already."""
+        project = load_project(example_path(name) / "project.json")
+        kept = self.store.keep(session.id, project.clip)
+        few = max(1, min(int(frames), self.settings.max_frames))
+        project = replace(project, clip=kept, clip_options=replace(project.clip_options, max_frames=few))
+        clip = load_clip(kept, project.clip_options)
+        work = without_composed_sentence(with_colours(from_project(project, clip)))
+        with session.lock:
+            session.open(work, clip)
+
+    def choose_model(self, session: Session, model: str) -> None:
+        """Take another model for a session's edits, with the settings that suit it.
+
+        Raises:
+            ModelError: it is not offered here, or not to be had.
+        """
+        if model not in self.settings.models:
+            raise ModelError(f"Model '{model}' is not offered here. Choose one of: {', '.join(self.settings.models)}.")
+        bundle = find_bundle(model)
+        check_obtainable(bundle, self.settings.offline)
+        with session.lock:
+            session.model = model
+            if session.work is not None:
+                session.set_words(replace(session.work, model=model, settings=bundle.settings, controls=()))
+
+    def suggest_caption(self, session: Session) -> None:
+        """Caption what the clip shows now by the objects' names, unless the person has."""
+        with session.lock:
+            work, session.caption = with_caption(session.opened[0], session.caption)
+            session.set_words(work)
+
+    def prepare_frame(self, session: Session) -> None:
+        """Look at the frame that is shown, so that the first click on it is answered at once."""
+        _, clip = session.opened
+        Thread(target=self._segmenting.look_at, args=(clip.frames[session.frame],), daemon=True).start()
+
+    def mark(self, session: Session, tool: Tool, points: Sequence[tuple[float, float]], radius: float) -> None:
+        """Take what was pressed or drawn on the frame that is shown."""
+        with session.lock:
+            if tool in (Tool.BRUSH, Tool.ERASER):
+                draw(session, Stroke(points, radius, tool is Tool.ERASER))
+            elif tool is Tool.BOX:
+                (x0, y0), (x1, y1) = points
+                box(session, self._segmenting.segmenter(session), (x0, y0, x1, y1))
+            else:
+                click(session, self._segmenting.segmenter(session), tool, *points[0])
+            self._naming.name_objects(session, session.frame)
+
+    def submit_tracking(self, session: Session, direction: str) -> Job:
+        """Ask for all objects to be followed: "all" frames, or "forwards" or "backwards" from the one shown."""
+        work, clip = session.opened
+        marked = [each.id for each in work.objects if each.id in work.masks and work.masks[each.id].anchors]
+        if not marked:
+            raise RegionError("Nothing is marked yet. Click on something in the picture first.")
+        first = session.frame if direction == "forwards" else 0
+        last = session.frame if direction == "backwards" else len(clip.frames) - 1
+        with TemporaryDirectory(prefix="videograin-") as folder:
+            path = Path(folder, "tracks.npz")
+            write_tracks(path, {str(number): as_track(work.masks[number]) for number in marked})
+            kept = self.store.keep(session.id, path)
+        request = TrackRequest(work.clip, kept, first, last, work.clip_options)
+        job = self.worker.submit(session.id, JobKind.TRACK, request)
+        session.tracking = job.id
+        session.save()
+        return job
+
+    def submit_suggestions(self, session: Session) -> Job:
+        """Ask for the things on the frame that is shown."""
+        work, _ = session.opened
+        request = SuggestRequest(work.clip, session.frame, work.clip_options)
+        job = self.worker.submit(session.id, JobKind.SUGGEST, request)
+        session.suggesting = job.id
+        return job
+
+    def take_finished(self, session: Session) -> bool:
+        """Put the masks of a job that has ended in place; return whether there was one."""
+        taken = False
+        if session.tracking and (status := self.worker.look(session.tracking, session.id)).job.state.is_final:
+            session.tracking, taken = "", True
+            if status.job.state is JobState.DONE:
+                self.take_tracked(session, status)
+            session.save()
+        if session.suggesting and (status := self.worker.look(session.suggesting, session.id)).job.state.is_final:
+            session.suggesting, taken = "", True
+            if status.job.state is JobState.DONE:
+                self.take_suggested(session, status)
+        return taken
+
+    def take_suggested(self, session: Session, status: JobStatus) -> None:
+        """Add what was found on a frame to the objects, except what is one of them already."""
+        request = self.store.request(status.job, SuggestRequest)
+        work, clip = session.opened
+        for mask in read_npz(status.results / status.result.masks).values():
+            if mask.shape == clip.frames.shape[1:3] and not is_marked(work, request.frame, mask):
+                work = add_object(work)
+                work = set_mask(work, work.objects[-1].id, request.frame, mask, len(clip.frames))
+        session.change(work)
+        self._naming.name_objects(session, request.frame)
+
+    def take_tracked(self, session: Session, status: JobStatus) -> None:
+        """Put the masks that a job found in place; what the person has marked since then stays."""
+        work, clip = session.opened
+        for key, track in read_tracks(status.results / status.result.tracks).items():
+            known = work.masks.get(int(key))
+            if known is None or track.masks.shape != clip.frames.shape[:3]:
+                continue
+            for anchor in set(known.anchors) - set(track.anchors):
+                track = track.corrected(anchor, known.masks[anchor], float(known.confidence[anchor]))
+            work = set_track(work, int(key), track)
+        session.change(work)
+
+    def submit_edit(self, session: Session, kind: JobKind) -> Job:
+        """Ask for an edit of the session's work, or a preview of it."""
+        return self.worker.submit(session.id, kind, self.project_of(session))
+
+    def project_of(self, session: Session) -> Project:
+        """Return the edit that a session's work amounts to, with its masks in a file kept for jobs.
+
+        Raises:
+            RegionError: an object that shall change is not marked, or was never followed.
+        """
+        work, clip = session.opened
+        for each in work.objects:
+            if each.edit_prompt and each.id in work.masks and not is_followed(work, each.id):
+                raise RegionError(
+                    f"{each.title} is marked, but not followed through the clip. Press 'Track all' first."
+                )
+        work.load_regions(clip)
+        masks = work.edit_masks(clip)
+        shown = [each for each in work.objects if each.id in masks and masks[each.id].any()]
+        kept = self._keep_arrays(session, {str(each.id): masks[each.id] for each in shown})
+        regions = tuple(
+            ProjectRegion(MaskSource(kept, key=str(each.id)), each.edit_prompt, each.name, each.strength)
+            for each in shown
+        )
+        return Project(
+            clip=work.clip, source_prompt=work.source_prompt, model=work.model, clip_options=work.clip_options,
+            target_prompt=work.target_prompt, background=work.background, negative_prompt=work.negative_prompt,
+            controls=work.controls, settings=work.settings, regions=regions,
+        )  # fmt: skip
+
+    def edits(self, session: Session) -> list[Job]:
+        """Return the session's edits and previews, the latest first."""
+        kinds = (JobKind.EDIT, JobKind.PREVIEW)
+        return [job for job in self.worker.jobs(session.id) if job.kind in kinds]
+
+    def live_jobs(self, session: Session) -> list[Job]:
+        """Return the session's jobs that wait or run, the latest first."""
+        return self._live(session.id)
+
+    def is_dormant(self, session_id: str) -> bool:
+        """Whether a session's work is not in memory and no job of it is live, so that there is nothing to look for."""
+        return not (self.sessions.is_in_memory(session_id) or self._live(session_id))
+
+    def busy_with(self) -> int:
+        """Return how many jobs wait or run, everybody's."""
+        return sum(not job.state.is_final for job in self.store.all_jobs())
+
+    def find_result(self, session: Session, job_id: str) -> JobStatus | None:
+        """Return an edit that is done: the one asked for, or else the latest."""
+        done = [job.id for job in self.edits(session) if job.state is JobState.DONE]
+        chosen = job_id if job_id in done else next(iter(done), None)
+        return self.worker.look(chosen, session.id) if chosen else None
+
+    def saved_results(self, session: Session) -> tuple[SavedResult, ...]:
+        """Return the edits that are done, the oldest first, for a project that is taken along."""
+        done = [job for job in reversed(self.edits(session)) if job.state is JobState.DONE]
+        return tuple(self._saved(session, job) for job in done)
+
+    def _live(self, owner: str) -> list[Job]:
+        return [job for job in self.worker.jobs(owner) if not job.state.is_final]
+
+    def _saved(self, session: Session, job: Job) -> SavedResult:
+        status, project = self.worker.look(job.id, session.id), self.store.request(job, Project)
+        date = datetime.fromtimestamp(job.ended or job.created, UTC).isoformat(timespec="seconds")
+        files = status.result
+        return SavedResult(
+            status.results / files.video, date, project.model, files.target_prompt, project.settings, files.seconds
+        )
+
+    def _keep_arrays(self, session: Session, arrays: dict[str, np.ndarray]) -> Path:
+        with TemporaryDirectory(prefix="videograin-") as folder:
+            path = Path(folder, "masks.npz")
+            write_npz(path, arrays)
+            return self.store.keep(session.id, path)

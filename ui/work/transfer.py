@@ -1,0 +1,160 @@
+"""Masks, whole projects and earlier edits in and out of a session, and what the object list's buttons do."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import gradio as gr
+import numpy as np
+from gradio.utils import get_upload_folder
+
+from ui.work.service import StudioService
+from ui.work.session import Session
+from videograin.errors import ProjectError, RegionError
+from videograin.masks.export import save_indexed_pngs, save_npz, save_png_folders
+from videograin.masks.load import fit_masks, load_objects
+from videograin.masks.shapes import Combination
+from videograin.media.video import load_clip
+from videograin.project import objects
+from videograin.project.archive import export_workspace, import_workspace, pack_folder, unpack_archive
+from videograin.project.workspace import ObjectMasks, Workspace
+
+
+class MaskFormat(StrEnum):
+    """Files that masks are exported to."""
+
+    PNG = "PNG pictures, a folder for each object"
+    DAVIS = "Indexed PNGs, as DAVIS has them"
+    NPZ = "NumPy arrays (NPZ)"
+
+
+OBJECT_ACTIONS: dict[str, Callable[[Workspace, int, str], Workspace]] = {
+    "rename": lambda work, number, name: objects.rename_object(work, number, name),
+    "delete": lambda work, number, _: objects.delete_object(work, number),
+    "hide": lambda work, number, _: objects.change_object(
+        work, number, lambda each: replace(each, is_hidden=not each.is_hidden)
+    ),
+    "raise": lambda work, number, _: objects.move_object(work, number, 1),
+    "lower": lambda work, number, _: objects.move_object(work, number, -1),
+    "grow": lambda work, number, value: objects.change_object(
+        work, number, lambda each: replace(each, grow=float(value))
+    ),
+    "feather": lambda work, number, value: objects.change_object(
+        work, number, lambda each: replace(each, feather=float(value))
+    ),
+    "combine": lambda work, number, value: _combined(work, number, *value.split()),
+}
+"""What the buttons and sliders of the object list do."""
+
+
+def _combined(work: Workspace, number: int, how: str, other: str) -> Workspace:
+    return objects.combine_objects(work, number, int(other), Combination(how))
+
+
+def import_masks(session: Session, file: Path) -> None:
+    """Add the objects that a file holds to a session's.
+
+    Raises:
+        VideoGrainError: they cannot be read or do not fit the clip.
+    """
+    with session.lock, TemporaryDirectory(prefix="videograin-") as folder:
+        work, clip = session.opened
+        source = file
+        if file.suffix.lower() == ".zip":
+            source = Path(folder, "masks")
+            unpack_archive(file, source)
+        for name, masks in load_objects(source).items():
+            fitted = fit_masks(masks, clip, work.clip_options, name)
+            work = objects.add_object(work, name[: objects.MAX_NAME])
+            sure, anchors = np.ones(len(fitted), np.float32), tuple(range(len(fitted)))
+            made = ObjectMasks(fitted, sure, anchors=anchors)
+            work = replace(work, masks={**work.masks, work.objects[-1].id: made})
+        session.change(work)
+
+
+def export_masks(session: Session, kind: MaskFormat) -> str:
+    """Write a session's masks to a file and return its path in the cache.
+
+    Raises:
+        RegionError: nothing is marked.
+    """
+    work, clip = session.opened
+    named = work.named_masks(clip)
+    if not named:
+        raise RegionError("Nothing is marked yet, so there are no masks to export.")
+    if kind is MaskFormat.NPZ:
+        path = _new_file("masks.npz")
+        save_npz(path, named)
+        return str(path)
+    path = _new_file("masks.zip")
+    with TemporaryDirectory(prefix="videograin-") as folder:
+        (save_png_folders if kind is MaskFormat.PNG else save_indexed_pngs)(Path(folder, "masks"), named)
+        pack_folder(Path(folder, "masks"), path)
+    return str(path)
+
+
+def export_project(studio: StudioService, session: Session) -> str:
+    """Write a session's whole work, with its clip and results, to a ZIP file and return its path in the cache."""
+    path = _new_file("project.zip")
+    work, _ = session.opened
+    export_workspace(replace(work, results=studio.saved_results(session)), path)
+    return str(path)
+
+
+def open_project(studio: StudioService, session: Session, file: Path) -> tuple[str, ...]:
+    """Go on with the work that a ZIP file holds; what the session held before is gone.
+
+    Returns:
+        What could not be read of it, in plain words.
+
+    Raises:
+        VideoGrainError: the file cannot be read, or is beyond a limit of this studio.
+    """
+    with TemporaryDirectory(prefix="videograin-") as folder:
+        loaded = import_workspace(file, Path(folder, "project"))
+        work = loaded.workspace
+        studio.check_clip(work.clip, work.clip_options)
+        kept = studio.store.keep(session.id, work.clip)
+    model = work.model if work.model in studio.settings.models else studio.default_model
+    clip = load_clip(kept, work.clip_options)
+    work = objects.with_colours(replace(work, clip=kept, model=model, results=(), output=None))
+    with session.lock:
+        session.open(work, clip)
+    return loaded.problems
+
+
+def use_again(studio: StudioService, session: Session, job_id: str) -> None:
+    """Put the words, settings and model of an earlier edit into the session's work.
+
+    A model that is no longer offered here is left out.
+
+    Raises:
+        JobError: the session has no such job.
+    """
+    edit = studio.worker.request(job_id, session.id)
+    with session.lock:
+        work, _ = session.opened
+        model = edit.model if edit.model in studio.settings.models else work.model
+        session.set_words(replace(objects.with_words_of_edit(work, edit), model=model))
+
+
+def uploaded(file: gr.FileData) -> Path:
+    """Return where an uploaded file is.
+
+    Raises:
+        ProjectError: it was not uploaded here.
+    """
+    path = Path(file["path"] if isinstance(file, dict) else file.path).resolve()
+    if not path.is_relative_to(Path(get_upload_folder()).resolve()) or not path.is_file():
+        raise ProjectError("This file was not uploaded to the studio. Upload it, with handle_file() of gradio_client.")
+    return path
+
+
+def _new_file(name: str) -> Path:
+    """Return a path in the cache that nobody can guess."""
+    folder = Path(get_upload_folder(), secrets.token_hex(32))
+    folder.mkdir(parents=True)
+    return folder / name

@@ -1,0 +1,155 @@
+"""The diffusers attention processors of ST-Layout attention.
+
+They are stateless: what a step needs travels through `unet(..., cross_attention_kwargs={"step": AttentionStep})`.
+Without a step they compute the UNet's ordinary attention, so that the UNet can serve other pipelines as well.
+"""
+
+from typing import cast
+
+import torch
+from diffusers import UNet2DConditionModel
+from diffusers.models.attention_processor import Attention, AttentionProcessor
+from einops import rearrange
+from torch import Tensor, nn
+
+from videograin.diffusion.attention.layout import gather_keys
+from videograin.diffusion.attention.modulation import SharedRegions, attention, modulated_attention
+from videograin.diffusion.attention.recorder import INJECTED_ATTENTIONS
+from videograin.diffusion.attention.step import AttentionStep
+from videograin.diffusion.attention.trajectory import trajectory_attention
+from videograin.region import AttentionMode
+
+
+def install_layout_attention(unet: UNet2DConditionModel) -> None:
+    """Give every attention layer of the UNet the processor that modulates it by a layout."""
+    processors = {
+        name: SelfAttentionProcessor(name.removesuffix(".processor"))
+        if name.endswith("attn1.processor")
+        else CrossAttentionProcessor()
+        for name in unet.attn_processors
+    }
+    unet.set_attn_processor(cast(dict[str, AttentionProcessor], processors))
+
+
+class SelfAttentionProcessor:
+    """Self-attention over the frames that the mode names, modulated, then along trajectories."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(
+        self,
+        attn: Attention,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,  # noqa: ARG002 (diffusers passes it)
+        attention_mask: Tensor | None = None,  # noqa: ARG002
+        temb: Tensor | None = None,  # noqa: ARG002
+        step: AttentionStep | None = None,
+    ) -> Tensor:
+        """Attend from hidden states (halves·F, h·w, C) to those of the clip; same shape out."""
+        query, key, value = project(attn, hidden_states, hidden_states)
+        if step is None:
+            step = AttentionStep(frames=1)
+        query, key = self._exchange(query, key, step)
+        query, key, value = (
+            rearrange(x, "(b f) n (h d) -> b f n h d", f=step.frames, h=attn.heads) for x in (query, key, value)
+        )
+        out = self._attend(query, key, value, attn.scale, step)
+        return project_out(attn, out.to(hidden_states.dtype).reshape(hidden_states.shape[0], -1, out.shape[-1]))
+
+    def _exchange(self, query: Tensor, key: Tensor, step: AttentionStep) -> tuple[Tensor, Tensor]:
+        if self.name in INJECTED_ATTENTIONS:
+            if step.record is not None:
+                step.record.query_key[self.name] = query, key
+            if step.inject is not None:
+                query, key = step.inject.query_key[self.name]
+        return query, key
+
+    def _attend(self, query: Tensor, key: Tensor, value: Tensor, scale: float, step: AttentionStep) -> Tensor:
+        """Attend over (halves, F, n, heads, d); returns (halves, F·n, heads·d)."""
+        halves, tokens = query.shape[0], query.shape[2]
+        own_frames = AttentionMode.FULL if step.mode == AttentionMode.FULL else AttentionMode.PER_FRAME
+        queries = _heads_first(gather_keys(query, own_frames))
+        keys, values = (_heads_first(gather_keys(x, step.mode)) for x in (key, value))
+        level = step.modulations.get(tokens)
+        if level is None:
+            out = attention(queries, keys, values, scale)
+        else:
+            out = _by_halves(queries, keys, values, level.self_strength, level.self_regions, scale, step.modulated_self)
+        out = rearrange(out, "(b g) h n d -> b (g n) h d", b=halves)
+        if tokens in step.trajectories:
+            out = _heads_first(out)
+            own_query, own_key = (_heads_first(x.flatten(1, 2)) for x in (query, key))
+            if not step.reuse_query_key:
+                own_query = own_key = out
+            out = trajectory_attention(own_query, own_key, out, step.trajectories[tokens], scale)
+            out = rearrange(out, "b h n d -> b n h d")
+        return out.flatten(2)
+
+
+class CrossAttentionProcessor:
+    """Attention from pixels to text tokens, modulated so that each region heeds its own phrase."""
+
+    def __call__(
+        self,
+        attn: Attention,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor,
+        attention_mask: Tensor | None = None,
+        temb: Tensor | None = None,  # noqa: ARG002 (diffusers passes it)
+        step: AttentionStep | None = None,
+    ) -> Tensor:
+        """Attend from hidden states (halves·F, h·w, C) to text embeddings (halves·F, 77, C'); same shape out."""
+        assert attention_mask is None, "the modulation counts on all text tokens being visible"
+        query, key, value = project(attn, hidden_states, encoder_hidden_states)
+        query, key, value = (rearrange(x, "b n (h d) -> b h n d", h=attn.heads) for x in (query, key, value))
+        level = step.modulations.get(query.shape[2]) if step is not None else None
+        if step is not None and step.phrase_maps is not None:
+            modulation = level if level is not None and step.modulated_cross[-1] else None
+            step.phrase_maps.add(
+                query[-step.frames :], key[-step.frames :], attn.scale,
+                modulation and modulation.cross_strength, modulation and modulation.cross_regions,
+            )  # fmt: skip
+        if step is None or level is None:
+            out = attention(query, key, value, attn.scale)
+        else:
+            out = _by_halves(
+                query, key, value, level.cross_strength, level.cross_regions, attn.scale, step.modulated_cross
+            )
+        return project_out(attn, rearrange(out, "b h n d -> b n (h d)").to(hidden_states.dtype))
+
+
+def _by_halves(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    strength: Tensor,
+    regions: SharedRegions,
+    scale: float,
+    modulated: tuple[bool, ...],
+) -> Tensor:
+    """Modulate those halves of the batch that are to be modulated and leave the others plain."""
+    chunks = zip(query.chunk(len(modulated)), key.chunk(len(modulated)), value.chunk(len(modulated)), strict=True)
+    return torch.cat(
+        [
+            modulated_attention(q, k, v, strength, regions, scale) if is_modulated else attention(q, k, v, scale)
+            for (q, k, v), is_modulated in zip(chunks, modulated, strict=True)
+        ]
+    )
+
+
+def project(attn: Attention, queries_from: Tensor, keys_from: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return a layer's queries, and its keys and values, each (B, N, heads·d) of hidden states (B, N, C)."""
+    to_query, to_key, to_value = (cast(nn.Module, layer) for layer in (attn.to_q, attn.to_k, attn.to_v))
+    return to_query(queries_from), to_key(keys_from), to_value(keys_from)
+
+
+def _heads_first(tokens: Tensor) -> Tensor:
+    return rearrange(tokens, "b n h d -> b h n d")
+
+
+def project_out(attn: Attention, hidden_states: Tensor) -> Tensor:
+    """Return the layer's output (B, N, C) of what its heads have gathered (B, N, heads·d)."""
+    for layer in cast(nn.ModuleList, attn.to_out):  # the projection, then dropout
+        hidden_states = layer(hidden_states)
+    return hidden_states

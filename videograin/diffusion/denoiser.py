@@ -1,0 +1,112 @@
+"""One forward of UNet and ControlNet over a clip: noisy latents in, noise prediction out."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import Self
+
+import torch
+from diffusers import ControlNetModel, UNet2DConditionModel
+from diffusers.models.controlnets.multicontrolnet import MultiControlNetModel
+from einops import rearrange, repeat
+from torch import Tensor
+
+from videograin.diffusion.attention.joint_norm import joint_group_norm
+from videograin.diffusion.attention.recorder import exchange_residuals
+from videograin.diffusion.attention.step import AttentionStep
+
+AnyControlNet = ControlNetModel | MultiControlNetModel
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """What a forward is conditioned on; halves are unconditional first, then conditional, or the latter alone.
+
+    Attributes:
+        unet_embeds: (halves, 77, C).
+        controlnet_embeds: (halves, 77, C); the ControlNet hears the plain prompt, without local embeddings.
+        control_images: for each ControlNet (F, 3, H, W) in [0, 1].
+        control_scale: factor on the ControlNets' residuals.
+    """
+
+    unet_embeds: Tensor
+    controlnet_embeds: Tensor
+    control_images: Sequence[Tensor] = ()
+    control_scale: float = 1.0
+
+    @property
+    def halves(self) -> int:
+        """Copies of the clip in one batch."""
+        return len(self.unet_embeds)
+
+    def last_halves(self, halves: int) -> Self:
+        """Return the same conditioning with the last one or both halves."""
+        return replace(self, unet_embeds=self.unet_embeds[-halves:], controlnet_embeds=self.controlnet_embeds[-halves:])
+
+
+@dataclass(frozen=True)
+class Denoiser:
+    """A UNet with layout attention and perhaps a ControlNet, predicting the noise of whole clips."""
+
+    unet: UNet2DConditionModel
+    controlnet: AnyControlNet | None = None
+
+    @contextmanager
+    def for_clip(self, frames: int, joint_norm: bool) -> Iterator[None]:
+        """Prepare both networks for clips of so many frames; `joint_norm` shares GroupNorm statistics among them."""
+        with ExitStack() as stack:
+            if joint_norm:
+                for network in filter(None, (self.unet, self.controlnet)):
+                    stack.enter_context(joint_group_norm(network, frames))
+            yield
+
+    @torch.no_grad()
+    def predict_noise(self, latents: Tensor, timestep: int, conditioning: Conditioning, step: AttentionStep) -> Tensor:
+        """Predict the noise (or v, as the model was trained) of noisy latents.
+
+        Args:
+            latents: (F, 4, h, w), the same for all halves, or (halves, F, 4, h, w).
+            timestep: 0 to 999.
+            conditioning: text and control images; each half gets its own text.
+            step: what the attention layers do.
+
+        Returns:
+            (halves, F, 4, h, w) in the dtype of `latents`.
+        """
+        if latents.ndim == 4:
+            latents = repeat(latents, "f c h w -> b f c h w", b=conditioning.halves)
+        sample = rearrange(latents, "b f c h w -> (b f) c h w").to(self.unet.dtype)
+        down, mid = self._control_residuals(sample, timestep, conditioning)
+        embeds = repeat(conditioning.unet_embeds.to(sample.dtype), "b t c -> (b f) t c", f=step.frames)
+        with exchange_residuals(self.unet, step.record, step.inject):
+            noise_pred = self.unet(
+                sample,
+                timestep,
+                encoder_hidden_states=embeds,
+                cross_attention_kwargs={"step": step},
+                down_block_additional_residuals=down,
+                mid_block_additional_residual=mid,
+                return_dict=False,
+            )[0]
+        return rearrange(noise_pred, "(b f) c h w -> b f c h w", f=step.frames).to(latents.dtype)
+
+    def _control_residuals(
+        self, sample: Tensor, timestep: int, conditioning: Conditioning
+    ) -> tuple[list[Tensor] | None, Tensor | None]:
+        if self.controlnet is None or not conditioning.control_images:
+            return None, None
+        frames = len(sample) // conditioning.halves
+        embeds = repeat(conditioning.controlnet_embeds.to(sample.dtype), "b t c -> (b f) t c", f=frames)
+        images = [
+            repeat(image.to(sample.dtype), "f c h w -> (b f) c h w", b=conditioning.halves)
+            for image in conditioning.control_images
+        ]
+        is_multi = isinstance(self.controlnet, MultiControlNetModel)
+        return self.controlnet(
+            sample,
+            timestep,
+            encoder_hidden_states=embeds,
+            controlnet_cond=images if is_multi else images[0],
+            conditioning_scale=[conditioning.control_scale] * len(images) if is_multi else conditioning.control_scale,
+            return_dict=False,
+        )

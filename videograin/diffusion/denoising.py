@@ -1,0 +1,156 @@
+"""The denoising loop of an edit: guidance, modulated steps, injected features, the source kept outside the regions."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import cast
+
+import torch
+from diffusers import DDIMScheduler
+from diffusers.utils.torch_utils import randn_tensor
+from torch import Tensor
+
+from videograin.diffusion.attention.phrase_maps import PhraseMaps
+from videograin.diffusion.attention.recorder import Features
+from videograin.diffusion.attention.step import AttentionStep, LayoutModulation
+from videograin.diffusion.denoiser import Conditioning, Denoiser
+from videograin.diffusion.smoothing import PathMean
+from videograin.progress import Phase, Report, track
+from videograin.region import Convention, EditSettings
+
+OnStepEnd = Callable[[int, int, Tensor, Tensor], Tensor]
+"""(step index, timestep, latents, the clean latents that the step predicted) → the latents to go on with."""
+
+
+@dataclass(frozen=True)
+class Denoising:
+    """Everything that an edit's denoising follows from.
+
+    Attributes:
+        denoiser: predicts the noise.
+        scheduler: DDIM, its timesteps set.
+        settings: of the edit.
+        conditioning: of the target prompt.
+        source_conditioning: of the source prompt with as many halves, for the injected features.
+        step: what the attention layers do in every step, unmodulated.
+        modulation: what is added in the modulated steps.
+        path: (K, F, 4, h, w) from inversion; path[0] is the source, path[-1] where denoising starts.
+        edited: (F, 1, h, w) bool, where the result may differ from the source.
+        generator: source of the noise in which the kept part is drowned.
+        path_mean: what the predicted clean latents are drawn to; None leaves them.
+        phrase_maps: gathers what the phrases are heeded; None gathers nothing.
+    """
+
+    denoiser: Denoiser
+    scheduler: DDIMScheduler
+    settings: EditSettings
+    conditioning: Conditioning
+    source_conditioning: Conditioning
+    step: AttentionStep
+    modulation: LayoutModulation
+    path: Tensor
+    edited: Tensor
+    generator: torch.Generator
+    path_mean: PathMean | None = None
+    phrase_maps: PhraseMaps | None = None
+
+    @property
+    def timesteps(self) -> list[int]:
+        """The timesteps that are run, noisiest first: one for each entry of the path."""
+        return self.scheduler.timesteps.tolist()[-len(self.path) :]
+
+    def run(self, report: Report, on_step_end: OnStepEnd) -> Tensor:
+        """Denoise from the end of the path; returns clean latents (F, 4, h, w)."""
+        latents = self.path[-1]
+        for index, timestep in enumerate(track(Phase.EDIT, self.timesteps, report)):
+            latents, clean = self.advance(index, timestep, latents)
+            latents = on_step_end(index, timestep, latents, clean)
+        return latents
+
+    def advance(self, index: int, timestep: int, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Go one step, from the noise level of `timestep` to the next lower one.
+
+        Returns:
+            The latents there, and the clean latents to which the step points; where the source is kept, the source's.
+        """
+        noise_pred = self.guided_noise(timestep, latents, self.attention_step(index, timestep))
+        latents, clean = self.scheduler.step(noise_pred, timestep, latents, return_dict=False)
+        if self.path_mean is not None:
+            latents, clean = self.smooth(timestep, latents, clean, self.path_mean(clean))
+        if self.settings.blend_background:
+            clean = torch.where(self.edited, clean, self.path[0])
+        return self.keep_source(timestep, latents), clean
+
+    def guided_noise(self, timestep: int, latents: Tensor, step: AttentionStep) -> Tensor:
+        """Predict the noise (F, 4, h, w) with classifier-free guidance (arXiv 2207.12598, eq. 6)."""
+        noise_pred = self.denoiser.predict_noise(latents, timestep, self.conditioning, step)
+        unconditional, conditional = noise_pred[0], noise_pred[-1]
+        return unconditional + self.settings.guidance_scale * (conditional - unconditional)
+
+    def attention_step(self, index: int, timestep: int) -> AttentionStep:
+        """Return what the attention layers do in the step of this index."""
+        step = replace(self.step, phrase_maps=self.phrase_maps)
+        if index < self.settings.modulated_steps:
+            step = replace(
+                step,
+                modulations=self.modulation.at(timestep),
+                modulated_self=self.modulation.modulated_self,
+                modulated_cross=self.modulation.modulated_cross,
+            )
+        if index < self.settings.inject_steps and index + 1 < len(self.path):
+            step = replace(step, inject=self._source_features(index))
+        return step
+
+    def smooth(self, timestep: int, latents: Tensor, clean: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
+        """Draw the clean latents of a step to their mean, and its latents to where that leads.
+
+        DDIM's step (arXiv 2010.02502, eq. 12 with σ = 0) is √ᾱ' x₀ + √(1-ᾱ') (x - √ᾱ x₀) / √(1-ᾱ), linear in x₀.
+
+        Args:
+            timestep: where the step began.
+            latents: (F, 4, h, w), where it led.
+            clean: (F, 4, h, w), what it predicted.
+            mean: (F, 4, h, w), of `clean`.
+        """
+        signal, next_signal = self._signal(timestep), self._signal(self._next(timestep))
+        change = self.settings.temporal_smoothing * (1 - signal) * (mean - clean)
+        slope = next_signal**0.5 - (signal * (1 - next_signal) / (1 - signal)) ** 0.5
+        return latents + slope * change, clean + change
+
+    def keep_source(self, timestep: int, latents: Tensor) -> Tensor:
+        """Put the source, at the noise level the latents have now, back outside the edited part.
+
+        The release noises it at the level from which the step came.
+        """
+        if not self.settings.blend_background or self.edited.all():
+            return latents
+        level = self._next(timestep) if self.settings.convention == Convention.PAPER else timestep
+        noise = randn_tensor(latents.shape, self.generator, latents.device, latents.dtype)
+        return torch.where(self.edited, latents, noised(self.scheduler, self.path[0], noise, level))
+
+    def _next(self, timestep: int) -> int:
+        """Return where a step from a timestep leads; after the last one it is below 0."""
+        return timestep - self.scheduler.config["num_train_timesteps"] // self.settings.num_inference_steps
+
+    def _signal(self, timestep: int) -> float:
+        """Return ᾱ at a timestep."""
+        alphas = self.scheduler.alphas_cumprod
+        return float(alphas[timestep] if timestep >= 0 else self.scheduler.final_alpha_cumprod)
+
+    def _source_features(self, index: int) -> Features:
+        """Record the features of the inversion step that led to where this step starts.
+
+        They are computed anew when they are needed: one forward a step costs less than to keep those of all steps.
+        """
+        features = Features()
+        source = self.path[-2 - index]
+        step = replace(self.step, record=features)
+        self.denoiser.predict_noise(source, self.timesteps[index + 1], self.source_conditioning, step)
+        return features
+
+
+def noised(scheduler: DDIMScheduler, latents: Tensor, noise: Tensor, timestep: int) -> Tensor:
+    """Return the latents drowned in noise as at a timestep; a timestep below 0 leaves them clean."""
+    if timestep < 0:
+        return latents
+    level = cast(torch.IntTensor, torch.tensor([timestep], device=latents.device))
+    return scheduler.add_noise(latents, noise, level)

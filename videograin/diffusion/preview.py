@@ -1,0 +1,138 @@
+"""What an edit looks like while it is being made: small moving pictures that cost next to nothing.
+
+Before decoding, the clean latents that each step predicts are turned into colours by a linear map. No VAE's latents are
+far from linear in colour; the map is fitted to the clip at hand, so any VAE will do.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from videograin.diffusion.autoencoder import to_uint8
+
+if TYPE_CHECKING:
+    from videograin.diffusion.pipeline import VideoGrainPipeline
+
+PREVIEW_SIDE = 256
+"""Pixels of a preview's longer side at most."""
+
+MAX_SHARE = 0.03
+"""Of an edit's time that previews may take."""
+
+MIN_SECONDS = 1.0
+"""From one preview to the next, at least; a browser has to load them."""
+
+FIT_FRAMES = 4
+"""Frames of a clip that say enough about its colours."""
+
+Show = Callable[[np.ndarray], None]
+"""Shows frames (F, h, w, 3) uint8 RGB."""
+
+
+class LatentColours:
+    """The linear map from latents to colours that fits a clip best, by least squares.
+
+    Args:
+        latents: (F, C, h, w) of some frames.
+        frames: (F, H, W, 3) uint8 RGB, the same ones.
+    """
+
+    def __init__(self, latents: Tensor, frames: np.ndarray) -> None:
+        pixels = torch.from_numpy(np.ascontiguousarray(frames)).movedim(-1, 1).float() / 255
+        colours = F.interpolate(pixels, latents.shape[-2:], mode="area").movedim(1, -1).reshape(-1, 3)
+        # Where a clip has fewer colours than the map has numbers, gelsd takes the smallest of the maps that fit.
+        self._map = torch.linalg.lstsq(
+            _with_one(latents.float().cpu()).flatten(0, -2), colours, driver="gelsd"
+        ).solution
+
+    def __call__(self, latents: Tensor) -> np.ndarray:
+        """Return small frames (F, h, w, 3) uint8 RGB of latents (F, C, h, w)."""
+        colours = _with_one(latents.float()) @ self._map.to(latents.device)
+        return to_uint8(colours.movedim(-1, 1).clamp(0, 1))
+
+
+class FormingClip:
+    """Shows a clip while it forms, as often as `MAX_SHARE` and `MIN_SECONDS` allow.
+
+    Args:
+        colours: of the clip.
+        show: gets all frames each time.
+    """
+
+    def __init__(self, colours: LatentColours, show: Show) -> None:
+        self._colours = colours
+        self._show = show
+        self._due = 0.0
+
+    def step_end(
+        self, _pipeline: "VideoGrainPipeline", _index: int, _timestep: int, values: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Show the clean latents that a step predicted; a step callback of the pipeline that changes nothing."""
+        if time.monotonic() >= self._due:
+            self._show_now(self._colours(values["pred_original_sample"]))
+        return {}
+
+    def collect(self, latents: Tensor, decoded: Iterable[Tensor]) -> np.ndarray:
+        """Gather the frames as they are decoded, showing them among those that are still to come.
+
+        Args:
+            latents: (F, 4, h, w), clean.
+            decoded: their pixels in order, some frames (n, 3, H, W) in [0, 1] at a time.
+
+        Returns:
+            (F, H, W, 3) uint8 RGB.
+        """
+        chunks: list[np.ndarray] = []
+        coming = self._colours(latents)
+        for pixels in decoded:
+            chunks.append(to_uint8(pixels))
+            if time.monotonic() >= self._due:
+                frames = shrink(np.concatenate(chunks))
+                self._show_now(np.concatenate([frames, _resize(coming[len(frames) :], frames.shape[1:3])]))
+        return np.concatenate(chunks)
+
+    def _show_now(self, frames: np.ndarray) -> None:
+        started = time.monotonic()
+        self._show(frames)
+        ended = time.monotonic()
+        self._due = ended + max(MIN_SECONDS, (ended - started) / MAX_SHARE)
+
+
+def encode_preview(frames: np.ndarray, fps: float) -> bytes:
+    """Return frames (F, H, W, 3) uint8 RGB as a small animated WebP, which plays wherever a picture does."""
+    first, *others = (Image.fromarray(frame) for frame in shrink(frames))
+    picture = BytesIO()
+    # Of WebP's methods the first is quick; the others save a tenth of the bytes and take up to three times as long.
+    first.save(
+        picture, "WEBP", save_all=True, append_images=others, duration=round(1000 / fps), loop=0, quality=85, method=0
+    )
+    return picture.getvalue()
+
+
+def shrink(frames: np.ndarray) -> np.ndarray:
+    """Scale frames (F, H, W, 3) down until neither side exceeds `PREVIEW_SIDE`."""
+    height, width = frames.shape[1:3]
+    factor = PREVIEW_SIDE / max(height, width)
+    return frames if factor >= 1 else _resize(frames, (max(1, round(factor * height)), max(1, round(factor * width))))
+
+
+def _resize(frames: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    if len(frames) == 0:
+        return np.empty((0, *size, 3), np.uint8)
+    height, width = size
+    shrinks = height < frames.shape[1]
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.stack([cv2.resize(frame, (width, height), interpolation=interpolation) for frame in frames])
+
+
+def _with_one(latents: Tensor) -> Tensor:
+    """Turn latents (F, C, h, w) into (F, h, w, C + 1) with a constant, so that the map may have an offset."""
+    return F.pad(latents.movedim(1, -1), (0, 1), value=1.0)

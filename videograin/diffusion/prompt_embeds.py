@@ -1,0 +1,79 @@
+"""What the prompts of an edit come to: embeddings of source and target, and whose phrase each token is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import CLIPTextModel, PreTrainedTokenizerBase
+
+from videograin.diffusion.attention.layout import span_regions
+from videograin.diffusion.prompt import (
+    compose_target_prompt,
+    encode_prompts,
+    find_token_spans,
+    insert_local_embeds,
+    local_prompt,
+)
+from videograin.region import Convention, EditRequest
+
+
+@dataclass(frozen=True)
+class Words:
+    """The words of an edit as the networks hear them; halves are 2 with classifier-free guidance, else 1.
+
+    Attributes:
+        target_prompt: the whole target prompt.
+        target: (halves, 77, C), with local embeddings in the spans of the regions' phrases.
+        plain_target: (halves, 77, C), without them, for the ControlNet.
+        source: (2, 77, C), of the empty prompt and the source prompt.
+        token_regions: (77, R) bool, the regions whose phrase a token belongs to.
+        warnings: what the person should know of them.
+    """
+
+    target_prompt: str
+    target: Tensor
+    plain_target: Tensor
+    source: Tensor
+    token_regions: Tensor
+    warnings: tuple[str, ...]
+
+
+def read_words(
+    tokenizer: PreTrainedTokenizerBase,
+    text_encoder: CLIPTextModel,
+    request: EditRequest,
+    device: torch.device,
+    expanded: Callable[[str], str],
+) -> Words:
+    """Encode an edit's prompts.
+
+    Args:
+        tokenizer: CLIP's tokenizer.
+        text_encoder: CLIP's text tower.
+        request: the edit.
+        device: where the embeddings are wanted.
+        expanded: writes out what stands for several tokens, such as a textual inversion.
+
+    Raises:
+        PromptError: nothing to aim at, or a phrase that the target prompt does not hold.
+    """
+    phrases = [local_prompt(region.prompt) for region in request.regions]
+    target_prompt = request.target_prompt or compose_target_prompt(phrases, request.background)
+    full_prompt, *phrases = map(expanded, (target_prompt, *phrases))
+    found = find_token_spans(tokenizer, full_prompt, phrases)
+    # The release gives the unconditional half no words and tells the negative prompt to the ControlNet alone.
+    negative = "" if request.settings.convention == Convention.RELEASE else request.negative_prompt
+    others = map(expanded, (request.source_prompt, negative, request.negative_prompt))
+    embeds = encode_prompts(tokenizer, text_encoder, ["", *others, full_prompt, *phrases]).to(device)
+    empty, source, unconditional, plain_unconditional, target = embeds[:5]
+    local_target = insert_local_embeds(target, embeds[5:], found.spans)
+    halves = 2 if request.settings.guidance_scale > 1 else 1
+    return Words(
+        target_prompt,
+        torch.stack([unconditional, local_target])[-halves:],
+        torch.stack([plain_unconditional, target])[-halves:],
+        torch.stack([empty, source]),
+        span_regions(found.spans, device, tokens=embeds.shape[1]),
+        (f"The prompt is too long; these words were left out: {found.dropped}",) if found.dropped else (),
+    )

@@ -1,0 +1,1 @@
+"""How good an edit is: metrics, and what a mini CLIP sees in it."""

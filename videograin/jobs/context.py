@@ -1,0 +1,163 @@
+"""What the function behind a kind of job looks like, and what it is given while it runs.
+
+Everything that a running job says goes through files in its folder, since some machines run it in another process:
+
+    progress.json      where it is
+    preview-0007.webp  what there is to see so far; the one before stays a while, a browser may be loading it
+    results/           what it makes
+    result.json        what its function returned; there only when it is done
+    stop               there as soon as it shall stop
+"""
+
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from videograin.diffusion.preview import encode_preview
+from videograin.errors import Cancelled
+from videograin.files.atomic import write_whole
+from videograin.files.dataclass_json import from_json, to_json
+from videograin.progress import Progress
+
+Request = TypeVar("Request")
+Result = TypeVar("Result")
+
+PREVIEWS_KEPT = 2
+
+
+def accept(_request: object) -> float | None:
+    """Take any request, without an idea how long it will run."""
+    return None
+
+
+class JobContext:
+    """A running job's way to tell where it is and to learn that it shall stop.
+
+    Args:
+        folder: of the job; results of an earlier attempt are removed.
+        is_lean: whether memory ran out in an earlier attempt, so that the job shall now run with as little as it can.
+
+    Attributes:
+        results: folder for the files that the job makes.
+        notes: what the person should know besides the result.
+    """
+
+    def __init__(self, folder: Path, is_lean: bool = False) -> None:
+        self.folder = folder
+        self.is_lean = is_lean
+        self.results = results_folder(folder)
+        self.notes: list[str] = []
+        shutil.rmtree(self.results, ignore_errors=True)
+        self.results.mkdir()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the job shall stop."""
+        return is_asked_to_stop(self.folder)
+
+    def report(self, progress: Progress) -> None:
+        """Say where the job is.
+
+        Raises:
+            Cancelled: the job shall stop.
+        """
+        write_whole(self.folder / "progress.json", to_json(progress))
+        self.check()
+
+    def check(self) -> None:
+        """Raise Cancelled where the job shall stop."""
+        if self.cancelled:
+            raise Cancelled("The job was stopped.")
+
+    def preview(self, frames: np.ndarray, fps: float) -> None:
+        """Show what there is so far.
+
+        Args:
+            frames: (F, H, W, 3) uint8 RGB of any size; large ones are scaled down.
+            fps: frames per second to show them at.
+        """
+        shown = _previews(self.folder)
+        number = int(shown[-1].stem.partition("-")[2]) + 1 if shown else 1
+        write_whole(self.folder / f"preview-{number:04}.webp", encode_preview(frames, fps))
+        for old in shown[: 1 - PREVIEWS_KEPT]:
+            old.unlink(missing_ok=True)
+
+    def note(self, text: str) -> None:
+        """Tell the person something besides the result."""
+        self.notes.append(text)
+
+
+@dataclass(frozen=True)
+class Handler(Generic[Request, Result]):
+    """How one kind of job is carried out.
+
+    Attributes:
+        request: dataclass of plain values (`plain.py`) that says what is wanted; its paths are files kept for its
+            owner.
+        result: likewise, what the function returns; its paths are relative to the job's results.
+        run: does the work on the worker's thread. It raises VideoGrainError for what the person can mend.
+        admit: called when the job is asked for, on the asker's thread: raises VideoGrainError for what cannot be done
+            anyway, and returns how many seconds it should take, None where that is unknown.
+    """
+
+    request: type[Request]
+    result: type[Result]
+    run: Callable[[Request, JobContext], Result]
+    admit: Callable[[Request], float | None] = accept
+
+
+def results_folder(folder: Path) -> Path:
+    """Return where a job's files go."""
+    return folder / "results"
+
+
+def read_progress(folder: Path) -> Progress | None:
+    """Return where the job of a folder is, None where it has not said."""
+    with suppress(FileNotFoundError):
+        return from_json((folder / "progress.json").read_bytes(), Progress)
+    return None
+
+
+def read_preview(folder: Path) -> Path | None:
+    """Return the latest preview of a job, an animated WebP; None where there is none."""
+    return next(iter(_previews(folder)[-1:]), None)
+
+
+def read_result(folder: Path, kind: type[Result]) -> Result | None:
+    """Return what a job's function returned, None where that is not there or was cut short by a power failure."""
+    with suppress(FileNotFoundError, ValueError):
+        return from_json((folder / "result.json").read_bytes(), kind)
+    return None
+
+
+def write_result(folder: Path, result: object) -> None:
+    """Keep what a job's function returned."""
+    write_whole(folder / "result.json", to_json(result))
+
+
+def ask_to_stop(folder: Path) -> None:
+    """Make a running job stop at its next report."""
+    (folder / "stop").touch()
+
+
+def is_asked_to_stop(folder: Path) -> bool:
+    """Whether a job was made to stop."""
+    return (folder / "stop").exists()
+
+
+def remove_traces(folder: Path, *, keep_results: bool) -> None:
+    """Remove what only a running job needs, and what it made unless that is to be kept."""
+    for file in (folder / "progress.json", folder / "stop", *_previews(folder), *folder.glob(".*.part")):
+        file.unlink(missing_ok=True)
+    if not keep_results:
+        (folder / "result.json").unlink(missing_ok=True)
+        shutil.rmtree(results_folder(folder), ignore_errors=True)
+
+
+def _previews(folder: Path) -> list[Path]:
+    return sorted(folder.glob("preview-*.webp"))

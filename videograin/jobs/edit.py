@@ -1,0 +1,217 @@
+"""Editing as a job: a project in, MP4s out, and something to see while they form."""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from videograin.diffusion.attention.row_range import smaller_chunks
+from videograin.diffusion.autoencoder import decode_latents, encode_frames
+from videograin.diffusion.pipeline import VideoGrainPipeline, keep_source_pixels
+from videograin.diffusion.preview import FIT_FRAMES, FormingClip, LatentColours
+from videograin.errors import ModelError, SettingsError
+from videograin.jobs.context import Handler, JobContext
+from videograin.jobs.model_shelf import ModelShelf
+from videograin.jobs.settings import OperatorSettings
+from videograin.jobs.store import JobKind
+from videograin.media.npz import read_npz, write_npz
+from videograin.media.video import ClipOptions, VideoInfo, clip_size, probe, save_video
+from videograin.models.memory import ClipShape, apply_plan, leanest_plan, plan_memory
+from videograin.models.time_left import TimeLeft
+from videograin.progress import Phase, Progress, Report, ignore
+from videograin.project.project import Project, load_request
+from videograin.region import EditRequest, EditResult
+
+PREVIEW_FRAMES = 4
+PREVIEW_STEPS = 10
+
+REUSED = "This clip's inversion was known from an earlier edit and was used again."
+
+
+@dataclass(frozen=True)
+class EditFiles:
+    """What an edit leaves among its job's results.
+
+    Attributes:
+        video: the edited MP4, with the source's sound.
+        comparison: source and edit side by side, likewise.
+        target_prompt: the prompt that was denoised.
+        frames: how many there are.
+        fps: frames per second.
+        seconds: how long it took.
+        attention: file of `read_attention`; None in results of earlier versions.
+    """
+
+    video: Path
+    comparison: Path
+    target_prompt: str
+    frames: int
+    fps: float
+    seconds: float
+    attention: Path | None = None
+
+
+class EditJobs:
+    """Carries out edits and previews of them.
+
+    Args:
+        shelf: where models come from.
+        settings: the operator's limits.
+    """
+
+    def __init__(self, shelf: ModelShelf, settings: OperatorSettings) -> None:
+        self._shelf = shelf
+        self._settings = settings
+
+    def handlers(self) -> dict[JobKind, Handler[Project, EditFiles]]:
+        """Return what the worker needs to know about both kinds."""
+        return {
+            JobKind.EDIT: Handler(Project, EditFiles, self.edit, self.admit),
+            JobKind.PREVIEW: Handler(Project, EditFiles, self.preview, lambda project: self.admit(draft(project))),
+        }
+
+    def admit(self, project: Project) -> float | None:
+        """Return how many seconds an edit should take, None while its model is not loaded.
+
+        Raises:
+            VideoGrainError: the video cannot be read, or something is beyond the operator's limits.
+        """
+        info = probe(project.clip)
+        shape = clip_shape(info, project.clip_options)
+        self._check_limits(project, info, shape)
+        estimate = self._shelf.estimate(project.model, project.controls, shape, project.settings)
+        return estimate.seconds if estimate else None
+
+    def preview(self, project: Project, context: JobContext) -> EditFiles:
+        """Edit the first few frames in few steps."""
+        return self.edit(draft(project), context)
+
+    @torch.no_grad()
+    def edit(self, project: Project, context: JobContext) -> EditFiles:
+        """Edit a clip and write the result, alone and beside the source.
+
+        Raises:
+            VideoGrainError: the project cannot be edited; the message says why.
+            Cancelled: the job was to stop.
+        """
+        started = time.monotonic()
+        pipeline = self._shelf.get(project.model, project.controls, context.check)
+        request, clip = load_request(project, self._shelf.device)
+        with self._leaving_room(pipeline, request, context.is_lean):
+            result = self._form(pipeline, project, request, clip.fps, context)
+        for warning in result.warnings:
+            context.note(warning)
+        files = EditFiles(
+            Path("edit.mp4"), Path("comparison.mp4"), result.target_prompt, len(clip.frames), clip.fps,
+            time.monotonic() - started, Path("attention.npz"),
+        )  # fmt: skip
+        assert result.attention is not None
+        assert files.attention is not None
+        write_attention(
+            context.results / files.attention, [region.prompt for region in request.regions], result.attention
+        )
+        beside = (np.concatenate(pair, axis=1) for pair in zip(clip.frames, result.frames, strict=True))
+        save_video(context.results / files.video, result.frames, clip.fps, audio=clip.audio)
+        save_video(context.results / files.comparison, beside, clip.fps, audio=clip.audio)
+        return files
+
+    @contextmanager
+    def _leaving_room(self, pipeline: VideoGrainPipeline, request: EditRequest, is_lean: bool) -> Iterator[None]:
+        """Make the pipeline run in the memory that there is, and keep no more on the device than before."""
+        device, shape = self._shelf.device, request.frames.shape[:3]
+        plan = leanest_plan(device) if is_lean else plan_memory(pipeline, shape, request.settings, device)
+        apply_plan(pipeline, plan, device)
+        try:
+            with smaller_chunks(plan.chunk_divisor):
+                yield
+        finally:
+            pipeline.maybe_free_model_hooks()
+
+    def _form(
+        self, pipeline: VideoGrainPipeline, project: Project, request: EditRequest, fps: float, context: JobContext
+    ) -> EditResult:
+        """Run the pipeline, showing the clip as it forms."""
+        forming = FormingClip(self._colours(pipeline, request.frames), lambda frames: context.preview(frames, fps))
+        report = self._reporting(project, request, context)
+        result = pipeline.edit(
+            request, callback_on_step_end=forming.step_end, report=report, output_type="latent", record_attention=True
+        )
+        decoded = decode_latents(pipeline.vae, result.latents, pipeline.frames_per_vae_batch, report)
+        frames = forming.collect(result.latents, decoded)
+        return replace(result, frames=keep_source_pixels(request, frames))
+
+    def _colours(self, pipeline: VideoGrainPipeline, frames: np.ndarray) -> LatentColours:
+        few = frames[:: math.ceil(len(frames) / FIT_FRAMES)]
+        latents = encode_frames(pipeline.vae, few, pipeline.frames_per_vae_batch, self._shelf.device, ignore)
+        return LatentColours(latents, few)
+
+    def _reporting(self, project: Project, request: EditRequest, context: JobContext) -> Report:
+        shape = request.frames.shape[:3]
+        estimate = self._shelf.estimate(project.model, project.controls, shape, request.settings)
+        assert estimate, "the model is loaded by now"
+        tell = TimeLeft(estimate, context.report)
+
+        def report(progress: Progress) -> None:
+            if progress.phase == Phase.INVERT and progress.total == 0 and request.settings.steps_run > 1:
+                context.note(REUSED)
+            tell(progress)
+
+        return report
+
+    def _check_limits(self, project: Project, info: VideoInfo, shape: ClipShape) -> None:
+        limits = self._settings
+        if project.model not in limits.models:
+            raise ModelError(f"Model '{project.model}' is not offered here. Choose one of: {', '.join(limits.models)}.")
+        megabytes = project.clip.stat().st_size / 1e6
+        _at_most("The video's size in MB", megabytes, limits.max_upload_mb, "Compress it or cut it first.")
+        _at_most("The video's length in seconds", info.duration, limits.max_video_seconds, "Cut it first.")
+        _at_most("The number of frames", project.clip_options.max_frames, limits.max_frames, "Choose a shorter part.")
+        _at_most("The longest side in pixels", max(shape[1:]), limits.max_side, "Choose a smaller size.")
+        _at_most("The number of steps", project.settings.num_inference_steps, limits.max_steps, "Choose fewer.")
+
+
+def write_attention(path: Path, prompts: Sequence[str], attention: np.ndarray) -> None:
+    """Keep where the prompted regions' phrases were heeded.
+
+    Args:
+        path: an NPZ.
+        prompts: of all regions, empty where one is kept.
+        attention: (R, F, h, w) float32, as in `EditResult`.
+    """
+    maps = zip(prompts, attention, strict=True)
+    write_npz(path, {str(number): each.astype(np.float16) for number, (prompt, each) in enumerate(maps) if prompt})
+
+
+def read_attention(path: Path) -> dict[int, np.ndarray]:
+    """Return the maps (F, h, w) float32 of the prompted regions by their numbers, counted from 0."""
+    return {int(number): each.astype(np.float32) for number, each in read_npz(path).items()}
+
+
+def draft(project: Project) -> Project:
+    """Return a project of which only the first few frames are edited, in few steps."""
+    settings = project.settings
+    steps = min(settings.num_inference_steps, PREVIEW_STEPS)
+    return replace(
+        project,
+        clip_options=replace(project.clip_options, max_frames=min(project.clip_options.max_frames, PREVIEW_FRAMES)),
+        settings=replace(settings, num_inference_steps=steps, inject_steps=min(settings.inject_steps, steps)),
+    )
+
+
+def clip_shape(info: VideoInfo, options: ClipOptions) -> ClipShape:
+    """Return (F, H, W) of the clip that options will make of a video, by what its header says; F may be one off."""
+    _, (width, height) = clip_size(info.width, info.height, options)
+    fps = options.fps or info.fps / (options.stride or 1)
+    end = info.duration if options.end is None else min(options.end, info.duration)
+    frames = math.ceil((end - options.start) * fps)
+    return min(options.max_frames, max(1, frames)), height, width
+
+
+def _at_most(what: str, value: float, limit: float, remedy: str) -> None:
+    if value > limit:
+        raise SettingsError(f"{what} is {value:.4g}; at most {limit:g} is allowed here. {remedy}")

@@ -1,0 +1,144 @@
+"""The pipeline that the worker holds: one at a time, since two may not fit on a device."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
+
+import torch
+
+from videograin.diffusion.control import ControlKind
+from videograin.diffusion.inversion import InversionCache
+from videograin.diffusion.pipeline import VideoGrainPipeline
+from videograin.jobs.failures import release_memory
+from videograin.models.bundles import choose_device, inversions_folder, load_pipeline
+from videograin.models.flops import matmul_speed
+from videograin.models.memory import ClipShape, Estimate, estimate_edit
+from videograin.region import EditSettings
+
+CHECK_SECONDS = 0.2
+"""How often somebody who waits for a model looks whether to wait on."""
+
+_Key = tuple[str, tuple[ControlKind, ...]]
+
+
+@dataclass(frozen=True)
+class ShelfState:
+    """What a shelf holds.
+
+    Attributes:
+        held: name of the model that is ready; empty where there is none.
+        loading: name of the model that is being loaded; empty where there is none.
+        problem: why the latest one could not be loaded, in plain words; empty where it could.
+    """
+
+    held: str = ""
+    loading: str = ""
+    problem: str = ""
+
+
+class ModelShelf:
+    """Loads a model when it is asked for and keeps it until another one is.
+
+    Args:
+        cache_dir: where inversions are kept between edits.
+        device: where models work; None takes the best there is.
+        offline: whether to leave hubs alone.
+        speed: operations a second of the device in a large matrix product; None measures it when a model is loaded,
+            which takes a device that is there, and at rest.
+
+    Attributes:
+        state: what is on it, to be read from any thread.
+    """
+
+    def __init__(
+        self,
+        cache_dir: Path,
+        device: torch.device | str | None = None,
+        *,
+        offline: bool = False,
+        speed: float | None = None,
+    ) -> None:
+        self.device = choose_device(device)
+        self._cache_dir = cache_dir
+        self._offline = offline
+        self._speed = speed
+        self._held: tuple[_Key, VideoGrainPipeline] | None = None
+        self._loading: Future[None] | None = None
+        self.state = ShelfState()
+
+    def get(
+        self, model: str, controls: Sequence[ControlKind] = (), check: Callable[[], object] = lambda: None
+    ) -> VideoGrainPipeline:
+        """Return a model with its ControlNets, loading it if need be; for the worker's thread alone.
+
+        Args:
+            model: name of a bundle, folder, file or hub id.
+            controls: kinds of ControlNet.
+            check: called while the model is loaded; what it raises ends the waiting, but not the loading, which
+                nothing can stop: whoever comes next waits for that first.
+
+        Raises:
+            ModelError: it cannot be loaded.
+        """
+        key = (model, tuple(controls))
+        if self._loading:
+            self._wait(self._loading, check)
+        if self._held is None or self._held[0] != key:
+            self._held, self.state = None, ShelfState(loading=model)
+            self._loading = _in_background(lambda: self._put_up(key))
+            self._wait(self._loading, check).result()
+        assert self._held is not None
+        return self._held[1]
+
+    def purge(self, max_age: float) -> None:
+        """Remove the inversions that were not used for `max_age` seconds."""
+        InversionCache(inversions_folder(self._cache_dir)).purge(max_age)
+
+    def estimate(
+        self, model: str, controls: Sequence[ControlKind], clip_shape: ClipShape, settings: EditSettings
+    ) -> Estimate | None:
+        """Say what an edit will cost, from any thread; None while the model is not loaded."""
+        held = self._held
+        if held is None or held[0] != (model, tuple(controls)):
+            return None
+        return estimate_edit(held[1], clip_shape, settings, self.device, speed=self._speed)
+
+    def _wait(self, loading: Future[None], check: Callable[[], object]) -> Future[None]:
+        while not wait([loading], CHECK_SECONDS).done:
+            check()
+        self._loading = None
+        return loading
+
+    def _put_up(self, key: _Key) -> None:
+        try:
+            self._held = (key, self._load(key))
+        except Exception as error:
+            self.state = ShelfState(problem=str(error))
+            raise
+        self.state = ShelfState(held=key[0])
+
+    def _load(self, key: _Key) -> VideoGrainPipeline:
+        release_memory()
+        model, controls = key
+        pipeline = load_pipeline(model, controls, device=self.device, offline=self._offline, cache_dir=self._cache_dir)
+        if self._speed is None:
+            matmul_speed(self.device, pipeline.unet.dtype)  # it is remembered; later the device may be busy
+        return pipeline
+
+
+def _in_background(work: Callable[[], None]) -> Future[None]:
+    """Start a thread of its own, since the threads of a pool would not be there any more after a fork."""
+    future: Future[None] = Future()
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            future.set_exception(error)
+        else:
+            future.set_result(None)
+
+    Thread(target=run, daemon=True).start()
+    return future

@@ -1,0 +1,153 @@
+"""What the operator of a studio decides, read from environment variables in this one place."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+from videograin.errors import SettingsError
+from videograin.media.video import MAX_FRAMES
+from videograin.models.bundles import DEFAULT_MODEL
+
+PREFIX = "VIDEOGRAIN_"
+
+_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+
+
+@dataclass(frozen=True)
+class Between:
+    """The range of a number, both ends allowed."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Login:
+    """Who may use the studio."""
+
+    user: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class OperatorSettings:
+    """The settings of one studio; a field is set by the variable of its name, VIDEOGRAIN_MAX_FRAMES for `max_frames`.
+
+    Attributes:
+        data_folder: where clips, jobs and results are kept; of this process alone.
+        models: names, folders, files or hub ids that may be chosen, separated by commas; the first is the default.
+        device: cuda, mps or cpu; empty takes the best there is.
+        offline: whether to leave model hubs alone.
+        max_upload_mb: largest file that may be uploaded, in megabytes.
+        max_video_seconds: longest video that may be uploaded.
+        max_frames: most frames of one edit.
+        max_side: longest side of an edit's frames in pixels.
+        max_steps: most denoising steps of one edit.
+        max_waiting: jobs that may wait at once.
+        max_waiting_each: jobs that one person may have waiting.
+        retention_hours: how long clips and results are kept after their last use.
+        auth: user:password, several separated by commas, asked for before the page opens; empty asks nobody.
+        mcp: whether agents may use the studio as an MCP server.
+        log_prompts: whether people's words may appear in the log.
+    """
+
+    data_folder: Path = field(default_factory=lambda: user_data_folder())
+    models: tuple[str, ...] = (DEFAULT_MODEL, "sd15")
+    device: str = ""
+    offline: bool = False
+    max_upload_mb: Annotated[int, Between(1, 10_000)] = 200
+    max_video_seconds: Annotated[float, Between(1, 86_400)] = 600.0
+    max_frames: Annotated[int, Between(1, MAX_FRAMES)] = 64
+    max_side: Annotated[int, Between(64, 4096)] = 1024
+    max_steps: Annotated[int, Between(1, 1000)] = 100
+    max_waiting: Annotated[int, Between(1, 10_000)] = 32
+    max_waiting_each: Annotated[int, Between(1, 10_000)] = 8
+    retention_hours: Annotated[float, Between(0.1, 8760)] = 24.0
+    auth: tuple[Login, ...] = ()
+    mcp: bool = False
+    log_prompts: bool = False
+
+
+def read_operator_settings(environment: Mapping[str, str] = os.environ) -> OperatorSettings:
+    """Return the settings that environment variables give; an empty variable counts as absent.
+
+    Raises:
+        SettingsError: a value that cannot be, or a variable that is misspelt.
+    """
+    hints = get_type_hints(OperatorSettings, include_extras=True)
+    _check_spelling(environment, [variable_of(name) for name in hints])
+    given = {name: environment.get(variable_of(name), "").strip() for name in hints}
+    return OperatorSettings(**{name: _parse(name, text, hints[name]) for name, text in given.items() if text})
+
+
+def variable_of(name: str) -> str:
+    """Return the environment variable of a field."""
+    return PREFIX + name.upper()
+
+
+def user_data_folder() -> Path:
+    """Return the folder for what a person would miss."""
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "videograin"
+
+
+def _check_spelling(environment: Mapping[str, str], known: list[str]) -> None:
+    for name in environment:
+        near = get_close_matches(name, known, n=1, cutoff=0.85)
+        if name.startswith(PREFIX) and name not in known and near:
+            raise SettingsError(f"The variable {name} is unknown. Did you mean {near[0]}?")
+
+
+def _parse(name: str, text: str, kind: Any) -> Any:
+    if get_origin(kind) is Annotated:
+        return _number(name, text, *get_args(kind))
+    if kind is bool:
+        return _truth(name, text)
+    if kind == tuple[Login, ...]:
+        return _logins(name, text)
+    if kind == tuple[str, ...]:
+        return _several(name, text)
+    return Path(text).expanduser().absolute() if kind is Path else text
+
+
+def _number(name: str, text: str, kind: type[int] | type[float], allowed: Between) -> float:
+    try:
+        number = kind(text)
+    except ValueError:
+        number = None
+    if number is None or not allowed.low <= number <= allowed.high:
+        what = "a whole number" if kind is int else "a number"
+        raise _error(name, text, f"{what} from {allowed.low:g} to {allowed.high:g}")
+    return number
+
+
+def _truth(name: str, text: str) -> bool:
+    if text.lower() not in _TRUE + _FALSE:
+        raise _error(name, text, "true or false")
+    return text.lower() in _TRUE
+
+
+def _logins(name: str, text: str) -> tuple[Login, ...]:
+    pairs = [part.strip().partition(":") for part in text.split(",")]
+    logins = tuple(Login(user, password) for user, _, password in pairs)
+    if not all(login.user and login.password for login in logins):  # not shown: the value may hold a password
+        raise SettingsError(
+            f"{variable_of(name)} has no user or no password somewhere; give user:password, several separated by "
+            "commas."
+        )
+    if len({login.user for login in logins}) < len(logins):
+        raise SettingsError(f"{variable_of(name)} names a user twice; give each of them one password.")
+    return logins
+
+
+def _several(name: str, text: str) -> tuple[str, ...]:
+    parts = tuple(part.strip() for part in text.split(","))
+    if not all(parts):
+        raise _error(name, text, "names separated by commas")
+    return parts
+
+
+def _error(name: str, text: str, allowed: str) -> SettingsError:
+    return SettingsError(f"{variable_of(name)} is '{text}'; give {allowed}.")

@@ -1,0 +1,70 @@
+"""The parts of a studio, put together as its operator's settings say."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from diffusers.utils import logging as diffusers_logging
+from transformers.utils import logging as transformers_logging
+
+from videograin.jobs.context import Handler
+from videograin.jobs.edit import EditJobs
+from videograin.jobs.executor import ZERO_GPU_SPEED, is_zero_gpu, on_own_thread, on_zero_gpu
+from videograin.jobs.model_shelf import ModelShelf
+from videograin.jobs.settings import OperatorSettings
+from videograin.jobs.store import JobKind, JobStore
+from videograin.jobs.worker import Purge, Worker
+from videograin.models.bundles import check_obtainable, find_bundle
+
+
+@dataclass(frozen=True)
+class Studio:
+    """A studio at work.
+
+    Attributes:
+        settings: of its operator.
+        store: where files are kept for their owners.
+        shelf: knows what an edit will cost.
+        worker: takes jobs.
+    """
+
+    settings: OperatorSettings
+    store: JobStore
+    shelf: ModelShelf
+    worker: Worker
+
+
+def open_studio(
+    settings: OperatorSettings,
+    handlers: Mapping[JobKind, Handler[Any, Any]] | None = None,
+    purges: Sequence[Purge] = (),
+) -> Studio:
+    """Start to work; the default model is loaded by the worker's thread, before its first job.
+
+    Args:
+        settings: of the operator.
+        handlers: how to carry out the kinds of jobs besides edits and previews.
+        purges: remove what else is kept of people (`Worker`).
+
+    Raises:
+        VideoGrainError: the model is not to be had, or another process uses the data folder.
+    """
+    diffusers_logging.disable_progress_bar()  # standard error is the log's, one JSON object a line
+    transformers_logging.disable_progress_bar()
+    lends = is_zero_gpu()
+    default = settings.models[0]
+    check_obtainable(find_bundle(default), settings.offline)
+    shelf = ModelShelf(
+        settings.data_folder / "cache",
+        settings.device or None,
+        offline=settings.offline,
+        speed=ZERO_GPU_SPEED if lends else None,
+    )
+    if lends:
+        shelf.get(default)  # before the first fork, so that no job has to load it again
+    store = JobStore(settings.data_folder / "jobs")
+    every = EditJobs(shelf, settings).handlers() | dict(handlers or {})
+    executor = on_zero_gpu if lends else on_own_thread
+    worker = Worker(store, every, settings, executor, [shelf.purge, *purges], lambda: shelf.get(default))
+    worker.start()
+    return Studio(settings, store, shelf, worker)

@@ -1,0 +1,102 @@
+"""Following marked things through a clip as a job: their tracks so far in, their tracks through the clip out."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from videograin.errors import RegionError
+from videograin.jobs.context import Handler, JobContext
+from videograin.jobs.store import JobKind
+from videograin.media.npz import read_npz, write_npz
+from videograin.media.video import ClipOptions, load_clip
+from videograin.segment.model import EmbeddingCache, SegmentModel
+from videograin.tracking.flow_engine import FlowEngine
+from videograin.tracking.propagator import Propagator
+from videograin.tracking.tracks import FrameState, Track
+
+
+class SegmentSource(Protocol):
+    """Where the segmenter and what it has seen are kept."""
+
+    embeddings: EmbeddingCache
+
+    def model(self) -> SegmentModel:
+        """Return the weights, loading them if need be."""
+        ...
+
+
+@dataclass(frozen=True)
+class TrackRequest:
+    """What is to be followed where.
+
+    Attributes:
+        clip: the video.
+        tracks: file of `write_tracks`, all objects of the clip.
+        first, last: frames that are followed, both included, counted from 0.
+        clip_options: with which the clip is read.
+    """
+
+    clip: Path
+    tracks: Path
+    first: int
+    last: int
+    clip_options: ClipOptions = field(default_factory=ClipOptions)
+
+
+@dataclass(frozen=True)
+class TrackFiles:
+    """What following leaves among its job's results.
+
+    Attributes:
+        tracks: file of `write_tracks`.
+    """
+
+    tracks: Path
+
+
+def track_handlers(segmenting: SegmentSource) -> dict[JobKind, Handler[TrackRequest, TrackFiles]]:
+    """Return what the worker needs to know about following."""
+
+    def run(request: TrackRequest, context: JobContext) -> TrackFiles:
+        frames = load_clip(request.clip, request.clip_options).frames
+        engine = FlowEngine(segmenting.model(), segmenting.embeddings)
+        propagator = Propagator(frames, engine, read_tracks(request.tracks))
+        tracks = propagator.propagate(range(request.first, request.last + 1), report=context.report)
+        write_tracks(context.results / "tracks.npz", tracks)
+        return TrackFiles(Path("tracks.npz"))
+
+    return {JobKind.TRACK: Handler(TrackRequest, TrackFiles, run)}
+
+
+def write_tracks(path: Path, tracks: dict[str, Track]) -> None:
+    """Write tracks by name as one NPZ."""
+    arrays = {}
+    for name, one in tracks.items():
+        arrays[f"{name} masks"] = one.masks
+        arrays[f"{name} confidence"] = one.confidence
+        arrays[f"{name} states"] = np.array([state.value for state in one.states], dtype=np.str_)
+        arrays[f"{name} anchors"] = np.array(one.anchors, dtype=np.int64)
+    write_npz(path, arrays)
+
+
+def read_tracks(path: Path) -> dict[str, Track]:
+    """Read the tracks of `write_tracks`.
+
+    Raises:
+        RegionError: the file cannot be read or holds something else.
+    """
+    arrays = read_npz(path)
+    try:
+        return {
+            name: Track(
+                arrays[f"{name} masks"],
+                arrays[f"{name} confidence"],
+                tuple(FrameState(str(state)) for state in arrays[f"{name} states"]),
+                tuple(int(anchor) for anchor in arrays[f"{name} anchors"]),
+            )
+            for name in (key.removesuffix(" masks") for key in arrays if key.endswith(" masks"))
+        }
+    except (KeyError, ValueError) as error:
+        raise RegionError(f"'{path.name}' holds no tracks ({error}). Follow the objects again.") from error

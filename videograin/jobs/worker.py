@@ -1,0 +1,312 @@
+"""The worker: one thread that owns the models and carries out one job after the other, whatever happens to any of them.
+
+A job outlives whoever asked for it: its state is on disk from the moment it is asked for. After a restart, what waited
+is carried out and what ran is marked as interrupted.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import Context, copy_context
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Condition, Thread
+from typing import Any
+
+from videograin.errors import JobError
+from videograin.files.dataclass_json import texts_in
+from videograin.jobs.context import (
+    Handler,
+    ask_to_stop,
+    is_asked_to_stop,
+    read_preview,
+    read_progress,
+    read_result,
+    remove_traces,
+    results_folder,
+)
+from videograin.jobs.executor import Executor, Outcome, on_own_thread
+from videograin.jobs.failures import in_plain_words
+from videograin.jobs.runner import JobRunner
+from videograin.jobs.settings import OperatorSettings
+from videograin.jobs.store import Job, JobKind, JobState, JobStore, owner_digest
+from videograin.progress import Progress
+
+STOP_SECONDS = 10.0
+"""How long `Worker.stop` waits for the running job's next step; to end the process takes a few seconds more."""
+
+PURGE_SECONDS = 600.0
+"""From one removal of what is old to the next."""
+
+Purge = Callable[[float], None]
+"""Removes what has not been used for so many seconds."""
+
+STOPPED = "Stopped, as you asked."
+INTERRUPTED = "The studio was restarted while this was running. Start it again."
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """Everything that a page shows of a job.
+
+    Attributes:
+        job: the record.
+        progress: where it is; None unless it runs and has said so.
+        preview: an animated WebP of what there is so far, with a new name each time; None where there is none.
+        ahead: jobs that are to end before this one starts; None unless it waits.
+        seconds_ahead: how long these should take; None unless it waits and somebody knows.
+        results: folder of the files it made.
+        result: what its handler returned; None unless it is done.
+        is_stopping: whether it runs and was asked to stop.
+    """
+
+    job: Job
+    progress: Progress | None
+    preview: Path | None
+    ahead: int | None
+    seconds_ahead: float | None
+    results: Path
+    result: Any
+    is_stopping: bool = False
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    job: Job
+    context: Context  # of the request, which on ZeroGPU says whose quota it is
+
+
+class Worker:
+    """Takes jobs, carries them out in turn and tells how they are.
+
+    All methods may be called from any thread. An owner is a text that only one person has and nobody can guess; jobs
+    of others look as if they did not exist.
+
+    Args:
+        store: where jobs are kept; the worker closes it when it stops.
+        handlers: what to do for each kind of job.
+        settings: the operator's limits.
+        executor: where jobs run.
+        purges: remove what else is kept of people, besides jobs and their files.
+        prepare: called on the worker's thread before its first job; what it raises is logged, and jobs run all the
+            same.
+    """
+
+    def __init__(
+        self,
+        store: JobStore,
+        handlers: Mapping[JobKind, Handler[Any, Any]],
+        settings: OperatorSettings,
+        executor: Executor = on_own_thread,
+        purges: Sequence[Purge] = (),
+        prepare: Callable[[], object] | None = None,
+    ) -> None:
+        self._store = store
+        self._handlers = handlers
+        self._settings = settings
+        self._purges = (store.purge, *purges)
+        self._prepare = prepare
+        self._task = executor(JobRunner(store, handlers, log_words=settings.log_prompts).run)
+        self._changed = Condition()  # guards the fields below
+        self._waiting: list[_Waiting] = []
+        self._running: Job | None = None
+        self._is_interrupting = False
+        self._stopping = False
+        self._purged = -PURGE_SECONDS
+        # A job that never reaches its next step must not keep the process alive.
+        self._thread = Thread(target=self._loop, name="worker", daemon=True)
+
+    def start(self) -> None:
+        """Take up what an earlier process left, and start to work."""
+        for job in self._store.all_jobs():
+            if job.state is JobState.RUNNING:
+                self._end(job, Outcome(JobState.INTERRUPTED, INTERRUPTED))
+            elif job.state is JobState.QUEUED:
+                self._waiting.append(_Waiting(job, Context()))
+        self._thread.start()
+
+    def stop(self, timeout: float = STOP_SECONDS) -> bool:
+        """Stop after the running job's current step, take no more jobs, and keep those that wait for the next process.
+
+        Args:
+            timeout: seconds to wait for that step.
+
+        Returns:
+            Whether the running job has stopped; if not, it is marked as interrupted by the next process.
+        """
+        with self._changed:
+            self._stopping = True
+            running = self._running
+            if running is not None and not is_asked_to_stop(self._store.folder(running)):
+                self._is_interrupting = True
+                ask_to_stop(self._store.folder(running))
+            self._changed.notify_all()
+        if self._thread.is_alive():
+            self._thread.join(timeout)
+        if self._thread.is_alive():
+            return False
+        self._store.close()
+        return True
+
+    def submit(self, owner: str, kind: JobKind, request: object) -> Job:
+        """Ask for a job.
+
+        Args:
+            owner: whose it is.
+            kind: what to do.
+            request: what the handler of this kind takes; the files that it names are kept for the owner
+                (`JobStore.keep`).
+
+        Returns:
+            The job, or the owner's earlier one with the same request if that waits, runs or is done.
+
+        Raises:
+            VideoGrainError: it cannot be done, too many jobs wait, or the studio is about to stop.
+        """
+        handler = self._handlers[kind]
+        self._store.check_files(owner, request)
+        expected_seconds = handler.admit(request)
+        with self._changed:
+            if same := self._store.find_same(owner, kind, request):
+                return same
+            self._refuse_if_full(owner)
+            job = self._store.add(owner, kind, request, expected_seconds)
+            self._waiting.append(_Waiting(job, copy_context()))
+            self._changed.notify_all()
+        words = {"words": texts_in(request)} if self._settings.log_prompts else {}
+        log.info("job queued", extra={"job": job.id, "kind": kind, **words})
+        return job
+
+    def cancel(self, job_id: str, owner: str) -> Job:
+        """Stop a job: at once if it waits, within a step if it runs; if it has ended, nothing happens.
+
+        Raises:
+            JobError: the owner has no such job.
+        """
+        job = self._store.find(job_id, owner)
+        with self._changed:
+            if self._running is not None and self._running.id == job.id:
+                ask_to_stop(self._store.folder(job))
+            elif any(waiting.job.id == job.id for waiting in self._waiting):
+                self._waiting = [waiting for waiting in self._waiting if waiting.job.id != job.id]
+                self._store.move(job, JobState.CANCELLED, STOPPED)
+        return self._store.find(job_id, owner)
+
+    def jobs(self, owner: str) -> list[Job]:
+        """Return an owner's jobs, the latest first."""
+        return self._store.jobs_of(owner)
+
+    def look(self, job_id: str, owner: str) -> JobStatus:
+        """Return how a job is.
+
+        Raises:
+            JobError: the owner has no such job.
+        """
+        with self._changed:
+            job = self._store.find(job_id, owner)
+            waiting = [entry.job for entry in self._waiting]
+            running = self._running
+        folder = self._store.folder(job)
+        is_running = job.state is JobState.RUNNING
+        ahead = None
+        if job.state is JobState.QUEUED:
+            ids = [other.id for other in waiting]
+            ahead = [*([running] if running else []), *waiting[: ids.index(job.id)]]
+        return JobStatus(
+            job=job,
+            progress=read_progress(folder) if is_running else None,
+            preview=read_preview(folder) if is_running else None,
+            ahead=None if ahead is None else len(ahead),
+            seconds_ahead=None if ahead is None else self._seconds_of(ahead),
+            results=results_folder(folder),
+            result=read_result(folder, self._handlers[job.kind].result) if job.state is JobState.DONE else None,
+            is_stopping=is_running and is_asked_to_stop(folder),
+        )
+
+    def request(self, job_id: str, owner: str) -> Any:
+        """Return what a job was asked for.
+
+        Raises:
+            JobError: the owner has no such job.
+        """
+        job = self._store.find(job_id, owner)
+        return self._store.request(job, self._handlers[job.kind].request)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the worker takes jobs and carries them out."""
+        return self._thread.is_alive() and not self._stopping
+
+    def _seconds_of(self, jobs: list[Job]) -> float | None:
+        """Return how long jobs should still take together."""
+        seconds = [self._seconds_left(job) for job in jobs]
+        known = [left for left in seconds if left is not None]
+        return sum(known) if len(known) == len(seconds) else None
+
+    def _seconds_left(self, job: Job) -> float | None:
+        progress = read_progress(self._store.folder(job))
+        return job.expected_seconds if progress is None else progress.seconds_left
+
+    def _refuse_if_full(self, owner: str) -> None:
+        if self._stopping:
+            raise JobError("The studio is about to restart. Try again in a minute.")
+        limit, limit_each = self._settings.max_waiting, self._settings.max_waiting_each
+        if len(self._waiting) >= limit:
+            raise JobError(f"The queue is full: {limit} jobs wait. Try again in a few minutes.")
+        digest = owner_digest(owner)
+        if sum(waiting.job.owner == digest for waiting in self._waiting) >= limit_each:
+            raise JobError(f"{limit_each} of your jobs wait already. Wait for one to end, or cancel one.")
+
+    def _loop(self) -> None:
+        if self._prepare is not None:
+            try:
+                self._prepare()
+            except Exception:
+                log.exception("preparation failed")
+        while not self._stopping:
+            try:
+                self._purge_when_due()
+                if next_one := self._wait_for_next():
+                    self._carry_out(next_one)
+            except Exception:  # a file that cannot be removed, say; without this thread no job would ever run again
+                log.exception("worker stumbled")
+
+    def _wait_for_next(self) -> _Waiting | None:
+        """Wait for a job, though not for ever, and count it as running."""
+        with self._changed:
+            if not self._waiting and not self._stopping:
+                self._changed.wait(PURGE_SECONDS)
+            if not self._waiting or self._stopping:
+                return None
+            first = self._waiting.pop(0)
+            self._running = self._store.move(first.job, JobState.RUNNING)
+            return first
+
+    def _carry_out(self, waiting: _Waiting) -> None:
+        job = waiting.job
+        log.info("job started", extra={"job": job.id, "kind": job.kind})
+        try:
+            outcome = waiting.context.run(self._task, job)
+        except Exception as error:
+            log.exception("job not run", extra={"job": job.id, "kind": job.kind})
+            outcome = Outcome(JobState.FAILED, in_plain_words(error, job.id))
+        with self._changed:
+            if outcome.state is JobState.CANCELLED:
+                reason = (JobState.INTERRUPTED, INTERRUPTED) if self._is_interrupting else (outcome.state, STOPPED)
+                outcome = Outcome(*reason)
+            self._running = None
+            self._end(job, outcome)
+
+    def _end(self, job: Job, outcome: Outcome) -> None:
+        remove_traces(self._store.folder(job), keep_results=outcome.state is JobState.DONE)
+        job = self._store.move(job, outcome.state, outcome.message, outcome.notes)
+        seconds = round(job.ended - job.started, 3) if job.started and job.ended else None
+        log.info("job ended", extra={"job": job.id, "kind": job.kind, "state": job.state, "seconds": seconds})
+
+    def _purge_when_due(self) -> None:
+        if time.monotonic() - self._purged >= PURGE_SECONDS:
+            self._purged = time.monotonic()
+            for purge in self._purges:
+                purge(self._settings.retention_hours * 3600)

@@ -1,0 +1,292 @@
+"""Read a clip from any video file as upright RGB frames, and write frames as an MP4 that plays everywhere.
+
+Time is sample and hold: frame k of a clip is the picture that the source shows at `start + k / fps`, whatever the
+source's own rate, so a variable rate becomes constant and sound stays in sync.
+"""
+
+import math
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from videograin.errors import SettingsError, VideoError
+from videograin.media.ffmpeg import (
+    MAX_FPS,
+    MAX_FRAME_PIXELS,
+    MIN_FPS,
+    THREADS,
+    FFmpeg,
+    VideoInfo,
+    alpha_decoder,
+    check_file,
+    input_arguments,
+    probe,
+)
+from videograin.media.filters import JITTER, SCALE_FLAGS, picture_filters, rate_of, sampling_filters
+
+__all__ = ["AudioSource", "Clip", "ClipOptions", "VideoInfo", "clip_size", "load_clip", "probe", "save_video"]
+
+MAX_FRAMES = 1024
+MAX_CLIP_BYTES = 2 * 2**30  # of the decoded frames, in this process
+MAX_CRF = 51
+
+_INDEXED = ("mov", "matroska")  # containers that know their key frames
+_SEEK_LEAD = 10.0  # seconds by which to land earlier in others: key frames are seldom further apart
+
+
+@dataclass(frozen=True)
+class ClipOptions:
+    """Which part of a video to read, how often to sample it, and at what size.
+
+    Attributes:
+        start, end: seconds from the beginning of the video; `end` None or beyond the video means its end.
+        fps: frames per second to sample at; None keeps the source's rate.
+        stride: sample every `stride`-th source frame instead. Not together with `fps`.
+        max_frames: stop after so many frames.
+        short_side: pixels of the shorter side, rounded to the nearest multiple; None keeps the source's size.
+        multiple: both sides become multiples of this (64 for Stable Diffusion, 32 for the small models).
+        fit: how the shape is met: "crop" keeps the proportions and cuts the edges evenly, "fit" keeps the edges and
+            stretches slightly. Both give the same size.
+    """
+
+    start: float = 0.0
+    end: float | None = None
+    fps: float | None = None
+    stride: int | None = None
+    max_frames: int = 64
+    short_side: int | None = 512
+    multiple: int = 64
+    fit: Literal["crop", "fit"] = "crop"
+
+    def __post_init__(self) -> None:
+        _require(math.isfinite(self.start) and self.start >= 0, f"start is {self.start}. Give seconds from 0 on.")
+        if self.end is not None:
+            ordered = math.isfinite(self.end) and self.end > self.start
+            _require(ordered, f"end is {self.end} s but start is {self.start} s. Give an end after the start.")
+        if self.fps is not None:
+            _require(self.stride is None, "fps and stride are both set. Give one of them.")
+            sane = MIN_FPS <= self.fps <= MAX_FPS
+            _require(sane, f"fps is {self.fps}. Give {MIN_FPS:g} to {MAX_FPS:g} frames per second.")
+        _require(self.stride is None or self.stride >= 1, f"stride is {self.stride}. Give 1 or more.")
+        within = 1 <= self.max_frames <= MAX_FRAMES
+        _require(within, f"max_frames is {self.max_frames}. Give 1 to {MAX_FRAMES} frames.")
+        _require(self.multiple >= 1, f"multiple is {self.multiple}. Give 64, or 32 for the small models.")
+        large = self.short_side is None or self.short_side >= self.multiple
+        _require(large, f"short_side is {self.short_side}. Give at least the multiple, {self.multiple}, or None.")
+        _require(self.fit in ("crop", "fit"), f"fit is '{self.fit}'. Give 'crop' or 'fit'.")
+
+
+@dataclass(frozen=True)
+class AudioSource:
+    """The sound of `path` from `start` for `duration` seconds."""
+
+    path: Path
+    start: float
+    duration: float
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """Frames of a video at a constant rate.
+
+    Attributes:
+        frames: (F, H, W, 3) uint8 RGB in bt709.
+        fps: frames per second.
+        start: seconds into the source at which the first frame is shown.
+        path, info: the source file and what it holds.
+        is_damaged: whether ffmpeg met errors; the frames are those that it could read all the same.
+    """
+
+    frames: np.ndarray
+    fps: float
+    start: float
+    path: Path
+    info: VideoInfo
+    is_damaged: bool
+
+    @property
+    def duration(self) -> float:
+        """Seconds that the frames last."""
+        return len(self.frames) / self.fps
+
+    @property
+    def audio(self) -> AudioSource | None:
+        """The source's sound over the clip's time, or None if it has none: pass it to `save_video`."""
+        return AudioSource(self.path, self.start, self.duration) if self.info.has_audio else None
+
+
+def load_clip(path: str | os.PathLike[str], options: ClipOptions | None = None) -> Clip:
+    """Decode the part of a video that `options` asks for.
+
+    Transparent pixels are shown over white; HDR is tone-mapped to bt709; a file that breaks off gives the frames
+    before the break.
+
+    Args:
+        path: any video file that ffmpeg reads.
+        options: the defaults of `ClipOptions` if None.
+
+    Raises:
+        VideoError: the file cannot be read, a limit is met, or no frame lies in the range.
+    """
+    options = options or ClipOptions()
+    path = Path(path)
+    info = probe(path)
+    fps = options.fps or info.fps / (options.stride or 1)
+    scaled, size = clip_size(info.width, info.height, options)
+    frames = _allocate(_frame_count(info, options, fps, path), size)
+    filters = [*sampling_filters(info, options.start, fps), *picture_filters(info, scaled, size)]
+    output = ["-map", "0:V:0", "-vf", ",".join(filters), "-frames:v", str(len(frames)), "-f", "rawvideo", "pipe:1"]
+    with FFmpeg(["-v", "error", *_input(info, options.start, path), *output], path.name) as child:
+        read = child.read_into(frames.data.cast("B")) // frames[0].nbytes
+        content, complaints = child.finish()
+    if not read:
+        raise VideoError(
+            f"'{path.name}' shows no frame from {options.start:g} s on; it lasts {info.duration:g} s. Start earlier, "
+            "or convert the file if it is damaged."
+        )
+    return Clip(frames[:read], fps, options.start, path, info, is_damaged=bool(complaints) or not content)
+
+
+def clip_size(width: int, height: int, options: ClipOptions) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return the size to scale a (width, height) picture to, and the size to crop from its middle."""
+    factor = options.short_side / min(width, height) if options.short_side else 1.0
+    multiple = options.multiple
+    out_width, out_height = (max(multiple, round(side * factor / multiple) * multiple) for side in (width, height))
+    if options.fit == "fit":
+        return (out_width, out_height), (out_width, out_height)
+    cover = max(out_width / width, out_height / height)
+    return (max(out_width, round(width * cover)), max(out_height, round(height * cover))), (out_width, out_height)
+
+
+def save_video(
+    path: str | os.PathLike[str],
+    frames: np.ndarray | Iterable[np.ndarray],
+    fps: float,
+    *,
+    crf: int = 18,
+    audio: AudioSource | None = None,
+) -> None:
+    """Write `frames` as H.264 (yuv420p, bt709, constant rate, index first) and, if given, the sound.
+
+    The file appears under its name only when it is whole; a failure or an interruption leaves nothing behind. An odd
+    side is made even, as yuv420p requires, by repeating the last row or column.
+
+    Args:
+        path: the .mp4 to write; an older file of that name is replaced.
+        frames: (F, H, W, 3) uint8 RGB, or frames (H, W, 3) one by one.
+        fps: frames per second.
+        crf: quality from 1 (best) to 51 (worst); 18 looks like the source.
+        audio: usually `clip.audio`; it begins with the first frame and never outlasts the last.
+
+    Raises:
+        VideoError: the frames do not fit together, or the file cannot be written.
+        SettingsError: `fps` or `crf` is out of range.
+    """
+    path = Path(path)
+    _require(1 <= crf <= MAX_CRF, f"crf is {crf}. Give 1 (best) to {MAX_CRF} (worst).")
+    _require(MIN_FPS <= fps <= MAX_FPS, f"fps is {fps}. Give {MIN_FPS:g} to {MAX_FPS:g} frames per second.")
+    _check_target(path)
+    rest = _even_frames(frames)
+    first = next(rest, None)
+    if first is None:
+        raise VideoError("There are no frames to save. Give at least one.")
+    aside = path.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        with FFmpeg(_encoding(first, fps, crf, audio, aside), path.name, reads_frames=True) as child:
+            for frame in chain([first], rest):
+                if not child.write(frame.tobytes()):
+                    break
+            content, log = child.finish()
+        if not content:
+            raise VideoError(f"'{path.name}' could not be written. ffmpeg says: {log.strip()}")
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise SettingsError(message)
+
+
+def _frame_count(info: VideoInfo, options: ClipOptions, fps: float, path: Path) -> int:
+    """Return how many frames to ask for; two more than the header promises where the stream's end decides."""
+    start, end, name = options.start, options.end, path.name
+    if start >= info.duration:
+        raise VideoError(f"The start, {start:g} s, is beyond the end of '{name}', {info.duration:g} s. Start earlier.")
+    if end is None or end >= info.duration:
+        return min(options.max_frames, math.ceil((info.duration - start) * fps) + 2)
+    count = math.ceil((end - start) * fps - JITTER)
+    if count < 1:
+        raise VideoError(f"From {start:g} to {end:g} s '{name}' has no frame at {fps:g} fps. Choose a later end.")
+    return min(options.max_frames, count)
+
+
+def _allocate(count: int, size: tuple[int, int]) -> np.ndarray:
+    width, height = size
+    clip = f"{count} frames of {width}×{height} pixels"
+    if width * height > MAX_FRAME_PIXELS:
+        raise VideoError(f"{clip} are too large; {MAX_FRAME_PIXELS} pixels are allowed. Choose a smaller short side.")
+    if count * width * height * 3 > MAX_CLIP_BYTES:
+        raise VideoError(f"{clip} exceed {MAX_CLIP_BYTES >> 30} GiB. Choose fewer frames or a smaller short side.")
+    return np.empty((count, height, width, 3), np.uint8)
+
+
+def _input(info: VideoInfo, start: float, path: Path) -> list[str]:
+    """Return the arguments that open `path` at a key frame before `start`.
+
+    Timestamps stay the file's own, from zero, so that sampling is exact however early ffmpeg lands; what lies between
+    is decoded, for a frame of it may be on show at `start`.
+    """
+    target = start if info.container.startswith(_INDEXED) else start - _SEEK_LEAD
+    jump = ["-noaccurate_seek", "-ss", f"{target:.6f}"] if target > 0 and info.is_seekable else []
+    # Only scale follows a change of size within the stream; a rebuilt filter graph would sample from `start` again.
+    rebuild = "1" if info.rotation or info.has_alpha else "0"
+    return ["-copyts", "-start_at_zero", *jump, "-reinit_filter", rebuild, *alpha_decoder(info), *input_arguments(path)]
+
+
+def _check_target(path: Path) -> None:
+    if path.suffix.lower() != ".mp4":
+        raise VideoError(f"'{path.name}' is not the name of an MP4. Let it end in .mp4.")
+    if not path.parent.is_dir():
+        raise VideoError(f"There is no folder '{path.parent}' to write '{path.name}' to. Create it first.")
+    if path.is_dir():
+        raise VideoError(f"'{path}' is a folder. Choose another name.")
+
+
+def _even_frames(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield the frames with both sides even, and refuse what is no RGB frame of the first one's size."""
+    shape = None
+    for index, frame in enumerate(frames):
+        shape = shape or frame.shape
+        if frame.shape != shape or frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
+            raise VideoError(
+                f"Frame {index} is {frame.dtype} of shape {frame.shape}. Give uint8 RGB frames (H, W, 3) of one size."
+            )
+        height, width = shape[:2]
+        yield np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+
+
+def _encoding(first: np.ndarray, fps: float, crf: int, audio: AudioSource | None, aside: Path) -> list[str]:
+    height, width = first.shape[:2]
+    raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-framerate", str(rate_of(fps))]
+    tags = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv"
+    picture = f"scale=out_color_matrix=bt709:out_range=tv:{SCALE_FLAGS},format=yuv420p,{tags}"
+    video = ["-map", "0:v", "-vf", picture, "-c:v", "libx264", "-crf", str(crf), "-threads", str(THREADS)]
+    source, sound = _sound(audio) if audio else ([], [])
+    target = ["-map_metadata", "-1", "-movflags", "+faststart", "-f", "mp4", f"file:{aside.absolute()}"]
+    return ["-v", "error", *raw, "-i", "pipe:0", *source, *video, *sound, *target]
+
+
+def _sound(audio: AudioSource) -> tuple[list[str], list[str]]:
+    """Return the sound's input and output arguments: silence fills gaps and the end, the picture sets the length."""
+    check_file(audio.path)
+    source = ["-ss", f"{audio.start:.6f}", "-t", f"{audio.duration:.6f}", *input_arguments(audio.path)]
+    codec = ["-c:a", "aac", "-b:a", "192k"]
+    return source, ["-map", "1:a:0?", "-af", "aresample=async=1:first_pts=0,apad", *codec, "-shortest"]

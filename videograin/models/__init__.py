@@ -1,0 +1,1 @@
+"""Models by name, how they are loaded, what suits them and what an edit with them costs."""

@@ -1,0 +1,154 @@
+"""Arithmetic of a forward, counted and not guessed, and the speed of a device.
+
+A network of the same configuration runs once on the meta device, where tensors have shapes but no content: a fraction
+of a second at any size.
+"""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, cast
+
+import torch
+from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from videograin.diffusion.attention.layout import TEXT_TOKENS
+from videograin.diffusion.attention.processors import install_layout_attention
+from videograin.diffusion.attention.step import AttentionStep
+from videograin.region import AttentionMode
+
+_PROJECTIONS = (torch.ops.aten.addmm, torch.ops.aten.mm)
+"""What an attention layer does besides the attention itself."""
+
+
+def unet_flops(
+    unet: UNet2DConditionModel, frames: int, grid: tuple[int, int], mode: AttentionMode
+) -> tuple[int, tuple[int, ...]]:
+    """Count the operations of a forward over a clip, one half, unmodulated.
+
+    Args:
+        unet: only its configuration is read.
+        frames: F.
+        grid: (h, w) of the latents.
+        mode: which frames self-attention sees.
+
+    Returns:
+        All operations, and those of self-attention alone by level, largest grid first.
+    """
+    return _unet_flops(unet.to_json_string(), frames, grid, mode)
+
+
+def controlnet_flops(network: ControlNetModel, height: int, width: int, grid: tuple[int, int]) -> int:
+    """Count the operations of a ControlNet on one frame of height×width pixels and latents (h, w) = `grid`."""
+    return _controlnet_flops(network.to_json_string(), height, width, grid)
+
+
+def vae_flops(vae: AutoencoderKL, height: int, width: int) -> int:
+    """Count the operations of encoding and decoding one frame of height×width pixels."""
+    return _vae_flops(vae.to_json_string(), height, width)
+
+
+@lru_cache
+def matmul_speed(device: torch.device, dtype: torch.dtype) -> float:
+    """Return the operations a second of a large matrix product, measured once per process in some milliseconds."""
+    side = 1024 if device.type == "cpu" else 8192
+    matrix = torch.ones(side, side, device=device, dtype=dtype)
+    best = float("inf")
+    for _ in range(5):  # the first one warms up; others may be disturbed by what else runs here
+        started = time.perf_counter()
+        (matrix @ matrix)[0, 0].item()
+        best = min(best, time.perf_counter() - started)
+    return 2 * side**3 / best
+
+
+@lru_cache
+def _unet_flops(config: str, frames: int, grid: tuple[int, int], mode: AttentionMode) -> tuple[int, tuple[int, ...]]:
+    with torch.device("meta"):
+        unet = cast(UNet2DConditionModel, UNet2DConditionModel.from_config(json.loads(config)))
+        install_layout_attention(unet)
+        sample, embeds = _inputs(unet, frames, grid)
+        step = {"step": AttentionStep(frames, mode)}
+        counter = _count(unet, lambda: unet(sample, torch.tensor(1), embeds, cross_attention_kwargs=step))
+    levels = [0] * len(unet.config["block_out_channels"])
+    for layer, operations in counter.attention.items():
+        levels[_level_of(layer, len(levels))] += operations
+    return counter.total, tuple(levels)
+
+
+@lru_cache
+def _controlnet_flops(config: str, height: int, width: int, grid: tuple[int, int]) -> int:
+    with torch.device("meta"):
+        network = cast(ControlNetModel, ControlNetModel.from_config(json.loads(config)))
+        sample, embeds = _inputs(network, 1, grid)
+        image = torch.empty(1, 3, height, width)
+        return _count(network, lambda: network(sample, torch.tensor(1), embeds, image)).total
+
+
+@lru_cache
+def _vae_flops(config: str, height: int, width: int) -> int:
+    with torch.device("meta"):
+        vae = cast(AutoencoderKL, AutoencoderKL.from_config(json.loads(config)))
+        image = torch.empty(1, 3, height, width)
+        return _count(vae, lambda: vae(image)).total
+
+
+class _OperationCounter(TorchDispatchMode):
+    """Counts what one thread does with one network.
+
+    torch's own FlopCounterMode hooks into the modules of all threads: two that count at the same time, or one that
+    counts while a job runs, would disturb each other.
+
+    Attributes:
+        total: operations so far.
+        attention: those of each self-attention layer by its name, without the projections.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.total = 0
+        self.attention: Counter[str] = Counter()
+        self._layer = ""
+        for name, module in network.named_modules():
+            if name.endswith("attn1"):
+                module.register_forward_pre_hook(lambda *_, name=name: self._enter(name))
+                module.register_forward_hook(lambda *_: self._enter(""))
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operation and count it."""
+        result = func(*args, **(kwargs or {}))
+        if count := flop_registry.get(func.overloadpacket):
+            operations = count(*args, **(kwargs or {}), out_val=result)
+            self.total += operations
+            if self._layer and func.overloadpacket not in _PROJECTIONS:
+                self.attention[self._layer] += operations
+        return result
+
+    def _enter(self, layer: str) -> None:
+        self._layer = layer
+
+
+@torch.no_grad()
+def _count(network: nn.Module, forward: Callable[[], object]) -> _OperationCounter:
+    with _OperationCounter(network) as counter:
+        forward()
+    return counter
+
+
+def _inputs(
+    network: UNet2DConditionModel | ControlNetModel, frames: int, grid: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
+    sample = torch.empty(frames, network.config["in_channels"], *grid)
+    return sample, torch.empty(frames, TEXT_TOKENS, network.config["cross_attention_dim"])
+
+
+def _level_of(layer: str, levels: int) -> int:
+    """Return the level at which a layer works, by its name: "up_blocks.1.attentions.…"."""
+    block, index, *_ = layer.split(".")
+    if block == "down_blocks":
+        return int(index)
+    return levels - 1 - int(index) if block == "up_blocks" else levels - 1

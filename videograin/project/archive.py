@@ -1,0 +1,128 @@
+"""Folders as one ZIP file to take along, and such files back from anybody, within limits."""
+
+import shutil
+import zipfile
+from dataclasses import replace
+from pathlib import Path, PurePath, PureWindowsPath
+from tempfile import TemporaryDirectory
+
+from videograin.errors import ProjectError, VideoGrainError
+from videograin.files.atomic import written_aside
+from videograin.project.workspace import Workspace
+from videograin.project.workspace_files import (
+    FILE,
+    LoadedWorkspace,
+    gather_files,
+    load_workspace,
+    save_workspace,
+)
+
+MAX_BYTES = 4 * 2**30
+"""That an archive may unpack to."""
+
+MAX_ENTRIES = 20_000
+"""Files and folders of an archive: 40 objects of 480 frames with a picture each."""
+
+SUFFIXES = (".json", ".npz", ".png", ".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".gif")
+"""Files that are unpacked; others are left in the archive."""
+
+
+def export_workspace(workspace: Workspace, path: Path) -> None:
+    """Write a person's work with its clip and results as one ZIP file.
+
+    Args:
+        workspace: results whose files are gone are left out.
+        path: the .zip to write; an older file of that name is replaced.
+
+    Raises:
+        VideoError: the clip is missing.
+        ProjectError: the file cannot be written.
+    """
+    results = tuple(result for result in workspace.results if result.video.is_file())
+    with TemporaryDirectory(prefix="videograin-") as folder:
+        gathered = gather_files(replace(workspace, results=results, output=None), folder)
+        save_workspace(gathered, folder)
+        pack_folder(Path(folder), path)
+
+
+def import_workspace(path: Path, folder: Path) -> LoadedWorkspace:
+    """Unpack and read a person's work that comes from anywhere.
+
+    Args:
+        path: the .zip.
+        folder: new or empty; nothing is left there if the work is refused.
+
+    Raises:
+        ProjectError: the archive is damaged, beyond a limit or holds no project, or a path in it leads elsewhere.
+    """
+    unpack_archive(path, folder)
+    try:
+        loaded = load_workspace(folder, trusted=False)
+        save_workspace(loaded.workspace, folder)  # from now on it is a folder of ours, whatever it was
+    except VideoGrainError:
+        shutil.rmtree(folder)
+        raise
+    return loaded
+
+
+def pack_folder(folder: Path, path: Path) -> None:
+    """Write all files of a folder as one ZIP file, uncompressed: pictures, masks and clips are compressed already.
+
+    Raises:
+        ProjectError: the file cannot be written.
+    """
+    with written_aside(path) as aside, zipfile.ZipFile(aside, "w") as archive:
+        for file in sorted(file for file in folder.rglob("*") if file.is_file()):
+            archive.write(file, file.relative_to(folder).as_posix())
+
+
+def unpack_archive(path: Path, folder: Path) -> None:
+    """Unpack a ZIP file that nobody vouches for.
+
+    Args:
+        path: the .zip.
+        folder: new or empty. Where all lies in one folder with a project in it, this becomes `folder`.
+
+    Raises:
+        ProjectError: the archive is damaged, beyond a limit, or names a place outside of the folder.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive, written_aside(folder) as aside:
+            aside.mkdir()
+            for place, entry in _places(archive.infolist(), path.name).items():
+                (aside / place).parent.mkdir(parents=True, exist_ok=True)
+                with archive.open(entry) as source, (aside / place).open("wb") as target:
+                    shutil.copyfileobj(source, target)  # never more bytes than the entry claims
+    except ProjectError:
+        raise
+    except Exception as error:  # zipfile and zlib each have their own for what is damaged
+        raise ProjectError(f"Archive '{path.name}' cannot be read ({error}). Pack it again as a ZIP file.") from error
+
+
+def _places(entries: list[zipfile.ZipInfo], name: str) -> dict[PurePath, zipfile.ZipInfo]:
+    """Return where each file that is wanted goes, relative to the folder."""
+    size = sum(entry.file_size for entry in entries)
+    if len(entries) > MAX_ENTRIES or size > MAX_BYTES:
+        raise ProjectError(
+            f"Archive '{name}' holds {len(entries)} files of {size >> 20} MiB; {MAX_ENTRIES} of {MAX_BYTES >> 20} MiB "
+            "are allowed. Pack fewer results or a shorter clip."
+        )
+    places = {_place(entry.filename, name): entry for entry in entries if not entry.is_dir()}
+    wanted = {place: entry for place, entry in places.items() if _is_wanted(place)}
+    tops = {place.parts[0] for place in wanted}
+    if len(tops) == 1 and PurePath(*tops, FILE) in wanted:
+        return {place.relative_to(*tops): entry for place, entry in wanted.items()}
+    return wanted
+
+
+def _place(filename: str, archive: str) -> PurePath:
+    windows = PureWindowsPath(filename)  # knows both kinds of slashes, and drives
+    if windows.anchor or ".." in windows.parts or not windows.parts:
+        raise ProjectError(
+            f"Archive '{archive}' names '{filename}', a place outside of its folder. It is not unpacked."
+        )
+    return PurePath(*windows.parts)
+
+
+def _is_wanted(place: PurePath) -> bool:
+    return place.suffix.lower() in SUFFIXES and not any(part.startswith((".", "__MACOSX")) for part in place.parts)

@@ -1,0 +1,24 @@
+"""The clips that come along, each with its objects marked and its words written."""
+
+from pathlib import Path
+
+from videograin.errors import VideoError
+
+EXAMPLES = Path(__file__).parents[2] / "assets/clips"
+
+
+def example_path(name: str) -> Path:
+    """Return the folder of an example.
+
+    Raises:
+        VideoError: there is none of this name.
+    """
+    if name not in example_names():
+        raise VideoError(f"There is no example '{name}'. Choose one of: {', '.join(example_names())}.")
+    return EXAMPLES / name
+
+
+def example_names() -> list[str]:
+    """Return the examples, the clearest first."""
+    names = sorted(path.parent.name for path in EXAMPLES.glob("*/project.json"))
+    return sorted(names, key=lambda name: name != "friends")

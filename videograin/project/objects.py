@@ -1,0 +1,202 @@
+"""The list of marked objects: what each button on it makes of a person's work. Nothing here is changed in place."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
+
+import numpy as np
+
+from videograin.errors import RegionError
+from videograin.masks.shapes import Combination, combine
+from videograin.project.project import EditInputs, Project
+from videograin.project.workspace import Box, Click, MarkedObject, ObjectMasks, Workspace
+from videograin.region import MAX_REGIONS
+from videograin.tracking.tracks import FrameState, Track
+
+COLOURS = (
+    "#e8590c",
+    "#1c7ed6",
+    "#2f9e44",
+    "#c2255c",
+    "#f08c00",
+    "#7048e8",
+    "#0c8599",
+    "#d6336c",
+    "#66a80f",
+    "#9c36b5",
+)
+"""Of objects in their order; neighbours are told apart by people with any kind of colour vision."""
+
+MAX_NAME = 60
+
+SAME = 0.6
+
+
+def add_object(work: Workspace, name: str = "") -> Workspace:
+    """Add an object on top of the others; it has a name, a colour and no masks yet.
+
+    Raises:
+        RegionError: there are too many.
+    """
+    if len(work.objects) >= MAX_REGIONS:
+        raise RegionError(f"There are {MAX_REGIONS} objects; no more can be edited at once. Delete one first.")
+    number = max((each.id for each in work.objects), default=0) + 1
+    return with_colours(replace(work, objects=(*work.objects, MarkedObject(number, name or f"Object {number}"))))
+
+
+def add_rest(work: Workspace) -> Workspace:
+    """Add everything that no other object covers, as an object at the bottom.
+
+    Raises:
+        RegionError: there is one already, or there are too many objects.
+    """
+    if any(each.is_rest for each in work.objects):
+        raise RegionError("'Everything else' is in the list already. Say what it becomes in step 3.")
+    work = add_object(work, "everything else")
+    *others, rest = work.objects
+    return replace(work, objects=(replace(rest, is_rest=True), *others))
+
+
+def combine_objects(work: Workspace, number: int, other: int, how: Combination) -> Workspace:
+    """Join, cut or cross an object's masks with another's; the other stays as it is.
+
+    Raises:
+        RegionError: one of them is not marked.
+    """
+    if number not in work.masks or other not in work.masks:
+        raise RegionError("Both objects must be marked before they can be combined. Click on them first.")
+    mine, theirs = work.masks[number], work.masks[other]
+    track = replace(as_track(mine), masks=combine([mine.masks, theirs.masks], how))
+    return set_track(work, number, track)
+
+
+def with_colours(work: Workspace) -> Workspace:
+    """Give the objects that have no colour one of ours."""
+    return replace(
+        work,
+        objects=tuple(
+            replace(each, colour=each.colour or COLOURS[(each.id - 1) % len(COLOURS)]) for each in work.objects
+        ),
+    )
+
+
+def delete_object(work: Workspace, number: int) -> Workspace:
+    """Remove an object and its masks."""
+    masks = {key: value for key, value in work.masks.items() if key != number}
+    return replace(work, objects=tuple(each for each in work.objects if each.id != number), masks=masks)
+
+
+def change_object(work: Workspace, number: int, change: Callable[[MarkedObject], MarkedObject]) -> Workspace:
+    """Return the work with one object changed."""
+    return replace(work, objects=tuple(change(each) if each.id == number else each for each in work.objects))
+
+
+def say(work: Workspace, number: int, prompt: str) -> Workspace:
+    """Say what an object becomes; a sentence in the person's own words follows where it has the phrase before."""
+    before = next(each.prompt for each in work.objects if each.id == number)
+    sentence = work.target_prompt.replace(before, prompt, 1) if before and prompt else work.target_prompt
+    return replace(change_object(work, number, lambda each: replace(each, prompt=prompt)), target_prompt=sentence)
+
+
+def with_words_of(work: Workspace, other: Workspace) -> Workspace:
+    """Return the work with the words and settings of another state of it, as far as that one has its objects."""
+    said = {each.id: each for each in other.objects}
+    words = [said.get(each.id, each) for each in work.objects]
+    kept = [
+        replace(each, prompt=says.prompt, strength=says.strength, is_kept=says.is_kept)
+        for each, says in zip(work.objects, words, strict=True)
+    ]
+    return replace(work, objects=tuple(kept), **{part.name: getattr(other, part.name) for part in fields(EditInputs)})
+
+
+def with_words_of_edit(work: Workspace, edit: Project) -> Workspace:
+    """Return the work with the words and settings of an earlier edit; objects are found by their names."""
+    regions = {region.name: region for region in edit.regions}
+    said = [
+        replace(each, prompt=found.prompt, strength=found.strength, is_kept=False)
+        if (found := regions.get(each.name))
+        else each
+        for each in work.objects
+    ]
+    return replace(
+        work, objects=tuple(said), source_prompt=edit.source_prompt, target_prompt=edit.target_prompt,
+        background=edit.background, negative_prompt=edit.negative_prompt, controls=edit.controls,
+        settings=edit.settings,
+    )  # fmt: skip
+
+
+def rename_object(work: Workspace, number: int, name: str) -> Workspace:
+    """Give an object another name; an empty one is not taken."""
+    name = " ".join(name.split())[:MAX_NAME]
+    return change_object(work, number, lambda each: replace(each, name=name or each.name))
+
+
+def move_object(work: Workspace, number: int, steps: int) -> Workspace:
+    """Move an object so many places towards the top of the overlay."""
+    objects = list(work.objects)
+    place = next(index for index, each in enumerate(objects) if each.id == number)
+    moved = objects.pop(place)
+    objects.insert(max(0, min(len(objects), place + steps)), moved)
+    return replace(work, objects=tuple(objects))
+
+
+def set_mask(
+    work: Workspace, number: int, frame: int, mask: np.ndarray, frames: int, confidence: float = 1.0
+) -> Workspace:
+    """Say where an object is in one frame, by the person's own word or by an answer to their clicks.
+
+    Args:
+        work: the objects.
+        number: which of them.
+        frame: counted from 0.
+        mask: (H, W) bool.
+        frames: of the clip.
+        confidence: of the answer, in [0, 1].
+    """
+    track = as_track(work.masks[number]) if number in work.masks else Track.untracked((frames, *mask.shape))
+    return set_track(work, number, track.corrected(frame, mask, confidence))
+
+
+def as_track(known: ObjectMasks) -> Track:
+    """Return an object's masks as the tracker has them; where nobody has tracked, all but the anchors waits."""
+    states = known.states or tuple(
+        FrameState.VISIBLE if frame in known.anchors else FrameState.UNTRACKED for frame in range(len(known.masks))
+    )
+    return Track(known.masks, known.confidence, tuple(FrameState(state) for state in states), known.anchors)
+
+
+def set_track(work: Workspace, number: int, track: Track) -> Workspace:
+    """Return the work with an object's masks as the tracker has them."""
+    known = ObjectMasks(track.masks, track.confidence, tuple(state.value for state in track.states), track.anchors)
+    return replace(work, masks={**work.masks, number: known})
+
+
+def mask_at(work: Workspace, number: int, frame: int) -> np.ndarray | None:
+    """Return an object's mask (H, W) bool in a frame, None where there is none."""
+    known = work.masks.get(number)
+    return known.masks[frame] if known is not None and known.masks[frame].any() else None
+
+
+def is_marked(work: Workspace, frame: int, mask: np.ndarray) -> bool:
+    """Whether an object has this mask (H, W) bool in a frame already, by an intersection over union of `SAME`."""
+    others = [known.masks[frame] for known in work.masks.values()]
+    return any((mask & other).sum() > SAME * (mask | other).sum() for other in others)
+
+
+def with_marks(work: Workspace, number: int, clicks: Sequence[Click] = (), boxes: Sequence[Box] = ()) -> Workspace:
+    """Add clicks and boxes to those of an object."""
+    return change_object(
+        work, number, lambda each: replace(each, clicks=(*each.clicks, *clicks), boxes=(*each.boxes, *boxes))
+    )
+
+
+def is_followed(work: Workspace, number: int) -> bool:
+    """Whether an object's place is known in every frame, followed there or drawn."""
+    known = work.masks.get(number)
+    return known is not None and FrameState.UNTRACKED not in as_track(known).states
+
+
+def weakest_frame(work: Workspace) -> int | None:
+    """Return the frame where some object's place is least sure; None while all that is known is sure."""
+    tracked = [work.masks[each.id].confidence for each in work.objects if is_followed(work, each.id)]
+    surety = np.min(tracked, axis=0) if tracked else np.ones(1)
+    return int(surety.argmin()) if surety.min() < 1 else None

@@ -1,0 +1,171 @@
+"""Edits as one JSON file: clip, regions, words, model and settings, by paths relative to the file."""
+
+import os
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from videograin.diffusion.control import ControlKind, control_images
+from videograin.errors import ProjectError
+from videograin.files.atomic import write_whole
+from videograin.files.document import DocumentReader, format_document, parse_document, to_plain
+from videograin.masks.load import MaskSource, fit_masks, load_masks
+from videograin.media.video import Clip, ClipOptions, load_clip
+from videograin.models.bundles import DEFAULT_MODEL, find_bundle, named_bundles
+from videograin.region import EditRequest, EditSettings, Region
+
+VERSION = 1
+"""Of the file's layout; a reader refuses those that it does not know."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditInputs(ABC):
+    """Everything that an edit follows from; where the regions come from is for others to say.
+
+    Attributes:
+        clip: the video.
+        source_prompt: what the clip shows now.
+        model: name of a bundle, folder, file or hub id.
+        clip_options: which part of the video, and its size.
+        target_prompt: the whole target prompt; empty composes it.
+        background: phrase for the rest of the picture.
+        negative_prompt: what to avoid.
+        controls: ControlNets that hold the edit to the source.
+        settings: how to denoise.
+        output: the MP4 to write; None is the project's name.
+    """
+
+    clip: Path
+    source_prompt: str
+    model: str = DEFAULT_MODEL
+    clip_options: ClipOptions = field(default_factory=ClipOptions)
+    target_prompt: str = ""
+    background: str = ""
+    negative_prompt: str = ""
+    controls: tuple[ControlKind, ...] = ()
+    settings: EditSettings = field(default_factory=EditSettings)
+    output: Path | None = None
+
+    @abstractmethod
+    def load_regions(self, clip: Clip) -> list[Region]:
+        """Return the regions with masks of the clip's size.
+
+        Raises:
+            RegionError: masks are missing, empty, or do not fit the clip.
+        """
+
+
+@dataclass(frozen=True)
+class ProjectRegion:
+    """A region as the file names it; the attributes are those of `Region`, its masks still in their files."""
+
+    masks: MaskSource
+    prompt: str = ""
+    name: str = ""
+    strength: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project(EditInputs):
+    """An edit as one file has it.
+
+    Attributes:
+        regions: what changes into what.
+    """
+
+    regions: tuple[ProjectRegion, ...]
+
+    def load_regions(self, clip: Clip) -> list[Region]:
+        """Read the masks and bring them to the clip's size."""
+        return [
+            Region(
+                fit_masks(load_masks(region.masks), clip, self.clip_options, region.name or region.prompt),
+                region.prompt,
+                region.name,
+                region.strength,
+            )
+            for region in self.regions
+        ]
+
+
+def load_project(path: str | os.PathLike[str], model: str | None = None, trusted: bool = True) -> Project:
+    """Read a project file; settings and clip options that it leaves out are those of its model's bundle.
+
+    Args:
+        path: the file.
+        model: takes the place of the file's model.
+        trusted: whether its paths may lead out of its folder.
+
+    Raises:
+        ProjectError: the file is missing, damaged, of an unknown version, or has a key or value that does not belong.
+        SettingsError: a value outside its range.
+    """
+    path = Path(path)
+    document = parse_document(path)
+    version = document.pop("version", None)
+    if version == VERSION + 1:
+        raise ProjectError(
+            f"'{path.name}' belongs to a whole folder of work. Give its folder instead, '{path.parent}'."
+        )
+    if version != VERSION:
+        raise ProjectError(f"'{path.name}' has version {version!r}; this program reads version {VERSION}.")
+    complete_document(document, path, model, trusted)
+    return DocumentReader(path, trusted).read(Project, document, "")
+
+
+def save_project(project: Project, path: str | os.PathLike[str]) -> None:
+    """Write a project file, whole or not at all."""
+    path = Path(path)
+    write_whole(path, format_document(VERSION, to_plain(project, path.absolute().parent)))
+
+
+def load_request(inputs: EditInputs, device: torch.device | str = "cpu") -> tuple[EditRequest, Clip]:
+    """Read the clip and the masks of a project, and make its control images on a device."""
+    clip = load_clip(inputs.clip, inputs.clip_options)
+    return make_request(inputs, clip, device), clip
+
+
+def make_request(inputs: EditInputs, clip: Clip, device: torch.device | str = "cpu") -> EditRequest:
+    """Ask for the edit of a clip that was loaded already, making its control images on a device."""
+    return EditRequest(
+        frames=clip.frames,
+        regions=inputs.load_regions(clip),
+        source_prompt=inputs.source_prompt,
+        target_prompt=inputs.target_prompt,
+        background=inputs.background,
+        negative_prompt=inputs.negative_prompt,
+        control_images=[control_images(clip.frames, kind, device=device) for kind in inputs.controls],
+        settings=inputs.settings,
+    )
+
+
+def complete_document(document: dict[str, Any], path: Path, model: str | None, trusted: bool) -> None:
+    """Set a document's model, and fill in the settings and clip options that suit it where it leaves them out."""
+    given_model = model or document.get("model", DEFAULT_MODEL)
+    document["model"] = _locate_model(given_model, path, trusted or model is not None)
+    bundle = find_bundle(document["model"])
+    options = ClipOptions(short_side=bundle.short_side, multiple=bundle.multiple)
+    for name, defaults in (("settings", bundle.settings), ("clip_options", options)):
+        if isinstance(given := document.get(name, {}), dict):
+            document[name] = asdict(defaults) | given
+
+
+def _locate_model(model: object, project: Path, trusted: bool) -> str:
+    """Return a model's name, or its path where there is such a folder or file beside the project."""
+    if not isinstance(model, str):
+        raise ProjectError(f"'{project.name}': model is {model!r}; give a text.")
+    if not trusted and model not in named_bundles():
+        raise ProjectError(
+            f"'{project.name}': model is '{model}'; a project from elsewhere may use: {', '.join(named_bundles())}."
+        )
+    beside = project.absolute().parent / model
+    try:
+        beside.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return model
+    except (OSError, ValueError) as error:
+        raise ProjectError(f"'{project.name}': model is {model!r}, which cannot be opened ({error}).") from error
+    return os.path.normpath(beside)

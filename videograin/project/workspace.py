@@ -1,0 +1,259 @@
+"""A person's work on one clip: the things they marked, how these were followed, the words, and what came of it."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from videograin.errors import ProjectError, RegionError, SettingsError
+from videograin.files.atomic import file_names
+from videograin.files.document import NOT_IN_FILE
+from videograin.masks.load import fit_masks
+from videograin.masks.shapes import MAX_RADIUS, check_masks, everything_else, grow, shrink
+from videograin.media.video import Clip
+from videograin.project.project import EditInputs, Project
+from videograin.region import EditSettings, Region
+
+_COLOUR = re.compile(r"#[0-9a-f]{6}")
+
+
+@dataclass(frozen=True)
+class Click:
+    """A point that a person clicked on, in pixels of the clip's frames.
+
+    Attributes:
+        frame: counted from 0.
+        x, y: of the pixel's centre.
+        is_inside: whether it lies on the thing, or on what is not of it.
+    """
+
+    frame: int
+    x: float
+    y: float
+    is_inside: bool = True
+
+
+@dataclass(frozen=True)
+class Box:
+    """A box that a person drew around a thing, in pixels of the clip's frames, `frame` counted from 0."""
+
+    frame: int
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+
+@dataclass(frozen=True)
+class MarkedObject:
+    """A thing in the clip, and what it shall become.
+
+    Attributes:
+        id: number of its own, for good.
+        name: what the person calls it.
+        colour: of its overlay, "#rrggbb"; empty leaves it to the page.
+        is_hidden: whether its overlay is switched off; that does not touch the edit.
+        is_kept: whether it keeps the source, whatever its prompt says.
+        is_rest: whether it is everything that no other object covers, rather than what was marked.
+        prompt: what it becomes; empty keeps the source.
+        strength: factor on the modulation, 0 to 4.
+        grow: pixels by which its masks are grown for the edit, or shrunk where negative.
+        feather: pixels over which its edge is softened in pictures and exports.
+        clicks, boxes: what was marked, in the order of the marking.
+
+    Raises:
+        SettingsError: a value outside its range.
+    """
+
+    id: int
+    name: str = ""
+    colour: str = ""
+    is_hidden: bool = False
+    is_kept: bool = False
+    is_rest: bool = False
+    prompt: str = ""
+    strength: float = 1.0
+    grow: float = 0.0
+    feather: float = 0.0
+    clicks: tuple[Click, ...] = ()
+    boxes: tuple[Box, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.colour and not _COLOUR.fullmatch(self.colour):
+            raise SettingsError(f"{self.title}: colour is '{self.colour}'; give one like '#1f77b4'.")
+        if not 0 <= self.strength <= 4:
+            raise SettingsError(f"{self.title}: strength is {self.strength}; choose 0 to 4.")
+        if not -MAX_RADIUS <= self.grow <= MAX_RADIUS:
+            raise SettingsError(f"{self.title}: grow is {self.grow}; choose {-MAX_RADIUS:g} to {MAX_RADIUS:g} pixels.")
+        if not 0 <= self.feather <= MAX_RADIUS:
+            raise SettingsError(f"{self.title}: feather is {self.feather}; choose 0 to {MAX_RADIUS:g} pixels.")
+
+    @property
+    def title(self) -> str:
+        """How messages call this object."""
+        return f"Object '{self.name or self.prompt or self.id}'"
+
+    @property
+    def edit_prompt(self) -> str:
+        """What it becomes in an edit; empty where it is kept."""
+        return "" if self.is_kept else self.prompt
+
+
+@dataclass(frozen=True, eq=False)
+class ObjectMasks:
+    """Where an object is, and how well that is known.
+
+    Attributes:
+        masks: (F, H, W) bool at the clip's size.
+        confidence: (F,) float32 in [0, 1].
+        states: the tracker's word for each frame; empty where nobody has tracked.
+        anchors: frames whose masks the person made or corrected, in ascending order.
+
+    Raises:
+        RegionError: shapes or dtypes that do not belong together.
+    """
+
+    masks: np.ndarray
+    confidence: np.ndarray
+    states: tuple[str, ...] = ()
+    anchors: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_masks(self.masks)
+        frames = len(self.masks)
+        if self.confidence.shape != (frames,) or self.confidence.dtype != np.float32:
+            raise RegionError(
+                f"Confidence has shape {self.confidence.shape} and dtype {self.confidence.dtype}; "
+                f"pass ({frames},) float32."
+            )
+        if len(self.states) not in (0, frames):
+            raise RegionError(f"There are {len(self.states)} states for {frames} frames; give one for each or none.")
+        if not all(0 <= anchor < frames for anchor in self.anchors):
+            raise RegionError(f"Anchors are frames {self.anchors} of {frames}; count from 0.")
+
+    @classmethod
+    def by_hand(cls, masks: np.ndarray) -> Self:
+        """Take masks (F, H, W) bool as they are: every frame is sure, and an anchor."""
+        return cls(masks, np.ones(len(masks), np.float32), anchors=tuple(range(len(masks))))
+
+
+@dataclass(frozen=True)
+class SavedResult:
+    """An edit that was made.
+
+    Attributes:
+        video: its MP4.
+        date: when it was made, as ISO 8601.
+        model: name of the bundle, folder, file or hub id.
+        target_prompt: the prompt that was denoised.
+        settings: how, the seed among them.
+        seconds: that it took.
+    """
+
+    video: Path
+    date: str
+    model: str
+    target_prompt: str
+    settings: EditSettings
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workspace(EditInputs):
+    """A person's work on one clip.
+
+    Attributes:
+        segmenter: name of what turned clicks into masks; empty is the page's choice.
+        objects: from the bottom to the top of the overlay: where they overlap, the last one shows.
+        results: edits made so far, the oldest first.
+        masks: of the objects that have some, by their ids.
+
+    Raises:
+        ProjectError: two objects have one id.
+    """
+
+    segmenter: str = ""
+    objects: tuple[MarkedObject, ...] = ()
+    results: tuple[SavedResult, ...] = ()
+    masks: Mapping[int, ObjectMasks] = field(default_factory=dict, compare=False, metadata=NOT_IN_FILE)
+
+    def __post_init__(self) -> None:
+        ids = [each.id for each in self.objects]
+        for each in self.objects:
+            if ids.count(each.id) > 1:
+                raise ProjectError(f"{each.title}: another object has its number, {each.id}. Give each its own.")
+
+    def edit_masks(self, clip: Clip) -> dict[int, np.ndarray]:
+        """Return the masks that an edit of the clip uses, (F, H, W) bool by the objects' ids.
+
+        Objects that nobody has marked are left out; growth and "everything else" are done.
+
+        Raises:
+            RegionError: masks that do not fit the clip.
+        """
+        masks = {
+            each.id: self._grown(each, clip) for each in self.objects if each.id in self.masks and not each.is_rest
+        }
+        rest = everything_else(list(masks.values()), clip.frames.shape[:3])
+        return masks | {each.id: rest for each in self.objects if each.is_rest}
+
+    def load_regions(self, clip: Clip) -> list[Region]:
+        """Return the objects as regions; those without masks or prompt have no part in the edit."""
+        masks = self.edit_masks(clip)
+        for each in self.objects:
+            if each.edit_prompt and each.id not in masks:
+                raise RegionError(f"{each.title} has a prompt but was never marked. Click on it in the clip.")
+        return [
+            Region(masks[each.id], each.edit_prompt, each.name, each.strength)
+            for each in self.objects
+            if each.id in masks and (each.edit_prompt or masks[each.id].any())
+        ]
+
+    def with_objects(self, masks: Mapping[str, np.ndarray], clip: Clip) -> Self:
+        """Return this work with objects from files on top of the others.
+
+        Args:
+            masks: as `load_objects` reads them, by name.
+            clip: that they belong to.
+
+        Raises:
+            RegionError: masks that do not fit the clip.
+        """
+        free = 1 + max((each.id for each in self.objects), default=0)
+        objects = tuple(MarkedObject(number, name) for number, name in enumerate(masks, free))
+        made = {
+            each.id: ObjectMasks.by_hand(fit_masks(masks[each.name], clip, self.clip_options, each.name))
+            for each in objects
+        }
+        return replace(self, objects=(*self.objects, *objects), masks={**self.masks, **made})
+
+    def named_masks(self, clip: Clip) -> dict[str, np.ndarray]:
+        """Return the masks that an edit uses by names for files, from the bottom to the top, for export."""
+        masks = self.edit_masks(clip)
+        shown = [each for each in self.objects if each.id in masks]
+        names = file_names(each.name or each.prompt or f"object {each.id}" for each in shown)
+        return {name: masks[each.id] for name, each in zip(names, shown, strict=True)}
+
+    def _grown(self, each: MarkedObject, clip: Clip) -> np.ndarray:
+        masks = fit_masks(self.masks[each.id].masks, clip, self.clip_options, each.name or each.prompt)
+        return grow(masks, each.grow) if each.grow >= 0 else shrink(masks, -each.grow)
+
+
+def from_project(project: Project, clip: Clip) -> Workspace:
+    """Return the work that an edit's file amounts to; its masks count as made by hand.
+
+    Raises:
+        RegionError: masks are missing or do not fit the clip.
+    """
+    regions = dict(enumerate(project.load_regions(clip), 1))
+    return Workspace(
+        **{part.name: getattr(project, part.name) for part in fields(EditInputs)},
+        objects=tuple(
+            MarkedObject(number, region.name, prompt=region.prompt, strength=region.strength)
+            for number, region in regions.items()
+        ),
+        masks={number: ObjectMasks.by_hand(region.masks) for number, region in regions.items()},
+    )

@@ -1,0 +1,194 @@
+"""The weights of a segmenter, shared by everybody, and what its image encoder made of the frames seen so far."""
+
+import hashlib
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from videograin.diffusion.inversion import InversionCache, fingerprint
+
+CACHE_BYTES = 512 * 2**20
+"""What `EmbeddingCache` keeps in memory unless told otherwise."""
+
+Features = tuple[Tensor, ...]
+"""What an image encoder makes of a frame: one tensor (1, C, h, w), or several resolutions of it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prompts:
+    """What is said about B masks on one frame, in its pixels.
+
+    Attributes:
+        points: (B, P, 2) float32 as (x, y); P may be 0.
+        labels: (B, P) int64, 1 inside, 0 outside.
+        boxes: (B, 4) float32 as (x0, y0, x1, y1), or None.
+        logits: (B, 1, h, w) float32 of earlier answers, or None.
+    """
+
+    points: Tensor
+    labels: Tensor
+    boxes: Tensor | None = None
+    logits: Tensor | None = None
+
+    def to(self, device: torch.device) -> "Prompts":
+        """Return the same prompts on a device."""
+        boxes, logits = (None if x is None else x.to(device) for x in (self.boxes, self.logits))
+        return Prompts(self.points.to(device), self.labels.to(device), boxes, logits)
+
+    def each(self) -> list["Prompts"]:
+        """Return the prompts of each mask alone."""
+        boxes, logits = ([None] * len(self.points) if x is None else x.split(1) for x in (self.boxes, self.logits))
+        return [
+            Prompts(*parts) for parts in zip(self.points.split(1), self.labels.split(1), boxes, logits, strict=True)
+        ]
+
+
+class Network(Protocol):
+    """What a `SegmentModel` needs of a network, whichever library it comes from.
+
+    Attributes:
+        input_size: longer side in pixels at which it sees a frame.
+        logits_size: (h, w) of the masks it decodes and accepts.
+        levels: number of tensors in its features.
+    """
+
+    input_size: int
+    logits_size: tuple[int, int]
+    levels: int
+
+    @property
+    def module(self) -> nn.Module:
+        """The weights."""
+        ...
+
+    def encode(self, frame: np.ndarray) -> Features:
+        """Encode a frame (H, W, 3) uint8 RGB."""
+        ...
+
+    def decode(
+        self, features: Features, size: tuple[int, int], prompts: Prompts, multimask: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Return logits (B, K, h, w) and predicted IoU (B, K), K = 3 with `multimask`, else 1.
+
+        Args:
+            features: of `encode`.
+            size: (H, W) of the frame.
+            prompts: in the frame's pixels.
+            multimask: whether to answer with part, whole and more.
+        """
+        ...
+
+    def upscale(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
+        """Return logits (B, K, H, W) of those of `decode`."""
+        ...
+
+    def downscale(self, masks: Tensor, size: tuple[int, int]) -> Tensor:
+        """Return the shares (B, K, h, w) in [0, 1] that masks (B, K, H, W) in [0, 1] cover of each cell."""
+        ...
+
+
+class SegmentModel:
+    """A segmenter's weights, shared by everybody; threads take turns at the network.
+
+    Args:
+        name: what the page and a project call it.
+        network: frozen, on its device.
+    """
+
+    def __init__(self, name: str, network: Network) -> None:
+        self.name = name
+        self.network = network
+        self.network.module.eval().requires_grad_(False)
+        self.fingerprint = fingerprint(network.module)
+        self._lock = threading.Lock()
+
+    @property
+    def input_size(self) -> int:
+        """Longer side in pixels at which the network sees a frame."""
+        return self.network.input_size
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.network.module.parameters()).device
+
+    def encode(self, frame: np.ndarray) -> Features:
+        """Return the features of a frame (H, W, 3) uint8 RGB, on the CPU."""
+        with self._lock, torch.inference_mode():
+            return tuple(feature.cpu() for feature in self.network.encode(frame))
+
+    def decode(
+        self, features: Features, size: tuple[int, int], prompts: Prompts, multimask: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Return logits (B, K, h, w) and predicted IoU (B, K) in [0, 1], float32 on the CPU; as `Network.decode`."""
+        features = tuple(feature.to(self.device) for feature in features)
+        with self._lock, torch.inference_mode():
+            logits, scores = self.network.decode(features, size, prompts.to(self.device), multimask)
+        return logits.float().cpu(), scores.float().clamp(0, 1).cpu()
+
+
+class EmbeddingCache:
+    """Features of frames by content and model; the least recently used go first. Threads may share one.
+
+    Args:
+        max_bytes: size cap in memory; 0 keeps nothing there.
+        disk: where features are kept between sessions; None is nowhere.
+    """
+
+    def __init__(self, max_bytes: int = CACHE_BYTES, disk: InversionCache | None = None) -> None:
+        self.max_bytes = max_bytes
+        self.disk = disk
+        self._kept: OrderedDict[str, Features] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def features(self, model: SegmentModel, frame: np.ndarray) -> Features:
+        """Return a model's features of a frame (H, W, 3) uint8 RGB, encoding it only where they are not kept."""
+        key = _content_key(model, frame)
+        features = self._recall(key) or self._load(key, model.network.levels)
+        if features is None:
+            features = model.encode(frame)
+            self._store(key, features)
+        self._keep(key, features)
+        return features
+
+    def _recall(self, key: str) -> Features | None:
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+            return self._kept.get(key)
+
+    def _keep(self, key: str, features: Features) -> None:
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = features
+                self._bytes += _bytes(features)
+            while self._bytes > self.max_bytes:
+                self._bytes -= _bytes(self._kept.popitem(last=False)[1])
+
+    def _load(self, key: str, levels: int) -> Features | None:
+        if self.disk is None:
+            return None
+        loaded = [self.disk.load(f"{key}-{level}") for level in range(levels)]
+        features = tuple(feature for feature in loaded if feature is not None)
+        return features if len(features) == levels else None
+
+    def _store(self, key: str, features: Features) -> None:
+        if self.disk is not None:
+            for level, feature in enumerate(features):
+                self.disk.store(f"{key}-{level}", feature)
+
+
+def _content_key(model: SegmentModel, frame: np.ndarray) -> str:
+    digest = hashlib.sha256(f"{model.fingerprint} {frame.shape}".encode())
+    digest.update(frame.tobytes())
+    return digest.hexdigest()
+
+
+def _bytes(features: Features) -> int:
+    return sum(feature.nbytes for feature in features)

@@ -1,0 +1,227 @@
+"""Clicks on one frame → the mask of the thing under them, by SAM (arXiv 2304.02643) or SAM 2.1 (arXiv 2408.00714).
+
+One `SegmentModel` holds the weights of a process and nothing about anyone's work; every clip has a `Segmenter` of its
+own. A frame is encoded once; each click then costs only the mask decoder.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from videograin.errors import NothingFoundError, SegmentError
+from videograin.segment.model import EmbeddingCache, Features, Prompts, SegmentModel
+
+WORTHLESS, SURE = 0.65, 0.9
+"""Predicted IoU of masks that are not to be believed, and of those that are; fitted on drawn clips and photographs."""
+
+FLAT = 4
+"""A picture whose channels all vary by at most so many levels of 255 shows nothing; compression alone adds a few."""
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """One answer of SAM.
+
+    Attributes:
+        mask: (H, W) bool at the frame's size.
+        score: predicted IoU, 0 to 1.
+        logits: (1, h, w) float32, low-resolution logits, to be fed back as `previous`.
+        alternatives: the other answers to an ambiguous click, the smallest first.
+    """
+
+    mask: np.ndarray
+    score: float
+    logits: np.ndarray
+    alternatives: tuple["Segmentation", ...] = ()
+
+    @property
+    def confidence(self) -> float:
+        """How far the mask can be believed, 0 to 1: SAM predicts an IoU of 0.65 for masks that are worth nothing."""
+        return min(1.0, max(0.0, (self.score - WORTHLESS) / (SURE - WORTHLESS)))
+
+    @property
+    def area(self) -> int:
+        """Pixels of the mask."""
+        return int(self.mask.sum())
+
+
+class Segmenter:
+    """Turns clicks on a frame into masks. Each clip that a person works on has its own, for one thread at a time.
+
+    Args:
+        model: the shared weights.
+        cache: of embeddings, which may be shared as well; None makes one.
+    """
+
+    def __init__(self, model: SegmentModel, cache: EmbeddingCache | None = None) -> None:
+        self.model = model
+        self.cache = cache or EmbeddingCache()
+        self._frame: np.ndarray | None = None
+        self._features: Features = ()
+
+    def set_frame(self, frame: np.ndarray) -> None:
+        """Choose the frame (H, W, 3) uint8 RGB that the next clicks are on."""
+        if frame.ndim != 3 or frame.shape[-1] != 3 or frame.dtype != np.uint8 or not frame.size:
+            raise SegmentError(
+                f"A frame must be (height, width, 3) uint8 RGB, not {frame.shape} {frame.dtype}. Pass one frame of the "
+                "clip as it was decoded."
+            )
+        self._features = self.cache.features(self.model, frame)
+        self._frame = frame
+
+    def click(
+        self,
+        points: np.ndarray | Sequence[Sequence[float]],
+        labels: np.ndarray | Sequence[int],
+        box: np.ndarray | Sequence[float] | None = None,
+        previous: np.ndarray | None = None,
+    ) -> Segmentation:
+        """Find the thing that was clicked on.
+
+        A single click is ambiguous (the hat, or the cat with the hat?): it is answered with the best of three masks,
+        gone over twice, and the other two as alternatives. With more clicks, a box or an earlier answer there is one
+        answer.
+
+        Args:
+            points: (P, 2) as (x, y) in pixels, all clicks on this thing so far.
+            labels: (P,), 1 for a click on the thing, 0 for one on what does not belong to it.
+            box: (x0, y0, x1, y1) in pixels around the thing.
+            previous: (1, h, w) float32, logits of the answer that is to be corrected.
+
+        Raises:
+            SegmentError: no frame is set, or clicks or box are off the picture or contradict themselves.
+            NothingFoundError: no pixel was found.
+        """
+        if self._frame is not None and is_flat(self._frame):
+            raise NothingFoundError(
+                "This frame is one colour; nothing on it can be told apart. Click on another frame."
+            )
+        found = [answer for answer in self.candidates(points, labels, box, previous) if answer.area]
+        if not found:
+            raise NothingFoundError("Nothing was found there. Click on the thing's middle, or draw a box around it.")
+        best, *others = found
+        if others:
+            best = self._gone_over(points, labels, best)
+        return replace(best, alternatives=tuple(sorted(others, key=lambda answer: answer.area)))
+
+    def candidates(
+        self,
+        points: np.ndarray | Sequence[Sequence[float]],
+        labels: np.ndarray | Sequence[int],
+        box: np.ndarray | Sequence[float] | None = None,
+        previous: np.ndarray | None = None,
+        multimask: bool | None = None,
+    ) -> list[Segmentation]:
+        """Return all answers to clicks, the one of the highest score first; masks may be empty.
+
+        Args:
+            points, labels, box, previous: as in `click`.
+            multimask: whether to answer with three masks; None does so for a single click alone.
+        """
+        size = self.frame_size
+        prompts = self._read_prompts(points, labels, box, previous)
+        if multimask is None:
+            multimask = previous is None and box is None and prompts.points.shape[1] == 1
+        logits, scores = self.model.decode(self._features, size, prompts, multimask)
+        masks = self.model.network.upscale(logits, size)[0] > 0
+        answers = zip(masks, scores[0], logits[0], strict=True)
+        made = [Segmentation(mask.numpy(), score.item(), low[None].numpy()) for mask, score, low in answers]
+        return sorted(made, key=lambda answer: -answer.score)
+
+    def _gone_over(
+        self, points: np.ndarray | Sequence[Sequence[float]], labels: np.ndarray | Sequence[int], first: Segmentation
+    ) -> Segmentation:
+        """Let SAM mend its answer twice without a new click, as it learned to (arXiv 2304.02643, appendix A).
+
+        The second time it is given the box around what it has, as PerSAM does (arXiv 2305.03048).
+        """
+        second = self.candidates(points, labels, previous=first.logits)[0]
+        if not second.area:
+            return first
+        third = self.candidates(points, labels, box=box_around(second.mask), previous=second.logits)[0]
+        return third if third.area else second
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """(H, W) of the frame that is set."""
+        if self._frame is None:
+            raise SegmentError("No frame is set yet. Choose a frame of the clip, then click on it.")
+        height, width = self._frame.shape[:2]
+        return height, width
+
+    def as_previous(self, mask: np.ndarray) -> np.ndarray:
+        """Return logits (1, h, w) that say a mask (H, W) bool, such as a brushed one, as if SAM had answered it."""
+        if mask.shape != self.frame_size:
+            raise SegmentError(
+                f"The mask is {mask.shape} (height, width) but the frame {self.frame_size}. Give one of the same size."
+            )
+        shares = self.model.network.downscale(torch.from_numpy(mask)[None, None].float(), self.frame_size)
+        return (20 * shares[0] - 10).numpy()  # as SAM 2 does with masks that people give
+
+    def _read_prompts(
+        self,
+        points: np.ndarray | Sequence[Sequence[float]],
+        labels: np.ndarray | Sequence[int],
+        box: np.ndarray | Sequence[float] | None,
+        previous: np.ndarray | None,
+    ) -> Prompts:
+        size = self.frame_size
+        places, kinds = _read_clicks(points, labels, size)
+        is_correction = previous is not None and len(kinds) > 0  # which may be one click outside
+        if box is None and not is_correction and not kinds.any():
+            raise SegmentError("No click says where the thing itself is. Click on it, or draw a box around it.")
+        if previous is not None and previous.shape != (1, *self.model.network.logits_size):
+            raise SegmentError(
+                f"The earlier answer is {previous.shape}, but model '{self.model.name}' takes logits of "
+                f"{(1, *self.model.network.logits_size)}. Start the thing anew with a click."
+            )
+        return Prompts(
+            torch.from_numpy(places)[None],
+            torch.from_numpy(kinds)[None],
+            None if box is None else torch.from_numpy(_read_box(box, size))[None],
+            None if previous is None else torch.from_numpy(np.asarray(previous, np.float32))[None],
+        )
+
+
+def box_around(mask: np.ndarray) -> np.ndarray:
+    """Return (x0, y0, x1, y1) float32 around a mask (H, W) bool that is not empty."""
+    rows, columns = np.nonzero(mask.any(1))[0], np.nonzero(mask.any(0))[0]
+    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float32)
+
+
+def is_flat(frames: np.ndarray) -> bool:
+    """Return whether frames (…, H, W, 3) uint8 are all of one and the same colour, compression aside."""
+    return bool((np.ptp(frames.reshape(-1, 3), 0) <= FLAT).all())
+
+
+def _read_clicks(
+    points: np.ndarray | Sequence[Sequence[float]], labels: np.ndarray | Sequence[int], size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return points (P, 2) float32 and labels (P,) int64, checked."""
+    places, kinds = np.asarray(points, np.float32).reshape(-1, 2), np.asarray(labels, np.float32).reshape(-1)
+    if len(places) != len(kinds) or not np.isin(kinds, (0, 1)).all():
+        raise SegmentError(
+            f"{len(places)} clicks have the labels {kinds.tolist()}. Give each one label: 1 on the thing, 0 outside it."
+        )
+    height, width = size
+    for x, y in places:
+        if not (0 <= x < width and 0 <= y < height):
+            raise SegmentError(
+                f"The click at ({x:g}, {y:g}) is outside the picture of {width}×{height} pixels. Click inside it."
+            )
+    return places, kinds.astype(np.int64)
+
+
+def _read_box(box: np.ndarray | Sequence[float], size: tuple[int, int]) -> np.ndarray:
+    """Return a box (4,) float32 as far as it lies in the picture."""
+    height, width = size
+    x0, y0, x1, y1 = (float(value) for value in box)
+    inside = max(x0, 0.0), max(y0, 0.0), min(x1, width), min(y1, height)
+    if not (inside[0] < inside[2] and inside[1] < inside[3]):
+        raise SegmentError(
+            f"The box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) holds nothing of the picture of {width}×{height} pixels. "
+            "Draw it from the upper left to the lower right corner of the thing."
+        )
+    return np.array(inside, np.float32)

@@ -1,0 +1,1 @@
+"""From masks on single frames to masks on every frame of a clip."""

@@ -1,0 +1,61 @@
+"""Which engine follows with which segmenter: SAM 2.1 and EdgeTAM by their own video memory, SAM by optical flow."""
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from transformers import EdgeTamVideoModel, Sam2ImageProcessor, Sam2VideoModel
+
+from videograin.errors import ModelError
+from videograin.models.bundles import choose_device
+from videograin.progress import Report, ignore
+from videograin.segment.model import EmbeddingCache
+from videograin.segment.zoo import (
+    DEFAULT_SEGMENTER,
+    Architecture,
+    architecture,
+    fetch_segmenter,
+    load_pretrained,
+    load_segmenter,
+)
+from videograin.tracking.flow_engine import FlowEngine
+from videograin.tracking.propagator import Engine
+from videograin.tracking.video_engine import VideoEngine
+
+
+def load_engine(
+    name: str = DEFAULT_SEGMENTER,
+    device: torch.device | str | None = None,
+    *,
+    cache: EmbeddingCache | None = None,
+    offline: bool = False,
+    cache_dir: Path | None = None,
+    report: Report = ignore,
+) -> Engine:
+    """Load what follows objects with a segmenter.
+
+    Any segmenter can be had with optical flow as well: `FlowEngine(load_segmenter(name))`.
+
+    Args:
+        name: as `load_segmenter` takes it.
+        device: None takes the best there is.
+        cache: of embeddings, to be shared with the `Segmenter` of the same model where flow follows.
+        offline, cache_dir, report: as in `load_segmenter`.
+
+    Raises:
+        ModelError: it cannot be found, downloaded or loaded.
+        SettingsError: the device is not there.
+    """
+    path = fetch_segmenter(name, offline=offline, cache_dir=cache_dir, report=report)
+    kind = architecture(path)
+    if kind is Architecture.SAM:
+        return FlowEngine(load_segmenter(name, device, offline=True, cache_dir=cache_dir), cache)
+    try:
+        is_sam2 = kind is Architecture.SAM2
+        model = load_pretrained(Sam2VideoModel, path) if is_sam2 else load_pretrained(EdgeTamVideoModel, path)
+        processor = Sam2ImageProcessor.from_pretrained(path, local_files_only=True)
+    except (ImportError, OSError, RuntimeError, LookupError, SafetensorError) as error:
+        reason = " ".join(str(error).split())
+        raise ModelError(f"Segmenter '{name}' cannot follow from '{path}': {reason}. Choose another.") from error
+    model.to(choose_device(device))  # pyright: ignore[reportArgumentType] (transformers wraps it untyped)
+    return VideoEngine(model, processor)

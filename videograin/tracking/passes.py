@@ -1,0 +1,173 @@
+"""Which frames are followed from where, and what becomes of a frame that was reached from both sides."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import groupby
+
+import numpy as np
+
+from videograin.media.shot_cuts import shot_of
+from videograin.tracking.tracks import Estimate, FrameState, Leg, Track, compete, nested_pairs, state_of
+
+_LEVELS = 4  # to which log-odds are kept while the other side is awaited, in one byte
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The work on a clip: one pass in each direction.
+
+    Attributes:
+        forward, backward: legs of each pass, at most one an object that covers a frame.
+        kept: frames of each object whose estimates are kept; the others only lead there.
+        beyond_cut: frames of each object that no known frame leads to.
+    """
+
+    forward: tuple[Leg, ...]
+    backward: tuple[Leg, ...]
+    kept: Mapping[str, frozenset[int]]
+    beyond_cut: Mapping[str, frozenset[int]]
+
+    @property
+    def visits(self) -> int:
+        """Frames visited in both passes together."""
+        return len(_frames_of(self.forward)) + len(_frames_of(self.backward))
+
+
+def plan(tracks: Mapping[str, Track], wanted: range, starts: tuple[int, ...]) -> Plan:
+    """Plan how the untracked frames of a range are reached from those that are known.
+
+    Args:
+        tracks: to be followed.
+        wanted: the range.
+        starts: frames at which a shot begins.
+    """
+    forward, backward, kept, beyond = [], [], {}, {}
+    for name, track in tracks.items():
+        waiting = [t for t in wanted if track.states[t] is FrameState.UNTRACKED]
+        kept[name] = frozenset(waiting)
+        unreachable = []
+        for (low, high), run in groupby(waiting, partial(_known_around, track, starts)):
+            frames = list(run)
+            if low is not None:
+                forward.append(Leg(name, low, frames[-1] + 1))
+            if high is not None:
+                backward.append(Leg(name, high, frames[0] - 1))
+            if low is None and high is None:
+                unreachable += frames
+        beyond[name] = frozenset(unreachable)
+    return Plan(tuple(forward), tuple(backward), kept, beyond)
+
+
+class Passes:
+    """Collects the estimates of both passes and makes tracks of them.
+
+    Args:
+        planned: the work.
+        tracks: all objects of the clip as they are before it.
+    """
+
+    def __init__(self, planned: Plan, tracks: Mapping[str, Track]) -> None:
+        self._plan, self._tracks = planned, tracks
+        self._nested = nested_pairs(tracks)
+        self._awaited = _frames_of(planned.backward)
+        self._first: dict[int, dict[str, Estimate]] = {}
+        self._done = {name: _Draft(tracks[name]) for name in planned.kept}
+
+    def take_forward(self, frame: int, estimates: Mapping[str, Estimate]) -> None:
+        """Take the estimates of a frame reached from before."""
+        estimates = self._from_start(frame, estimates, self._plan.forward)
+        if frame in self._awaited:
+            self._first[frame] = {name: _packed(estimate) for name, estimate in estimates.items()}
+        else:
+            self._settle(frame, estimates)
+
+    def take_backward(self, frame: int, estimates: Mapping[str, Estimate]) -> None:
+        """Take the estimates of a frame reached from behind, after all that were reached from before."""
+        estimates = self._from_start(frame, estimates, self._plan.backward)
+        first = {name: _unpacked(estimate) for name, estimate in self._first.pop(frame, {}).items()}
+        both = {name: self._merged(name, frame, first[name], estimates[name]) for name in first.keys() & estimates}
+        self._settle(frame, {**first, **estimates, **both})
+
+    def finished(self) -> dict[str, Track]:
+        """Return the tracks that were worked on."""
+        for name, frames in self._plan.beyond_cut.items():
+            for frame in frames:
+                self._done[name].set(frame, None, 0.0, FrameState.BEYOND_CUT)
+        return {name: draft.track() for name, draft in self._done.items()}
+
+    def _from_start(self, frame: int, estimates: Mapping[str, Estimate], legs: Sequence[Leg]) -> dict[str, Estimate]:
+        """Return the estimates with their doubts and those about the masks that their legs started from."""
+        starts = {leg.name: leg.start for leg in legs if frame in leg.frames}
+        known = {name: float(self._tracks[name].confidence[starts[name]]) for name in estimates}
+        return {name: replace(e, confidence=e.confidence * known[name]) for name, e in estimates.items()}
+
+    def _merged(self, name: str, frame: int, before: Estimate, behind: Estimate) -> Estimate:
+        """Weigh two estimates by their confidence and by how near they started."""
+        from_before = next(leg for leg in self._plan.forward if leg.name == name and frame in leg.frames)
+        from_behind = next(leg for leg in self._plan.backward if leg.name == name and frame in leg.frames)
+        one = (before.confidence + 1e-3) * (from_behind.start - frame)
+        other = (behind.confidence + 1e-3) * (frame - from_before.start)
+        share = one / (one + other)
+        mean = share * before.confidence + (1 - share) * behind.confidence
+        doubt = 0.5 + 0.5 * _overlap(before.logits > 0, behind.logits > 0)
+        return Estimate(share * before.logits + (1 - share) * behind.logits, mean * doubt)
+
+    def _settle(self, frame: int, estimates: Mapping[str, Estimate]) -> None:
+        """Let all objects of a frame compete and keep what is to be kept."""
+        standing = {
+            name: track.masks[frame]
+            for name, track in self._tracks.items()
+            if name not in estimates and track.is_known(frame)
+        }
+        logits = {name: estimate.logits for name, estimate in estimates.items()}
+        for name, mask in compete(logits, self._nested, standing).items():
+            if frame in self._plan.kept[name]:
+                confidence = estimates[name].confidence
+                self._done[name].set(frame, mask, confidence, state_of(mask, confidence))
+
+
+class _Draft:
+    """A track in the making."""
+
+    def __init__(self, track: Track) -> None:
+        self._track = track
+        self._masks, self._confidence = track.masks.copy(), track.confidence.copy()
+        self._states = list(track.states)
+
+    def set(self, frame: int, mask: np.ndarray | None, confidence: float, state: FrameState) -> None:
+        """Write one frame; no mask is an empty one."""
+        self._masks[frame] = False if mask is None else mask
+        self._confidence[frame] = np.clip(confidence, 0, 1)
+        self._states[frame] = state
+
+    def track(self) -> Track:
+        """Return it."""
+        return replace(self._track, masks=self._masks, confidence=self._confidence, states=tuple(self._states))
+
+
+def _known_around(track: Track, starts: tuple[int, ...], frame: int) -> tuple[int | None, int | None]:
+    """Return the nearest known frames before and behind one, in its shot."""
+    shot = shot_of(frame, starts, len(track.masks))
+    low = next((t for t in range(frame, shot.start - 1, -1) if track.is_known(t)), None)
+    high = next((t for t in range(frame, shot.stop) if track.is_known(t)), None)
+    return low, high
+
+
+def _frames_of(legs: Sequence[Leg]) -> frozenset[int]:
+    return frozenset(t for leg in legs for t in leg.frames)
+
+
+def _packed(estimate: Estimate) -> Estimate:
+    levels = np.clip(np.rint(estimate.logits * _LEVELS), -127, 127)
+    return replace(estimate, logits=levels.astype(np.int8))
+
+
+def _unpacked(estimate: Estimate) -> Estimate:
+    return replace(estimate, logits=estimate.logits.astype(np.float32) / _LEVELS)
+
+
+def _overlap(one: np.ndarray, other: np.ndarray) -> float:
+    """Return the IoU of two masks; 1 where both are empty."""
+    union = np.count_nonzero(one | other)
+    return np.count_nonzero(one & other) / union if union else 1.0
