@@ -17,8 +17,8 @@ from fastapi.routing import APIRoute
 
 from ui.page import build_page
 from ui.rendering.theme import CSS, studio_theme
-from ui.web_files import keep_web_files_in
 from ui.work.service import StudioService
+from ui.work.web_files import keep_web_files_in
 from videograin.errors import SettingsError, VideoGrainError
 from videograin.jobs.json_log import log_as_json
 from videograin.jobs.settings import OperatorSettings, read_operator_settings, variable_of

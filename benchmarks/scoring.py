@@ -26,7 +26,8 @@ from videograin.evaluation.judge import INPUT_SIZE, Judge
 from videograin.evaluation.metrics import ClipScorer, clip_f, crop_regions, psnr, share_seen, warp_error
 from videograin.media.flow import OpticalFlow, optical_flow
 from videograin.media.visualize import comparison_strip
-from videograin.models.bundles import find_bundle, load_pipeline
+from videograin.models.bundles import find_bundle
+from videograin.models.loading import load_pipeline
 from videograin.progress import ignore
 from videograin.region import EditRequest
 

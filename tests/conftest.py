@@ -14,7 +14,6 @@ from benchmarks.studio import running_studio
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 GOLDENS = Path(os.environ.get("VIDEOGRAIN_GOLDENS", SHARED / "goldens"))
-EMOJI_WORLD = Path(os.environ.get("VIDEOGRAIN_EMOJI_WORLD", SHARED / "emoji-world"))
 
 torch.set_num_threads(max(1, (os.cpu_count() or 2) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))))
 
@@ -43,11 +42,3 @@ def load_golden() -> Callable[[str], dict[str, Tensor]]:
 def load_golden_config(load_golden: object) -> Callable[[str], dict]:
     """Load one JSON file beside the recorded tensors."""
     return lambda name: json.loads((GOLDENS / f"{name}.json").read_text())
-
-
-@pytest.fixture(scope="session")
-def emoji_world() -> Path:
-    """The folder of the small trained model."""
-    if not (EMOJI_WORLD / "models" / "model_index.json").is_file():
-        pytest.skip(f"no Emoji World model at {EMOJI_WORLD}; set VIDEOGRAIN_EMOJI_WORLD")
-    return EMOJI_WORLD

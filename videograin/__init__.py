@@ -1,8 +1,8 @@
 """VideoGrain Studio: edit who is who in a video, region by region, with a frozen Stable Diffusion."""
 
-from videograin.diffusion.inversion import InversionCache
 from videograin.diffusion.pipeline import VideoGrainPipeline
 from videograin.errors import Cancelled, VideoGrainError
+from videograin.files.tensor_cache import TensorCache
 from videograin.media.video import Clip, ClipOptions, load_clip, probe, save_video
 from videograin.progress import Phase, Progress
 from videograin.region import AttentionMode, Convention, EditRequest, EditResult, EditSettings, Region
@@ -16,10 +16,10 @@ __all__ = [
     "EditRequest",
     "EditResult",
     "EditSettings",
-    "InversionCache",
     "Phase",
     "Progress",
     "Region",
+    "TensorCache",
     "VideoGrainError",
     "VideoGrainPipeline",
     "load_clip",

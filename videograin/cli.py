@@ -19,20 +19,13 @@ import transformers
 from PIL import Image
 from tqdm import tqdm
 
+from videograin.device import DTYPES, choose_device, choose_dtype
 from videograin.errors import ModelError, ProjectError, VideoGrainError
 from videograin.files.atomic import write_whole
 from videograin.media.video import Clip, probe, save_video
 from videograin.media.visualize import comparison_strip
-from videograin.models.bundles import (
-    DTYPES,
-    ModelBundle,
-    choose_device,
-    choose_dtype,
-    find_bundle,
-    is_available_offline,
-    load_pipeline,
-    named_bundles,
-)
+from videograin.models.bundles import ModelBundle, find_bundle, named_bundles
+from videograin.models.loading import is_available_offline, load_pipeline
 from videograin.models.memory import GIB, apply_plan, estimate_edit, free_bytes, plan_memory
 from videograin.models.presets import Preset, apply_preset
 from videograin.progress import Phase, Progress

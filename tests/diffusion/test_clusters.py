@@ -7,14 +7,16 @@ from fake_segmenters import ColourNetwork, tiny_sam2
 from fakes import tiny_pipeline
 
 from videograin.diffusion import clusters as discover
-from videograin.diffusion.clusters import cluster, discover_regions, suggest_regions
+from videograin.diffusion.clusters import cluster, discover_regions
 from videograin.diffusion.pipeline import VideoGrainPipeline
 from videograin.errors import Cancelled, ModelError, NothingFoundError, SegmentError
 from videograin.media.video import ClipOptions, load_clip
-from videograin.models.bundles import load_pipeline
+from videograin.models.loading import load_pipeline
 from videograin.progress import Phase, Progress
+from videograin.segment import suggest
 from videograin.segment.networks import Sam2Network
 from videograin.segment.segmenter import EmbeddingCache, Segmenter, SegmentModel
+from videograin.segment.suggest import suggest_regions
 from videograin.segment.zoo import load_segmenter
 
 ASSETS = Path(__file__).parents[2] / "assets"
@@ -111,8 +113,8 @@ def test_suggesting_reports_and_can_be_stopped(network):
 
 
 def test_sam2_suggests_as_well(monkeypatch):
-    monkeypatch.setattr(discover, "MIN_SCORE", -1)  # its weights are random, nothing is likely
-    monkeypatch.setattr(discover, "MIN_STABILITY", -1)
+    monkeypatch.setattr(suggest, "MIN_SCORE", -1)  # its weights are random, nothing is likely
+    monkeypatch.setattr(suggest, "MIN_STABILITY", -1)
     found = suggest_regions(noise(1, 48)[0], SegmentModel("tiny", Sam2Network(*tiny_sam2())), points_per_side=4)
     assert len(found) > 0
     assert np.sum([one.mask for one in found], axis=0).max() == 1

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from videograin.diffusion.attention.processors import install_layout_attention
 from videograin.diffusion.attention.step import AttentionStep
 from videograin.diffusion.denoiser import Conditioning, Denoiser
-from videograin.diffusion.inversion import InversionCache, content_key, fingerprint, invert
+from videograin.diffusion.inversion import invert
+from videograin.files.tensor_cache import TensorCache, content_key, fingerprint
 from videograin.progress import Phase, Progress, ignore
 
 FRAMES = 2
@@ -86,13 +87,13 @@ def paths(count: int) -> list[Tensor]:
     return [torch.full((2, 1, 4, 2, 2), float(index)) for index in range(count)]
 
 
-def is_kept(cache: InversionCache, key: str, path: Tensor) -> bool:
+def is_kept(cache: TensorCache, key: str, path: Tensor) -> bool:
     loaded = cache.load(key)
     return loaded is not None and torch.equal(loaded, path)
 
 
 def test_a_stored_path_is_loaded_again(tmp_path):
-    cache, (path,) = InversionCache(tmp_path / "new" / "folder"), paths(1)
+    cache, (path,) = TensorCache(tmp_path / "new" / "folder"), paths(1)
     assert cache.load("key") is None
     cache.store("key", path)
     assert is_kept(cache, "key", path)
@@ -102,7 +103,7 @@ def test_a_stored_path_is_loaded_again(tmp_path):
 
 @pytest.mark.parametrize("content", [b"", b"not a tensor file", b"\xff" * 100])
 def test_a_damaged_file_counts_as_absent_and_is_replaced(tmp_path, content):
-    cache, (path,) = InversionCache(tmp_path), paths(1)
+    cache, (path,) = TensorCache(tmp_path), paths(1)
     (tmp_path / "key.safetensors").write_bytes(content)
     assert cache.load("key") is None
     cache.store("key", path)
@@ -110,7 +111,7 @@ def test_a_damaged_file_counts_as_absent_and_is_replaced(tmp_path, content):
 
 
 def test_a_truncated_file_counts_as_absent(tmp_path):
-    cache, (path,) = InversionCache(tmp_path), paths(1)
+    cache, (path,) = TensorCache(tmp_path), paths(1)
     cache.store("key", path)
     file = tmp_path / "key.safetensors"
     file.write_bytes(file.read_bytes()[:-8])
@@ -119,7 +120,7 @@ def test_a_truncated_file_counts_as_absent(tmp_path):
 
 def test_the_least_recently_used_goes_first(tmp_path):
     first, second, third = paths(3)
-    cache = InversionCache(tmp_path)
+    cache = TensorCache(tmp_path)
     for age, (key, path) in enumerate([("first", first), ("second", second)]):
         cache.store(key, path)
         os.utime(tmp_path / f"{key}.safetensors", (age, age))
@@ -130,7 +131,7 @@ def test_the_least_recently_used_goes_first(tmp_path):
 
 
 def test_what_was_not_used_for_a_while_goes(tmp_path):
-    cache, (old, used) = InversionCache(tmp_path), paths(2)
+    cache, (old, used) = TensorCache(tmp_path), paths(2)
     yesterday = time.time() - 86_400
     for key, path in (("old", old), ("used", used)):
         cache.store(key, path)
@@ -143,7 +144,7 @@ def test_what_was_not_used_for_a_while_goes(tmp_path):
 
 def test_a_path_larger_than_the_cap_is_not_kept(tmp_path):
     (path,) = paths(1)
-    cache = InversionCache(tmp_path, max_bytes=path.nbytes - 1)
+    cache = TensorCache(tmp_path, max_bytes=path.nbytes - 1)
     cache.store("key", path)
     assert cache.load("key") is None
     assert list(tmp_path.iterdir()) == []
@@ -154,9 +155,9 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path, monkeypatch):
         file.write_bytes(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr("videograin.diffusion.inversion.save_file", fail_half_way)
+    monkeypatch.setattr("videograin.files.tensor_cache.save_file", fail_half_way)
     with pytest.raises(OSError, match="disk full"):
-        InversionCache(tmp_path).store("key", paths(1)[0])
+        TensorCache(tmp_path).store("key", paths(1)[0])
     assert list(tmp_path.iterdir()) == []
 
 

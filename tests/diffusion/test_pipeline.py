@@ -19,9 +19,9 @@ from torch import Tensor
 
 from videograin.diffusion.attention.processors import SelfAttentionProcessor
 from videograin.diffusion.denoising import noised
-from videograin.diffusion.inversion import InversionCache
 from videograin.diffusion.pipeline import VideoGrainPipeline
 from videograin.errors import Cancelled, ModelError, PromptError, RegionError, SettingsError
+from videograin.files.tensor_cache import TensorCache
 from videograin.progress import Phase, Progress
 from videograin.region import MAX_REGIONS, AttentionMode, Convention, EditResult, Region
 
@@ -408,7 +408,7 @@ def test_a_callback_interrupts_before_the_next_step():
 @pytest.mark.parametrize(("phase", "kept"), [(Phase.INVERT, 0), (Phase.EDIT, 1)])
 def test_another_thread_interrupts_and_leaves_whole_cache_files_only(tmp_path, phase, kept):
     pipe = tiny_pipeline()
-    pipe.inversion_cache = InversionCache(tmp_path)
+    pipe.inversion_cache = TensorCache(tmp_path)
     calls = Calls(pipe)
 
     def stop(progress: Progress) -> None:
@@ -439,7 +439,7 @@ def test_smoothing_follows_motion_whether_or_not_attention_does(pipe):
 def caching(tmp_path) -> tuple[VideoGrainPipeline, Calls]:
     """A pipeline that has edited the clip once, and the forwards since."""
     pipe = tiny_pipeline(controlnets=1)
-    pipe.inversion_cache = InversionCache(tmp_path / "cache")
+    pipe.inversion_cache = TensorCache(tmp_path / "cache")
     edit(pipe)
     return pipe, Calls(pipe)
 
@@ -512,7 +512,7 @@ def test_other_weights_need_a_new_inversion(caching):
 
 def test_a_longer_inversion_goes_on_from_the_known_one(tmp_path):
     pipe = tiny_pipeline()
-    pipe.inversion_cache = InversionCache(tmp_path)
+    pipe.inversion_cache = TensorCache(tmp_path)
     calls = Calls(pipe)
     edit(pipe, strength=0.5)
     assert inversion_steps(calls) == 1
@@ -617,7 +617,7 @@ def test_models_offloaded_to_the_host_give_the_same_result(tmp_path):
     expected = edit(tiny_pipeline(controlnets=1).to("cuda"), control_images=[tiny_frames()], output_type="np")
     pipe = tiny_pipeline(controlnets=1)
     pipe.enable_model_cpu_offload()
-    pipe.inversion_cache = InversionCache(tmp_path)
+    pipe.inversion_cache = TensorCache(tmp_path)
     for _ in range(2):  # the second time from the cache
         result = edit(pipe, control_images=[tiny_frames()], output_type="np")
         # cuDNN may choose other convolutions where weights come and go; inversion amplifies the last bits.

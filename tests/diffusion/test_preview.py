@@ -14,9 +14,11 @@ from torch import Tensor
 
 from videograin.diffusion import preview
 from videograin.diffusion.autoencoder import decode_latents, encode_frames, to_uint8
-from videograin.diffusion.preview import FormingClip, LatentColours, encode_preview, shrink
+from videograin.diffusion.preview import FormingClip, LatentColours
+from videograin.media.preview_webp import encode_preview, shrink
 from videograin.media.video import ClipOptions, load_clip
-from videograin.models.bundles import find_bundle, load_pipeline
+from videograin.models.bundles import find_bundle
+from videograin.models.loading import load_pipeline
 from videograin.progress import ignore
 
 ASSETS = Path(__file__).parents[2] / "assets"

@@ -10,19 +10,13 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from videograin.device import choose_device, choose_dtype
 from videograin.diffusion.control import ControlKind
 from videograin.errors import ModelError, SettingsError
-from videograin.models import bundles as models
-from videograin.models.bundles import (
-    choose_device,
-    choose_dtype,
-    fetch,
-    find_bundle,
-    is_available_offline,
-    load_lora,
-    load_pipeline,
-    named_bundles,
-)
+from videograin.files import hub
+from videograin.files.hub import fetch
+from videograin.models.bundles import find_bundle, named_bundles
+from videograin.models.loading import load_lora, load_pipeline
 
 CPU = torch.device("cpu")
 
@@ -120,7 +114,7 @@ def test_a_file_that_is_no_checkpoint_is_named(tmp_path: Path) -> None:
 
 
 def test_a_single_file_needs_its_architecture_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "_snapshot", lambda *_, **__: (_ for _ in ()).throw(LocalEntryNotFoundError("")))
+    monkeypatch.setattr(hub, "_snapshot", lambda *_, **__: (_ for _ in ()).throw(LocalEntryNotFoundError("")))
     save_file({"model.diffusion_model.input_blocks.0.0.weight": torch.zeros(8, 4, 3, 3)}, tmp_path / "my.safetensors")
     with pytest.raises(ModelError, match="stable-diffusion-v1-5' is not in the hub's local cache"):
         load_pipeline(str(tmp_path / "my.safetensors"), device="cpu", offline=True)
@@ -140,7 +134,7 @@ def test_a_folder_that_is_no_model_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("source", ["/nowhere/model", "gone.safetensors", "./gone", "a/b/c", "no such model"])
 def test_what_is_nowhere_is_not_looked_for_on_the_hub(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "model_info", lambda *_, **__: pytest.fail("the hub was asked"))
+    monkeypatch.setattr(hub, "model_info", lambda *_, **__: pytest.fail("the hub was asked"))
     with pytest.raises(ModelError, match=source):
         fetch(source, ["*"])
 
@@ -149,7 +143,7 @@ def test_an_unreachable_hub_is_reported_at_once(monkeypatch: pytest.MonkeyPatch)
     def unreachable(*_: object, timeout: float) -> None:
         raise ConnectionError(f"no answer within {timeout} s")
 
-    monkeypatch.setattr(models, "model_info", unreachable)
+    monkeypatch.setattr(hub, "model_info", unreachable)
     started = time.monotonic()
     with pytest.raises(ModelError, match=r"'nobody/nothing' cannot be downloaded \(no answer within 4.0 s\)"):
         load_pipeline("nobody/nothing", device="cpu")
@@ -157,7 +151,7 @@ def test_an_unreachable_hub_is_reported_at_once(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_offline_never_asks_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "model_info", lambda *_, **__: pytest.fail("the hub was asked"))
+    monkeypatch.setattr(hub, "model_info", lambda *_, **__: pytest.fail("the hub was asked"))
     with pytest.raises(ModelError, match="not in the hub's local cache"):
         load_pipeline("nobody/nothing", device="cpu", offline=True)
 
@@ -166,14 +160,6 @@ def test_the_embedded_model_comes_first_and_sd15_has_three_controlnets() -> None
     bundles = named_bundles()
     assert list(bundles) == ["emoji-world", "sd15"]
     assert set(bundles["sd15"].controls) == set(ControlKind)
-
-
-def test_emoji_world_is_where_the_environment_says(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    embedded = Path(models.__file__).parents[2] / "assets/models/emoji-world"
-    monkeypatch.setenv("VIDEOGRAIN_EMOJI_WORLD", str(tiny_model.parent))
-    bundle = find_bundle("emoji-world")
-    assert bundle.source == str(embedded if embedded.is_dir() else tiny_model.parent / "models")
-    assert is_available_offline(bundle) == embedded.is_dir()
 
 
 def test_precision_follows_the_device() -> None:
@@ -212,7 +198,6 @@ def test_a_lora_of_another_model_is_named(tmp_path: Path) -> None:
         load_lora(tiny_pipeline(), str(tmp_path / "style.safetensors"))
 
 
-def test_emoji_world_loads(emoji_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VIDEOGRAIN_EMOJI_WORLD", str(emoji_world))
+def test_emoji_world_loads(tmp_path: Path) -> None:
     pipeline = load_pipeline("emoji-world", device="cpu", offline=True, cache_dir=tmp_path)
     assert pipeline.vae_scale_factor == 8

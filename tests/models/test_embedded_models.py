@@ -12,7 +12,8 @@ from segment_anything import SamPredictor
 
 from training.networks import make_sam
 from videograin.media.video import ClipOptions, load_clip
-from videograin.models.bundles import find_bundle, load_pipeline
+from videograin.models.bundles import find_bundle
+from videograin.models.loading import load_pipeline
 
 ASSETS = Path(__file__).parents[2] / "assets"
 MODELS = ASSETS / "models/emoji-world"

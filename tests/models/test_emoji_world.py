@@ -12,7 +12,8 @@ import torch
 
 from videograin.diffusion.attention.layout import grow_masks
 from videograin.evaluation.judge import Judge
-from videograin.models.bundles import find_bundle, load_pipeline
+from videograin.models.bundles import find_bundle
+from videograin.models.loading import load_pipeline
 from videograin.project.project import load_project, load_request
 from videograin.region import EditRequest, EditResult
 

@@ -9,8 +9,8 @@ from fake_segmenters import ColourNetwork, tiny_sam, tiny_sam2
 from segment_anything import SamPredictor
 from transformers import Sam2Processor
 
-from videograin.diffusion.inversion import InversionCache
 from videograin.errors import NothingFoundError, SegmentError
+from videograin.files.tensor_cache import TensorCache
 from videograin.segment.model import Network, Prompts
 from videograin.segment.networks import Sam2Network, SamNetwork
 from videograin.segment.segmenter import EmbeddingCache, Segmenter, SegmentModel
@@ -293,7 +293,7 @@ def test_embeddings_on_disk_outlive_the_session(tmp_path: Path, make):
     answers, frame = [], noise(20, 20)
     for _ in range(2):
         network: Network = make()
-        segmenter = Segmenter(SegmentModel("tiny", network), EmbeddingCache(disk=InversionCache(tmp_path)))
+        segmenter = Segmenter(SegmentModel("tiny", network), EmbeddingCache(disk=TensorCache(tmp_path)))
         segmenter.set_frame(frame)
         answers.append(segmenter.candidates([(4, 4)], [1])[0].logits)
         assert len(list(tmp_path.iterdir())) == network.levels
@@ -303,15 +303,15 @@ def test_embeddings_on_disk_outlive_the_session(tmp_path: Path, make):
 def test_a_frame_that_disk_holds_is_not_encoded(tmp_path: Path, network):
     model = SegmentModel("colours", network)
     for _ in range(2):
-        EmbeddingCache(disk=InversionCache(tmp_path)).features(model, two_squares())
+        EmbeddingCache(disk=TensorCache(tmp_path)).features(model, two_squares())
     assert network.encoded == 1
 
 
 def test_embeddings_half_gone_from_disk_are_made_anew(tmp_path: Path):
     model, frame = SegmentModel("tiny", Sam2Network(*tiny_sam2())), noise(20, 20)
-    whole = EmbeddingCache(disk=InversionCache(tmp_path)).features(model, frame)
+    whole = EmbeddingCache(disk=TensorCache(tmp_path)).features(model, frame)
     next(tmp_path.iterdir()).unlink()
-    again = EmbeddingCache(disk=InversionCache(tmp_path)).features(model, frame)
+    again = EmbeddingCache(disk=TensorCache(tmp_path)).features(model, frame)
     assert len(again) == len(whole) == len(list(tmp_path.iterdir())) == 3
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from ui.work import naming
 from videograin.evaluation.judge import Judge
+from videograin.evaluation.vocabulary import known_phrases, with_article
 from videograin.media.video import load_clip
 from videograin.models.bundles import find_bundle
 from videograin.project import objects
@@ -49,7 +50,7 @@ def test_no_two_objects_get_one_name(work):
 
 @pytest.mark.parametrize(("noun", "phrase"), [("owl", "an owl"), ("ufo", "a ufo"), ("sunglasses", "sunglasses")])
 def test_nouns_have_their_article(noun, phrase):
-    assert naming.with_article(noun) == phrase
+    assert with_article(noun) == phrase
 
 
 def test_the_embedded_judge_names_the_animals_and_not_the_sky():
@@ -62,5 +63,5 @@ def test_the_embedded_judge_names_the_animals_and_not_the_sky():
 
 
 def test_only_models_that_say_so_have_known_words():
-    assert "a panda" in naming.known_phrases("emoji-world")
-    assert naming.known_phrases("sd15") == ()
+    assert "a panda" in known_phrases("emoji-world")
+    assert known_phrases("sd15") == ()

@@ -7,7 +7,7 @@ import pytest
 from gradio.processing_utils import save_file_to_cache
 from gradio.utils import get_upload_folder
 
-from ui.web_files import keep_web_files_in, purge_web_files
+from ui.work.web_files import keep_web_files_in, purge_web_files
 
 HOUR = 3600.0
 
@@ -36,7 +36,7 @@ def test_what_was_not_fetched_for_a_while_goes_with_its_folder_and_the_rest_stay
     save_file_to_cache(tmp_path / "fetched", str(folder))  # asked for again
     new = Path(save_file_to_cache(tmp_path / "new", str(folder)))
     clock = SimpleNamespace(time=lambda: between + HOUR)
-    monkeypatch.setattr("ui.web_files.time", clock)
+    monkeypatch.setattr("ui.work.web_files.time", clock)
     purge_web_files(HOUR)
     assert not old.exists()
     assert fetched.exists()

@@ -12,13 +12,13 @@ import numpy as np
 
 from ui.rendering.icons import icon
 from ui.rendering.pictures import as_url, data_url, thumbnail
-from ui.work.naming import known_phrases
 from videograin.diffusion.control import ControlKind
-from videograin.diffusion.preview import encode_preview
 from videograin.diffusion.prompt import compose_target_prompt
 from videograin.errors import PromptError
+from videograin.evaluation.vocabulary import known_phrases
 from videograin.jobs.model_shelf import ShelfState
 from videograin.masks.shapes import Combination
+from videograin.media.preview_webp import encode_preview
 from videograin.models.bundles import ModelBundle
 from videograin.models.memory import Estimate
 from videograin.project.objects import is_followed, weakest_frame

@@ -5,20 +5,19 @@ Only a model that carries a judge of its own small world can name things; with o
 
 import re
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from threading import Lock
 
 from ui.work.session import Session
 from videograin.diffusion.prompt import compose_target_prompt
-from videograin.evaluation.judge import Judge, known_names
+from videograin.evaluation.judge import Judge
+from videograin.evaluation.vocabulary import known_names, with_article
 from videograin.models.bundles import find_bundle
 from videograin.project import objects
 from videograin.project.workspace import MarkedObject, Workspace
 
 UNNAMED = re.compile(r"Object \d+")
 _NUMBERED = re.compile(r" \d+$")
-_NO_ARTICLE = ("grapes", "sunglasses")
 
 
 class Naming:
@@ -48,12 +47,6 @@ class Naming:
             if name:
                 work = objects.rename_object(work, each.id, free_name(work, name))
         session.set_words(work)
-
-
-@cache
-def known_phrases(model: str) -> tuple[str, ...]:
-    """Return what a model is known to draw, with articles; none where it does not say."""
-    return tuple(with_article(name) for name in known_names(Path(find_bundle(model).source)))
 
 
 def free_name(work: Workspace, name: str) -> str:
@@ -88,13 +81,6 @@ def without_composed_sentence(work: Workspace) -> Workspace:
     """Return the work without its own sentence where the words alone make the same, so that it follows the words."""
     composed = compose_target_prompt([each.edit_prompt for each in work.objects], work.background)
     return replace(work, target_prompt="") if work.target_prompt == composed else work
-
-
-def with_article(noun: str) -> str:
-    """Return a noun with "a" or "an", or bare where English wants none."""
-    if noun in _NO_ARTICLE:
-        return noun
-    return f"{'an' if noun[0].lower() in 'aeio' or noun.startswith('umb') else 'a'} {noun}"
 
 
 def _phrase(each: MarkedObject) -> str:

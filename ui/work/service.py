@@ -9,11 +9,11 @@ from threading import Thread
 
 import numpy as np
 
-from ui.web_files import purge_web_files
 from ui.work.naming import Naming, with_caption, without_composed_sentence
 from ui.work.pointing import Stroke, Tool, box, click, draw
 from ui.work.segmenting import Segmenting
 from ui.work.session import Session, Sessions
+from ui.work.web_files import purge_web_files
 from videograin.errors import ModelError, RegionError, VideoError
 from videograin.jobs.edit import clip_shape
 from videograin.jobs.settings import OperatorSettings
@@ -25,7 +25,8 @@ from videograin.jobs.worker import JobStatus
 from videograin.masks.load import MaskSource
 from videograin.media.npz import read_npz, write_npz
 from videograin.media.video import ClipOptions, VideoInfo, load_clip, probe
-from videograin.models.bundles import ModelBundle, check_obtainable, find_bundle
+from videograin.models.bundles import ModelBundle, find_bundle
+from videograin.models.loading import check_obtainable
 from videograin.models.memory import Estimate
 from videograin.project.examples import example_path
 from videograin.project.objects import add_object, as_track, is_followed, is_marked, set_mask, set_track, with_colours

@@ -1,4 +1,4 @@
-"""Regions proposed before anyone has clicked: by clusters of inversion features, or by SAM asked everywhere."""
+"""Regions proposed before the first click: clusters of the features that inversion leaves in self-attention."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import DDIMScheduler
-from segment_anything.utils.amg import batched_mask_to_box, build_point_grid, calculate_stability_score
 from torch import Tensor
-from torchvision.ops import nms
 
 from videograin.diffusion.attention.recorder import Features, can_inject
 from videograin.diffusion.attention.step import AttentionStep
@@ -21,9 +19,9 @@ from videograin.diffusion.inversion import invert
 from videograin.diffusion.pipeline import VideoGrainPipeline
 from videograin.diffusion.prompt import encode_prompts
 from videograin.errors import ModelError, NothingFoundError, SegmentError
+from videograin.masks.shapes import is_backdrop
+from videograin.media.appearance import is_flat
 from videograin.progress import Phase, Report, ignore, track
-from videograin.segment.model import EmbeddingCache, Prompts, SegmentModel
-from videograin.segment.segmenter import Segmentation, is_flat
 
 COARSE_LAYER = "up_blocks.1.attentions.2.transformer_blocks.0.attn1"
 FINE_LAYER = "up_blocks.2.attentions.0.transformer_blocks.0.attn1"
@@ -45,18 +43,6 @@ has a mean IoU of 0.51 with it then, and of 0.61 with this share. Uniting two cl
 
 FITTED_TOKENS = 4096
 """K-means is fitted to so many tokens, evenly spread over the clip, so that its time does not grow with it."""
-
-BACKDROP_BORDER = 0.25
-"""What covers more of the picture's border is taken for backdrop, and comes last."""
-
-MIN_SCORE, MIN_STABILITY, MIN_AREA = 0.6, 0.6, 0.002
-"""What a suggestion needs at least: predicted IoU, agreement of thresholds one logit apart, share of the frame."""
-
-MAX_OVERLAP = 0.5
-"""A suggestion of which more has been suggested before is dropped; of the others the rest is kept."""
-
-_BOX_OVERLAP = 0.7  # IoU of boxes from which two answers are one, as in SamAutomaticMaskGenerator
-_POINTS_AT_ONCE = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +91,7 @@ def discover_regions(
     centres = cluster(tokens, counts, report)
     labels = _nearest_centres(features, centres, (frames.shape[1], frames.shape[2]))
     masks = [labels == label for label in np.unique(labels)]
-    proposals = [Proposal(mask, _is_backdrop(mask)) for mask in masks]
+    proposals = [Proposal(mask, is_backdrop(mask)) for mask in masks]
     return sorted(proposals, key=lambda proposal: (proposal.is_backdrop, proposal.masks.sum()))
 
 
@@ -130,47 +116,6 @@ def cluster(tokens: np.ndarray, counts: Sequence[int], report: Report = ignore) 
     silhouettes = [_silhouette(tokens, centres) for centres in choices]
     good = [value >= SILHOUETTE_SHARE * max(silhouettes) for value in silhouettes]
     return choices[max(np.flatnonzero(good))]
-
-
-def suggest_regions(
-    frame: np.ndarray,
-    model: SegmentModel,
-    cache: EmbeddingCache | None = None,
-    *,
-    points_per_side: int = 16,
-    limit: int = 12,
-    report: Report = ignore,
-) -> list[Segmentation]:
-    """Suggest the things on a frame: SAM is asked at every point of a grid, and the best answers are kept.
-
-    It chooses as `SamAutomaticMaskGenerator` does, by predicted IoU, stability and distinct boxes, but asks in turn
-    with others, may be stopped, takes a known embedding and works with SAM 2 as well. Then overlaps are removed.
-
-    Args:
-        frame: (H, W, 3) uint8 RGB.
-        model: the segmenter.
-        cache: of embeddings, shared with the `Segmenter` that will refine the suggestions.
-        points_per_side: of the grid; more find smaller things.
-        limit: how many suggestions at most.
-        report: told after every few points; may raise `Cancelled`.
-
-    Returns:
-        Segmentations that share no pixel, the best first, backdrops last; none where nothing stands out.
-    """
-    if is_flat(frame):
-        return []
-    size = (frame.shape[0], frame.shape[1])
-    features = (cache or EmbeddingCache(0)).features(model, frame)
-    points = torch.from_numpy(build_point_grid(points_per_side) * size[::-1]).float()
-    logits, scores = [], []
-    for batch in track(Phase.SUGGEST, points.split(_POINTS_AT_ONCE), report):
-        prompts = Prompts(batch[:, None], torch.ones(len(batch), 1, dtype=torch.int64))
-        kept = _reliable(*model.decode(features, size, prompts, multimask=True))
-        logits.append(kept[0])
-        scores.append(kept[1])
-    answers = _distinct(torch.cat(logits), torch.cat(scores))
-    found = [_segmentation(model, answer, score, size) for answer, score in zip(*answers, strict=True)]
-    return _without_overlaps(found)[:limit]
 
 
 def _check(pipeline: VideoGrainPipeline, frames: np.ndarray, clusters: int | None) -> None:
@@ -239,39 +184,3 @@ def _nearest_centres(features: np.ndarray, centres: np.ndarray, size: tuple[int,
         distances = torch.from_numpy(_square_distances(tokens, centres)).movedim(-1, 0)[None]
         labels.append(F.interpolate(distances, size, mode="bilinear", align_corners=False)[0].argmin(0).numpy())
     return np.stack(labels)
-
-
-def _is_backdrop(masks: np.ndarray) -> bool:
-    """Return whether masks (…, H, W) cover much of the border."""
-    edges = [masks[..., 0, :], masks[..., -1, :], masks[..., :, 0], masks[..., :, -1]]
-    return bool(np.concatenate(edges, -1).mean() > BACKDROP_BORDER)
-
-
-def _reliable(logits: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
-    """Return those of the answers (B, K, h, w), (B, K) that are likely and stable, as (N, h, w), (N,)."""
-    logits, scores = logits.flatten(0, 1), scores.flatten()
-    stability = calculate_stability_score(logits, 0.0, 1.0).nan_to_num()
-    kept = (scores > MIN_SCORE) & (stability > MIN_STABILITY)
-    return logits[kept], (scores * stability)[kept]
-
-
-def _distinct(logits: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the best of all answers of nearly the same box, the best first."""
-    kept = nms(batched_mask_to_box(logits > 0).float(), scores, _BOX_OVERLAP)
-    return logits[kept], scores[kept]
-
-
-def _segmentation(model: SegmentModel, logits: Tensor, score: Tensor, size: tuple[int, int]) -> Segmentation:
-    mask = model.network.upscale(logits[None, None], size)[0, 0] > 0
-    return Segmentation(mask.numpy(), score.item(), logits[None].numpy())
-
-
-def _without_overlaps(found: Sequence[Segmentation]) -> list[Segmentation]:
-    """Return what is left of segmentations, things before backdrops, when each pixel goes to the first that has it."""
-    left: list[Segmentation] = []
-    for one in sorted(found, key=lambda one: _is_backdrop(one.mask)):
-        taken = np.any([other.mask for other in left], axis=0) if left else np.zeros_like(one.mask)
-        rest = one.mask & ~taken
-        if rest.mean() > MIN_AREA and rest.sum() > (1 - MAX_OVERLAP) * one.area:
-            left.append(Segmentation(rest, one.score, one.logits))
-    return left

@@ -23,10 +23,11 @@ from videograin.diffusion.autoencoder import decode_latents, encode_frames, to_u
 from videograin.diffusion.compositing import composite
 from videograin.diffusion.denoiser import AnyControlNet, Conditioning, Denoiser
 from videograin.diffusion.denoising import Denoising
-from videograin.diffusion.inversion import InversionCache, inversion_path
+from videograin.diffusion.inversion import inversion_path
 from videograin.diffusion.prompt_embeds import Words, read_words
 from videograin.diffusion.smoothing import PathMean
 from videograin.errors import Cancelled, ModelError, SettingsError
+from videograin.files.tensor_cache import TensorCache
 from videograin.media.flow import Trajectories, optical_flow, trajectories
 from videograin.progress import Progress, Report, ignore
 from videograin.region import AttentionMode, Convention, EditRequest, EditResult, EditSettings, Region
@@ -84,7 +85,7 @@ class VideoGrainPipeline(
         )
         install_layout_attention(unet)
         self.vae_scale_factor = 2 ** (len(vae.config["block_out_channels"]) - 1)
-        self.inversion_cache: InversionCache | None = None
+        self.inversion_cache: TensorCache | None = None
         self.frames_per_vae_batch = 4
         self._interrupt = False
 

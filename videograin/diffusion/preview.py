@@ -6,23 +6,19 @@ far from linear in colour; the map is fitted to the clip at hand, so any VAE wil
 
 import time
 from collections.abc import Callable, Iterable
-from io import BytesIO
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
 from videograin.diffusion.autoencoder import to_uint8
+from videograin.media.preview_webp import resize, shrink
 
 if TYPE_CHECKING:
     from videograin.diffusion.pipeline import VideoGrainPipeline
 
-PREVIEW_SIDE = 256
-"""Pixels of a preview's longer side at most."""
 
 MAX_SHARE = 0.03
 """Of an edit's time that previews may take."""
@@ -96,7 +92,7 @@ class FormingClip:
             chunks.append(to_uint8(pixels))
             if time.monotonic() >= self._due:
                 frames = shrink(np.concatenate(chunks))
-                self._show_now(np.concatenate([frames, _resize(coming[len(frames) :], frames.shape[1:3])]))
+                self._show_now(np.concatenate([frames, resize(coming[len(frames) :], frames.shape[1:3])]))
         return np.concatenate(chunks)
 
     def _show_now(self, frames: np.ndarray) -> None:
@@ -104,33 +100,6 @@ class FormingClip:
         self._show(frames)
         ended = time.monotonic()
         self._due = ended + max(MIN_SECONDS, (ended - started) / MAX_SHARE)
-
-
-def encode_preview(frames: np.ndarray, fps: float) -> bytes:
-    """Return frames (F, H, W, 3) uint8 RGB as a small animated WebP, which plays wherever a picture does."""
-    first, *others = (Image.fromarray(frame) for frame in shrink(frames))
-    picture = BytesIO()
-    # Of WebP's methods the first is quick; the others save a tenth of the bytes and take up to three times as long.
-    first.save(
-        picture, "WEBP", save_all=True, append_images=others, duration=round(1000 / fps), loop=0, quality=85, method=0
-    )
-    return picture.getvalue()
-
-
-def shrink(frames: np.ndarray) -> np.ndarray:
-    """Scale frames (F, H, W, 3) down until neither side exceeds `PREVIEW_SIDE`."""
-    height, width = frames.shape[1:3]
-    factor = PREVIEW_SIDE / max(height, width)
-    return frames if factor >= 1 else _resize(frames, (max(1, round(factor * height)), max(1, round(factor * width))))
-
-
-def _resize(frames: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    if len(frames) == 0:
-        return np.empty((0, *size, 3), np.uint8)
-    height, width = size
-    shrinks = height < frames.shape[1]
-    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return np.stack([cv2.resize(frame, (width, height), interpolation=interpolation) for frame in frames])
 
 
 def _with_one(latents: Tensor) -> Tensor:

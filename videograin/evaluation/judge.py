@@ -1,6 +1,5 @@
 """What a mini CLIP sees in a region of a clip: it names things in the small world of emoji, and judges edits there."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, cast
@@ -12,7 +11,8 @@ from torch import Tensor, nn
 from transformers import CLIPModel
 
 from videograin.evaluation.metrics import crop_regions
-from videograin.models.bundles import WEIGHTS_LOCK
+from videograin.evaluation.vocabulary import known_names
+from videograin.files.hub import WEIGHTS_LOCK
 
 INPUT_SIZE = 128
 
@@ -59,9 +59,3 @@ class Judge:
     def _logits(self, frames: np.ndarray, masks: np.ndarray) -> Tensor:
         crops = torch.from_numpy(crop_regions(frames, masks, INPUT_SIZE)).to(self.head.weight.device)
         return self.head(self.clip.vision_model(pixel_values=crops.movedim(-1, 1) / 127.5 - 1).pooler_output)
-
-
-def known_names(folder: Path) -> list[str]:
-    """Return the things that a model folder's judge knows; none where the folder has no judge."""
-    vocabulary = folder / "clip/vocabulary.json"
-    return json.loads(vocabulary.read_text()) if vocabulary.is_file() else []

@@ -18,10 +18,10 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from videograin.diffusion.preview import encode_preview
 from videograin.errors import Cancelled
 from videograin.files.atomic import write_whole
 from videograin.files.dataclass_json import from_json, to_json
+from videograin.media.preview_webp import encode_preview
 from videograin.progress import Progress
 
 Request = TypeVar("Request")

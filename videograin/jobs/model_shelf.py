@@ -8,12 +8,13 @@ from threading import Thread
 
 import torch
 
+from videograin.device import choose_device
 from videograin.diffusion.control import ControlKind
-from videograin.diffusion.inversion import InversionCache
 from videograin.diffusion.pipeline import VideoGrainPipeline
+from videograin.files.tensor_cache import TensorCache
 from videograin.jobs.failures import release_memory
-from videograin.models.bundles import choose_device, inversions_folder, load_pipeline
 from videograin.models.flops import matmul_speed
+from videograin.models.loading import inversions_folder, load_pipeline
 from videograin.models.memory import ClipShape, Estimate, estimate_edit
 from videograin.region import EditSettings
 
@@ -94,7 +95,7 @@ class ModelShelf:
 
     def purge(self, max_age: float) -> None:
         """Remove the inversions that were not used for `max_age` seconds."""
-        InversionCache(inversions_folder(self._cache_dir)).purge(max_age)
+        TensorCache(inversions_folder(self._cache_dir)).purge(max_age)
 
     def estimate(
         self, model: str, controls: Sequence[ControlKind], clip_shape: ClipShape, settings: EditSettings

@@ -14,7 +14,8 @@ from videograin.jobs.model_shelf import ModelShelf
 from videograin.jobs.settings import OperatorSettings
 from videograin.jobs.store import JobKind, JobStore
 from videograin.jobs.worker import Purge, Worker
-from videograin.models.bundles import check_obtainable, find_bundle
+from videograin.models.bundles import find_bundle
+from videograin.models.loading import check_obtainable
 
 
 @dataclass(frozen=True)

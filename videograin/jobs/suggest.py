@@ -3,13 +3,13 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from videograin.diffusion.clusters import suggest_regions
 from videograin.errors import NothingFoundError
 from videograin.jobs.context import Handler, JobContext
 from videograin.jobs.store import JobKind
 from videograin.jobs.track import SegmentSource
 from videograin.media.npz import write_npz
 from videograin.media.video import ClipOptions, load_clip
+from videograin.segment.suggest import suggest_regions
 
 
 @dataclass(frozen=True)

@@ -204,3 +204,13 @@ def _components(plane: np.ndarray, connectivity: int) -> tuple[np.ndarray, np.nd
 def _check_radius(radius: float) -> None:
     if not 0 <= radius <= MAX_RADIUS:
         raise SettingsError(f"The radius is {radius} pixels; choose 0 to {MAX_RADIUS:g}.")
+
+
+BACKDROP_BORDER = 0.25
+"""What covers more of the picture's border is taken for backdrop, and comes last."""
+
+
+def is_backdrop(masks: np.ndarray) -> bool:
+    """Return whether masks (…, H, W) cover much of the border."""
+    edges = [masks[..., 0, :], masks[..., -1, :], masks[..., :, 0], masks[..., :, -1]]
+    return bool(np.concatenate(edges, -1).mean() > BACKDROP_BORDER)

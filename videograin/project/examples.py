@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from videograin.errors import VideoError
+from videograin.files.assets import ASSETS
 
-EXAMPLES = Path(__file__).parents[2] / "assets/clips"
+EXAMPLES = ASSETS / "clips"
 
 
 def example_path(name: str) -> Path:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from videograin.diffusion.inversion import InversionCache, fingerprint
+from videograin.files.tensor_cache import TensorCache, fingerprint
 
 CACHE_BYTES = 512 * 2**20
 """What `EmbeddingCache` keeps in memory unless told otherwise."""
@@ -140,7 +140,7 @@ class EmbeddingCache:
         disk: where features are kept between sessions; None is nowhere.
     """
 
-    def __init__(self, max_bytes: int = CACHE_BYTES, disk: InversionCache | None = None) -> None:
+    def __init__(self, max_bytes: int = CACHE_BYTES, disk: TensorCache | None = None) -> None:
         self.max_bytes = max_bytes
         self.disk = disk
         self._kept: OrderedDict[str, Features] = OrderedDict()

@@ -11,13 +11,11 @@ import numpy as np
 import torch
 
 from videograin.errors import NothingFoundError, SegmentError
+from videograin.media.appearance import is_flat
 from videograin.segment.model import EmbeddingCache, Features, Prompts, SegmentModel
 
 WORTHLESS, SURE = 0.65, 0.9
 """Predicted IoU of masks that are not to be believed, and of those that are; fitted on drawn clips and photographs."""
-
-FLAT = 4
-"""A picture whose channels all vary by at most so many levels of 255 shows nothing; compression alone adds a few."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,11 +187,6 @@ def box_around(mask: np.ndarray) -> np.ndarray:
     """Return (x0, y0, x1, y1) float32 around a mask (H, W) bool that is not empty."""
     rows, columns = np.nonzero(mask.any(1))[0], np.nonzero(mask.any(0))[0]
     return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float32)
-
-
-def is_flat(frames: np.ndarray) -> bool:
-    """Return whether frames (…, H, W, 3) uint8 are all of one and the same colour, compression aside."""
-    return bool((np.ptp(frames.reshape(-1, 3), 0) <= FLAT).all())
 
 
 def _read_clicks(

@@ -18,9 +18,11 @@ from segment_anything import sam_model_registry
 from segment_anything.modeling import Sam
 from transformers import EdgeTamModel, PreTrainedModel, Sam2ImageProcessor, Sam2Model
 
+from videograin.device import choose_device
 from videograin.errors import ModelError
+from videograin.files.assets import EMBEDDED_MODEL
 from videograin.files.download import RemoteFile, download
-from videograin.models.bundles import WEIGHTS_LOCK, choose_device, fetch, find_bundle, user_cache_dir
+from videograin.files.hub import WEIGHTS_LOCK, fetch, user_cache_dir
 from videograin.progress import Report, ignore
 from videograin.segment.model import Network, SegmentModel
 from videograin.segment.networks import Sam2Network, SamNetwork, SamShape, build_sam
@@ -107,7 +109,7 @@ def fetch_segmenter(
 ) -> Path:
     """Return the file or folder of a segmenter's weights, downloading what is not there; as `load_segmenter`."""
     if name == DEFAULT_SEGMENTER:
-        return Path(find_bundle(name).source) / "sam"
+        return EMBEDDED_MODEL / "sam"
     if name in SAM_FILES:
         source, file = SAM_FILES[name], (cache_dir or user_cache_dir()) / "segmenters" / f"sam_{name}.pth"
         if offline and not file.is_file():

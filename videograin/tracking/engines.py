@@ -6,8 +6,8 @@ import torch
 from safetensors import SafetensorError
 from transformers import EdgeTamVideoModel, Sam2ImageProcessor, Sam2VideoModel
 
+from videograin.device import choose_device
 from videograin.errors import ModelError
-from videograin.models.bundles import choose_device
 from videograin.progress import Report, ignore
 from videograin.segment.model import EmbeddingCache
 from videograin.segment.zoo import (

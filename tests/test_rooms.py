@@ -1,0 +1,88 @@
+"""The order of the rooms: lower ones never import higher ones, read from the import statements themselves."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+ROOMS = (
+    "videograin.errors videograin.progress videograin.region videograin.device",
+    "videograin.files",
+    "videograin.media",
+    "videograin.masks",
+    "videograin.segment",
+    "videograin.tracking",
+    "videograin.diffusion",
+    "videograin.models",
+    "videograin.evaluation",
+    "videograin.project",
+    "videograin.jobs",
+    "ui.rendering",
+    "ui.work",
+    "ui",
+    "videograin videograin.cli videograin.__main__ app",
+)
+"""From the lowest to the highest; what stands on one line may import each other. The last are doors to all of it."""
+
+MAX_FILES, MAX_LINES, MAX_FILES_AT_THE_TOP = 16, 400, 12
+
+FILES = [*sorted(ROOT.glob("videograin/**/*.py")), *sorted(ROOT.glob("ui/**/*.py")), ROOT / "app.py"]
+
+
+def module_of(file: Path) -> str:
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def room_of(module: str) -> int:
+    """Return the place of a module's room, that of the longest name that it begins with."""
+    places = {name: place for place, names in enumerate(ROOMS) for name in names.split()}
+    names = [name for name in places if module == name or (module.startswith(f"{name}.") and name != "videograin")]
+    assert names, f"{module} is in no room; give it one, or name it in ROOMS."
+    return places[max(names, key=len)]
+
+
+def imports(file: Path) -> Iterator[str]:
+    """Yield the modules that a file imports anywhere in it, type-checking imports aside."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            node.body = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            modules = {module_of(each) for each in FILES}
+            whole = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (name if name in modules else node.module for name in whole)
+
+
+@pytest.mark.parametrize("file", FILES, ids=module_of)
+def test_no_room_imports_a_higher_one(file: Path) -> None:
+    place = room_of(module_of(file))
+    upwards = {name for name in imports(file) if name.split(".")[0] in ("videograin", "ui") and room_of(name) > place}
+    assert not upwards
+
+
+@pytest.mark.parametrize("file", FILES, ids=module_of)
+def test_the_library_knows_no_page_and_the_page_no_tensor(file: Path) -> None:
+    forbidden = {"videograin": "gradio", "ui": "torch"}.get(module_of(file).split(".")[0])
+    assert forbidden not in {name.split(".")[0] for name in imports(file)}
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    known = {module_of(file): file for file in FILES}
+    ahead = {module: {name for name in imports(file) if name in known} - {module} for module, file in known.items()}
+    while free := {module for module, names in ahead.items() if not names & ahead.keys()}:
+        ahead = {module: names for module, names in ahead.items() if module not in free}
+    assert not ahead, f"a circle among {sorted(ahead)}"
+
+
+@pytest.mark.parametrize("folder", sorted({file.parent for file in FILES} - {ROOT}), ids=lambda folder: folder.name)
+def test_rooms_are_small(folder: Path) -> None:
+    files = list(folder.glob("*.py"))
+    assert len(files) <= (MAX_FILES_AT_THE_TOP if folder.name == "videograin" else MAX_FILES)
+    assert all(len(file.read_text(encoding="utf-8").splitlines()) <= MAX_LINES for file in files)

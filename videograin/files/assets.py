@@ -1,0 +1,11 @@
+"""What comes along with the code: the embedded model and the example clips, in a checkout or in an installed wheel."""
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).parents[1]
+
+ASSETS = next(folder for folder in (_PACKAGE / "assets", _PACKAGE.parent / "assets") if folder.is_dir())
+"""Beside `videograin/` in a checkout; a wheel, which owns no folder there, carries them within."""
+
+EMBEDDED_MODEL = ASSETS / "models/emoji-world"
+"""Emoji World, in diffusers' layout, with its segmenter in `sam/` and its CLIP in `clip/`."""

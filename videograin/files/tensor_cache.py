@@ -1,0 +1,106 @@
+"""Tensors that can be computed again, kept on disk by the content that they follow from."""
+
+import hashlib
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+from peft.tuners.tuners_utils import BaseTunerLayer
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+CACHE_BYTES = 4 * 2**30
+"""What `TensorCache` keeps on disk unless told otherwise."""
+
+
+SAMPLES_PER_PARAMETER = 64
+"""Values of each weight that `fingerprint` looks at."""
+
+
+class TensorCache:
+    """Inversion paths on disk by the content that they follow from; the least recently used go first.
+
+    Args:
+        folder: made when first needed.
+        max_bytes: size cap.
+    """
+
+    def __init__(self, folder: Path, max_bytes: int = CACHE_BYTES) -> None:
+        self.folder = folder
+        self.max_bytes = max_bytes
+
+    def load(self, key: str) -> Tensor | None:
+        """Return the path (K, F, 4, h, w) kept under a key, or None; a file that cannot be read counts as absent."""
+        file = self._file(key)
+        try:
+            path = load_file(file)["path"]
+            os.utime(file)
+        except (OSError, KeyError, SafetensorError):
+            return None
+        return path
+
+    def store(self, key: str, path: Tensor) -> None:
+        """Keep a path (K, F, 4, h, w); one that is larger than the cap is not kept."""
+        if path.nbytes > self.max_bytes:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        aside = self._file(key).with_suffix(f".{os.getpid()}.part")
+        try:
+            save_file({"path": path.cpu().contiguous()}, aside)
+            aside.replace(self._file(key))
+        finally:
+            aside.unlink(missing_ok=True)
+        self._shrink()
+
+    def purge(self, max_age: float) -> None:
+        """Remove what has not been used for `max_age` seconds: a path begins with somebody's clip."""
+        oldest = time.time() - max_age
+        for file in self.folder.glob("*.safetensors"):
+            with suppress(FileNotFoundError):
+                if file.stat().st_mtime < oldest:
+                    file.unlink()
+
+    def _file(self, key: str) -> Path:
+        return self.folder / f"{key}.safetensors"
+
+    def _shrink(self) -> None:
+        files = sorted(self.folder.glob("*.safetensors"), key=lambda file: file.stat().st_mtime, reverse=True)
+        kept = 0
+        for file in files:
+            kept += file.stat().st_size
+            if kept > self.max_bytes:
+                file.unlink(missing_ok=True)
+
+
+def content_key(*parts: Tensor | str) -> str:
+    """Return a SHA-256 of tensors and texts, equal exactly when all of them are."""
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, Tensor):
+            part = f"{part.dtype}{tuple(part.shape)}{hashlib.sha256(_bytes(part)).hexdigest()}"
+        digest.update(hashlib.sha256(part.encode()).digest())
+    return digest.hexdigest()
+
+
+def fingerprint(model: nn.Module) -> str:
+    """Return a short text that changes with a model's weights, LoRA adapters, their scales and which are active.
+
+    It looks at `SAMPLES_PER_PARAMETER` values of each weight; to hash all of them would take seconds.
+    """
+    samples = [
+        parameter.detach().flatten()[:: max(1, parameter.numel() // SAMPLES_PER_PARAMETER)].float()
+        for parameter in model.parameters()
+    ]
+    adapters = [
+        f"{module.scaling} {module.active_adapters} {module.disable_adapters}"
+        for module in model.modules()
+        if isinstance(module, BaseTunerLayer)
+    ]
+    return content_key(torch.cat(samples), str(next(model.parameters()).dtype), *adapters)
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    return tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()

@@ -1,0 +1,151 @@
+"""How any Stable Diffusion 1.x or 2.x is loaded: from a folder in diffusers' layout, a single file or a hub id.
+
+Weights are safetensors, or pickles of tensors alone (`weights_only`) in a single .ckpt; code is never loaded.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from diffusers import ControlNetModel
+from diffusers.loaders.single_file_utils import fetch_diffusers_config, load_single_file_checkpoint
+from safetensors import SafetensorError
+
+from videograin.device import choose_device, choose_dtype
+from videograin.diffusion.control import ControlKind
+from videograin.diffusion.pipeline import VideoGrainPipeline
+from videograin.errors import ModelError, VideoGrainError
+from videograin.files.hub import WEIGHTS_LOCK, fetch, first_line, is_hub_id, user_cache_dir
+from videograin.files.tensor_cache import TensorCache
+from videograin.models.bundles import ModelBundle, find_bundle
+
+_CONFIGS = ("*.json", "*.txt")
+
+
+_PIPELINE_FILES = (*_CONFIGS, "*/*.safetensors")  # weights at the top are the same model once more, in one file
+
+
+_NETWORK_FILES = ("*.json", "*.safetensors")
+
+
+def load_pipeline(
+    bundle: ModelBundle | str,
+    controls: Sequence[ControlKind] = (),
+    *,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+    offline: bool = False,
+    cache_dir: Path | None = None,
+) -> VideoGrainPipeline:
+    """Load a model, ready to edit. The hub is asked only for what its local cache lacks.
+
+    Args:
+        bundle: what to load, or its name, folder, file or hub id.
+        controls: kinds of ControlNet, in the order in which their images will be passed.
+        device: None takes the best there is.
+        dtype: None takes float32 on a CPU and float16 elsewhere.
+        offline: whether to leave the network alone.
+        cache_dir: where inversions are kept between edits; None is the user's cache folder.
+
+    Raises:
+        ModelError: it cannot be found or loaded, or its ControlNets do not fit.
+        SettingsError: the device is not there, or the dtype is useless on it.
+    """
+    bundle = find_bundle(bundle) if isinstance(bundle, str) else bundle
+    device = choose_device(device)
+    dtype = choose_dtype(device, dtype)
+    networks = [_load_controlnet(bundle, kind, dtype, offline) for kind in controls]
+    controlnet = networks[0] if len(networks) == 1 else networks or None
+    folder = fetch(bundle.source, _PIPELINE_FILES, offline)
+    with WEIGHTS_LOCK, _naming_errors(f"Model '{bundle.name}'", folder):
+        if folder.is_file():
+            pipeline = _load_single_file(folder, controlnet, dtype, offline)
+        else:
+            pipeline = VideoGrainPipeline.from_pretrained(
+                folder, controlnet=controlnet, dtype=dtype, use_safetensors=True, local_files_only=True
+            )
+    for kind, network in zip(controls, networks, strict=True):
+        _check_fit(pipeline, kind, network)
+    pipeline.inversion_cache = TensorCache(inversions_folder(cache_dir))
+    return pipeline.to(device)
+
+
+def load_lora(pipeline: VideoGrainPipeline, source: str, scale: float = 1.0, *, offline: bool = False) -> None:
+    """Merge a LoRA into the weights of a pipeline; it stays until the model is loaded anew.
+
+    Args:
+        pipeline: of the architecture that the LoRA was made for.
+        source: a .safetensors file, a folder that holds one, or a hub id.
+        scale: how much of it is added.
+        offline: whether to leave the network alone.
+    """
+    path = fetch(source, _NETWORK_FILES, offline)
+    with _naming_errors(f"LoRA '{source}'", path):
+        pipeline.load_lora_weights(str(path), use_safetensors=True, local_files_only=True)
+    pipeline.fuse_lora(lora_scale=scale)
+    pipeline.unload_lora_weights()  # the layers that held it apart; merged, it costs nothing
+
+
+def is_available_offline(bundle: ModelBundle) -> bool:
+    """Whether the bundle's own weights (not its ControlNets) are on this machine."""
+    try:
+        fetch(bundle.source, _PIPELINE_FILES, offline=True)
+    except ModelError:
+        return False
+    return True
+
+
+def check_obtainable(bundle: ModelBundle, offline: bool) -> None:
+    """Raise ModelError where it is certain that a bundle's weights are not to be had; nothing is downloaded."""
+    if offline or not is_hub_id(bundle.source):
+        fetch(bundle.source, _PIPELINE_FILES, offline=True)
+
+
+def inversions_folder(cache_dir: Path | None) -> Path:
+    """Return where inversions are kept; None is the user's cache folder."""
+    return (cache_dir or user_cache_dir()) / "inversions"
+
+
+def _load_controlnet(bundle: ModelBundle, kind: ControlKind, dtype: torch.dtype, offline: bool) -> ControlNetModel:
+    if kind not in bundle.controls:
+        known = ", ".join(bundle.controls) or "none"
+        raise ModelError(f"Model '{bundle.name}' has no ControlNet for '{kind}'. Its kinds: {known}.")
+    folder = fetch(bundle.controls[kind], _NETWORK_FILES, offline)
+    with WEIGHTS_LOCK, _naming_errors(f"ControlNet '{kind}'", folder):
+        return ControlNetModel.from_pretrained(folder, dtype=dtype, use_safetensors=True, local_files_only=True)
+
+
+def _load_single_file(
+    file: Path, controlnet: ControlNetModel | list[ControlNetModel] | None, dtype: torch.dtype, offline: bool
+) -> VideoGrainPipeline:
+    """Load one file of weights; what describes them comes from the hub's folder of the same architecture."""
+    architecture = fetch_diffusers_config(load_single_file_checkpoint(str(file)))["pretrained_model_name_or_path"]
+    config = fetch(architecture, _CONFIGS, offline)
+    return VideoGrainPipeline.from_single_file(
+        str(file), config=str(config), controlnet=controlnet, dtype=dtype, local_files_only=True
+    )
+
+
+def _check_fit(pipeline: VideoGrainPipeline, kind: ControlKind, network: ControlNetModel) -> None:
+    ours, theirs = (
+        [*net.config["block_out_channels"], net.config["cross_attention_dim"]] for net in (pipeline.unet, network)
+    )
+    if ours != theirs:
+        raise ModelError(
+            f"The '{kind}' ControlNet does not fit this model: its widths are {theirs}, the model's {ours}. "
+            "Choose one made for the model, or edit without."
+        )
+
+
+@contextmanager
+def _naming_errors(what: str, path: Path) -> Iterator[None]:
+    try:
+        yield
+    except VideoGrainError:
+        raise
+    except (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, SafetensorError) as error:
+        raise ModelError(
+            f"{what} cannot be loaded from '{path}' ({first_line(error)}). It must be a whole Stable Diffusion 1.x "
+            "or 2.x of its kind, in safetensors."
+        ) from error
