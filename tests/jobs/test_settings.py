@@ -67,7 +67,7 @@ def test_a_bad_value_is_refused_in_a_sentence(variable: str, value: str, message
 
 
 def test_variables_of_others_are_left_alone() -> None:
-    assert read_operator_settings({"VIDEOGRAIN_GOLDENS": "/x", "PATH": "/bin"}) == OperatorSettings()
+    assert read_operator_settings({"VIDEOGRAIN_EMOJI_WORLD": "/x", "PATH": "/bin"}) == OperatorSettings()
 
 
 def test_the_password_is_not_shown() -> None:
