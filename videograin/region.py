@@ -1,4 +1,4 @@
-"""What a person asks for and gets: regions, settings, request, result. Each is checked once, when it is made."""
+"""An edit's input and output: regions, settings, request, result. Each is checked once, when it is made."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -36,12 +36,12 @@ class AttentionMode(StrEnum):
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """One thing in the clip and what it shall become.
+    """An object in the clip, and the phrase that it becomes.
 
     Attributes:
-        masks: where the thing is, (F, H, W) bool at the frames' size; may be empty in some frames.
+        masks: where the object is, (F, H, W) bool at the frames' size; may be empty in some frames.
         prompt: what it becomes ("a polar bear in sunglasses"); empty keeps the source there.
-        name: what the person calls it, for messages.
+        name: the user's name for it, for messages.
         strength: factor on the modulation of this region, 0 to 4.
 
     Raises:
@@ -61,7 +61,7 @@ class Region:
                 "pass (frames, height, width) bool."
             )
         if not masks.any():
-            raise RegionError(f"{self.title}: the mask is empty in every frame. Mark the thing in at least one frame.")
+            raise RegionError(f"{self.title}: the mask is empty in every frame. Mark the object in at least one frame.")
         if not 0 <= self.strength <= 4:
             raise RegionError(f"{self.title}: strength is {self.strength}; choose 0 to 4.")
 
@@ -127,7 +127,7 @@ class EditSettings:
 
 @dataclass(frozen=True, eq=False)
 class EditRequest:
-    """One edit: the clip, its regions and the words.
+    """One edit: the clip, its regions and its prompts.
 
     Attributes:
         frames: (F, H, W, 3) uint8 RGB.
@@ -137,7 +137,7 @@ class EditRequest:
         background: phrase for the rest of the picture in the composed prompt, "on grass".
         negative_prompt: what to avoid.
         control_images: one (F, H, W, 3) uint8 array for each ControlNet of the pipeline.
-        settings: how to denoise.
+        settings: how the edit is denoised.
 
     Raises:
         VideoError: frames of another shape or dtype.
@@ -170,10 +170,10 @@ class EditResult:
     """An edited clip.
 
     Attributes:
-        frames: (F, H, W, 3) uint8 RGB; none where the latents were asked for.
-        latents: (F, 4, H/8, W/8) float32, scaled as the UNet has them.
+        frames: (F, H, W, 3) uint8 RGB; none where only the latents were asked for.
+        latents: (F, 4, H/8, W/8) float32, scaled as the UNet expects them.
         target_prompt: the prompt that was denoised.
-        warnings: what the person should know (words cut off, say), in plain words.
+        warnings: for the user, in plain words (that the prompt was cut, say).
         seconds: wall time from frames to frames.
         attention: (R, F, h, w) float32, the share of cross-attention that each region's phrase had, averaged over
             heads, layers and steps at one low resolution; None where it was not asked for.
@@ -200,7 +200,7 @@ def check_regions(regions: Sequence[Region], clip_shape: tuple[int, ...]) -> Non
     if len(regions) > MAX_REGIONS:
         raise RegionError(f"There are {len(regions)} regions; at most {MAX_REGIONS} can be edited at once. Join some.")
     if not any(region.is_edited for region in regions):
-        raise RegionError("No region has a prompt. Say what at least one region shall become.")
+        raise RegionError("No region has a prompt. Say what at least one region becomes.")
     for region in regions:
         if region.masks.shape != clip_shape:
             raise RegionError(

@@ -53,7 +53,7 @@ def test_a_single_frame_stays():
 
 
 def test_a_path_that_runs_into_another_region_counts_on_each_side_alone():
-    """Flow at an outline may lead from a thing to its neighbour, whose looks it must not take."""
+    """Flow at an outline may lead from an object to its neighbour, whose appearance it must not take."""
     regions = NOWHERE.repeat(2, 1, 1, 1)
     regions[0, 0, 0, 0] = regions[0, 1, 0, 1] = True
     regions[1, 2, 0, 2] = True

@@ -1,4 +1,4 @@
-"""The main job for real: two things in a moving clip become what was asked, with the embedded model, on a CPU.
+"""The main job for real: two objects in a moving clip become what was asked, with the embedded model, on a CPU.
 
 Without the modulation the panda appears on the right and the robot on the left.
 """

@@ -25,11 +25,11 @@ from videograin.progress import Phase, Report, ignore, track
 
 COARSE_LAYER = "up_blocks.1.attentions.2.transformer_blocks.0.attn1"
 FINE_LAYER = "up_blocks.2.attentions.0.transformer_blocks.0.attn1"
-"""Self-attentions whose features are clustered, keys of the first, queries and keys of the second: what fitted things
-best of all that are recorded. The coarse ones know what is what, the fine ones where it ends."""
+"""Self-attentions whose features are clustered, keys of the first, queries and keys of the second: of all recorded ones
+these fitted the objects best. The coarse ones tell objects apart, the fine ones say where they end."""
 
 INVERSION_STEPS, CLUSTERED_STEP = 20, 2
-"""Features are those at this step of so many, a tenth of full noise."""
+"""Features are taken at `CLUSTERED_STEP` of this number of inversion steps, a tenth of full noise."""
 
 MAX_CLUSTERS = 8
 """The most clusters that are tried where the number is not given."""
@@ -42,7 +42,7 @@ has a mean IoU of 0.51 with it then, and of 0.61 with this share. Uniting two cl
 """
 
 FITTED_TOKENS = 4096
-"""K-means is fitted to so many tokens, evenly spread over the clip, so that its time does not grow with it."""
+"""K-means is fitted to at most this number of tokens, spread evenly, so that its time does not grow with the clip."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,7 @@ class Proposal:
 
     Attributes:
         masks: (F, H, W) bool.
-        is_backdrop: whether it surrounds things rather than being one.
+        is_backdrop: whether it surrounds objects rather than being one.
     """
 
     masks: np.ndarray
@@ -67,7 +67,8 @@ def discover_regions(
 ) -> list[Proposal]:
     """Cut a clip into regions by K-means over self-attention features of its DDIM inversion (Fig. 11).
 
-    All frames are clustered together, so that a region is the same thing throughout. Things that look alike share one.
+    All frames are clustered together, so that a region is the same object throughout. Objects that resemble each other
+    share one.
 
     Args:
         pipeline: a Stable Diffusion with all its layers.
@@ -77,7 +78,7 @@ def discover_regions(
         report: told after every step; may raise `Cancelled`.
 
     Returns:
-        Proposals that cover every pixel once: things before backdrops, both from the smallest to the largest.
+        Proposals that cover every pixel once: objects before backdrops, both from the smallest to the largest.
 
     Raises:
         SegmentError: the frames or the number cannot be used.

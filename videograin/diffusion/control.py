@@ -127,7 +127,7 @@ class DepthDetector:
     def __call__(self, frames: np.ndarray) -> np.ndarray:
         """Estimate depth of frames (F, H, W, 3) uint8 RGB; the result has the same shape, values 0 to 255.
 
-        The range is stretched over the whole clip: frame by frame the grey of a resting thing would jump
+        The range is stretched over the whole clip: frame by frame the grey of an object at rest would jump
         whenever another came nearer, and the edit would flicker with it.
         """
         chunks = np.split(frames, range(DEPTH_FRAMES_AT_ONCE, len(frames), DEPTH_FRAMES_AT_ONCE))

@@ -53,7 +53,7 @@ class Denoiser:
 
     @contextmanager
     def for_clip(self, frames: int, joint_norm: bool) -> Iterator[None]:
-        """Prepare both networks for clips of so many frames; `joint_norm` shares GroupNorm statistics among them."""
+        """Prepare both networks for clips of `frames` frames; `joint_norm` shares GroupNorm statistics among them."""
         with ExitStack() as stack:
             if joint_norm:
                 for network in filter(None, (self.unet, self.controlnet)):

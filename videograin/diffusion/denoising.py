@@ -28,16 +28,16 @@ class Denoising:
     Attributes:
         denoiser: predicts the noise.
         scheduler: DDIM, its timesteps set.
-        settings: of the edit.
+        settings: guidance, smoothing and how many steps are modulated or injected.
         conditioning: of the target prompt.
         source_conditioning: of the source prompt with as many halves, for the injected features.
         step: what the attention layers do in every step, unmodulated.
-        modulation: what is added in the modulated steps.
+        modulation: the layout modulation of the first `settings.modulated_steps` steps.
         path: (K, F, 4, h, w) from inversion; path[0] is the source, path[-1] where denoising starts.
         edited: (F, 1, h, w) bool, where the result may differ from the source.
         generator: source of the noise in which the kept part is drowned.
         path_mean: what the predicted clean latents are drawn to; None leaves them.
-        phrase_maps: gathers what the phrases are heeded; None gathers nothing.
+        phrase_maps: adds up how much each phrase is attended to; None records nothing.
     """
 
     denoiser: Denoiser
@@ -139,7 +139,7 @@ class Denoising:
     def _source_features(self, index: int) -> Features:
         """Record the features of the inversion step that led to where this step starts.
 
-        They are computed anew when they are needed: one forward a step costs less than to keep those of all steps.
+        They are computed when they are needed: one forward a step costs less than to keep those of all steps.
         """
         features = Features()
         source = self.path[-2 - index]

@@ -70,7 +70,7 @@ def inversion_path(
         scheduler: DDIM, its timesteps set.
         conditioning: one half, of the source prompt.
         step: what the attention layers do, unmodulated.
-        settings: of the edit.
+        settings: how far the path goes, and what its cache key depends on.
         report: told after every step.
         cache: where paths are kept; None keeps none.
 

@@ -33,7 +33,7 @@ from videograin.progress import Progress, Report, ignore
 from videograin.region import AttentionMode, Convention, EditRequest, EditResult, EditSettings, Region
 
 OnStepEnd = Callable[["VideoGrainPipeline", int, int, dict[str, Tensor]], dict[str, Tensor]]
-"""diffusers' step callback: (pipeline, step index, timestep, tensors) → those that shall be others from now on.
+"""diffusers' step callback: (pipeline, step index, timestep, tensors) → the tensors to replace.
 
 The tensors, (F, 4, h, w) each: "latents", and "pred_original_sample", the clean latents that the step predicted.
 """
@@ -201,7 +201,7 @@ class VideoGrainPipeline(
     ) -> EditResult:
         """Carry out a request; arguments, result and errors as in `__call__`.
 
-        With `record_attention` the result says where the phrases were heeded, for a hundredth more time.
+        With `record_attention` the result holds the phrases' attention maps, for a hundredth more time.
         """
         started = time.monotonic()
         self._interrupt = False

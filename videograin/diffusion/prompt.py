@@ -48,12 +48,12 @@ def compose_target_prompt(phrases: Sequence[str], background: str = "") -> str:
     words = [trimmed for phrase in phrases if (trimmed := local_prompt(phrase))]
     background = background.strip()
     if not words and not background:
-        raise PromptError("The target prompt is empty. Say what at least one region shall become.")
-    things = ", ".join(words[:-1]) + " and " * (len(words) > 1) + words[-1] if words else ""
-    if not things or not background:
-        return things or background
+        raise PromptError("The target prompt is empty. Say what at least one region becomes.")
+    objects = ", ".join(words[:-1]) + " and " * (len(words) > 1) + words[-1] if words else ""
+    if not objects or not background:
+        return objects or background
     joint = " " if PREPOSITIONS.match(background) else ", "
-    return things + joint + background
+    return objects + joint + background
 
 
 def local_prompt(phrase: str) -> str:

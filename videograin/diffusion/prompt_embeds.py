@@ -1,4 +1,4 @@
-"""What the prompts of an edit come to: embeddings of source and target, and whose phrase each token is."""
+"""Embeddings of an edit's source and target prompt, and the regions whose phrase each token belongs to."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from videograin.region import Convention, EditRequest
 
 @dataclass(frozen=True)
 class Words:
-    """The words of an edit as the networks hear them; halves are 2 with classifier-free guidance, else 1.
+    """The prompts of an edit as the networks receive them; halves are 2 with classifier-free guidance, else 1.
 
     Attributes:
         target_prompt: the whole target prompt.
@@ -28,7 +28,7 @@ class Words:
         plain_target: (halves, 77, C), without them, for the ControlNet.
         source: (2, 77, C), of the empty prompt and the source prompt.
         token_regions: (77, R) bool, the regions whose phrase a token belongs to.
-        warnings: what the person should know of them.
+        warnings: words that did not fit, in plain words for the user.
     """
 
     target_prompt: str

@@ -1,7 +1,7 @@
-"""Temporal smoothing: the clean latents that a step predicts are drawn to their mean along the paths of moving things.
+"""Temporal smoothing: the clean latents that a step predicts are drawn to their mean along the paths of moving objects.
 
-Where the noise leaves open how a detail shall look, each frame of a moving thing settles it in its own way. So as long
-as there is noise, the frames settle it together: on every path of optical flow, within one set of regions, the
+Where the noise leaves a detail open, each frame of a moving object decides it in its own way. So as long as there is
+noise, the frames decide it together: on every path of optical flow, within one set of regions, the
 predicted clean latents move towards their mean by the share of noise that they are under. At first, when shapes are
 decided, that is nearly all the way; at the end, when a path that is only known to the cell would blur the detail,
 hardly at all.

@@ -1,1 +1,1 @@
-"""How good an edit is: metrics, and what a mini CLIP sees in it."""
+"""How good an edit is: metrics, and a mini CLIP that names objects."""

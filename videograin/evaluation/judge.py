@@ -1,4 +1,4 @@
-"""What a mini CLIP sees in a region of a clip: it names things in the small world of emoji, and judges edits there."""
+"""A mini CLIP that names the objects of the small world of emoji, and so judges edits there."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from videograin.files.hub import WEIGHTS_LOCK
 INPUT_SIZE = 128
 
 SURE = 0.9
-"""Probability from which on a name is told to a person."""
+"""Least probability at which a name is suggested to the user."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Judge:
         return cls(clip, head.to(device), known_names(folder))
 
     def name_objects(self, frames: np.ndarray, masks: np.ndarray) -> list[str]:
-        """Name what is seen inside a region's square, for each frame that the region is in.
+        """Name the object inside a region's square, for each frame that the region is in.
 
         Args:
             frames: (F, H, W, 3) uint8 RGB.
@@ -49,7 +49,7 @@ class Judge:
         return [self.names[index] for index in self._logits(frames, masks).argmax(1).tolist()]
 
     def name_surely(self, frame: np.ndarray, mask: np.ndarray) -> str:
-        """Name the thing in a mask (H, W) bool of a frame (H, W, 3) uint8 RGB; empty where that is not sure."""
+        """Name the object in a mask (H, W) bool of a frame (H, W, 3) uint8 RGB; empty below a probability of `SURE`."""
         if not mask.any():
             return ""
         probability, index = self._logits(frame[None], mask[None]).softmax(1)[0].max(0)

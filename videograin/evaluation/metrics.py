@@ -105,7 +105,7 @@ def score_edit(
         scorer: the CLIP.
         source: (F, H, W, 3) uint8 RGB, F ≥ 2.
         result: its edit, of the same shape.
-        target_prompt: what the result shall show.
+        target_prompt: the prompt that the result was made for.
         flow: of the source; None estimates it.
     """
     fit, error = clip_t(scorer, result, target_prompt), warp_error(result, flow or optical_flow(source))
@@ -157,12 +157,12 @@ def psnr(frames: np.ndarray, reference: np.ndarray, where: np.ndarray) -> float:
 
 
 def share_seen(seen: Sequence[str], wanted: Sequence[str]) -> float:
-    """Return in which share of the frames one of the wanted things is seen: regional accuracy with the region's own
+    """Return in which share of the frames one of the wanted objects is seen: regional accuracy with the region's own
     target, mixing with the targets of the other regions.
 
     Args:
         seen: what a judge names in a region, for each frame that it is in.
-        wanted: the things that count.
+        wanted: the names that count.
     """
     return float(np.mean([name in wanted for name in seen]))
 
@@ -192,7 +192,7 @@ def _crop(frame: np.ndarray, mask: np.ndarray, size: int) -> np.ndarray:
 
 
 def _span(first: int, last: int, length: float, limit: int) -> tuple[int, int]:
-    """Return (start, stop) of so many pixels around first to last, moved or cut to lie within 0 to the limit."""
+    """Return (start, stop) of `length` pixels around first to last, moved or cut to lie within 0 to the limit."""
     length = min(round(length), limit)
     start = round((first + last + 1 - length) / 2)
     start = min(max(start, 0), limit - length)
@@ -200,7 +200,7 @@ def _span(first: int, last: int, length: float, limit: int) -> tuple[int, int]:
 
 
 def _middle_square(pixels: Tensor, size: int) -> Tensor:
-    """Resize pictures (F, 3, H, W) until the shorter side has so many pixels, and cut out their middle."""
+    """Resize pictures (F, 3, H, W) until the shorter side has `size` pixels, and cut out their middle."""
     height, width = pixels.shape[-2:]
     scale = size / min(height, width)
     shape = [max(size, round(side * scale)) for side in (height, width)]

@@ -10,7 +10,7 @@ _NO_ARTICLE = ("grapes", "sunglasses")
 
 
 def known_names(folder: Path) -> list[str]:
-    """Return the things that a model folder's judge knows; none where the folder has no judge."""
+    """Return the names that a model folder's judge knows; none where the folder has no judge."""
     vocabulary = folder / "clip/vocabulary.json"
     return json.loads(vocabulary.read_text()) if vocabulary.is_file() else []
 

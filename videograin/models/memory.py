@@ -104,7 +104,7 @@ def estimate_edit(
     Args:
         pipeline: loaded on any device.
         clip_shape: (F, H, W).
-        settings: of the edit.
+        settings: steps, guidance, modulation and the other settings that cost time or memory.
         device: where it will run. The first estimate on a device times it for a moment.
         plan: how it will run.
         speed: operations a second of a large matrix product; None measures it.
@@ -135,7 +135,7 @@ def plan_memory(
     Args:
         pipeline: loaded on any device.
         clip_shape: (F, H, W).
-        settings: of the edit.
+        settings: steps, guidance, modulation and the other settings that cost time or memory.
         device: where it will run.
         free: bytes that may be used, weights included; None asks the device.
 

@@ -33,7 +33,7 @@ class PresetChange:
 PRESETS = {
     Preset.FAITHFUL: PresetChange("Keeps poses and shapes; for small changes.", strength=0.9, guidance=0.9),
     Preset.BALANCED: PresetChange("What suits this model best; nothing around the objects changes."),
-    Preset.BOLD: PresetChange("Lets things take another shape, with a little of what is around them.", 1.07, room=8),
+    Preset.BOLD: PresetChange("Lets objects take another shape, with a little of their surroundings.", 1.07, room=8),
 }
 """What they come to is measured in benchmarks/RESULTS.md."""
 

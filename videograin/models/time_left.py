@@ -10,11 +10,12 @@ from videograin.progress import Phase, Progress, Report
 class TimeLeft:
     """A report that passes on each progress with the seconds left of the whole edit instead of its phase.
 
-    What is to come is taken from the estimate, corrected by how long the phase at hand takes against its estimate.
+    The time of later phases is taken from the estimate, corrected by how long the current phase takes
+    against its own.
 
     Args:
-        estimate: of the edit.
-        report: what is told.
+        estimate: expected seconds of inversion and of the whole edit.
+        report: receives the progress with the seconds left.
     """
 
     def __init__(self, estimate: Estimate, report: Report) -> None:

@@ -1,4 +1,4 @@
-"""Where phrases are heeded: what is added up is the attention that the layers really apply."""
+"""Attention maps of phrases: they add up the attention that the layers really apply."""
 
 import numpy as np
 import pytest

@@ -18,8 +18,9 @@ TEXT_TOKENS = 77
 """Length of Stable Diffusion's token sequence, padding included."""
 
 EDITED_SHARE = 0.2
-"""Of a latent cell that must be covered for it to be edited. Cells that are left keep the source's latents, and what
-they show of the old thing shines through at its edges; the source's own pixels are laid around the edit anyway."""
+"""Share of a latent cell that the masks must cover for the cell to be edited. Cells that are left keep the source's
+latents, and with a larger share the old object shines through at its edges; the source's own pixels are laid around
+the edit anyway."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def build_layout(
     """Reduce pixel masks to the layouts of all latent resolutions.
 
     Args:
-        masks: (R, F, H, W) bool on the device of the edit.
+        masks: (R, F, H, W) bool; the layout is built on their device.
         grid: (h, w) of the latents, the first level; each further level halves it, rounded up.
         num_levels: resolutions of the UNet.
         strengths: one factor for each region.
@@ -139,7 +140,7 @@ def region_sets(masks: Tensor) -> Tensor:
 def covered_cells(masks: Tensor, grid: tuple[int, int]) -> Tensor:
     """Return the cells (R, F, h, w) bool of `grid` that are edited: `EDITED_SHARE` of them lies in the masks.
 
-    Unlike the nearest neighbour, which looks at each cell's corner, this does not shift the outline. A mask that would
+    Unlike the nearest neighbour, which samples each cell's corner, this does not shift the outline. A mask that would
     vanish from a frame keeps the one cell that it covers most.
 
     Args:
@@ -171,7 +172,7 @@ def grow_masks(masks: Tensor, pixels: int) -> Tensor:
 
 
 def make_room(masks: Tensor, edited: Sequence[bool], pixels: int) -> Tensor:
-    """Grow the edited ones of the masks (R, F, H, W) bool by `pixels`, but not over what is another region's."""
+    """Grow the edited ones of the masks (R, F, H, W) bool by `pixels`, but not over other regions."""
     if pixels == 0:
         return masks
     claims = masks.sum(0)

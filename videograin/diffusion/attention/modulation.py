@@ -47,7 +47,7 @@ class SharedRegions:
 
     Attributes:
         query_classes: (B, Nq) int64; B is 1 where all batch elements agree.
-        key_classes: (B, Nk) int64, likewise.
+        key_classes: (B, Nk) int64, batched as `query_classes`.
         shares: (query classes, key classes) bool, True where the two sets of regions intersect.
     """
 

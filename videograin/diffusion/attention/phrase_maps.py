@@ -1,4 +1,4 @@
-"""Where in the frames the regions' phrases were heeded: cross-attention, gathered at one low resolution."""
+"""Attention maps of the regions' phrases: cross-attention, gathered at one low resolution."""
 
 import torch
 from torch import Tensor
@@ -11,12 +11,12 @@ CHUNK_BYTES = 2**26
 
 
 class PhraseMaps:
-    """Adds up how much each pixel heeds each phrase, over heads, layers and steps.
+    """Adds up how much each pixel attends to each phrase, over heads, layers and steps.
 
     Nothing but the sum is kept: 4 bytes for each region, frame and pixel of the resolution.
 
     Args:
-        layout: of the edit; its second resolution is the one that is looked at, or its only one.
+        layout: the edit's regions; attention is gathered at its second resolution, or at its only one.
         token_regions: (77, R) bool, the regions whose phrase a text token belongs to.
     """
 
@@ -39,7 +39,7 @@ class PhraseMaps:
             key: (F, H, 77, d).
             scale: factor of the scores.
             strength: a_i of the modulation, (F, h·w); None where the step is not modulated.
-            regions: its classes; None likewise.
+            regions: classes of queries and text tokens; None where the step is not modulated.
         """
         frames, heads, tokens, _ = query.shape
         if tokens != self._tokens:
@@ -51,8 +51,8 @@ class PhraseMaps:
             scores = query[part].float() @ key[part].float().transpose(-1, -2) * scale
             if strength is not None and same is not None:
                 scores = modulate(scores, strength[part, None, :, None], same[part, None])
-            heeded = scores.softmax(-1).mean(1) @ self._token_regions
-            self._sum[:, part] += heeded.movedim(-1, 0).reshape(self._sum[:, part].shape)
+            attended = scores.softmax(-1).mean(1) @ self._token_regions
+            self._sum[:, part] += attended.movedim(-1, 0).reshape(self._sum[:, part].shape)
         self._count += 1
 
     def mean(self) -> Tensor:

@@ -88,7 +88,7 @@ class SelfAttentionProcessor:
 
 
 class CrossAttentionProcessor:
-    """Attention from pixels to text tokens, modulated so that each region heeds its own phrase."""
+    """Attention from pixels to text tokens, modulated so that each region attends to its own phrase."""
 
     def __call__(
         self,

@@ -1,6 +1,6 @@
 """Exact largest and smallest query-key product of every query row, without the N×N matrix.
 
-The modulation of DESIGN §3 needs M_i = max_j q_i·k_j and m_i = min_j q_i·k_j. On CUDA one Triton kernel folds each
+The modulation (`modulation.py`) needs M_i = max_j q_i·k_j and m_i = min_j q_i·k_j. On CUDA one Triton kernel folds each
 tile of scores into running extremes in registers; elsewhere query chunks are multiplied out in turn.
 """
 
@@ -16,7 +16,7 @@ CHUNK_BYTES = 256 * 2**20
 """Largest block of scores that the chunked path holds at once."""
 
 CPU_CHUNK_BYTES = 8 * 2**20
-"""Likewise where a processor multiplies them: so much stays in its cache, which is three times as fast."""
+"""The same on a CPU, where a block of this size stays in the cache: three times as fast as one of `CHUNK_BYTES`."""
 
 _divisor: ContextVar[int] = ContextVar("divisor", default=1)
 

@@ -39,12 +39,12 @@ class AttentionStep:
         mode: which frames self-attention sees.
         modulations: by number of tokens of a frame; a resolution that is not named stays plain.
         modulated_self: for each half of the batch (unconditional first), whether self-attention is modulated.
-        modulated_cross: likewise for cross-attention.
+        modulated_cross: the same for cross-attention.
         trajectories: by number of tokens of a frame, where trajectory attention follows self-attention.
         reuse_query_key: whether trajectory attention takes the layer's queries and keys, or its output for both.
         record: where to keep the features of this forward.
         inject: features that replace those of this forward.
-        phrase_maps: where to add up what the phrases are heeded; None leaves it.
+        phrase_maps: adds up how much each phrase is attended to; None records nothing.
     """
 
     frames: int
