@@ -10,7 +10,7 @@ from threading import Event
 from typing import NoReturn
 
 with suppress(ImportError):
-    # Only Spaces have it; on ZeroGPU it must come before whatever looks for a GPU.
+    # Only Spaces have it; on ZeroGPU it must come before any library that looks for a GPU.
     import spaces  # noqa: F401  # pyright: ignore[reportMissingImports]
 
 from fastapi.routing import APIRoute
@@ -56,13 +56,13 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def check_mcp(settings: OperatorSettings) -> None:
-    """Raise SettingsError where agents shall be served but cannot be."""
+    """Raise SettingsError where agents are to be served but cannot be."""
     if settings.mcp and find_spec("mcp") is None:
         raise SettingsError(
             f"{variable_of('mcp')} is on, but the package for it is not installed. Run: pip install 'mcp>=1.21,<2', or "
             "switch it off."
         )
-    if settings.mcp and settings.auth:  # Gradio's tools call the studio without anybody's login, and are refused
+    if settings.mcp and settings.auth:  # Gradio's tools call the studio without a login, and are refused
         raise SettingsError(
             f"{variable_of('mcp')} does not work together with {variable_of('auth')}. Switch one of them off; to ask "
             "agents who they are, put a proxy that does in front."

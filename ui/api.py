@@ -1,6 +1,6 @@
 """The studio for programs: every action of the page as a named function over HTTP (docs/api.md).
 
-A session's id stands for a person: whoever has it sees that work and nobody else's.
+A session's id stands for its user: whoever has it sees that work and no other.
 """
 
 import dataclasses
@@ -78,7 +78,7 @@ class Api:
         return self._describe(found)
 
     def open_project(self, session: str, file: gr.FileData) -> tuple[Document, list[str]]:
-        """Go on with the work of a project ZIP; also return what could not be read of it."""
+        """Go on with the work of a project ZIP; also return what could not be read from it."""
         found = self._find(session)
         problems = transfer.open_project(self._studio, found, transfer.uploaded(file))
         return self._describe(found), list(problems)
@@ -115,7 +115,7 @@ class Api:
         return self._describe(found)
 
     def other_size(self, session: str, bigger: bool = True) -> Document:
-        """Take the next bigger or smaller thing that the latest click may have meant."""
+        """Take the next larger or smaller object that the latest click may have meant."""
         found = self._find(session)
         with found.lock:
             pointing.choose_answer(found, 1 if bigger else -1)
@@ -129,7 +129,7 @@ class Api:
         return self._describe(found)
 
     def redo(self, session: str) -> Document:
-        """Do again what was taken back."""
+        """Do the change again that was taken back."""
         found = self._find(session)
         with found.lock:
             found.redo()
@@ -159,7 +159,7 @@ class Api:
         return self._describe(found)
 
     def move_object(self, session: str, number: int, steps: int = 1) -> Document:
-        """Move an object so many places towards the top, where objects overlap."""
+        """Move an object `steps` places towards the top, where objects overlap."""
         found = self._at(session, None, number)
         with found.lock:
             found.change(objects.move_object(found.opened[0], number, steps))
@@ -189,7 +189,7 @@ class Api:
         return self._describe(found)
 
     def suggest(self, session: str, frame: int = 0) -> str:
-        """Look for things on a frame, which become objects; return the job's id."""
+        """Find objects on a frame and add them to the list; return the job's id."""
         return self._studio.submit_suggestions(self._at(session, frame)).id
 
     def track(self, session: str, direction: str = "all", frame: int = 0) -> str:
@@ -204,7 +204,7 @@ class Api:
         target_prompt: str = "",
         negative_prompt: str = "",
     ) -> Document:
-        """Say what the clip shows now and what is around the objects; an empty target prompt is put together."""
+        """Say what the clip shows now and what surrounds the objects; an empty target prompt is put together."""
         found = self._find(session)
         with found.lock:
             found.set_words(
@@ -239,7 +239,7 @@ class Api:
         return self._submit(session, JobKind.PREVIEW, preset, settings, controls)
 
     def get_job(self, session: str, job: str) -> Document:
-        """Return how a job is: state, phase, steps, seconds left, place in the queue, message."""
+        """Return a job's state, phase, steps, seconds left, place in the queue, message."""
         found = self._find(session)
         with found.lock:
             self._studio.take_finished(found)
@@ -265,7 +265,7 @@ class Api:
         return gr.FileData(path=video), gr.FileData(path=both)
 
     def get_attention(self, session: str, job: str) -> gr.FileData:
-        """Return an NPZ of where each prompted region's phrase was heeded: (frames, h, w) by the region's number."""
+        """Return the attention maps of the prompted regions' phrases: an NPZ of (frames, h, w) by region number."""
         status = self._result(session, job)
         if status.result.attention is None:
             raise ProjectError("Nothing was recorded of this edit. Edit the clip again.")
@@ -288,7 +288,7 @@ class Api:
     def _result(self, session: str, job: str) -> JobStatus:
         status = self._studio.find_result(self._find(session), job)
         if status is None or status.job.id != job:
-            raise ProjectError("This edit is not done yet, or it is none of yours. Ask get_job how it is.")
+            raise ProjectError("This edit is not done yet, or it is none of yours. Ask get_job for its state.")
         return status
 
     def _submit(

@@ -1,4 +1,4 @@
-"""What the page does when something on it is pressed: event → session → what is to be shown."""
+"""The page's event handlers: event → session → new values of components."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -13,8 +13,7 @@ from ui import views
 from ui.rendering import markup
 from ui.rendering.pictures import overlay_frames
 from ui.settings_form import SETTING_FIELDS, settings_from_form, settings_to_form
-from ui.work import attention_maps as heat
-from ui.work import pointing, transfer
+from ui.work import attention_maps, pointing, transfer
 from ui.work.pointing import Tool
 from ui.work.service import ClipChoice, StudioService
 from ui.work.session import Session
@@ -70,7 +69,7 @@ class Handlers:
         return [gr.Tabs(selected="mark"), *self._all(session)]
 
     def tick(self, session_id: str, shown: str, seconds: float) -> Values:
-        """Look how the jobs are; masks that were found are put in place."""
+        """Show the jobs' progress; masks that were found are put in place."""
         if seconds == views.IDLE_SECONDS and self.studio.is_dormant(session_id):
             return [gr.skip()] * (views.MARKS + views.JOBS)
         session = self._find(session_id)
@@ -175,7 +174,7 @@ class Handlers:
         return self._following(session)
 
     def suggest(self, session_id: str) -> Values:
-        """Look for things on the frame that is shown."""
+        """Find objects on the frame that is shown."""
         session = self._find(session_id)
         self.studio.submit_suggestions(session)
         return self._following(session)
@@ -244,10 +243,10 @@ class Handlers:
         words, form = views.marks(session, are_words_fresh=True)[4:], views.form(session)
         return [*words, *form, *views.model(self.studio, session), *self._jobs(session, shown), gr.skip()]
 
-    def heat(self, session_id: str, event: gr.EventData) -> str:
-        """Show where a phrase was heeded in a result."""
+    def attention_map(self, session_id: str, event: gr.EventData) -> str:
+        """Show the attention map of a phrase in a result."""
         result = self.studio.find_result(self._find(session_id), event.value)
-        return heat.moving_heat(result, self.studio.store, int(event.id)) if result else ""
+        return attention_maps.moving_attention_map(result, self.studio.store, int(event.id)) if result else ""
 
     def import_masks(self, session_id: str, file: str) -> Values:
         """Add the objects that a file holds."""

@@ -23,7 +23,7 @@ from ui.work.transfer import MaskFormat
 Components = Sequence[Component | BlockContext]
 
 HOUR = 3600
-"""Gradio's copies of files are looked through so often, in seconds; their age is the operator's retention."""
+"""Seconds between two purges of Gradio's copies of files; their age is the operator's retention."""
 
 
 @dataclass(frozen=True)
@@ -174,14 +174,14 @@ def _wire_edit(page: Page, handlers: Handlers) -> None:
     for button, run in ((edit.preview, handlers.preview), (edit.run, handlers.edit)):
         inputs = [session, edit.collected, *texts, edit.controls, *edit.settings]
         _on(
-            button.click, run, inputs, [*words, *page.jobs, edit.heat], js=widgets.script("collect_words.js")
+            button.click, run, inputs, [*words, *page.jobs, edit.attention], js=widgets.script("collect_words.js")
         ).success(None, None, None, js=widgets.script("show_job.js"), api_visibility="private")  # fmt: skip
     _on(edit.job.act, handlers.job_action, [session, page.shown], page.jobs)
     _on(
         edit.history.act, handlers.history_action, [session, page.shown],
-        [*words, *page.form, *page.models, *page.jobs, edit.heat], in_turn="words",
+        [*words, *page.form, *page.models, *page.jobs, edit.attention], in_turn="words",
     )  # fmt: skip
-    _on(edit.phrases.act, handlers.heat, session, edit.heat, busy=True)
+    _on(edit.phrases.act, handlers.attention_map, session, edit.attention, busy=True)
     _download(edit.project_out, handlers.export_project, [session], edit.file)
     _download(edit.masks_out, handlers.export_masks, [session, gr.State(MaskFormat.PNG)], edit.file)
 

@@ -1,4 +1,4 @@
-"""What a person is told when something goes wrong: the library's own sentence, or an id under which the log knows."""
+"""Messages for the user when an action fails: the library's own sentence, or an id that the log has too."""
 
 import logging
 import secrets
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 def in_plain_words(handler: Callable[Arguments, Result], *, as_html: bool = True) -> Callable[Arguments, Result]:
-    """Turn what a handler raises into an error that is shown.
+    """Turn exceptions of a handler into messages that are shown.
 
     Args:
         handler: of an event or a call.

@@ -21,7 +21,7 @@ class SettingField:
 
     Attributes:
         name: of the field in `EditSettings`.
-        label: what people call it.
+        label: shown beside the field.
         info: one line on what it does.
         allowed: a slider's range, or the choices, or None for a tick or a plain number.
     """
@@ -59,7 +59,7 @@ SETTING_FIELDS = (
     SettingField("attention_mode", "Frames that see each other", "All of them, the first and previous, or none.",
                  AttentionMode),
     SettingField("trajectory_attention", "Follow motion", "Points also attend along their own path through the clip."),
-    SettingField("temporal_smoothing", "Same over time", "How far moving things are kept from changing their looks.",
+    SettingField("temporal_smoothing", "Same over time", "How far moving objects are kept from changing their looks.",
                  Range(0, 1, 0.05)),
     SettingField("joint_group_norm", "Common brightness", "Statistics of all frames together, as in the release."),
     SettingField("blend_background", "Keep the rest", "What belongs to no edited object is put back at every step."),

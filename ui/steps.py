@@ -83,7 +83,7 @@ class EditStep:
     masks_out: gr.Button
     file: gr.Textbox
     phrases: gr.HTML
-    heat: gr.HTML
+    attention: gr.HTML
     history: gr.HTML
 
 
@@ -136,7 +136,7 @@ def build_mark_step() -> MarkStep:
                 rest = gr.Button("Everything else", size="sm", min_width=90, elem_id="rest")
                 suggest = gr.Button("Suggest", size="sm", min_width=90)
             gr.HTML(
-                "<h2>Follow them through the clip</h2><p class='vg-note'>Then look at the coloured strips: where one "
+                "<h2>Follow them through the clip</h2><p class='vg-note'>Then check the coloured strips: where one "
                 "is pale, go there, correct it with a click, and follow again. What you marked stays.</p>",
                 apply_default_css=False,
             )
@@ -205,12 +205,12 @@ def build_edit_step(studio: StudioService) -> EditStep:
                 masks_out = gr.Button("Masks (.zip)", size="sm", min_width=60, scale=0)
                 project_out = gr.Button("Project (.zip)", size="sm", min_width=60, scale=0, elem_id="project-out")
             phrases = widgets.panel("phrases")
-            heat = gr.HTML("", elem_id="heat", apply_default_css=False, padding=False)
+            attention = gr.HTML("", elem_id="attention", apply_default_css=False, padding=False)
             history = widgets.panel("history")
             collected, file = gr.Textbox(visible=False), gr.Textbox(visible=False)
     return EditStep(
         words, background, caption, sentence, target, negative, knows, controls, preset, settings, preview, run,
-        collected, job, compare, downloads, takeaway, project_out, masks_out, file, phrases, heat, history,
+        collected, job, compare, downloads, takeaway, project_out, masks_out, file, phrases, attention, history,
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from gradio.utils import get_upload_folder
 from ui.rendering import job_markup, markup
 from ui.rendering.pictures import data_url, overlay
 from ui.settings_form import SETTING_FIELDS, settings_to_form
-from ui.work import attention_maps as heat
+from ui.work import attention_maps
 from ui.work.service import StudioService
 from ui.work.session import Session
 from videograin.jobs.store import Job, JobKind
@@ -21,11 +21,11 @@ MARKS, FORM, MODEL, JOBS = 6, 5 + len(SETTING_FIELDS), 4, 11
 """How many values each function returns."""
 
 BUSY_SECONDS, IDLE_SECONDS = 1.0, 5.0
-"""How often a page looks how its jobs are. It never stops to: the answer to a look that saw no job may come after the
-answer to what asked for one."""
+"""Seconds between two requests of a page for its jobs. It never stops: the answer to a request that saw no job may come
+after the answer to the press that started one."""
 
 FOLLOWING = 4
-"""How many of `jobs`, from the first, a job that follows or looks for objects changes."""
+"""How many of `jobs`, from the first, a job that follows or finds objects changes."""
 
 
 def marks(session: Session, *, are_words_fresh: bool = False) -> list[Any]:
@@ -33,7 +33,7 @@ def marks(session: Session, *, are_words_fresh: bool = False) -> list[Any]:
 
     Args:
         session: whose work it is.
-        are_words_fresh: whether the words replace those on the page, also what is being typed there.
+        are_words_fresh: whether the words replace those on the page, including text that is being typed.
     """
     if session.work is None or session.clip is None:
         return [None, markup.NO_CLIP, "", "", markup.NO_CLIP, ""]
@@ -111,7 +111,7 @@ def jobs(studio: StudioService, session: Session, shown: str) -> list[Any]:
         _comparison(result) if result else None,
         downloads(result) if result else "",
         gr.Row(visible=result is not None),
-        heat.phrase_chips(result, studio.store, _colours(session)) if result else "",
+        attention_maps.phrase_chips(result, studio.store, _colours(session)) if result else "",
         job_markup.history([(job, _project(studio, job)) for job in edits], result.job.id if result else ""),
     ]
 
@@ -133,7 +133,7 @@ def _comparison(result: JobStatus) -> str:
 
 
 def cached(file: Path) -> str:
-    """Copy a file to where the server may serve it from, under a name that nobody can guess without the file."""
+    """Copy a file to where the server may serve it from, under a name that cannot be guessed without the file."""
     return save_file_to_cache(file, get_upload_folder())
 
 

@@ -22,7 +22,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def visit(browser: Any, address: str) -> Iterator[Callable[..., Visitor]]:
-    """Return a function that opens the page as somebody new."""
+    """Return a function that opens the page as a new visitor."""
     contexts = []
 
     def visit(query: str = "", **options: object) -> Visitor:
@@ -32,5 +32,5 @@ def visit(browser: Any, address: str) -> Iterator[Callable[..., Visitor]]:
 
     yield visit
     for context in contexts:
-        context.unroute_all(behavior="ignoreErrors")  # nothing is waited for that a test held and did not let go
+        context.unroute_all(behavior="ignoreErrors")  # do not wait for requests that a test held and did not let go
         context.close()

@@ -30,7 +30,7 @@ STEPS = 10
 """Of the edits in the pictures: more draw better, and take longer; with fewer, words land on the wrong object."""
 
 SETTLED = 600
-"""Milliseconds after which nothing moves any more."""
+"""Milliseconds after which all animations have ended."""
 
 
 def tell_story(visitor: Visitor, other: Visitor, take: Take) -> None:
@@ -38,7 +38,7 @@ def tell_story(visitor: Visitor, other: Visitor, take: Take) -> None:
 
     Args:
         visitor: whose page it is.
-        other: somebody who has a job in the queue for a while.
+        other: a visitor who has a job in the queue for a while.
         take: takes a picture under a name.
     """
     choose_and_mark(visitor, take)
@@ -49,7 +49,7 @@ def tell_story(visitor: Visitor, other: Visitor, take: Take) -> None:
 
 
 def choose_and_mark(visitor: Visitor, take: Take) -> None:
-    """Take a clip and mark two things, with a correction."""
+    """Take a clip and mark two objects, with a correction."""
     page = visitor.page
     take("01-empty")
     visitor.go_to("2 Mark")
@@ -90,7 +90,7 @@ def choose_and_mark(visitor: Visitor, take: Take) -> None:
 
 
 def say_and_set(visitor: Visitor, take: Take) -> None:
-    """Say what the things become, and open every drawer."""
+    """Say what the objects become, and open every drawer."""
     page = visitor.page
     page.click("#to-edit")
     page.wait_for_selector(".vg-word", state="visible")
@@ -114,7 +114,7 @@ def say_and_set(visitor: Visitor, take: Take) -> None:
 
 
 def wait_and_cancel(visitor: Visitor, other: Visitor, take: Take) -> None:
-    """Wait in the queue behind somebody, and give up."""
+    """Wait in the queue behind another visitor, and give up."""
     page = visitor.page
     other.page.click("#edit")
     other.page.wait_for_selector("#edit-job .vg-job")
@@ -139,9 +139,9 @@ def edit_and_look(visitor: Visitor, take: Take) -> None:
     visitor.wait_for_result()
     take("22-result")
     page.click(".vg-modes [data-mode=side]")
-    page.locator("[data-action=heat]").first.click()
-    page.wait_for_selector(".vg-heat")
-    take("23-side-and-heat")
+    page.locator("[data-action=attention]").first.click()
+    page.wait_for_selector(".vg-attention")
+    take("23-side-and-attention")
     visitor.type_into("[data-word='1']", "a fox")
     page.click("#preview")
     page.wait_for_function("document.querySelectorAll('[data-action=show]').length == 2", timeout=EDIT_TIMEOUT)

@@ -1,4 +1,4 @@
-"""The studio over HTTP: the documented script, and what nobody may reach."""
+"""The studio over HTTP: the documented script, and the endpoints that may not be reached."""
 
 import importlib.util
 import json
@@ -53,7 +53,7 @@ def test_every_documented_function_is_offered_and_no_other(address):
     assert "page_edit" not in offered
 
 
-def test_a_job_of_somebody_else_does_not_exist(client):
+def test_a_job_of_another_session_does_not_exist(client):
     mine, theirs = open_ready(client), open_ready(client)
     job = client.predict(mine, api_name="/preview")
     with pytest.raises(AppError, match="no such job of yours"):

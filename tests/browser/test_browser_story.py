@@ -51,7 +51,7 @@ def test_two_clicks_and_two_words_give_a_clip_that_shows_both_edits(visit, tmp_p
         page.click(f".vg-modes [data-mode={mode}]")
         assert page.locator(".vg-compare").get_attribute("data-mode") == mode
     page.get_by_role("button", name="a robot").click()
-    page.wait_for_selector(".vg-heat img")
+    page.wait_for_selector(".vg-attention img")
     page.fill("[data-word='1']", "a fox")
     page.click("[data-action=reload]")
     page.wait_for_function("document.querySelector('[data-word=\"1\"]').value == 'a panda'")
@@ -140,7 +140,7 @@ def test_a_hostile_name_is_shown_as_text_everywhere(visit):
     visitor.mark(DOG)  # its menu of combinations names the other
     assert HOSTILE in (visitor.page.locator("select[data-action=combine]").text_content() or "")
     visitor.say(HOSTILE)
-    visitor.page.click("#preview")  # nothing was followed: the toast names the object
+    visitor.page.click("#preview")  # no object was followed: the toast names the object
     visitor.wait_for_toast(HOSTILE)
     visitor.page.wait_for_function("document.querySelector('.vg-sentence mark')")
     assert visitor.page.locator(".vg-sentence").inner_text() == HOSTILE

@@ -1,4 +1,4 @@
-"""A person at the page, in words of the story."""
+"""A visitor of the page, in words of the story."""
 
 from io import BytesIO
 from pathlib import Path
@@ -89,7 +89,7 @@ class Visitor:
         self.page.wait_for_selector(".vg-estimate")
 
     def open_chosen(self, frames: int) -> None:
-        """Go on to marking with so many frames."""
+        """Go on to marking with at most `frames` frames."""
         self.set_number("Frames at most", frames)
         self.wait_for_estimate(f"{frames} frames")
         self.page.click("#open-clip")
@@ -134,7 +134,7 @@ class Visitor:
         self.page.click(f"[data-tool={name}]")
 
     def mark(self, *points: tuple[float, float]) -> None:
-        """Click on things that become objects."""
+        """Click on parts of the picture that become objects."""
         for point in points:
             count = self.objects()
             self.press(point)
@@ -145,7 +145,7 @@ class Visitor:
         return self.page.locator(".vg-object").count()
 
     def wait_for_objects(self, count: int) -> None:
-        """Wait until there are so many objects."""
+        """Wait until there are `count` objects."""
         self.page.wait_for_function(f"document.querySelectorAll('.vg-object').length == {count}")
 
     def names(self) -> list[str]:
@@ -197,7 +197,7 @@ class Visitor:
         return number, text
 
     def prompts(self) -> list[str]:
-        """Return what each object shall become."""
+        """Return what each object is to become."""
         return [field.input_value() for field in self.page.locator("[data-word]").all()]
 
     def hold(self, action: str) -> Held:
@@ -229,7 +229,7 @@ class Visitor:
         chooser.value.set_files({"name": name, "mimeType": kind, "buffer": file.read_bytes()})
 
     def wait_for_toast(self, words: str) -> None:
-        """Wait until the page says something in a toast."""
+        """Wait until a toast has these words."""
         self.page.locator("[data-testid='toast-body']", has_text=words).first.wait_for()
 
     def _note_request(self, request) -> None:

@@ -1,4 +1,4 @@
-"""What goes wrong between a person and a studio, over HTTP with a real process, real files and the embedded model."""
+"""Faults between a visitor and a studio, over HTTP with a real process, real files and the embedded model."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def studio(folder: Path) -> Iterator[RunningStudio]:
-    """A studio of a strict operator that two people may use."""
+    """A studio of a strict operator with two users."""
     with running_studio(
         folder, auth="ann:a-secret,bob:another", max_upload_mb=1, max_video_seconds=5, max_frames=12, max_side=320,
         max_steps=50,
@@ -152,10 +152,10 @@ def test_odd_videos_are_edited_like_any_other(
     assert load_clip(ann.result(job), WHOLE).frames.shape == (frames, *size, 3)
 
 
-# People
+# Users
 
 
-def test_without_a_login_nothing_of_anybody_s_is_answered(studio: RunningStudio) -> None:
+def test_without_a_login_no_request_is_answered(studio: RunningStudio) -> None:
     with httpx.Client(base_url=studio.url) as stranger:
         assert stranger.get("health").json()["status"] == "ok"
         for path in ("config", "gradio_api/info", "gradio_api/file=app.py", "gradio_api/queue/data?session_hash=x"):
@@ -167,7 +167,7 @@ def test_without_a_login_nothing_of_anybody_s_is_answered(studio: RunningStudio)
         ApiVisitor(studio.url, ("ann", BOB[1]))
 
 
-def test_two_people_see_nothing_of_each_other(ann: ApiVisitor, bob: ApiVisitor, good: Path, tmp_path: Path) -> None:
+def test_two_users_see_nothing_of_each_other(ann: ApiVisitor, bob: ApiVisitor, good: Path, tmp_path: Path) -> None:
     ann.mark_middle(tmp_path, ann.open(good), PROMPT)
     job = ann.edit(seed=3)
     assert ann.wait(job)["state"] == "done"
@@ -180,7 +180,7 @@ def test_two_people_see_nothing_of_each_other(ann: ApiVisitor, bob: ApiVisitor, 
         bob.call("get_result", job)
 
 
-def test_no_file_of_anybody_s_work_is_served_or_opened(
+def test_no_file_of_a_user_s_work_is_served_or_opened(
     studio: RunningStudio, ann: ApiVisitor, web: httpx.Client, bob: ApiVisitor, folder: Path, good: Path, tmp_path: Path
 ) -> None:
     ann.mark_middle(tmp_path, ann.open(good), PROMPT)
@@ -241,7 +241,7 @@ def test_who_closes_the_tab_finds_job_and_result_when_coming_back(
 # The log
 
 
-def test_the_log_has_every_job_and_error_but_nobody_s_words(
+def test_the_log_has_every_job_and_error_but_no_user_s_words(
     studio: RunningStudio, ann: ApiVisitor, good: Path, tmp_path: Path
 ) -> None:
     ann.mark_middle(tmp_path, ann.open(good), PROMPT)

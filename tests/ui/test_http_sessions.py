@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 STOP_SECONDS = 15
 
 
-def test_many_people_with_many_jobs_each_get_their_own(address: str, tmp_path: Path) -> None:
+def test_many_users_with_many_jobs_each_get_their_own(address: str, tmp_path: Path) -> None:
     assert ask_at_once(address, tmp_path, sessions=3, jobs=3) == [Verdict.RIGHT] * 9
 
 

@@ -1,4 +1,4 @@
-"""What the page writes as HTML: a person's texts stay texts, and colours find their words."""
+"""HTML of the page: a user's texts stay texts, and colours find their words."""
 
 import re
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What things are called on the page."""
+"""Names of objects on the page."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the page asks of the studio, without a browser: models, projects taken along, and where phrases were heeded."""
+"""The studio's service without a browser: models, projects taken along, and attention maps."""
 
 import time
 from collections.abc import Iterator
@@ -16,8 +16,7 @@ from ui.api import Api
 from ui.handlers import Handlers
 from ui.rendering import markup
 from ui.settings_form import SETTING_FIELDS
-from ui.work import attention_maps as heat
-from ui.work import transfer
+from ui.work import attention_maps, transfer
 from ui.work.service import ClipChoice, StudioService
 from ui.work.session import KEPT_IN_MEMORY, Session
 from videograin.errors import ModelError, ProjectError, RegionError, SettingsError, VideoError
@@ -71,7 +70,7 @@ def test_another_model_brings_its_own_settings_and_leaves_the_objects(studio, se
 
 
 @pytest.mark.parametrize(
-    ("model", "message"), [("somebody/else", "not offered here"), ("sd15", "not in the hub's local cache")]
+    ("model", "message"), [("another/model", "not offered here"), ("sd15", "not in the hub's local cache")]
 )
 def test_a_model_that_is_not_to_be_had_is_refused_and_nothing_changes(studio, session, model, message):
     before = session.work
@@ -153,17 +152,17 @@ def test_what_is_no_project_is_refused_and_the_work_stays(studio, session, tmp_p
     assert session.work == before
 
 
-def test_an_edit_shows_where_its_phrase_was_heeded(studio, session):
+def test_an_edit_shows_the_attention_map_of_its_phrase(studio, session):
     job = studio.submit_edit(session, JobKind.EDIT)
     finish(studio, session)
     result = studio.find_result(session, job.id)
     assert result is not None, studio.worker.look(job.id, session.id).job.message
-    chips = heat.phrase_chips(result, studio.store, {"ball": "#123456"})
+    chips = attention_maps.phrase_chips(result, studio.store, {"ball": "#123456"})
     assert "a red panda</button>" in chips
     assert "--colour:#123456" in chips
-    assert "data:image/webp" in heat.moving_heat(result, studio.store, 0)
-    with pytest.raises(ProjectError, match="Nothing was recorded"):
-        heat.moving_heat(result, studio.store, 7)
+    assert "data:image/webp" in attention_maps.moving_attention_map(result, studio.store, 0)
+    with pytest.raises(ProjectError, match="No attention map was recorded"):
+        attention_maps.moving_attention_map(result, studio.store, 7)
 
 
 def test_control_images_of_the_model_can_be_asked_for(studio, session):

@@ -1,4 +1,4 @@
-"""Sessions: one browser's work, kept and undone, and nobody else's."""
+"""Sessions: one browser's work, kept and undone, and no other's."""
 
 import os
 import time

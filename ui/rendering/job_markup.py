@@ -1,4 +1,4 @@
-"""Jobs as HTML: where one is, what it shows so far, and the list of results."""
+"""Jobs as HTML: their progress, the frames that exist so far, and the list of results."""
 
 from collections.abc import Sequence
 from html import escape
@@ -18,7 +18,7 @@ NO_RESULT = (
 
 NAMES = {
     JobKind.TRACK: "Following the objects",
-    JobKind.SUGGEST: "Looking for things",
+    JobKind.SUGGEST: "Finding objects",
     JobKind.PREVIEW: "Preview",
     JobKind.EDIT: "Edit",
 }

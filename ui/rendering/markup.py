@@ -1,4 +1,4 @@
-"""Lists, strips and sentences of the page as HTML. Every text of a person goes through `html.escape` here.
+"""Lists, strips and sentences of the page as HTML. Every text of a user goes through `html.escape` here.
 
 A button or field with `data-action` calls the page's handler of that name (scripts/actions.js). A field's `data-value`
 is what the server knows; what it shows may be newer (scripts/fields.js).
@@ -34,17 +34,17 @@ COMBINATIONS = {
     Combination.INTERSECTION: "Keep only inside",
 }
 OTHER_SIZE = 1.5
-"""A clip so many times as large or as small as suits the model is told so."""
+"""From this ratio to the size that suits the model, in either direction, the page warns of the clip's size."""
 
 NO_CLIP = "<p class='vg-empty'>Choose a clip in step 1 first.</p>"
-EMPTY_OBJECTS = "Click on something in the picture. Each thing you pick appears here."
+EMPTY_OBJECTS = "Click on an object in the picture. Each one you pick appears here."
 
 
 def header() -> str:
     """Return the top of the page."""
     return (
         "<header class='vg-header'><span class='vg-logo' aria-hidden='true'><i></i><i></i><i></i><i></i></span>"
-        "<div><h1>VideoGrain Studio</h1><p>Click on things in a clip, say what each becomes.</p></div></header>"
+        "<div><h1>VideoGrain Studio</h1><p>Click on objects in a clip, say what each becomes.</p></div></header>"
     )
 
 
@@ -60,7 +60,7 @@ def size_note(bundle: ModelBundle, size: tuple[int, int]) -> str:
         return ""
     return (
         f"<p class='vg-note vg-advice'>This clip is open at {width}×{height}, but this model draws best with a shorter "
-        f"side of {bundle.short_side} pixels. To change that, continue from step 1 again; marking then starts anew.</p>"
+        f"side of {bundle.short_side} pixels. To change that, continue from step 1 again; marking then starts over.</p>"
     )
 
 
@@ -98,7 +98,7 @@ def estimate_note(shape: tuple[int, int, int], fps: float, estimate: Estimate | 
 
 
 def problem(text: str) -> str:
-    """Return what is wrong with a choice, where it is made."""
+    """Return the problem of a choice, shown where it is made."""
     return f"<p class='vg-estimate vg-problem'>{escape(text)}</p>"
 
 
@@ -109,7 +109,7 @@ def moving_picture(frames: Iterable[np.ndarray], fps: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time as people say it."""
+    """Return a time in everyday words."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
@@ -128,8 +128,8 @@ def mark_buttons(can_undo: bool, can_redo: bool, can_shrink: bool, can_grow: boo
         + _button("undo", icon("undo"), "Undo", enabled=can_undo)
         + _button("redo", icon("redo"), "Redo", enabled=can_redo)
         + "<span class='vg-gap'></span>"
-        + _button("smaller", icon("smaller") + "Smaller", "A smaller thing under the same click", enabled=can_shrink)
-        + _button("bigger", icon("bigger") + "Bigger", "A bigger thing under the same click", enabled=can_grow)
+        + _button("smaller", icon("smaller") + "Smaller", "A smaller object under the same click", enabled=can_shrink)
+        + _button("bigger", icon("bigger") + "Bigger", "A larger object under the same click", enabled=can_grow)
         + "</div>"
     )
 
@@ -162,7 +162,7 @@ def words(work: Workspace, frames: np.ndarray, *, are_fresh: bool = False) -> st
     Args:
         work: the objects and their words.
         frames: (F, H, W, 3) uint8 RGB of the clip.
-        are_fresh: whether the words replace those on the page, also what is being typed there.
+        are_fresh: whether the words replace those on the page, including text that is being typed.
     """
     fresh = f" data-fresh='{secrets.token_hex(8)}'" if are_fresh else ""  # a page takes notice of what differs alone
     rows = [_word_row(work, each, frames) for each in work.objects]
@@ -170,7 +170,7 @@ def words(work: Workspace, frames: np.ndarray, *, are_fresh: bool = False) -> st
     return (
         f"<div class='vg-words'{fresh}>{''.join(rows)}<datalist id='vg-known'>{known}</datalist></div>"
         if rows
-        else "<p class='vg-empty'>Nothing is marked yet. Go back to step 2 and click on what shall change.</p>"
+        else "<p class='vg-empty'>Nothing is marked yet. Go back to step 2 and click on what is to change.</p>"
     )
 
 

@@ -1,6 +1,6 @@
 """Frames as a browser shows them: objects laid over in their colours, thumbnails, and all of it as data URLs.
 
-Data URLs keep pictures of a person's clip out of every folder that a server could be asked for.
+Data URLs keep pictures of a user's clip out of every folder that a server could be asked for.
 """
 
 import base64
@@ -17,7 +17,7 @@ THUMBNAIL = 72
 """Pixels of a thumbnail's side."""
 
 _QUALITY = 88
-_MARGIN = 0.12  # around a thing in its thumbnail, as a share of its size
+_MARGIN = 0.12  # around an object in its thumbnail, as a share of its size
 
 
 def overlay(work: Workspace, frame: np.ndarray, index: int, selected: int | None = None) -> np.ndarray:

@@ -11,7 +11,7 @@ _MONO = ("ui-monospace", "SF Mono", "Menlo", "Consolas", "monospace")
 
 
 def studio_theme() -> gr.themes.Base:
-    """Return the theme, light and dark; nothing of it is loaded from anywhere."""
+    """Return the theme, light and dark; it loads no file from the network."""
     theme = gr.themes.Base(
         primary_hue="teal",
         secondary_hue="zinc",

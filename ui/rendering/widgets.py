@@ -19,7 +19,7 @@ def panel(elem_id: str, *, visible: bool = True) -> gr.HTML:
 
 
 def stage() -> gr.HTML:
-    """Return the picture that people point at; its event `mark` has the tool, the points and the radius."""
+    """Return the picture that the user clicks and draws on; its event `mark` has tool, points and radius."""
     return gr.HTML(
         None, elem_id="stage", html_template=_template("stage.html"), js_on_load=script("stage.js"),
         apply_default_css=False, padding=False,

@@ -1,1 +1,1 @@
-"""What the page does with one visitor's work: clicks, names, masks in and out, jobs."""
+"""The work of one visitor: clicks, names, masks in and out, jobs."""

@@ -1,4 +1,4 @@
-"""Where a phrase was heeded in an edit: a button for each phrase, and heat over the frames when one is pressed."""
+"""Attention maps of an edit: a button for each phrase, and its map over the frames when pressed."""
 
 from collections.abc import Mapping
 from html import escape
@@ -15,7 +15,7 @@ from videograin.project.project import Project
 
 
 def phrase_chips(result: JobStatus, store: JobStore, colours: Mapping[str, str]) -> str:
-    """Return a button for each phrase of a result; empty where nothing was recorded of it.
+    """Return a button for each phrase of a result; empty where no maps were recorded.
 
     Args:
         result: of an edit that is done.
@@ -26,14 +26,14 @@ def phrase_chips(result: JobStatus, store: JobStore, colours: Mapping[str, str])
         return ""
     chips = "".join(
         f"<button type='button' class='vg-button vg-chip' style='--colour:{colours.get(name, COLOURS[0])}' "
-        f"data-action='heat' data-id='{number}' data-value='{result.job.id}'>{escape(prompt)}</button>"
+        f"data-action='attention' data-id='{number}' data-value='{result.job.id}'>{escape(prompt)}</button>"
         for number, (name, prompt) in _phrases(result, store).items()
     )
-    return f"<div class='vg-phrases'><span>Where it looked for</span>{chips}</div>"
+    return f"<div class='vg-phrases'><span>Attention of</span>{chips}</div>"
 
 
-def moving_heat(result: JobStatus, store: JobStore, number: int) -> str:
-    """Return a result's frames with heat where a phrase was heeded.
+def moving_attention_map(result: JobStatus, store: JobStore, number: int) -> str:
+    """Return a result's frames under the attention map of a phrase, as HTML that moves.
 
     Args:
         result: of an edit that is done.
@@ -41,18 +41,18 @@ def moving_heat(result: JobStatus, store: JobStore, number: int) -> str:
         number: of the region, counted from 0.
 
     Raises:
-        ProjectError: nothing was recorded of this phrase.
+        ProjectError: no map was recorded of this phrase.
     """
     _, phrase = _phrases(result, store).get(number, ("", ""))
     maps = read_attention(result.results / result.result.attention) if result.result.attention else {}
     if not phrase or number not in maps:
-        raise ProjectError("Nothing was recorded of this phrase. Edit the clip again to see where it looked.")
+        raise ProjectError("No attention map was recorded of this phrase. Edit the clip again to get one.")
     clip = load_clip(result.results / result.result.video, ClipOptions(short_side=None, multiple=2))
     count = min(len(clip.frames), len(maps[number]))
     picture = moving_picture(attention_overlay(clip.frames[:count], maps[number][:count]), clip.fps)
     return (
-        f"<figure class='vg-heat'>{picture}<figcaption>Bright is where “{escape(phrase)}” was heeded most, over all "
-        "steps. It should lie on its object.</figcaption></figure>"
+        f"<figure class='vg-attention'>{picture}<figcaption>The brighter, the more attention “{escape(phrase)}” had, "
+        "over all steps. The light should lie on its object.</figcaption></figure>"
     )
 
 

@@ -1,6 +1,6 @@
-"""What things are called: names for what a person points at, and a caption of what the clip shows now.
+"""Names for the objects that a user marks, and a caption of what the clip shows now.
 
-Only a model that carries a judge of its own small world can name things; with others people name them themselves.
+Only a model that carries a judge of its own small world can name objects; with any other model the user names them.
 """
 
 import re
@@ -36,7 +36,7 @@ class Naming:
             return self._judges[model]
 
     def name_objects(self, session: Session, frame: int) -> None:
-        """Name the objects that have no name yet by what they look like in a frame, where that is clear."""
+        """Name the objects that have no name yet by their looks in a frame, where these are clear."""
         work, clip = session.opened
         judge = self.judge(work.model)
         if judge is None:
@@ -62,10 +62,10 @@ def caption(work: Workspace) -> str:
 
 
 def with_caption(work: Workspace, suggested: str) -> tuple[Workspace, str]:
-    """Caption the work, unless the person has written a caption.
+    """Caption the work, unless the user has written a caption.
 
     Args:
-        work: what is on the page.
+        work: with the objects and the caption of the page.
         suggested: the caption that was put in last.
 
     Returns:

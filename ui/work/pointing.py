@@ -1,4 +1,4 @@
-"""What a person points at, as masks: clicks and boxes are answered by the segmenter, strokes are taken as drawn."""
+"""Marking, as masks: clicks and boxes are answered by the segmenter, strokes are taken as drawn."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ MAX_BRUSH = 256.0
 
 
 class Tool(StrEnum):
-    """What a press on the picture does."""
+    """A tool of the picture."""
 
     PICK = "pick"
     ADD = "add"
@@ -46,7 +46,7 @@ def click(session: Session, segmenter: Segmenter, tool: Tool, x: float, y: float
     """Take a click on the frame that is shown: a new object, or more or less of the one that is selected.
 
     Raises:
-        VideoGrainError: nothing is found there, or no object is selected to take away from.
+        VideoGrainError: no object is found there, or no object is selected to take away from.
     """
     work, clip = session.opened
     if tool is Tool.REMOVE and session.object is None:
@@ -57,7 +57,7 @@ def click(session: Session, segmenter: Segmenter, tool: Tool, x: float, y: float
 
 
 def box(session: Session, segmenter: Segmenter, corners: tuple[float, float, float, float]) -> None:
-    """Take a box (x0, y0, x1, y1) around a thing; it begins a new object."""
+    """Take a box (x0, y0, x1, y1) around an object; it begins a new object."""
     work, clip = session.opened
     x0, x1 = sorted(corners[::2])
     y0, y1 = sorted(corners[1::2])
@@ -83,7 +83,7 @@ def draw(session: Session, stroke: Stroke) -> None:
 
 
 def choose_answer(session: Session, steps: int) -> None:
-    """Take the next smaller (-1) or bigger (1) thing that the latest click may have meant.
+    """Take the next smaller (-1) or larger (1) object that the latest click may have meant.
 
     Raises:
         RegionError: there is none.
@@ -91,8 +91,8 @@ def choose_answer(session: Session, steps: int) -> None:
     wanted = session.answer + steps
     number, answers = session.selected, session.answers
     if number is None or not 0 <= wanted < len(answers):
-        size = "smaller" if steps < 0 else "bigger"
-        raise RegionError(f"There is nothing {size} under this click. Add or remove parts with more clicks.")
+        size = "smaller" if steps < 0 else "larger"
+        raise RegionError(f"There is no {size} object under this click. Add or remove parts with more clicks.")
     work, clip = session.opened
     session.change(set_mask(work, number, session.frame, answers[wanted], len(clip.frames)))
     session.answer = wanted

@@ -1,4 +1,4 @@
-"""The segmenter that answers people's clicks: loaded once, shared by all sessions, beside the worker's queue."""
+"""The segmenter that answers clicks: loaded once, shared by all sessions, beside the worker's queue."""
 
 from threading import Lock
 
@@ -40,6 +40,6 @@ class Segmenting:
             session.segmenter = Segmenter(self.model(), self.embeddings)
         return session.segmenter
 
-    def look_at(self, frame: np.ndarray) -> None:
-        """Encode a frame (H, W, 3) uint8 RGB before anyone clicks on it."""
+    def encode(self, frame: np.ndarray) -> None:
+        """Encode a frame (H, W, 3) uint8 RGB before the first click on it."""
         self.embeddings.features(self.model(), frame)

@@ -1,4 +1,4 @@
-"""What the page and the API have in common: sessions, the segmenter, and jobs asked for on a session's behalf."""
+"""The service behind page and API: sessions, the segmenter, and jobs submitted on a session's behalf."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -42,7 +42,7 @@ class ClipChoice:
     Attributes:
         start, end: seconds; `end` None is the video's end.
         fps: frames per second; None keeps the video's.
-        frames: at most so many.
+        frames: the largest number that is read.
         short_side: pixels.
         fit: "crop" or "fit", as `ClipOptions` has it.
     """
@@ -80,12 +80,12 @@ class StudioService:
 
     @property
     def default_model(self) -> str:
-        """The model that is chosen until a person chooses another one."""
+        """The model that is chosen until a user chooses another one."""
         return self.settings.models[0]
 
     @property
     def default_frames(self) -> int:
-        """How many frames are edited unless a person says otherwise; on a CPU few, for an edit takes minutes there."""
+        """How many frames are edited unless the user says otherwise; few on a CPU, where an edit takes minutes."""
         return min(self.settings.max_frames, 8 if self.shelf.device.type == "cpu" else 16)
 
     def bundle(self, session: Session) -> ModelBundle:
@@ -187,18 +187,18 @@ class StudioService:
                 session.set_words(replace(session.work, model=model, settings=bundle.settings, controls=()))
 
     def suggest_caption(self, session: Session) -> None:
-        """Caption what the clip shows now by the objects' names, unless the person has."""
+        """Caption what the clip shows now by the objects' names, unless the user has."""
         with session.lock:
             work, session.caption = with_caption(session.opened[0], session.caption)
             session.set_words(work)
 
     def prepare_frame(self, session: Session) -> None:
-        """Look at the frame that is shown, so that the first click on it is answered at once."""
+        """Encode the frame that is shown, so that the first click on it is answered at once."""
         _, clip = session.opened
-        Thread(target=self._segmenting.look_at, args=(clip.frames[session.frame],), daemon=True).start()
+        Thread(target=self._segmenting.encode, args=(clip.frames[session.frame],), daemon=True).start()
 
     def mark(self, session: Session, tool: Tool, points: Sequence[tuple[float, float]], radius: float) -> None:
-        """Take what was pressed or drawn on the frame that is shown."""
+        """Take a press or stroke on the frame that is shown."""
         with session.lock:
             if tool in (Tool.BRUSH, Tool.ERASER):
                 draw(session, Stroke(points, radius, tool is Tool.ERASER))
@@ -214,7 +214,7 @@ class StudioService:
         work, clip = session.opened
         marked = [each.id for each in work.objects if each.id in work.masks and work.masks[each.id].anchors]
         if not marked:
-            raise RegionError("Nothing is marked yet. Click on something in the picture first.")
+            raise RegionError("Nothing is marked yet. Click on an object in the picture first.")
         first = session.frame if direction == "forwards" else 0
         last = session.frame if direction == "backwards" else len(clip.frames) - 1
         with TemporaryDirectory(prefix="videograin-") as folder:
@@ -228,7 +228,7 @@ class StudioService:
         return job
 
     def submit_suggestions(self, session: Session) -> Job:
-        """Ask for the things on the frame that is shown."""
+        """Ask for the objects on the frame that is shown."""
         work, _ = session.opened
         request = SuggestRequest(work.clip, session.frame, work.clip_options)
         job = self.worker.submit(session.id, JobKind.SUGGEST, request)
@@ -250,7 +250,7 @@ class StudioService:
         return taken
 
     def take_suggested(self, session: Session, status: JobStatus) -> None:
-        """Add what was found on a frame to the objects, except what is one of them already."""
+        """Add the masks that a job found on a frame as objects, except those of objects that are there already."""
         request = self.store.request(status.job, SuggestRequest)
         work, clip = session.opened
         for mask in read_npz(status.results / status.result.masks).values():
@@ -261,7 +261,7 @@ class StudioService:
         self._naming.name_objects(session, request.frame)
 
     def take_tracked(self, session: Session, status: JobStatus) -> None:
-        """Put the masks that a job found in place; what the person has marked since then stays."""
+        """Put the masks that a job found in place; marks that the user has made since then stay."""
         work, clip = session.opened
         for key, track in read_tracks(status.results / status.result.tracks).items():
             known = work.masks.get(int(key))
@@ -280,7 +280,7 @@ class StudioService:
         """Return the edit that a session's work amounts to, with its masks in a file kept for jobs.
 
         Raises:
-            RegionError: an object that shall change is not marked, or was never followed.
+            RegionError: an object that is to change is not marked, or was never followed.
         """
         work, clip = session.opened
         for each in work.objects:
@@ -312,11 +312,11 @@ class StudioService:
         return self._live(session.id)
 
     def is_dormant(self, session_id: str) -> bool:
-        """Whether a session's work is not in memory and no job of it is live, so that there is nothing to look for."""
+        """Whether a session's work is not in memory and no job of it is live, so that there is no news of it."""
         return not (self.sessions.is_in_memory(session_id) or self._live(session_id))
 
     def busy_with(self) -> int:
-        """Return how many jobs wait or run, everybody's."""
+        """Return how many jobs wait or run, of all users."""
         return sum(not job.state.is_final for job in self.store.all_jobs())
 
     def find_result(self, session: Session, job_id: str) -> JobStatus | None:

@@ -36,14 +36,14 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Session:
-    """What one browser works on.
+    """The work of one browser.
 
     Attributes:
         id: secret of this browser; jobs belong to it.
         folder: where the work is kept.
         lock: held while the work is read and changed.
         work: the clip, its objects and the words; None before a clip is chosen.
-        clip: its frames, None likewise.
+        clip: its frames; None before a clip is chosen.
         frame: that is shown, counted from 0.
         selected: id of the object that further clicks refine; None begins a new one.
         answers: masks (H, W) that the latest click may have meant, the smallest first.
@@ -90,7 +90,7 @@ class Session:
         return next((each for each in objects if each.id == self.selected), None)
 
     def open(self, work: Workspace, clip: Clip) -> None:
-        """Start to work on a clip; what was there before is gone."""
+        """Start to work on a clip; the work before is gone."""
         self.work, self.clip = work, clip
         self.frame, self.answers, self.answer, self.segmenter = 0, (), 0, None
         self.selected = work.objects[-1].id if work.objects else None
@@ -109,7 +109,7 @@ class Session:
         self._show(work)
 
     def set_words(self, work: Workspace) -> None:
-        """Change what is not for undoing: names that were found, words and settings."""
+        """Change parts that undo leaves alone: names that were found, words and settings."""
         if work != self.work:
             self.work = work
             self.save()
@@ -129,7 +129,7 @@ class Session:
         (self.folder / "tracking").write_text(self.tracking)
 
     def restore(self) -> None:
-        """Read the work from its folder, if there is some; what cannot be read is lost and logged."""
+        """Read the work from its folder, if there is some; a work that cannot be read is lost and logged."""
         if not (self.folder / "project.json").is_file():
             return
         try:
@@ -155,7 +155,7 @@ class Session:
 
 
 class Sessions:
-    """All browsers' sessions by their ids; nobody reaches a session without its id.
+    """All browsers' sessions by their ids; a session can be reached by its id alone.
 
     Args:
         root: folder that holds a folder for each.

@@ -1,4 +1,4 @@
-"""Masks, whole projects and earlier edits in and out of a session, and what the object list's buttons do."""
+"""Masks, whole projects and earlier edits in and out of a session, and the actions of the object list's buttons."""
 
 import secrets
 from collections.abc import Callable
@@ -79,7 +79,7 @@ def export_masks(session: Session, kind: MaskFormat) -> str:
     """Write a session's masks to a file and return its path in the cache.
 
     Raises:
-        RegionError: nothing is marked.
+        RegionError: no object is marked.
     """
     work, clip = session.opened
     named = work.named_masks(clip)
@@ -108,7 +108,7 @@ def open_project(studio: StudioService, session: Session, file: Path) -> tuple[s
     """Go on with the work that a ZIP file holds; what the session held before is gone.
 
     Returns:
-        What could not be read of it, in plain words.
+        The parts that could not be read, in plain words.
 
     Raises:
         VideoGrainError: the file cannot be read, or is beyond a limit of this studio.
@@ -154,7 +154,7 @@ def uploaded(file: gr.FileData) -> Path:
 
 
 def _new_file(name: str) -> Path:
-    """Return a path in the cache that nobody can guess."""
+    """Return a path in the cache that cannot be guessed."""
     folder = Path(get_upload_folder(), secrets.token_hex(32))
     folder.mkdir(parents=True)
     return folder / name

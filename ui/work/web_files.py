@@ -15,12 +15,12 @@ def keep_web_files_in(folder: Path) -> None:
 
 
 def purge_web_files(max_age: float) -> None:
-    """Remove what was last sent or fetched more than `max_age` seconds ago.
+    """Remove files that were last sent or fetched more than `max_age` seconds ago.
 
-    Gradio's own `delete_cache` forgets what there was before a restart, and never knew what handlers put there.
+    Gradio's own `delete_cache` forgets what there was before a restart, and never knew the files of handlers.
     """
     oldest = time.time() - max_age
-    for path in sorted(Path(get_upload_folder()).rglob("*"), reverse=True):  # what is in a folder before the folder
-        with suppress(OSError):  # gone meanwhile, or a folder with something in it
+    for path in sorted(Path(get_upload_folder()).rglob("*"), reverse=True):  # files before their folder
+        with suppress(OSError):  # gone meanwhile, or a folder that is not empty
             if path.lstat().st_ctime < oldest:
                 path.rmdir() if path.is_dir() else path.unlink()

@@ -1,4 +1,4 @@
-"""The list of marked objects: what each button on it makes of a person's work. Nothing here is changed in place."""
+"""Operations on the list of marked objects. Each returns a changed copy of the work."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
@@ -24,7 +24,7 @@ COLOURS = (
     "#66a80f",
     "#9c36b5",
 )
-"""Of objects in their order; neighbours are told apart by people with any kind of colour vision."""
+"""Of objects in their order; neighbours differ for every kind of colour vision."""
 
 MAX_NAME = 60
 
@@ -91,7 +91,7 @@ def change_object(work: Workspace, number: int, change: Callable[[MarkedObject],
 
 
 def say(work: Workspace, number: int, prompt: str) -> Workspace:
-    """Say what an object becomes; a sentence in the person's own words follows where it has the phrase before."""
+    """Say what an object becomes; a sentence in the user's own words follows where it has the former phrase."""
     before = next(each.prompt for each in work.objects if each.id == number)
     sentence = work.target_prompt.replace(before, prompt, 1) if before and prompt else work.target_prompt
     return replace(change_object(work, number, lambda each: replace(each, prompt=prompt)), target_prompt=sentence)
@@ -131,7 +131,7 @@ def rename_object(work: Workspace, number: int, name: str) -> Workspace:
 
 
 def move_object(work: Workspace, number: int, steps: int) -> Workspace:
-    """Move an object so many places towards the top of the overlay."""
+    """Move an object `steps` places towards the top of the overlay."""
     objects = list(work.objects)
     place = next(index for index, each in enumerate(objects) if each.id == number)
     moved = objects.pop(place)
@@ -142,7 +142,7 @@ def move_object(work: Workspace, number: int, steps: int) -> Workspace:
 def set_mask(
     work: Workspace, number: int, frame: int, mask: np.ndarray, frames: int, confidence: float = 1.0
 ) -> Workspace:
-    """Say where an object is in one frame, by the person's own word or by an answer to their clicks.
+    """Say where an object is in one frame, by the user's own strokes or by an answer to their clicks.
 
     Args:
         work: the objects.
@@ -157,7 +157,7 @@ def set_mask(
 
 
 def as_track(known: ObjectMasks) -> Track:
-    """Return an object's masks as the tracker has them; where nobody has tracked, all but the anchors waits."""
+    """Return an object's masks as the tracker has them; without tracking, only anchors are known."""
     states = known.states or tuple(
         FrameState.VISIBLE if frame in known.anchors else FrameState.UNTRACKED for frame in range(len(known.masks))
     )

@@ -1,5 +1,5 @@
 // Takes the words from the fields as they are now: the latest may not have been sent yet when a button is pressed.
-// A sentence in the person's own words follows them, as it does on the server.
+// A sentence in the user's own words follows them, as it does on the server.
 (session, _, caption, background, negative, sentence, ...rest) => {
   const words = {};
   for (const { dataset, value } of document.querySelectorAll("[data-word]")) {

@@ -1,4 +1,4 @@
-// What fields with data-action show: what the server knows, their data-value, unless a person has put in something else
+// Fields with data-action show the server's value, their data-value, unless the user has put in another one
 // that the server has not confirmed yet. An answer may be older than that, and must not take it away. Only an answer
 // with data-fresh does: what it brings replaces everything.
 const unconfirmed = new Map(); // by the field's key, for an object's row may become another's
@@ -35,7 +35,7 @@ function show() {
     const known = field.dataset.value;
     if (isFresh && unconfirmed.has(key(field))) {
       unconfirmed.set(key(field), known);
-      send(field, known); // what is still on its way there must not undo this
+      send(field, known); // an event that is still on its way must not undo this
     } else if (unconfirmed.get(key(field)) === known) {
       unconfirmed.delete(key(field));
     }

@@ -1,4 +1,4 @@
-// The picture that people point at: clicks, boxes and brush strokes become "mark" events in pixels of the frame.
+// The picture that the user points at: clicks, boxes and brush strokes become "mark" events in pixels of the frame.
 const find = (selector) => element.querySelector(selector);
 const view = find(".vg-view"), picture = find("img"), canvas = find("canvas"), brush = find("[data-brush]");
 const ink = canvas.getContext("2d");
