@@ -47,7 +47,9 @@ def test_other_controlnets_make_another_model(shelf: ModelShelf, models: list[st
     assert shelf.get(models[0], (model_shelf.ControlKind.CANNY,)).controlnet is not None
 
 
-def test_what_cannot_be_loaded_leaves_an_empty_shelf_that_still_works(shelf: ModelShelf, models: list[str]) -> None:
+def test_a_model_that_cannot_be_loaded_leaves_an_empty_shelf_that_still_works(
+    shelf: ModelShelf, models: list[str]
+) -> None:
     shelf.get(models[0])
     with pytest.raises(ModelError, match="no model at"):
         shelf.get("/no/such/model")
@@ -78,7 +80,7 @@ def test_a_speed_that_is_given_is_not_measured(
     gc.collect()
 
 
-def test_who_gives_up_waiting_leaves_at_once_and_the_next_finds_the_model(
+def test_a_caller_that_gives_up_waiting_leaves_at_once_and_the_next_finds_the_model(
     shelf: ModelShelf, models: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go_on, loads, load = Event(), [], model_shelf.load_pipeline
@@ -101,7 +103,7 @@ def test_who_gives_up_waiting_leaves_at_once_and_the_next_finds_the_model(
     assert loads == models[:1]
 
 
-def test_a_load_that_nobody_waited_for_may_fail(shelf: ModelShelf, models: list[str]) -> None:
+def test_a_load_without_a_waiting_caller_may_fail(shelf: ModelShelf, models: list[str]) -> None:
     def give_up() -> None:
         raise Cancelled("The job was stopped.")
 

@@ -127,13 +127,13 @@ def test_a_damaged_model_is_named(own_copy: Path) -> None:
         load_pipeline(str(own_copy), device="cpu")
 
 
-def test_a_folder_that_is_no_model_is_named(tmp_path: Path) -> None:
+def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot be loaded"):
         load_pipeline(str(tmp_path), device="cpu")
 
 
 @pytest.mark.parametrize("source", ["/nowhere/model", "gone.safetensors", "./gone", "a/b/c", "no such model"])
-def test_what_is_nowhere_is_not_looked_for_on_the_hub(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_that_does_not_exist_is_not_sought_on_the_hub(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "model_info", lambda *_, **__: pytest.fail("the hub was asked"))
     with pytest.raises(ModelError, match=source):
         fetch(source, ["*"])
@@ -145,15 +145,15 @@ def test_an_unreachable_hub_is_reported_at_once(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(hub, "model_info", unreachable)
     started = time.monotonic()
-    with pytest.raises(ModelError, match=r"'nobody/nothing' cannot be downloaded \(no answer within 4.0 s\)"):
-        load_pipeline("nobody/nothing", device="cpu")
+    with pytest.raises(ModelError, match=r"'nowhere/nothing' cannot be downloaded \(no answer within 4.0 s\)"):
+        load_pipeline("nowhere/nothing", device="cpu")
     assert time.monotonic() - started < 2
 
 
 def test_offline_never_asks_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "model_info", lambda *_, **__: pytest.fail("the hub was asked"))
     with pytest.raises(ModelError, match="not in the hub's local cache"):
-        load_pipeline("nobody/nothing", device="cpu", offline=True)
+        load_pipeline("nowhere/nothing", device="cpu", offline=True)
 
 
 def test_the_embedded_model_comes_first_and_sd15_has_three_controlnets() -> None:

@@ -1,1 +1,1 @@
-"""Files of any kind: written whole or not at all, read with plain errors, fetched from elsewhere, kept as a cache."""
+"""Files of any kind: written whole or not at all, read with plain errors, downloaded, cached."""

@@ -1,4 +1,4 @@
-"""What comes along with the code: the embedded model and the example clips, in a checkout or in an installed wheel."""
+"""Where the assets shipped with the code lie: the embedded model and the example clips, in a checkout or a wheel."""
 
 from pathlib import Path
 

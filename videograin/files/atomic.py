@@ -11,7 +11,7 @@ from pathlib import Path
 from videograin.errors import ProjectError
 
 MAX_NAME = 60
-"""Characters of a file's name that is made from a person's words."""
+"""Characters of a file name that is made from a user's words."""
 
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f\ud800-\udfff]')  # by one system or another
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # on Windows, whatever the ending
@@ -19,10 +19,10 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  
 
 @contextmanager
 def written_aside(path: Path) -> Iterator[Path]:
-    """Yield a free name beside `path`; what is written there is renamed to `path` if all went well, else removed.
+    """Yield a free name beside `path`; the file or folder written there is renamed to `path`, or removed on an error.
 
     Raises:
-        ProjectError: it cannot be written, or `path` is a folder with something in it.
+        ProjectError: it cannot be written, or `path` is a folder that is not empty.
     """
     aside = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
@@ -39,7 +39,7 @@ def written_aside(path: Path) -> Iterator[Path]:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file aside and rename it, so that nobody ever finds half of it, not even after a power cut.
+    """Write a file aside and rename it, so that no reader ever finds half of it, not even after a power cut.
 
     Raises:
         ProjectError: it cannot be written.
@@ -51,7 +51,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def file_names(names: Iterable[str]) -> list[str]:
-    """Return a name for a file or folder for each of a person's names: legal everywhere, and no two alike."""
+    """Return a file or folder name for each of a user's names: legal on every system, and no two alike."""
     taken: set[str] = set()
     result = []
     for name in names:

@@ -1,6 +1,7 @@
 """Dataclasses of plain values (texts, numbers, enums, paths, tuples and dataclasses of these) as JSON and back.
 
-This is what machines write for machines; a file that people write is read by `project.py`, which helps them mend it.
+These files are written and read by programs alone; files that users edit are read by `document.py`, whose errors
+say where to mend them.
 """
 
 from collections.abc import Iterator
@@ -20,12 +21,12 @@ def to_json(value: object) -> bytes:
 
 
 def from_json(content: bytes, kind: type[Plain]) -> Plain:
-    """Return what `to_json` made of a value of the type `kind`; ValueError if it is anything else."""
+    """Return the value of type `kind` that `to_json` wrote; raise ValueError if the content is anything else."""
     return _adapter(kind).validate_json(content)
 
 
 def leaves(value: object) -> Iterator[object]:
-    """Yield the values of which a dataclass consists, however deep they are."""
+    """Yield the plain values of a dataclass, however deeply they are nested."""
     if is_dataclass(value):
         for field in fields(value):
             yield from leaves(getattr(value, field.name))
@@ -37,12 +38,12 @@ def leaves(value: object) -> Iterator[object]:
 
 
 def paths_in(value: object) -> list[Path]:
-    """Return the files that a value names."""
+    """Return the paths in a value."""
     return [leaf for leaf in leaves(value) if isinstance(leaf, Path)]
 
 
 def texts_in(value: object) -> list[str]:
-    """Return the texts that a value holds, choices from an enum aside."""
+    """Return the texts in a value, except members of an enum."""
     return [leaf for leaf in leaves(value) if type(leaf) is str]
 
 

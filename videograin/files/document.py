@@ -1,4 +1,4 @@
-"""JSON files of dataclasses: read with every name and type checked, strictly or saving what can be saved."""
+"""JSON files of dataclasses, read with every name and type checked: strictly, or keeping all that can be read."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from videograin.errors import ProjectError, VideoGrainError
 
 NOT_IN_FILE = {"in_file": False}
-"""Metadata of a dataclass's field that no file holds."""
+"""Metadata of a dataclass field that is not written to files."""
 
 _NAMES = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
 
@@ -23,7 +23,7 @@ def parse_document(path: Path) -> dict[str, Any]:
     """Read a file that holds one JSON object.
 
     Raises:
-        ProjectError: it is missing, damaged, or holds anything else.
+        ProjectError: it is missing, damaged, or holds no JSON object.
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
@@ -43,12 +43,12 @@ def parse_document(path: Path) -> dict[str, Any]:
 
 
 def format_document(version: int, values: Mapping[str, Any]) -> bytes:
-    """Return a file of some version that holds plain values, as `to_plain` makes them."""
+    """Return the content of a file of a version, with plain values as `to_plain` returns them."""
     return (json.dumps({"version": version} | dict(values), indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def to_plain(value: Any, folder: Path) -> Any:
-    """Turn dataclasses into what JSON can say, with paths relative to a folder."""
+    """Turn dataclasses into values that JSON can hold, with paths relative to a folder."""
     if is_dataclass(value):
         return {part.name: to_plain(getattr(value, part.name), folder) for part in fields(value) if _is_in_file(part)}
     if isinstance(value, tuple):
@@ -62,7 +62,7 @@ class DocumentReader:
     Args:
         path: the file that the values are from; relative paths start from its folder.
         trusted: whether paths may lead out of that folder.
-        problems: where to note what does not belong, which then keeps its default or is left out; None raises.
+        problems: list to which every invalid value is noted, which then keeps its default or is left out; None raises.
     """
 
     def __init__(self, path: Path, trusted: bool = True, problems: list[str] | None = None) -> None:
@@ -72,11 +72,16 @@ class DocumentReader:
         self.problems = problems
 
     def read(self, kind: Any, value: Any, where: str) -> Any:
-        """Return `value` as a `kind`; `where` it stands in the file is for messages.
+        """Return `value` as a `kind`.
+
+        Args:
+            kind: dataclass, enum, tuple, optional, literal or scalar type.
+            value: as JSON gives it.
+            where: its place in the file, for messages.
 
         Raises:
-            ProjectError: it does not belong there, and nothing of it could be saved.
-            VideoGrainError: a dataclass refuses it, likewise.
+            ProjectError: the value is of another type, and no part of it can be kept.
+            VideoGrainError: a dataclass refuses the value, and no part of it can be kept.
         """
         options = get_args(kind)
         if NoneType in options:
@@ -146,7 +151,7 @@ class DocumentReader:
             str(value).encode()
             return kind(value)
         except (OverflowError, UnicodeEncodeError) as error:
-            raise self._error(where, f"is nothing that can be used ({error}); give {_NAMES[kind]}.") from error
+            raise self._error(where, f"cannot be used ({error}); give {_NAMES[kind]}.") from error
 
     def _path(self, value: str, where: str) -> Path:
         path = Path(os.path.normpath(self.folder / value))

@@ -1,4 +1,4 @@
-"""Tensors that can be computed again, kept on disk by the content that they follow from."""
+"""Tensors that can be computed again, kept on disk under a hash of the inputs that they follow from."""
 
 import hashlib
 import os
@@ -13,15 +13,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 CACHE_BYTES = 4 * 2**30
-"""What `TensorCache` keeps on disk unless told otherwise."""
-
+"""Default size cap of a `TensorCache`."""
 
 SAMPLES_PER_PARAMETER = 64
-"""Values of each weight that `fingerprint` looks at."""
+"""Values of each weight that `fingerprint` hashes."""
 
 
 class TensorCache:
-    """Inversion paths on disk by the content that they follow from; the least recently used go first.
+    """Inversion paths on disk under a hash of their inputs; the least recently used are removed first.
 
     Args:
         folder: made when first needed.
@@ -56,7 +55,7 @@ class TensorCache:
         self._shrink()
 
     def purge(self, max_age: float) -> None:
-        """Remove what has not been used for `max_age` seconds: a path begins with somebody's clip."""
+        """Remove paths not used for `max_age` seconds: a path begins with the latents of a user's clip."""
         oldest = time.time() - max_age
         for file in self.folder.glob("*.safetensors"):
             with suppress(FileNotFoundError):
@@ -88,7 +87,7 @@ def content_key(*parts: Tensor | str) -> str:
 def fingerprint(model: nn.Module) -> str:
     """Return a short text that changes with a model's weights, LoRA adapters, their scales and which are active.
 
-    It looks at `SAMPLES_PER_PARAMETER` values of each weight; to hash all of them would take seconds.
+    It hashes `SAMPLES_PER_PARAMETER` values of each weight; hashing all of them would take seconds.
     """
     samples = [
         parameter.detach().flatten()[:: max(1, parameter.numel() // SAMPLES_PER_PARAMETER)].float()

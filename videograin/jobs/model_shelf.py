@@ -19,14 +19,14 @@ from videograin.models.memory import ClipShape, Estimate, estimate_edit
 from videograin.region import EditSettings
 
 CHECK_SECONDS = 0.2
-"""How often somebody who waits for a model looks whether to wait on."""
+"""How often a caller who waits for a model checks whether to go on waiting."""
 
 _Key = tuple[str, tuple[ControlKind, ...]]
 
 
 @dataclass(frozen=True)
 class ShelfState:
-    """What a shelf holds.
+    """The model that a shelf holds or loads.
 
     Attributes:
         held: name of the model that is ready; empty where there is none.
@@ -43,14 +43,14 @@ class ModelShelf:
     """Loads a model when it is asked for and keeps it until another one is.
 
     Args:
-        cache_dir: where inversions are kept between edits.
+        cache_dir: folder of inversions, kept between edits.
         device: where models work; None takes the best there is.
         offline: whether to leave hubs alone.
         speed: operations a second of the device in a large matrix product; None measures it when a model is loaded,
             which takes a device that is there, and at rest.
 
     Attributes:
-        state: what is on it, to be read from any thread.
+        state: which model is ready or being loaded, to be read from any thread.
     """
 
     def __init__(
@@ -77,8 +77,8 @@ class ModelShelf:
         Args:
             model: name of a bundle, folder, file or hub id.
             controls: kinds of ControlNet.
-            check: called while the model is loaded; what it raises ends the waiting, but not the loading, which
-                nothing can stop: whoever comes next waits for that first.
+            check: called while the model is loaded; an error that it raises ends the waiting, but not the loading,
+                which cannot be stopped: the next caller waits for that first.
 
         Raises:
             ModelError: it cannot be loaded.
@@ -100,7 +100,7 @@ class ModelShelf:
     def estimate(
         self, model: str, controls: Sequence[ControlKind], clip_shape: ClipShape, settings: EditSettings
     ) -> Estimate | None:
-        """Say what an edit will cost, from any thread; None while the model is not loaded."""
+        """Estimate an edit's time and memory, from any thread; None while the model is not loaded."""
         held = self._held
         if held is None or held[0] != (model, tuple(controls)):
             return None

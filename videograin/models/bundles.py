@@ -1,4 +1,4 @@
-"""Models by name: what each of them knows, and the size, settings and ControlNets that suit it."""
+"""Models by name: what each can draw, and the size, settings and ControlNets that suit it."""
 
 import json
 from collections.abc import Mapping
@@ -35,12 +35,12 @@ class ModelBundle:
     """A Stable Diffusion checkpoint, the ControlNets that fit it, and the settings that suit it.
 
     Attributes:
-        name: what a project, `--model` and the page call it.
+        name: by which a project, `--model` and the page choose it.
         source: a folder in diffusers' layout, a single .safetensors or .ckpt file, or a hub id.
         knows: a sentence on what it can draw.
         short_side: pixels of a clip's shorter side at which it draws best.
-        multiple: both sides of a clip are multiples of this.
-        settings: where an edit starts from.
+        multiple: pixels; both sides of a clip are multiples of it.
+        settings: defaults of an edit with this model.
         controls: folder or hub id of the ControlNet of each kind.
     """
 
@@ -91,7 +91,7 @@ def _unnamed(source: str) -> ModelBundle:
     return ModelBundle(
         name=source,
         source=source,
-        knows="What its makers taught it; see its model card.",
+        knows="Whatever it was trained on; see its model card.",
         short_side=short_side,
         multiple=64 if short_side >= 512 else min(32, short_side),
         controls=_own_controls(folder) or _SD15_CONTROLS,
@@ -99,7 +99,7 @@ def _unnamed(source: str) -> ModelBundle:
 
 
 def _own_controls(folder: Path) -> dict[ControlKind, str]:
-    """Return the ControlNet that a folder brings along: edges, by our own convention."""
+    """Return the ControlNet in a model's own folder: canny, by our own convention."""
     controlnet = folder / "controlnet"
     return {ControlKind.CANNY: str(controlnet)} if controlnet.is_dir() else {}
 

@@ -1,4 +1,4 @@
-"""How any Stable Diffusion 1.x or 2.x is loaded: from a folder in diffusers' layout, a single file or a hub id.
+"""Load any Stable Diffusion 1.x or 2.x: from a folder in diffusers' layout, a single file or a hub id.
 
 Weights are safetensors, or pickles of tensors alone (`weights_only`) in a single .ckpt; code is never loaded.
 """
@@ -21,11 +21,7 @@ from videograin.files.tensor_cache import TensorCache
 from videograin.models.bundles import ModelBundle, find_bundle
 
 _CONFIGS = ("*.json", "*.txt")
-
-
 _PIPELINE_FILES = (*_CONFIGS, "*/*.safetensors")  # weights at the top are the same model once more, in one file
-
-
 _NETWORK_FILES = ("*.json", "*.safetensors")
 
 
@@ -41,12 +37,12 @@ def load_pipeline(
     """Load a model, ready to edit. The hub is asked only for what its local cache lacks.
 
     Args:
-        bundle: what to load, or its name, folder, file or hub id.
+        bundle: the model, or its name, folder, file or hub id.
         controls: kinds of ControlNet, in the order in which their images will be passed.
         device: None takes the best there is.
         dtype: None takes float32 on a CPU and float16 elsewhere.
         offline: whether to leave the network alone.
-        cache_dir: where inversions are kept between edits; None is the user's cache folder.
+        cache_dir: folder of inversions, kept between edits; None is the user's cache folder.
 
     Raises:
         ModelError: it cannot be found or loaded, or its ControlNets do not fit.
@@ -72,7 +68,7 @@ def load_pipeline(
 
 
 def load_lora(pipeline: VideoGrainPipeline, source: str, scale: float = 1.0, *, offline: bool = False) -> None:
-    """Merge a LoRA into the weights of a pipeline; it stays until the model is loaded anew.
+    """Merge a LoRA into the weights of a pipeline; it stays until the model is loaded again.
 
     Args:
         pipeline: of the architecture that the LoRA was made for.
@@ -88,7 +84,7 @@ def load_lora(pipeline: VideoGrainPipeline, source: str, scale: float = 1.0, *, 
 
 
 def is_available_offline(bundle: ModelBundle) -> bool:
-    """Whether the bundle's own weights (not its ControlNets) are on this machine."""
+    """Return whether the bundle's own weights (not its ControlNets) are on this machine."""
     try:
         fetch(bundle.source, _PIPELINE_FILES, offline=True)
     except ModelError:
@@ -97,7 +93,7 @@ def is_available_offline(bundle: ModelBundle) -> bool:
 
 
 def check_obtainable(bundle: ModelBundle, offline: bool) -> None:
-    """Raise ModelError where it is certain that a bundle's weights are not to be had; nothing is downloaded."""
+    """Raise ModelError where a bundle's weights certainly cannot be obtained; nothing is downloaded."""
     if offline or not is_hub_id(bundle.source):
         fetch(bundle.source, _PIPELINE_FILES, offline=True)
 

@@ -1,4 +1,4 @@
-"""What an edit will cost in seconds and memory, and the quickest way to run it in the memory that is free."""
+"""Estimate an edit's seconds and memory, and plan the quickest way to run it in the free memory."""
 
 from dataclasses import dataclass
 from pathlib import Path
