@@ -15,7 +15,6 @@ from videograin.masks.shapes import (
     grow,
     label_map,
     shrink,
-    stacking_order,
 )
 
 SHAPE = (2, 6, 9)
@@ -80,7 +79,7 @@ def test_closing_twice_changes_nothing_more(masks: np.ndarray, radius: float) ->
     assert np.array_equal(shrink(grow(closed, radius), radius), closed)
 
 
-def test_a_thing_at_the_picture_s_edge_is_not_shrunk_from_there() -> None:
+def test_an_object_at_the_picture_s_edge_is_not_shrunk_from_there() -> None:
     masks = np.zeros(SHAPE, bool)
     masks[:, :4] = True
     assert np.array_equal(shrink(masks, 1)[0, :, 0], [True] * 3 + [False] * 3)
@@ -105,42 +104,42 @@ def test_a_hole_is_filled_and_a_bay_is_not() -> None:
     masks = np.array([[[0, 1, 1, 1, 0], [1, 0, 1, 0, 0], [0, 1, 1, 1, 0], [0, 0, 0, 0, 0]]], bool)
     filled = masks.copy()
     filled[0, 1, 1] = True
-    assert np.array_equal(fill_holes(masks), filled)
+    assert np.array_equal(fill_holes(masks, 1), filled)
 
 
 def test_the_inside_of_a_ring_stays_when_it_is_larger_than_allowed() -> None:
-    ring = disc(6) & ~disc(3)
-    assert np.array_equal(fill_holes(ring), disc(6))
-    assert np.array_equal(fill_holes(ring, max_area=int(disc(3).sum()) - 1), ring)
-    assert np.array_equal(fill_holes(ring, max_area=int(disc(3).sum())), disc(6))
+    ring, inside = disc(6) & ~disc(3), disc(3)
+    share = inside.sum() / ring.sum()
+    assert np.array_equal(fill_holes(ring, share + 1e-9), disc(6))
+    assert np.array_equal(fill_holes(ring, share - 1e-9), ring)
 
 
-@given(MASKS, st.none() | st.integers(0, 20))
-def test_filling_holes_only_adds_and_is_done_at_once(masks: np.ndarray, area: int | None) -> None:
-    filled = fill_holes(masks, area)
+@given(MASKS, st.floats(0, 1))
+def test_filling_holes_only_adds_and_never_at_the_edge(masks: np.ndarray, share: float) -> None:
+    filled = fill_holes(masks, share)
     assert within(masks, filled)
-    assert np.array_equal(fill_holes(filled, area), filled)
-    assert within(filled, fill_holes(masks))
-    assert np.array_equal(filled[:, 0], masks[:, 0])
+    assert within(filled, fill_holes(masks, 1))
+    for side in (np.s_[:, 0], np.s_[:, -1], np.s_[:, :, 0], np.s_[:, :, -1]):
+        assert np.array_equal(filled[side], masks[side])
 
 
-@given(MASKS, st.integers(0, 20))
-def test_dropping_specks_only_removes_and_is_done_at_once(masks: np.ndarray, area: int) -> None:
-    kept = drop_specks(masks, area)
+@given(MASKS, st.floats(0, 1))
+def test_dropping_specks_keeps_the_largest_piece_and_is_done_at_once(masks: np.ndarray, share: float) -> None:
+    kept = drop_specks(masks, share)
     assert within(kept, masks)
-    assert np.array_equal(drop_specks(kept, area), kept)
-    assert within(drop_specks(masks, area + 1), kept)
+    assert np.array_equal(kept.any((1, 2)), masks.any((1, 2)))
+    assert np.array_equal(drop_specks(kept, share), kept)
     for plane in kept:
-        stats = cv2.connectedComponentsWithStats(plane.astype(np.uint8), connectivity=8)[2]
-        assert (stats[1:, cv2.CC_STAT_AREA] >= area).all()
+        areas = cv2.connectedComponentsWithStats(plane.astype(np.uint8), connectivity=8)[2][1:, cv2.CC_STAT_AREA]
+        assert (areas >= share * areas.max(initial=0)).all()
 
 
-def test_a_piece_of_exactly_the_least_area_stays() -> None:
+def test_a_piece_of_exactly_the_least_share_stays() -> None:
     masks = np.zeros(SHAPE, bool)
-    masks[:, 1, 1:4] = True
+    masks[:, 1, 1:5] = True
     masks[:, 5, 5:7] = True
-    assert drop_specks(masks, 3).sum() == 2 * 3
-    assert drop_specks(masks, 2).sum() == 2 * 5
+    assert drop_specks(masks, 0.51).sum() == 2 * 4
+    assert drop_specks(masks, 0.5).sum() == 2 * 6
 
 
 @given(MASKS, MASKS, MASKS)
@@ -158,7 +157,7 @@ def test_a_combination_is_a_copy() -> None:
 
 
 @given(st.lists(MASKS, max_size=3))
-def test_everything_else_is_what_no_region_covers(regions: list[np.ndarray]) -> None:
+def test_everything_else_is_the_area_that_no_region_covers(regions: list[np.ndarray]) -> None:
     rest = everything_else(regions, SHAPE)
     assert not any((rest & masks).any() for masks in regions)
     assert combine([rest, *regions], Combination.UNION).all()
@@ -172,15 +171,6 @@ def test_the_topmost_region_wins_a_pixel(regions: list[np.ndarray]) -> None:
         assert labels[frame, y, x] == max(covering, default=0)
 
 
-def test_a_part_lies_over_its_whole() -> None:
-    shirt, person = disc(3), disc(8)
-    order = stacking_order([shirt, person])
-    assert order == [1, 0]
-    labels = label_map([[shirt, person][index] for index in order])
-    assert np.array_equal(labels == 2, shirt)
-    assert np.array_equal(labels == 1, person & ~shirt)
-
-
 def test_forty_objects_and_a_single_frame_are_no_trouble() -> None:
     masks = np.zeros((40, 1, 8, 8), bool)
     masks.reshape(40, 64)[np.arange(40), np.arange(40)] = True
@@ -189,9 +179,14 @@ def test_forty_objects_and_a_single_frame_are_no_trouble() -> None:
 
 @pytest.mark.parametrize(
     "call",
-    [lambda masks: grow(masks, 1), lambda masks: feather(masks, 1), fill_holes, lambda masks: drop_specks(masks, 1)],
+    [
+        lambda masks: grow(masks, 1),
+        lambda masks: feather(masks, 1),
+        lambda masks: fill_holes(masks, 1),
+        lambda masks: drop_specks(masks, 1),
+    ],
 )
-def test_what_are_no_masks_is_refused(call) -> None:
+def test_arrays_that_are_no_masks_are_refused(call) -> None:
     for wrong in (np.zeros(SHAPE), np.zeros(SHAPE[1:], bool), np.zeros((0, 4, 4), bool)):
         with pytest.raises(RegionError, match=r"pass \(frames, height, width\) bool"):
             call(wrong)

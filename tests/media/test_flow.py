@@ -1,6 +1,4 @@
-import re
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.trajectories import loop_trajectories, moving_clip
-from videograin.errors import ModelError, SettingsError
 from videograin.media.flow import OpticalFlow, Trajectories, optical_flow, trajectories, warp
 
 
@@ -50,38 +47,6 @@ def test_one_frame_has_no_flow_and_paths_of_one_token():
     assert valid.all()
 
 
-def test_unknown_method_names_the_allowed_ones():
-    with pytest.raises(SettingsError, match="'dis' or 'raft'"):
-        optical_flow(np.zeros((2, 32, 32, 3), np.uint8), method="farneback")  # pyright: ignore[reportArgumentType]
-
-
-def test_raft_without_weights_names_the_missing_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    with pytest.raises(ModelError, match=re.escape(str(tmp_path)) + r".*raft_large.*use the flow method 'dis'"):
-        optical_flow(np.zeros((2, 32, 32, 3), np.uint8), method="raft")
-
-
-@pytest.fixture
-def one_thread():
-    """Hundreds of small convolutions, each of which would wait for a second thread on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.mark.usefixtures("one_thread")
-def test_raft_runs_from_local_weights_on_any_size(tmp_path, monkeypatch):
-    from torchvision.models.optical_flow import Raft_Large_Weights, raft_large
-
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    (tmp_path / "checkpoints").mkdir()
-    torch.save(raft_large().state_dict(), tmp_path / "checkpoints" / Path(Raft_Large_Weights.DEFAULT.url).name)
-    flow = optical_flow(shifted_clip(1, 0, frames=2, size=(50, 70)), method="raft")
-    assert flow.forward.shape == (1, 2, 50, 70)
-    assert np.isfinite(flow.forward).all()
-
-
 def test_warping_the_next_frame_back_gives_this_frame():
     clip = shifted_clip(x=3, y=-2)
     flow = constant_flow(3, -2, frames=3, size=(96, 64))
@@ -96,7 +61,7 @@ def test_pixels_that_leave_the_picture_count_as_occluded():
     assert flow.backward_occluded[..., :5].all()
 
 
-def test_what_a_moving_thing_covers_is_occluded_forward_and_uncovered_backward():
+def test_what_a_moving_object_covers_is_occluded_forward_and_uncovered_backward():
     # A square of 8 pixels at columns 8..15 moves 8 to the right over a still ground.
     forward = np.zeros((1, 2, 24, 32), np.float32)
     backward = np.zeros_like(forward)

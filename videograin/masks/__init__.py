@@ -1,1 +1,1 @@
-"""Region masks in and out: formats of other programs, mattes, and what is done to their shapes."""
+"""Region masks in and out: formats of other programs, mattes, and operations on their shapes."""

@@ -17,7 +17,7 @@ from videograin.region import MAX_REGIONS
 MAX_STRETCH = 1.02
 """How far the proportions of masks may be off those of the clip; rounding to whole pixels explains as much."""
 
-_VOID = 255  # white, or what some data sets write where nobody can say
+_VOID = 255  # white, or the border that some data sets leave unlabelled
 _NO_OBJECTS = (".", "__MACOSX")  # folders that systems add
 _VIDEO_SUFFIXES = (".mov", ".mp4", ".m4v", ".mkv", ".webm", ".avi")
 
@@ -120,7 +120,7 @@ def _is_npz(path: Path) -> bool:
 
 
 def _load_values(path: Path) -> np.ndarray | list[np.ndarray]:
-    """Return what the pixels of a picture, a folder or a video say: (H, W), a list of these, or (F, H, W)."""
+    """Return the pixel values of a picture, a folder or a video: (H, W), a list of these, or (F, H, W)."""
     if path.is_dir():
         return _load_folder(path)
     if not path.is_file():

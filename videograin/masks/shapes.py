@@ -1,7 +1,7 @@
 """Masks made from masks: grown, shrunk, feathered, cleaned, combined and laid over one another.
 
 All of them take and return (F, H, W) bool at the clip's size and treat every frame by itself. What lies beyond the
-picture counts as neither inside nor outside: a thing that is cut off by the picture's edge is not shrunk from there.
+picture counts as neither inside nor outside: an object that is cut off by the picture's edge is not shrunk there.
 """
 
 import math
@@ -20,7 +20,7 @@ MAX_RADIUS = 256.0
 MAX_LABELS = 255
 """Regions of one label map: indexed pictures have a byte for each pixel, and 0 is the background."""
 
-_ALL_NEIGHBOURS, _STRAIGHT_NEIGHBOURS = 8, 4  # of a pixel: things touch at corners, then their holes do not
+_ALL_NEIGHBOURS, _STRAIGHT_NEIGHBOURS = 8, 4  # of a pixel: where pieces touch at corners, holes must not
 
 
 class Combination(StrEnum):
@@ -82,28 +82,32 @@ def feather(masks: np.ndarray, radius: float) -> np.ndarray:
     return 0.5 + np.clip(inside, -radius, radius) / np.float32(2 * radius)
 
 
-def fill_holes(masks: np.ndarray, max_area: int | None = None) -> np.ndarray:
-    """Fill what is enclosed by a mask and does not reach the picture's edge.
+def fill_holes(masks: np.ndarray, share: float) -> np.ndarray:
+    """Fill the small holes of each frame's mask: enclosed pieces that do not reach the picture's edge.
 
     Args:
         masks: (F, H, W) bool.
-        max_area: pixels of the largest hole that is filled; None fills all, the inside of a ring too.
+        share: the largest hole that is filled, as a share of the frame's mask, 0 to 1.
 
     Raises:
         RegionError: masks of another shape or dtype.
     """
     check_masks(masks)
-    return np.stack([plane | _holes(plane, max_area) for plane in masks])
+    return np.stack([plane | _holes(plane, share * plane.sum()) for plane in masks])
 
 
-def drop_specks(masks: np.ndarray, min_area: int) -> np.ndarray:
-    """Remove the connected pieces of fewer than `min_area` pixels; pieces that touch at corners are one.
+def drop_specks(masks: np.ndarray, share: float) -> np.ndarray:
+    """Remove the specks of each frame's mask: connected pieces, at corners too, far smaller than the largest one.
+
+    Args:
+        masks: (F, H, W) bool.
+        share: the smallest piece that is kept, as a share of the frame's largest piece, 0 to 1.
 
     Raises:
         RegionError: masks of another shape or dtype.
     """
     check_masks(masks)
-    return np.stack([_pieces(plane, min_area) for plane in masks])
+    return np.stack([_pieces(plane, share) for plane in masks])
 
 
 def combine(masks: Sequence[np.ndarray], how: Combination) -> np.ndarray:
@@ -121,7 +125,7 @@ def combine(masks: Sequence[np.ndarray], how: Combination) -> np.ndarray:
 
 
 def everything_else(masks: Sequence[np.ndarray], shape: tuple[int, int, int]) -> np.ndarray:
-    """Return what none of the masks covers, (F, H, W) bool.
+    """Return the pixels that none of the masks covers, (F, H, W) bool.
 
     Args:
         masks: any number of (F, H, W) bool.
@@ -131,12 +135,6 @@ def everything_else(masks: Sequence[np.ndarray], shape: tuple[int, int, int]) ->
         RegionError: masks of another shape.
     """
     return ~combine([np.zeros(shape, bool), *masks], Combination.UNION)
-
-
-def stacking_order(masks: Sequence[np.ndarray]) -> list[int]:
-    """Return the indices of regions from the bottom to the top: larger ones lie below, so parts lie over wholes."""
-    areas = [int(mask.sum()) for mask in masks]
-    return sorted(range(len(masks)), key=lambda index: -areas[index])
 
 
 def label_map(masks: Sequence[np.ndarray]) -> np.ndarray:
@@ -180,18 +178,18 @@ def _distances(masks: np.ndarray) -> np.ndarray:
     return np.stack([cv2.distanceTransform(plane, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for plane in planes])
 
 
-def _holes(plane: np.ndarray, max_area: int | None) -> np.ndarray:
+def _holes(plane: np.ndarray, max_area: float) -> np.ndarray:
     labels, areas = _components(~plane, _STRAIGHT_NEIGHBOURS)
-    is_hole = np.ones(len(areas), bool) if max_area is None else areas <= max_area
+    is_hole = areas <= max_area
     is_hole[0] = False  # the mask itself
     is_hole[np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = False
     return is_hole[labels]
 
 
-def _pieces(plane: np.ndarray, min_area: int) -> np.ndarray:
+def _pieces(plane: np.ndarray, share: float) -> np.ndarray:
     labels, areas = _components(plane, _ALL_NEIGHBOURS)
-    is_kept = areas >= min_area
-    is_kept[0] = False  # all that is outside
+    is_kept = areas >= share * areas[1:].max(initial=0)
+    is_kept[0] = False  # the background
     return is_kept[labels]
 
 
@@ -207,7 +205,7 @@ def _check_radius(radius: float) -> None:
 
 
 BACKDROP_BORDER = 0.25
-"""What covers more of the picture's border is taken for backdrop, and comes last."""
+"""A mask that covers more of the picture's border is taken for backdrop, and comes last."""
 
 
 def is_backdrop(masks: np.ndarray) -> bool:

@@ -1,4 +1,4 @@
-"""Masks as video: a thing cut out of its clip for other programs, and mattes that such programs give back."""
+"""Masks as video: an object cut out of its clip for other programs, and mattes that such programs give back."""
 
 import os
 from pathlib import Path

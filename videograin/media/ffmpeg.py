@@ -1,6 +1,6 @@
-"""Run ffmpeg on files that nobody vouches for, and read what it says about them.
+"""Run ffmpeg on untrusted files, and read what it says about them.
 
-Every file is opened by a child process with limits on time, memory, pixels per frame, protocols and containers, so
+Each file is opened by a child process with limits on time, memory, pixels per frame, protocols and containers, so
 that a hostile or damaged upload ends in one `VideoError`. Playlists, scripts and image lists, which name other files
 or addresses, are not opened at all: their kinds are not among `CONTAINERS`.
 """
@@ -49,7 +49,7 @@ _REFUSALS = {  # what ffmpeg's stderr says when a limit is met, and what we say
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a video file holds, as it is meant to be seen.
+    """Properties of a video file, as it is meant to be seen.
 
     Attributes:
         width, height: pixels after rotation and with square pixels.

@@ -1,26 +1,21 @@
 """Optical flow between consecutive frames, and the trajectories of tokens along it.
 
-Everything is vectorised over points; only DIS, RAFT and OpenCV's remap are called once per pair of frames.
+Everything is vectorised over points; only DIS and OpenCV's remap are called once per pair of frames.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
-from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 import cv2
 import numpy as np
 import torch
 
-from videograin.errors import ModelError, SettingsError
-
-FlowMethod = Literal["dis", "raft"]
 Estimator = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 DIS_MIN_SIDE = 32  # OpenCV 5's DIS kills the process when its image pyramid gets smaller than a patch
-RAFT_MIN_SIDE = 128  # RAFT's correlation pyramid has four levels of an image already 8 times smaller
 
 
 @dataclass(frozen=True)
@@ -50,25 +45,17 @@ class OpticalFlow:
         return cls(forward, backward, error, forward_occluded, backward_occluded)
 
 
-def optical_flow(frames: np.ndarray, method: FlowMethod = "dis", device: torch.device | str = "cpu") -> OpticalFlow:
-    """Estimate the motion between consecutive frames, in both directions.
+def optical_flow(frames: np.ndarray) -> OpticalFlow:
+    """Estimate the motion between consecutive frames, in both directions, with OpenCV's DIS on the CPU.
 
     Args:
         frames: (F, H, W, 3) uint8 RGB.
-        method: "dis" (OpenCV, always there) or "raft" (torchvision, where its weights are on this machine).
-        device: where RAFT runs; DIS runs on the CPU.
     """
-    match method:
-        case "dis":
-            estimate, min_side = _dis(), DIS_MIN_SIDE
-        case "raft":
-            estimate, min_side = _raft(torch.device(device)), RAFT_MIN_SIDE
-        case _:
-            raise SettingsError(f"Flow method '{method}' is unknown. Use 'dis' or 'raft'.")
     count, height, width, _ = frames.shape
     forward = np.empty((count - 1, 2, height, width), np.float32)
     backward = np.empty_like(forward)
-    for t, (first, second) in enumerate(pairwise(_padded(frames, min_side))):
+    estimate = _dis()
+    for t, (first, second) in enumerate(pairwise(_padded(frames))):
         forward[t] = estimate(first, second)[:, :height, :width]
         backward[t] = estimate(second, first)[:, :height, :width]
     return OpticalFlow.from_pair(forward, backward)
@@ -117,9 +104,9 @@ def _landing(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return x, y
 
 
-def _padded(frames: np.ndarray, min_side: int) -> np.ndarray:
+def _padded(frames: np.ndarray) -> np.ndarray:
     """Repeat the last row and column until both sides are multiples of 8 and long enough."""
-    short = [max(min_side, -(-side // 8) * 8) - side for side in frames.shape[1:3]]
+    short = [max(DIS_MIN_SIDE, -(-side // 8) * 8) - side for side in frames.shape[1:3]]
     return np.pad(frames, [(0, 0), (0, short[0]), (0, short[1]), (0, 0)], mode="edge")
 
 
@@ -129,28 +116,6 @@ def _dis() -> Estimator:
     def estimate(first: np.ndarray, second: np.ndarray) -> np.ndarray:
         first, second = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (first, second))
         return dis.calc(first, second, None).transpose(2, 0, 1)  # pyright: ignore[reportCallIssue, reportArgumentType]
-
-    return estimate
-
-
-def _raft(device: torch.device) -> Estimator:
-    from torchvision.models.optical_flow import Raft_Large_Weights, raft_large
-
-    weights = Raft_Large_Weights.DEFAULT
-    path = Path(torch.hub.get_dir(), "checkpoints", Path(weights.url).name)
-    if not path.is_file():
-        raise ModelError(
-            f"RAFT's weights are not on this machine: {path} is missing. "
-            f"Download {weights.url} to that path, or use the flow method 'dis'."
-        )
-    model = raft_large().eval().to(device)
-    model.load_state_dict(torch.load(path, map_location=device, weights_only=True))
-    normalise = weights.transforms()
-
-    @torch.inference_mode()
-    def estimate(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        pair = (torch.from_numpy(frame).to(device).permute(2, 0, 1)[None] for frame in (first, second))
-        return model(*normalise(*pair))[-1][0].cpu().numpy()
 
     return estimate
 
@@ -290,7 +255,7 @@ def _paths(source: np.ndarray, target: np.ndarray, grid: tuple[int, int, int]) -
     token = np.arange(frames * height * width)
     start = token.copy()
     start[target] = source
-    for _ in range(frames.bit_length()):  # pointer doubling: each turn looks twice as far back
+    for _ in range(frames.bit_length()):  # pointer doubling: each turn goes twice as far back
         start = start[start]
     age = token // (height * width) - start // (height * width)
     longest = int(age.max()) + 1

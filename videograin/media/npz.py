@@ -24,7 +24,7 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
             size = sum(entry.file_size for entry in entries)  # zipfile reads no more than an entry claims
             if size <= MAX_CLIP_BYTES:
                 return {entry.filename.removesuffix(".npy"): _read_array(archive, entry) for entry in entries}
-    except Exception as error:  # zipfile, zlib, tokenize and numpy each have their own for what is damaged
+    except Exception as error:  # zipfile, zlib, tokenize and numpy each have errors of their own for damaged files
         raise RegionError(f"Masks '{path}' cannot be read ({error}). Save them with numpy.savez again.") from error
     raise RegionError(f"Masks '{path}' unpack to {size >> 20} MiB; {MAX_CLIP_BYTES >> 20} are allowed. Save fewer.")
 

@@ -1,6 +1,6 @@
 """Where one shot of a clip ends and the next begins.
 
-A cut changes the colours of the picture and leaves nothing that optical flow can follow; a fast thing or a fast camera
+A cut changes the colours of the picture and leaves nothing that optical flow can follow; a fast object or camera
 does one of the two at most.
 """
 
@@ -30,7 +30,7 @@ def shot_starts(frames: np.ndarray) -> tuple[int, ...]:
 
 
 def shot_of(frame: int, starts: tuple[int, ...], frames: int) -> range:
-    """Return the frames of the shot that a frame lies in, of a clip of so many frames."""
+    """Return the frames of the shot that holds `frame`, in a clip of `frames` frames."""
     bounds = (*starts, frames)
     index = int(np.searchsorted(starts, frame, side="right"))
     return range(bounds[index - 1], bounds[index])

@@ -48,7 +48,7 @@ class ClipOptions:
         start, end: seconds from the beginning of the video; `end` None or beyond the video means its end.
         fps: frames per second to sample at; None keeps the source's rate.
         stride: sample every `stride`-th source frame instead. Not together with `fps`.
-        max_frames: stop after so many frames.
+        max_frames: most frames that are read.
         short_side: pixels of the shorter side, rounded to the nearest multiple; None keeps the source's size.
         multiple: both sides become multiples of this (64 for Stable Diffusion, 32 for the small models).
         fit: how the shape is met: "crop" keeps the proportions and cuts the edges evenly, "fit" keeps the edges and
@@ -99,7 +99,7 @@ class Clip:
         frames: (F, H, W, 3) uint8 RGB in bt709.
         fps: frames per second.
         start: seconds into the source at which the first frame is shown.
-        path, info: the source file and what it holds.
+        path, info: the source file and its properties.
         is_damaged: whether ffmpeg met errors; the frames are those that it could read all the same.
     """
 
@@ -261,7 +261,7 @@ def _check_target(path: Path) -> None:
 
 
 def _even_frames(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Yield the frames with both sides even, and refuse what is no RGB frame of the first one's size."""
+    """Yield the frames with both sides even, and refuse anything but RGB frames of the first one's size."""
     shape = None
     for index, frame in enumerate(frames):
         shape = shape or frame.shape

@@ -1,10 +1,10 @@
-"""Pictures of an edit for people: source and result side by side, and where a phrase was heeded."""
+"""Pictures that explain an edit: source above result, and the attention map of a phrase over its frames."""
 
 import cv2
 import numpy as np
 
-HEAT_OPACITY = 0.72
-"""Of the colours over the picture where a phrase is heeded most."""
+MAP_OPACITY = 0.72
+"""Opacity of the attention map's colours over the picture."""
 
 
 def comparison_strip(source: np.ndarray, result: np.ndarray, columns: int = 8) -> np.ndarray:
@@ -24,11 +24,11 @@ def comparison_strip(source: np.ndarray, result: np.ndarray, columns: int = 8) -
 
 
 def attention_overlay(frames: np.ndarray, attention: np.ndarray) -> np.ndarray:
-    """Lay heat over frames where a phrase was heeded: dark violet for little, yellow for most.
+    """Lay a phrase's attention map over frames: dark violet where it is attended least, yellow where most.
 
     Args:
         frames: (F, H, W, 3) uint8 RGB.
-        attention: (F, h, w) float of any range and size; its largest value over the clip is the hottest.
+        attention: (F, h, w) float of any range and size; scaled to its own range over the clip.
 
     Returns:
         (F, H, W, 3) uint8 RGB.
@@ -36,11 +36,11 @@ def attention_overlay(frames: np.ndarray, attention: np.ndarray) -> np.ndarray:
     assert len(frames) == len(attention), f"{len(frames)} frames, {len(attention)} maps"
     height, width = frames.shape[1:3]
     low, high = float(attention.min()), float(attention.max())
-    heated = []
+    overlaid = []
     for frame, plane in zip(frames, attention, strict=True):
         share = ((plane - low) / max(high - low, 1e-8)).astype(np.float32)
         share = cv2.resize(share, (width, height), interpolation=cv2.INTER_CUBIC).clip(0, 1)
         colours = cv2.applyColorMap((share * 255).round().astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
-        grey = frame.mean(-1, keepdims=True)  # a picture without colours of its own leaves them to the heat
-        heated.append((1 - HEAT_OPACITY) * grey + HEAT_OPACITY * colours)
-    return np.stack(heated).round().astype(np.uint8)
+        grey = frame.mean(-1, keepdims=True)  # a picture without colours of its own leaves them to the map
+        overlaid.append((1 - MAP_OPACITY) * grey + MAP_OPACITY * colours)
+    return np.stack(overlaid).round().astype(np.uint8)
