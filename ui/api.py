@@ -188,6 +188,13 @@ class Api:
             found.change(objects.combine_objects(found.opened[0], number, other, Combination(how)))
         return self._describe(found)
 
+    def clean_up(self, session: str, number: int) -> Document:
+        """Fill the small holes of an object's masks and remove the specks beside it, in every frame."""
+        found = self._at(session, None, number)
+        with found.lock:
+            found.change(objects.clean_up_object(found.opened[0], number))
+        return self._describe(found)
+
     def suggest(self, session: str, frame: int = 0) -> str:
         """Find objects on a frame and add them to the list; return the job's id."""
         return self._studio.submit_suggestions(self._at(session, frame)).id

@@ -57,6 +57,7 @@ def test_objects_are_renamed_moved_hidden_combined_and_deleted(visit):
     shown = visitor.wait_for_another(shown)
     visitor.act("hide", 1)
     shown = visitor.wait_for_another(shown)
+    visitor.act("clean", 2)
     visitor.page.select_option("select[data-action=combine]", label="Join with Tom")
     shown = visitor.wait_for_another(shown)
     visitor.page.click("#rest")

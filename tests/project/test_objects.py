@@ -47,6 +47,22 @@ def test_an_empty_name_is_not_taken_and_a_long_one_is_cut(work):
     assert len(objects.rename_object(work, 1, "x" * 500).objects[0].name) == objects.MAX_NAME
 
 
+def test_cleaning_up_fills_holes_and_drops_specks_in_every_frame_and_keeps_how_sure_they_are(work):
+    clean = np.zeros((FRAMES, 40, 40), bool)
+    clean[:, 5:30, 5:30] = True
+    rough = clean.copy()
+    rough[1:, 10:12, 10:12] = False
+    rough[2:, 36, 36] = True
+    sure = np.linspace(0.4, 1, FRAMES, dtype=np.float32)
+    marked = replace(work, masks={1: ObjectMasks(rough, sure, anchors=(2,))})
+    cleaned = objects.clean_up_object(marked, 1).masks[1]
+    assert np.array_equal(cleaned.masks, clean)
+    assert np.array_equal(cleaned.confidence, sure)
+    assert cleaned.anchors == (2,)
+    with pytest.raises(RegionError, match="Click on it first"):
+        objects.clean_up_object(work, 2)
+
+
 @pytest.mark.parametrize(("steps", "order"), [(1, ["dog", "cat"]), (-1, ["cat", "dog"]), (9, ["dog", "cat"])])
 def test_moving_stays_within_the_list(work, steps, order):
     assert [each.name for each in objects.move_object(work, 1, steps).objects] == order

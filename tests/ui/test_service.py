@@ -207,6 +207,19 @@ def test_the_status_says_what_is_loaded_and_where(shelf, waiting, words):
     assert f"</i>{words}</p>" in markup.status_line("one", "CPU", shelf, waiting)
 
 
+def test_page_and_programs_clean_an_object_up(studio, session):
+    work, clip = session.opened
+    speck = work.masks[1].masks[0].copy()
+    speck[0, 0] = True
+    session.change(objects.set_mask(work, 1, 0, speck, len(clip.frames)))
+    event = gr.EventData(None, {"action": "clean", "id": 1, "value": ""})
+    assert "data-action='clean'" in Handlers(studio).object_action(session.id, event)[1]
+    assert not session.opened[0].masks[1].masks[0, 0, 0]
+    session.undo()
+    assert session.opened[0].masks[1].masks[0, 0, 0]
+    assert Api(studio).clean_up(session.id, 1)["objects"][0]["area"] == speck.sum() - 1
+
+
 def test_programs_can_do_what_the_page_can(studio, session, monkeypatch, tmp_path):
     monkeypatch.setattr("ui.views.get_upload_folder", lambda: str(tmp_path))
     api = Api(studio)

@@ -261,9 +261,15 @@ def _shape_tools(work: Workspace, each: MarkedObject) -> str:
         "<div class='vg-shape'>"
         + _slider("grow", each.id, "Grow", each.grow, -16, 32)
         + _slider("feather", each.id, "Soft edge", each.feather, 0, 32)
+        + (_clean_up(each.id) if each.id in work.masks else "")
         + (combine if others and each.id in work.masks else "")
         + "</div>"
     )
+
+
+def _clean_up(number: int) -> str:
+    title = "Fill small holes and remove specks in every frame"
+    return _button("clean", "Clean up", title, number)
 
 
 def _word_row(work: Workspace, each: MarkedObject, frames: np.ndarray) -> str:

@@ -45,6 +45,7 @@ OBJECT_ACTIONS: dict[str, Callable[[Workspace, int, str], Workspace]] = {
     "feather": lambda work, number, value: objects.change_object(
         work, number, lambda each: replace(each, feather=float(value))
     ),
+    "clean": lambda work, number, _: objects.clean_up_object(work, number),
     "combine": lambda work, number, value: _combined(work, number, *value.split()),
 }
 """What the buttons and sliders of the object list do."""

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 import numpy as np
 
 from videograin.errors import RegionError
-from videograin.masks.shapes import Combination, combine
+from videograin.masks.shapes import Combination, combine, drop_specks, fill_holes
 from videograin.project.project import EditInputs, Project
 from videograin.project.workspace import Box, Click, MarkedObject, ObjectMasks, Workspace
 from videograin.region import MAX_REGIONS
@@ -27,6 +27,9 @@ COLOURS = (
 """Of objects in their order; neighbours differ for every kind of colour vision."""
 
 MAX_NAME = 60
+
+CLEAN_UP_SHARE = 0.01
+"""Holes and specks below this share of the object are a segmenter's errors; the gap between arm and body is larger."""
 
 SAME = 0.6
 
@@ -67,6 +70,19 @@ def combine_objects(work: Workspace, number: int, other: int, how: Combination) 
     mine, theirs = work.masks[number], work.masks[other]
     track = replace(as_track(mine), masks=combine([mine.masks, theirs.masks], how))
     return set_track(work, number, track)
+
+
+def clean_up_object(work: Workspace, number: int) -> Workspace:
+    """Fill the small holes of an object's masks and remove the specks beside it, in every frame.
+
+    Raises:
+        RegionError: it is not marked.
+    """
+    if number not in work.masks:
+        raise RegionError("This object has no mask yet that could be cleaned up. Click on it first.")
+    known = work.masks[number]
+    masks = fill_holes(drop_specks(known.masks, CLEAN_UP_SHARE), CLEAN_UP_SHARE)
+    return set_track(work, number, replace(as_track(known), masks=masks))
 
 
 def with_colours(work: Workspace) -> Workspace:
