@@ -250,7 +250,7 @@ class Api:
         found = self._find(session)
         with found.lock:
             self._studio.take_finished(found)
-        status = self._studio.worker.look(job, found.id)
+        status = self._studio.worker.status(job, found.id)
         progress = status.progress
         return {
             "kind": status.job.kind, "state": status.job.state, "message": status.job.message,

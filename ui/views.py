@@ -97,7 +97,7 @@ def jobs(studio: StudioService, session: Session, shown: str) -> list[Any]:
     """
     live = studio.live_jobs(session)
     edits = studio.edits(session)
-    latest = studio.worker.look(edits[0].id, session.id) if edits else None
+    latest = studio.worker.status(edits[0].id, session.id) if edits else None
     following = next((job for job in live if job.kind in (JobKind.TRACK, JobKind.SUGGEST)), None)
     result = studio.find_result(session, shown)
     is_busy = bool(live or session.tracking or session.suggesting or studio.shelf.state.loading)
@@ -105,7 +105,7 @@ def jobs(studio: StudioService, session: Session, shown: str) -> list[Any]:
         gr.Timer(BUSY_SECONDS if is_busy else IDLE_SECONDS),
         status(studio, session),
         studio.shelf.state.held,
-        job_markup.job_panel(studio.worker.look(following.id, session.id) if following else None),
+        job_markup.job_panel(studio.worker.status(following.id, session.id) if following else None),
         job_markup.job_panel(latest) if latest or result else job_markup.NO_RESULT,
         shown,
         _comparison(result) if result else None,

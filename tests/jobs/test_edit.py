@@ -157,7 +157,7 @@ def test_the_clip_can_be_seen_while_it_forms(studio: Studio, monkeypatch: pytest
     monkeypatch.setattr(JobContext, "preview", show_and_wait)
     job = studio.submit()
     assert shown.wait(60)
-    status = studio.worker.look(job.id, ANN)
+    status = studio.worker.status(job.id, ANN)
     seen.set()
     assert status.preview is not None
     image = Image.open(status.preview)
@@ -286,7 +286,7 @@ def test_the_clip_s_shape_is_known_before_it_is_read(studio: Studio) -> None:
 
 def test_a_running_edit_is_cancelled_and_the_next_one_is_unharmed(studio: Studio) -> None:
     job = studio.submit(replace(studio.project, settings=EditSettings(num_inference_steps=50)))
-    wait_until(lambda: (progress := studio.worker.look(job.id, ANN).progress) and progress.done)
+    wait_until(lambda: (progress := studio.worker.status(job.id, ANN).progress) and progress.done)
     studio.worker.cancel(job.id, ANN)
     assert finished(studio.worker, job.id).job.state is JobState.CANCELLED
     assert studio.edit().job.state is JobState.DONE
@@ -427,8 +427,8 @@ def test_the_embedded_model_edits_an_example_as_a_job(tmp_path: Path) -> None:
     few = replace(example.settings, num_inference_steps=5)
     project = kept(store, replace(example, settings=few))
     job = worker.submit(ANN, JobKind.PREVIEW, project)
-    wait_until(lambda: worker.look(job.id, ANN).job.state.is_final, seconds=600)
-    status = worker.look(job.id, ANN)
+    wait_until(lambda: worker.status(job.id, ANN).job.state.is_final, seconds=600)
+    status = worker.status(job.id, ANN)
     assert status.job.state is JobState.DONE, status.job.message
     edited = load_clip(status.results / status.result.video, ClipOptions(short_side=None, multiple=1)).frames
     source = load_clip(project.clip, replace(project.clip_options, max_frames=PREVIEW_FRAMES)).frames

@@ -99,7 +99,7 @@ def test_on_zero_gpu_a_job_is_done_in_another_process(tmp_path: Path, spaces, se
     seen: list[str] = []
 
     def run(request: Count, context) -> Counted:
-        seen.append(request.word)  # in the fork, where nobody sees it
+        seen.append(request.word)  # in the fork, unseen from here
         context.note("drawn elsewhere")
         return count(request, context)
 

@@ -50,7 +50,7 @@ def worker(tmp_path: Path, stepper: Stepper):
 
 
 def started(worker: Worker, job: Job) -> Job:
-    wait_until(lambda: worker.look(job.id, ANN).progress)
+    wait_until(lambda: worker.status(job.id, ANN).progress)
     return job
 
 
@@ -78,24 +78,24 @@ def test_a_job_is_carried_out_and_its_result_is_there_for_its_owner(worker: Work
     assert (status.results / status.result.file).read_text() == "fox"
     assert (status.progress, status.preview, status.ahead) == (None, None, None)
     assert worker.request(job.id, ANN) == Count("fox")
-    for look in (worker.look, worker.cancel, worker.request):
+    for ask in (worker.status, worker.cancel, worker.request):
         with pytest.raises(JobError, match="no such job of yours"):
-            look(job.id, BOB)
+            ask(job.id, BOB)
     assert worker.jobs(BOB) == []
 
 
 def test_a_running_job_tells_where_it_is(worker: Worker, stepper: Stepper) -> None:
     job = started(worker, worker.submit(ANN, JobKind.EDIT, Count("fox", steps=3)))
-    assert worker.look(job.id, ANN).progress == Progress(Phase.EDIT, 0, 3, 3.0)
+    assert worker.status(job.id, ANN).progress == Progress(Phase.EDIT, 0, 3, 3.0)
     stepper.let()
-    wait_until(lambda: worker.look(job.id, ANN).progress == Progress(Phase.EDIT, 1, 3, 2.0))
-    assert worker.look(job.id, ANN).job.state is JobState.RUNNING
+    wait_until(lambda: worker.status(job.id, ANN).progress == Progress(Phase.EDIT, 1, 3, 2.0))
+    assert worker.status(job.id, ANN).job.state is JobState.RUNNING
 
 
 def test_jobs_run_one_after_the_other_in_their_order(worker: Worker, stepper: Stepper) -> None:
     first = started(worker, worker.submit(ANN, JobKind.EDIT, Count("first")))
     others = [worker.submit(owner, JobKind.PREVIEW, Count(owner)) for owner in (BOB, ANN)]
-    assert [worker.look(job.id, owner).ahead for job, owner in zip(others, (BOB, ANN), strict=True)] == [1, 2]
+    assert [worker.status(job.id, owner).ahead for job, owner in zip(others, (BOB, ANN), strict=True)] == [1, 2]
     stepper.let(2)
     ends = [finished(worker, job.id, owner).job for job, owner in ((first, ANN), (others[0], BOB), (others[1], ANN))]
     times = [time for job in ends for time in (job.started, job.ended)]
@@ -113,7 +113,7 @@ def test_a_waiting_job_tells_how_long_those_ahead_should_take(tmp_path: Path, st
     started(worker, worker.submit(ANN, JobKind.EDIT, Count("fox", steps=3)))  # it says itself that it has 3 s left
     waiting = [worker.submit(ANN, kind, Count("fox")) for kind in (JobKind.PREVIEW, JobKind.TRACK, JobKind.EDIT)]
     waiting[2] = worker.submit(ANN, JobKind.EDIT, Count("panda"))
-    assert [worker.look(job.id, ANN).seconds_ahead for job in waiting] == [3.0, 8.0, None]
+    assert [worker.status(job.id, ANN).seconds_ahead for job in waiting] == [3.0, 8.0, None]
     stepper.let(100)
     assert worker.stop()
 
@@ -139,8 +139,8 @@ def test_what_a_job_shows_is_there_while_it_runs_under_ever_new_names(tmp_path: 
     job = worker.submit(ANN, JobKind.EDIT, Count("fox"))
     names = []
     for _ in range(4):
-        wait_until(lambda: (preview := worker.look(job.id, ANN).preview) and preview.name not in names)
-        preview = worker.look(job.id, ANN).preview
+        wait_until(lambda: (preview := worker.status(job.id, ANN).preview) and preview.name not in names)
+        preview = worker.status(job.id, ANN).preview
         assert preview is not None
         names.append(preview.name)
         assert len(list(preview.parent.glob("*.webp"))) == min(2, len(names))
@@ -163,7 +163,7 @@ def test_the_same_request_again_is_answered_by_the_first_job(worker: Worker, ste
 
 def test_what_cannot_be_admitted_never_becomes_a_job(tmp_path: Path) -> None:
     def refuse(_request: Count) -> float:
-        raise PromptError("Say what the cat shall become.")
+        raise PromptError("Say what the cat is to become.")
 
     worker = make_worker(tmp_path, {JobKind.EDIT: replace(handler(), admit=refuse)})
     with pytest.raises(PromptError):
@@ -173,7 +173,7 @@ def test_what_cannot_be_admitted_never_becomes_a_job(tmp_path: Path) -> None:
 
 def test_the_job_runs_in_the_context_in_which_it_was_asked_for(tmp_path: Path) -> None:
     """On ZeroGPU the request's context says whose quota a GPU is lent on."""
-    visitor: ContextVar[str] = ContextVar("visitor", default="nobody")
+    visitor: ContextVar[str] = ContextVar("visitor", default="none")
     worker = running_with(tmp_path, lambda request, _context: Counted(visitor.get(), Path()))
     visitor.set("ann")
     job = worker.submit(ANN, JobKind.EDIT, Count("fox"))
@@ -188,7 +188,7 @@ def test_the_job_runs_in_the_context_in_which_it_was_asked_for(tmp_path: Path) -
 def test_eight_people_with_six_jobs_each_all_get_their_own(tmp_path: Path) -> None:
     worker = make_worker(tmp_path, max_waiting=48)
     worker.start()
-    owners = [f"person-{number}-with-a-secret" for number in range(8)]
+    owners = [f"visitor-{number}-with-a-secret" for number in range(8)]
 
     def ask_and_collect(owner: str) -> list[str]:
         jobs = [worker.submit(owner, JobKind.EDIT, Count(f"{owner} {i}")) for i in range(6)]
@@ -197,8 +197,8 @@ def test_eight_people_with_six_jobs_each_all_get_their_own(tmp_path: Path) -> No
             for status in (finished(worker, job.id, owner) for job in jobs)
         ]
 
-    with ThreadPoolExecutor(8) as people:
-        words = list(people.map(ask_and_collect, owners))
+    with ThreadPoolExecutor(8) as pool:
+        words = list(pool.map(ask_and_collect, owners))
     assert words == [[f"{owner} {i}" for i in range(6)] for owner in owners]
     assert all(Counter(job.state for job in worker.jobs(owner)) == {JobState.DONE: 6} for owner in owners)
     assert worker.stop()
@@ -240,7 +240,7 @@ def test_a_waiting_job_is_cancelled_at_once(worker: Worker, stepper: Stepper) ->
     assert (cancelled.state, cancelled.message) == (JobState.CANCELLED, STOPPED)
     stepper.let(2)
     assert finished(worker, first.id).job.state is JobState.DONE
-    assert worker.look(second.id, ANN).job.started is None
+    assert worker.status(second.id, ANN).job.started is None
 
 
 def test_a_running_job_is_cancelled_within_a_step(worker: Worker, stepper: Stepper) -> None:
@@ -263,7 +263,7 @@ def test_to_cancel_three_times_or_after_the_end_does_no_harm(worker: Worker, ste
     done = worker.submit(ANN, JobKind.PREVIEW, Count("panda"))
     finished(worker, done.id)
     assert worker.cancel(done.id, ANN).state is JobState.DONE
-    assert worker.look(done.id, ANN).result.word == "panda"
+    assert worker.status(done.id, ANN).result.word == "panda"
     again = worker.submit(ANN, JobKind.EDIT, Count("fox", steps=5))
     assert again.id != job.id
     stepper.let(100)
@@ -303,7 +303,7 @@ _KINDS_OF_SHORTAGE = [
 
 
 def short_of_memory(times: int, error: BaseException, attempts: list[bool]):
-    """Return a job that runs out of memory so many times; `attempts` keeps which were lean."""
+    """Return a job that runs out of memory a number of times; `attempts` keeps which were lean."""
 
     def run(request: Count, context: JobContext) -> Counted:
         attempts.append(context.is_lean)
@@ -454,7 +454,7 @@ def test_stopping_ends_at_the_step_boundary_and_keeps_what_waits(tmp_path: Path)
 
     worker = make_worker(tmp_path, ticking)
     worker.start()
-    job = worker.look(running.id, ANN).job
+    job = worker.status(running.id, ANN).job
     assert (job.state, job.message) == (JobState.INTERRUPTED, INTERRUPTED)
     assert finished(worker, waiting.id).result.word == "panda"
     assert worker.stop()
@@ -479,7 +479,7 @@ def test_what_a_person_cancelled_just_before_the_stop_stays_cancelled(tmp_path: 
     assert not worker.stop(timeout=0)
     stepper.let()
     assert worker.stop()
-    assert worker.look(job.id, ANN).job.state is JobState.CANCELLED
+    assert worker.status(job.id, ANN).job.state is JobState.CANCELLED
 
 
 def test_a_worker_that_never_started_can_be_stopped(tmp_path: Path) -> None:
@@ -504,7 +504,7 @@ def test_old_jobs_are_removed_by_the_worker_itself(tmp_path: Path, monkeypatch: 
     worker.start()
     worker.submit(ANN, JobKind.EDIT, Count("fox"))
     wait_until(lambda: not worker.jobs(ANN))
-    assert ages[0] == pytest.approx(0.2)  # what others keep of people goes by the same rule
+    assert ages[0] == pytest.approx(0.2)  # what others keep of users goes by the same rule
     assert worker.stop()
 
 
@@ -542,7 +542,7 @@ worker = make_worker(Path(sys.argv[1]), {{JobKind.EDIT: handler(slowly), JobKind
 signal.signal(signal.SIGTERM, stop)
 worker.start()
 jobs = [worker.submit(ANN, kind, Count("fox")) for kind in (JobKind.EDIT, JobKind.PREVIEW)]
-while not worker.look(jobs[0].id, ANN).progress:
+while not worker.status(jobs[0].id, ANN).progress:
     time.sleep(0.01)
 print(*(job.id for job in jobs), flush=True)
 while True:
@@ -566,7 +566,7 @@ def test_after_a_server_ends_the_next_one_marks_what_ran_and_runs_what_waited(
     assert code == (-signal.SIGKILL if number is signal.SIGKILL else 0)
     worker = make_worker(tmp_path, {JobKind.EDIT: handler(), JobKind.PREVIEW: handler()})
     worker.start()
-    status = worker.look(running, ANN)
+    status = worker.status(running, ANN)
     assert (status.job.state, status.job.message) == (JobState.INTERRUPTED, INTERRUPTED)
     assert not status.results.exists()
     assert finished(worker, waiting).result.word == "fox"
@@ -588,7 +588,7 @@ def test_what_prepares_the_worker_runs_before_the_first_job_and_may_fail(tmp_pat
     worker.start()
     assert prepared.wait(30)
     first, second = (worker.submit(ANN, JobKind.EDIT, Count(name)) for name in ("fox", "owl"))
-    assert worker.look(first.id, ANN).job.state is JobState.QUEUED
+    assert worker.status(first.id, ANN).job.state is JobState.QUEUED
     assert worker.cancel(second.id, ANN).state is JobState.CANCELLED
     ready.set()
     assert finished(worker, first.id).job.state is JobState.DONE

@@ -1,4 +1,4 @@
-"""The object list's operations on a person's work."""
+"""The object list's operations on a user's work."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -84,9 +84,9 @@ def test_masks_of_another_clip_are_refused(work: Workspace, clip: Clip) -> None:
 
 def test_forty_objects_and_a_clip_of_one_frame(tmp_path: Path) -> None:
     path = make_clip(tmp_path, frames=1)
-    objects = tuple(MarkedObject(number, prompt=f"thing {number}") for number in range(40))
+    objects = tuple(MarkedObject(number, prompt=f"object {number}") for number in range(40))
     masks = {number: square(2 * number, number, 3, frames=1) for number in range(40)}
-    work = Workspace(clip=path, source_prompt="things", clip_options=OPTIONS, objects=objects, masks=masks)
+    work = Workspace(clip=path, source_prompt="objects", clip_options=OPTIONS, objects=objects, masks=masks)
     request, _ = load_request(work)
     assert len(request.regions) == 40
     assert request.frames.shape == (1, 64, 96, 3)

@@ -79,5 +79,5 @@ def wait_until(condition: Callable[[], object], seconds: float = 120.0) -> None:
 
 def finished(worker: Worker, job_id: str, owner: str = ANN) -> JobStatus:
     """Wait for the end of a job and return how it is then."""
-    wait_until(lambda: worker.look(job_id, owner).job.state.is_final)
-    return worker.look(job_id, owner)
+    wait_until(lambda: worker.status(job_id, owner).job.state.is_final)
+    return worker.status(job_id, owner)

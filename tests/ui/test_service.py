@@ -174,7 +174,7 @@ def test_control_images_of_the_model_can_be_asked_for(studio, session):
     finish(studio, session)
     assert session.opened[0].controls == ("canny",)
     edits = studio.edits(session)
-    assert studio.worker.look(edits[0].id, session.id).job.state == "done", edits[0].message
+    assert studio.worker.status(edits[0].id, session.id).job.state == "done", edits[0].message
 
 
 def test_every_handler_returns_as_many_values_as_the_page_has_places(studio, session):

@@ -238,12 +238,12 @@ class StudioService:
     def take_finished(self, session: Session) -> bool:
         """Put the masks of a job that has ended in place; return whether there was one."""
         taken = False
-        if session.tracking and (status := self.worker.look(session.tracking, session.id)).job.state.is_final:
+        if session.tracking and (status := self.worker.status(session.tracking, session.id)).job.state.is_final:
             session.tracking, taken = "", True
             if status.job.state is JobState.DONE:
                 self.take_tracked(session, status)
             session.save()
-        if session.suggesting and (status := self.worker.look(session.suggesting, session.id)).job.state.is_final:
+        if session.suggesting and (status := self.worker.status(session.suggesting, session.id)).job.state.is_final:
             session.suggesting, taken = "", True
             if status.job.state is JobState.DONE:
                 self.take_suggested(session, status)
@@ -323,7 +323,7 @@ class StudioService:
         """Return an edit that is done: the one asked for, or else the latest."""
         done = [job.id for job in self.edits(session) if job.state is JobState.DONE]
         chosen = job_id if job_id in done else next(iter(done), None)
-        return self.worker.look(chosen, session.id) if chosen else None
+        return self.worker.status(chosen, session.id) if chosen else None
 
     def saved_results(self, session: Session) -> tuple[SavedResult, ...]:
         """Return the edits that are done, the oldest first, for a project that is taken along."""
@@ -334,7 +334,7 @@ class StudioService:
         return [job for job in self.worker.jobs(owner) if not job.state.is_final]
 
     def _saved(self, session: Session, job: Job) -> SavedResult:
-        status, project = self.worker.look(job.id, session.id), self.store.request(job, Project)
+        status, project = self.worker.status(job.id, session.id), self.store.request(job, Project)
         date = datetime.fromtimestamp(job.ended or job.created, UTC).isoformat(timespec="seconds")
         files = status.result
         return SavedResult(

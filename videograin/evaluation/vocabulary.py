@@ -17,7 +17,7 @@ def known_names(folder: Path) -> list[str]:
 
 @cache
 def known_phrases(model: str) -> tuple[str, ...]:
-    """Return what a model is known to draw, with articles; none where it does not say."""
+    """Return the objects that a model is known to draw, with articles; none where it does not say."""
     return tuple(with_article(name) for name in known_names(Path(find_bundle(model).source)))
 
 

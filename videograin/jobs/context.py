@@ -2,11 +2,11 @@
 
 Everything that a running job says goes through files in its folder, since some machines run it in another process:
 
-    progress.json      where it is
+    progress.json      how far it is
     preview-0007.webp  what there is to see so far; the one before stays a while, a browser may be loading it
     results/           what it makes
     result.json        what its function returned; there only when it is done
-    stop               there as soon as it shall stop
+    stop               there as soon as it is to stop
 """
 
 import shutil
@@ -36,15 +36,15 @@ def accept(_request: object) -> float | None:
 
 
 class JobContext:
-    """A running job's way to tell where it is and to learn that it shall stop.
+    """A running job's way to say how far it is and to learn that it must stop.
 
     Args:
         folder: of the job; results of an earlier attempt are removed.
-        is_lean: whether memory ran out in an earlier attempt, so that the job shall now run with as little as it can.
+        is_lean: whether memory ran out in an earlier attempt, so that the job must now run with as little as it can.
 
     Attributes:
         results: folder for the files that the job makes.
-        notes: what the person should know besides the result.
+        notes: for the user, besides the result.
     """
 
     def __init__(self, folder: Path, is_lean: bool = False) -> None:
@@ -57,20 +57,20 @@ class JobContext:
 
     @property
     def cancelled(self) -> bool:
-        """Whether the job shall stop."""
+        """Whether the job was asked to stop."""
         return is_asked_to_stop(self.folder)
 
     def report(self, progress: Progress) -> None:
-        """Say where the job is.
+        """Record how far the job is.
 
         Raises:
-            Cancelled: the job shall stop.
+            Cancelled: the job was asked to stop.
         """
         write_whole(self.folder / "progress.json", to_json(progress))
         self.check()
 
     def check(self) -> None:
-        """Raise Cancelled where the job shall stop."""
+        """Raise Cancelled where the job was asked to stop."""
         if self.cancelled:
             raise Cancelled("The job was stopped.")
 
@@ -88,7 +88,7 @@ class JobContext:
             old.unlink(missing_ok=True)
 
     def note(self, text: str) -> None:
-        """Tell the person something besides the result."""
+        """Add a note for the user to the result."""
         self.notes.append(text)
 
 
@@ -97,10 +97,10 @@ class Handler(Generic[Request, Result]):
     """How one kind of job is carried out.
 
     Attributes:
-        request: dataclass of plain values (`plain.py`) that says what is wanted; its paths are files kept for its
-            owner.
-        result: likewise, what the function returns; its paths are relative to the job's results.
-        run: does the work on the worker's thread. It raises VideoGrainError for what the person can mend.
+        request: dataclass of plain values (`dataclass_json`) that says what is wanted; its paths are files kept for
+            its owner.
+        result: dataclass of plain values that the function returns; its paths are relative to the job's results.
+        run: does the work on the worker's thread. It raises VideoGrainError for what the user can mend.
         admit: called when the job is asked for, on the asker's thread: raises VideoGrainError for what cannot be done
             anyway, and returns how many seconds it should take, None where that is unknown.
     """

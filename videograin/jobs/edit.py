@@ -39,7 +39,7 @@ class EditFiles:
 
     Attributes:
         video: the edited MP4, with the source's sound.
-        comparison: source and edit side by side, likewise.
+        comparison: MP4 of source and edit side by side, with the source's sound.
         target_prompt: the prompt that was denoised.
         frames: how many there are.
         fps: frames per second.
@@ -176,7 +176,7 @@ class EditJobs:
 
 
 def write_attention(path: Path, prompts: Sequence[str], attention: np.ndarray) -> None:
-    """Keep where the prompted regions' phrases were heeded.
+    """Write the attention maps of the prompted regions' phrases.
 
     Args:
         path: an NPZ.

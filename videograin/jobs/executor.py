@@ -20,7 +20,7 @@ ZERO_GPU_SPEED = 3e14
 nothing can be timed before one is lent."""
 
 UNKNOWN_SECONDS = 120.0
-"""Expected of a job that nobody can estimate."""
+"""Expected of a job without an estimate."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Outcome:
     Attributes:
         state: done, failed or cancelled.
         message: why, in plain words; empty where there is nothing to say.
-        notes: what else the person should know.
+        notes: for the user, besides the message.
     """
 
     state: JobState

@@ -1,4 +1,4 @@
-"""What went wrong in a job: whether memory or disk ran out, how to get memory back, and what to tell the person."""
+"""What went wrong in a job: whether memory or disk ran out, how to get memory back, and what to tell the user."""
 
 import errno
 import gc
@@ -40,7 +40,7 @@ def is_out_of_space(error: BaseException) -> bool:
 
 
 def in_plain_words(error: BaseException, job_id: str) -> str:
-    """Say what a person can do about an error that ended a job."""
+    """Say what a user can do about an error that ended a job."""
     if is_out_of_memory(error):
         return OUT_OF_MEMORY
     if is_out_of_space(error):
@@ -53,11 +53,11 @@ def in_plain_words(error: BaseException, job_id: str) -> str:
 
 
 def describe(error: BaseException, hidden: Sequence[str] = ()) -> str:
-    """Return an error for the log: a line where the person can mend it, its whole trace where it is a defect.
+    """Return an error for the log: a line where the user can mend it, its whole trace where it is a defect.
 
     Args:
         error: what ended a job.
-        hidden: texts that shall not appear; shorter ones than `SHORTEST_HIDDEN` give nothing away.
+        hidden: texts that must not appear; shorter ones than `SHORTEST_HIDDEN` give nothing away.
     """
     is_expected = isinstance(error, VideoGrainError)
     form = traceback.format_exception_only(error) if is_expected else traceback.format_exception(error)

@@ -20,9 +20,9 @@ class JobRunner:
     """Carries jobs out by their kinds' handlers.
 
     Args:
-        store: reads what is asked for.
+        store: holds the jobs and their requests.
         handlers: what to do for each kind of job.
-        log_words: whether a person's words may appear in the log.
+        log_words: whether users' words may appear in the log.
     """
 
     def __init__(self, store: JobStore, handlers: Mapping[JobKind, Handler[Any, Any]], *, log_words: bool) -> None:
@@ -65,7 +65,7 @@ class JobRunner:
         return Outcome(JobState.DONE, notes=(*([LEANER] if is_lean else []), *context.notes))
 
     def _log_failure(self, job: Job, error: BaseException, texts: list[str]) -> None:
-        """Log a defect with its trace, and what the person can mend in a line."""
+        """Log a defect with its trace, and what the user can mend in a line."""
         level = logging.INFO if isinstance(error, VideoGrainError) else logging.ERROR
         description = describe(error, hidden=[] if self._log_words else texts)
         log.log(level, "job failed", extra={"job": job.id, "kind": job.kind, "error": description})

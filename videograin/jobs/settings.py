@@ -47,11 +47,11 @@ class OperatorSettings:
         max_side: longest side of an edit's frames in pixels.
         max_steps: most denoising steps of one edit.
         max_waiting: jobs that may wait at once.
-        max_waiting_each: jobs that one person may have waiting.
+        max_waiting_each: jobs that one session may have waiting.
         retention_hours: how long clips and results are kept after their last use.
-        auth: user:password, several separated by commas, asked for before the page opens; empty asks nobody.
+        auth: user:password, several separated by commas, asked for before the page opens; empty lets everyone in.
         mcp: whether agents may use the studio as an MCP server.
-        log_prompts: whether people's words may appear in the log.
+        log_prompts: whether users' words may appear in the log.
     """
 
     data_folder: Path = field(default_factory=lambda: user_data_folder())
@@ -89,7 +89,7 @@ def variable_of(name: str) -> str:
 
 
 def user_data_folder() -> Path:
-    """Return the folder for what a person would miss."""
+    """Return the folder for data that a user would miss."""
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "videograin"
 
 

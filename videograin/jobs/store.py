@@ -3,7 +3,7 @@
     <root>/<owner>/files/<content>.mp4      what the owner's requests name; a file's name follows from its content
     <root>/<owner>/jobs/<job>/job.json      the record below
                               request.json  what was asked for
-                              …             what the running job writes, see `job_context.py`
+                              …             what the running job writes, see `context.py`
 
 <owner> is a digest: whoever sees a path learns nothing that opens the owner's other jobs.
 """
@@ -73,19 +73,19 @@ _NEXT = {
 
 @dataclass(frozen=True)
 class Job:
-    """What is known about a job.
+    """The record of a job.
 
     Attributes:
         id: unguessable.
-        owner: digest of whom it belongs to.
+        owner: digest of the session that it belongs to.
         kind: what it does.
         key: equal for equal requests of a kind.
         created: when it was asked for, in seconds since 1970.
-        expected_seconds: how long it should run; None where nobody knows.
+        expected_seconds: how long it should run; None without an estimate.
         state: where it is in its life.
         started, ended: like `created`; None before.
         message: why it ended, in plain words; empty where there is nothing to say.
-        notes: what else the person should know, in plain words.
+        notes: for the user, besides the message, in plain words.
     """
 
     id: str
@@ -104,7 +104,7 @@ class Job:
 class JobStore:
     """All jobs of one process: in memory for reading, on disk for the next process.
 
-    Its methods may be called from any thread. Requests are dataclasses of plain values, see `plain.py`.
+    Its methods may be called from any thread. Requests are dataclasses of plain values, see `dataclass_json`.
 
     Args:
         root: made if absent; no other process may use it meanwhile.
@@ -165,10 +165,10 @@ class JobStore:
         """Write down a new job that waits to be run.
 
         Args:
-            owner: a text that only this person has and nobody can guess, such as a session id.
+            owner: a secret text that cannot be guessed, such as a session id.
             kind: of the job.
-            request: what is asked for.
-            expected_seconds: how long it should run; None where nobody knows.
+            request: a dataclass of plain values.
+            expected_seconds: how long it should run; None without an estimate.
 
         Raises:
             JobError: there is no room for it.
@@ -191,7 +191,7 @@ class JobStore:
         """Return a job of an owner.
 
         Raises:
-            JobError: there is none of this id, or it is somebody else's; the message does not tell which.
+            JobError: there is none of this id, or it is another owner's; the message does not tell which.
         """
         job = self._jobs.get(job_id)
         if job is None or not hmac.compare_digest(job.owner, owner_digest(owner)):
@@ -204,7 +204,7 @@ class JobStore:
         return [job for job in reversed(self.all_jobs()) if job.owner == digest]
 
     def all_jobs(self) -> list[Job]:
-        """Return everybody's jobs in the order in which they were asked for."""
+        """Return all owners' jobs in the order in which they were asked for."""
         with self._lock:
             return sorted(self._jobs.values(), key=lambda job: job.created)
 
@@ -234,11 +234,11 @@ class JobStore:
         return self.root / job.owner / "jobs" / job.id
 
     def request(self, job: Job, kind: type[Plain]) -> Plain:
-        """Read what was asked for, a `kind`."""
+        """Read the request of a job, a `kind`."""
         return from_json((self.folder(job) / "request.json").read_bytes(), kind)
 
     def purge(self, max_age: float) -> None:
-        """Delete the jobs that ended more than `max_age` seconds ago, and what is as old and no job needs."""
+        """Delete the jobs that ended more than `max_age` seconds ago, and files as old that no job needs."""
         oldest = time.time() - max_age
         with self._lock:
             expired = [job for job in self._jobs.values() if job.ended is not None and job.ended < oldest]

@@ -45,10 +45,10 @@ def open_studio(
     Args:
         settings: of the operator.
         handlers: how to carry out the kinds of jobs besides edits and previews.
-        purges: remove what else is kept of people (`Worker`).
+        purges: remove what else is kept of users (`Worker`).
 
     Raises:
-        VideoGrainError: the model is not to be had, or another process uses the data folder.
+        VideoGrainError: the model cannot be obtained, or another process uses the data folder.
     """
     diffusers_logging.disable_progress_bar()  # standard error is the log's, one JSON object a line
     transformers_logging.disable_progress_bar()

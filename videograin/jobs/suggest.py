@@ -1,4 +1,4 @@
-"""Looking for things on a frame as a job."""
+"""Suggesting regions of a frame as a job."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ from videograin.segment.suggest import suggest_regions
 
 @dataclass(frozen=True)
 class SuggestRequest:
-    """Where to look.
+    """Where to look for regions.
 
     Attributes:
         clip: the video.
@@ -29,10 +29,10 @@ class SuggestRequest:
 
 @dataclass(frozen=True)
 class SuggestFiles:
-    """What was found.
+    """The regions that were found.
 
     Attributes:
-        masks: an NPZ with (H, W) bool for each thing, the best first.
+        masks: an NPZ with a mask (H, W) bool of each region, the best first.
     """
 
     masks: Path

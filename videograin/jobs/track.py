@@ -1,4 +1,4 @@
-"""Following marked things through a clip as a job: their tracks so far in, their tracks through the clip out."""
+"""Following marked objects through a clip as a job: their tracks so far in, their tracks through the clip out."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +29,7 @@ class SegmentSource(Protocol):
 
 @dataclass(frozen=True)
 class TrackRequest:
-    """What is to be followed where.
+    """What to follow, and through which frames.
 
     Attributes:
         clip: the video.

@@ -53,10 +53,10 @@ class JobStatus:
 
     Attributes:
         job: the record.
-        progress: where it is; None unless it runs and has said so.
+        progress: how far it is; None unless it runs and has reported.
         preview: an animated WebP of what there is so far, with a new name each time; None where there is none.
         ahead: jobs that are to end before this one starts; None unless it waits.
-        seconds_ahead: how long these should take; None unless it waits and somebody knows.
+        seconds_ahead: how long these should take; None unless it waits and all of them have an estimate.
         results: folder of the files it made.
         result: what its handler returned; None unless it is done.
         is_stopping: whether it runs and was asked to stop.
@@ -79,17 +79,17 @@ class _Waiting:
 
 
 class Worker:
-    """Takes jobs, carries them out in turn and tells how they are.
+    """Takes jobs, carries them out in turn and reports on them.
 
-    All methods may be called from any thread. An owner is a text that only one person has and nobody can guess; jobs
-    of others look as if they did not exist.
+    All methods may be called from any thread. An owner is a secret text that cannot be guessed; to any
+    other owner a job seems not to exist.
 
     Args:
         store: where jobs are kept; the worker closes it when it stops.
         handlers: what to do for each kind of job.
         settings: the operator's limits.
         executor: where jobs run.
-        purges: remove what else is kept of people, besides jobs and their files.
+        purges: remove what else is kept of users, besides jobs and their files.
         prepare: called on the worker's thread before its first job; what it raises is logged, and jobs run all the
             same.
     """
@@ -198,8 +198,8 @@ class Worker:
         """Return an owner's jobs, the latest first."""
         return self._store.jobs_of(owner)
 
-    def look(self, job_id: str, owner: str) -> JobStatus:
-        """Return how a job is.
+    def status(self, job_id: str, owner: str) -> JobStatus:
+        """Return everything that a page shows of a job.
 
         Raises:
             JobError: the owner has no such job.

@@ -1,4 +1,4 @@
-"""Folders as one ZIP file to take along, and such files back from anybody, within limits."""
+"""Folders as one ZIP file to take along, and such files back from anywhere, within limits."""
 
 import shutil
 import zipfile
@@ -28,7 +28,7 @@ SUFFIXES = (".json", ".npz", ".png", ".mp4", ".mov", ".m4v", ".mkv", ".webm", ".
 
 
 def export_workspace(workspace: Workspace, path: Path) -> None:
-    """Write a person's work with its clip and results as one ZIP file.
+    """Write a user's work with its clip and results as one ZIP file.
 
     Args:
         workspace: results whose files are gone are left out.
@@ -46,7 +46,7 @@ def export_workspace(workspace: Workspace, path: Path) -> None:
 
 
 def import_workspace(path: Path, folder: Path) -> LoadedWorkspace:
-    """Unpack and read a person's work that comes from anywhere.
+    """Unpack and read a user's work that comes from anywhere.
 
     Args:
         path: the .zip.
@@ -77,7 +77,7 @@ def pack_folder(folder: Path, path: Path) -> None:
 
 
 def unpack_archive(path: Path, folder: Path) -> None:
-    """Unpack a ZIP file that nobody vouches for.
+    """Unpack a ZIP file from an untrusted source.
 
     Args:
         path: the .zip.
@@ -95,7 +95,7 @@ def unpack_archive(path: Path, folder: Path) -> None:
                     shutil.copyfileobj(source, target)  # never more bytes than the entry claims
     except ProjectError:
         raise
-    except Exception as error:  # zipfile and zlib each have their own for what is damaged
+    except Exception as error:  # zipfile and zlib each have their own for damage
         raise ProjectError(f"Archive '{path.name}' cannot be read ({error}). Pack it again as a ZIP file.") from error
 
 

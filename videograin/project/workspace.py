@@ -1,4 +1,4 @@
-"""A person's work on one clip: the things they marked, how these were followed, the words, and what came of it."""
+"""A user's work on one clip: the marked objects, how these were followed, the words, and the results."""
 
 import re
 from collections.abc import Mapping
@@ -22,12 +22,12 @@ _COLOUR = re.compile(r"#[0-9a-f]{6}")
 
 @dataclass(frozen=True)
 class Click:
-    """A point that a person clicked on, in pixels of the clip's frames.
+    """A point that a user clicked on, in pixels of the clip's frames.
 
     Attributes:
         frame: counted from 0.
         x, y: of the pixel's centre.
-        is_inside: whether it lies on the thing, or on what is not of it.
+        is_inside: whether it lies on the object rather than outside it.
     """
 
     frame: int
@@ -38,7 +38,7 @@ class Click:
 
 @dataclass(frozen=True)
 class Box:
-    """A box that a person drew around a thing, in pixels of the clip's frames, `frame` counted from 0."""
+    """A box that a user drew around an object, in pixels of the clip's frames, `frame` counted from 0."""
 
     frame: int
     x0: float
@@ -49,11 +49,11 @@ class Box:
 
 @dataclass(frozen=True)
 class MarkedObject:
-    """A thing in the clip, and what it shall become.
+    """An object in the clip, and what it is to become.
 
     Attributes:
         id: number of its own, for good.
-        name: what the person calls it.
+        name: given by the user.
         colour: of its overlay, "#rrggbb"; empty leaves it to the page.
         is_hidden: whether its overlay is switched off; that does not touch the edit.
         is_kept: whether it keeps the source, whatever its prompt says.
@@ -109,8 +109,8 @@ class ObjectMasks:
     Attributes:
         masks: (F, H, W) bool at the clip's size.
         confidence: (F,) float32 in [0, 1].
-        states: the tracker's word for each frame; empty where nobody has tracked.
-        anchors: frames whose masks the person made or corrected, in ascending order.
+        states: the tracker's word for each frame; empty before it was tracked.
+        anchors: frames whose masks the user made or corrected, in ascending order.
 
     Raises:
         RegionError: shapes or dtypes that do not belong together.
@@ -149,8 +149,8 @@ class SavedResult:
         date: when it was made, as ISO 8601.
         model: name of the bundle, folder, file or hub id.
         target_prompt: the prompt that was denoised.
-        settings: how, the seed among them.
-        seconds: that it took.
+        settings: with which it was denoised, the seed among them.
+        seconds: duration of the edit.
     """
 
     video: Path
@@ -163,7 +163,7 @@ class SavedResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Workspace(EditInputs):
-    """A person's work on one clip.
+    """A user's work on one clip.
 
     Attributes:
         segmenter: name of what turned clicks into masks; empty is the page's choice.
@@ -189,7 +189,7 @@ class Workspace(EditInputs):
     def edit_masks(self, clip: Clip) -> dict[int, np.ndarray]:
         """Return the masks that an edit of the clip uses, (F, H, W) bool by the objects' ids.
 
-        Objects that nobody has marked are left out; growth and "everything else" are done.
+        Objects without marks are left out; growth and "everything else" are applied.
 
         Raises:
             RegionError: masks that do not fit the clip.

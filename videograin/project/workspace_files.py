@@ -1,4 +1,4 @@
-"""A person's work as a folder: project.json, the masks, the clip and the results.
+"""A user's work as a folder: project.json, the masks, the clip and the results.
 
     project.json            everything but pictures, version 2; project.backup.json is the save before
     masks/3-9f2c51d0.npz    masks of object 3, named by their content
@@ -39,7 +39,7 @@ VERSION = 2
 
 FILE, BACKUP = "project.json", "project.backup.json"
 MASKS, RESULTS = "masks", "results"
-_OWN_FILE = re.compile(r"\d+-[0-9a-f]{16}\.npz|\.[0-9a-f]{16}\.part")  # of a save; others are the person's
+_OWN_FILE = re.compile(r"\d+-[0-9a-f]{16}\.npz|\.[0-9a-f]{16}\.part")  # of a save; others are the user's
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class LoadedWorkspace:
     """What could be read of a folder.
 
     Attributes:
-        workspace: all that is whole.
-        problems: what is not, a sentence or two each; empty where all is well.
+        workspace: all that is undamaged.
+        problems: damage, a sentence or two each; empty where there is none.
     """
 
     workspace: Workspace
@@ -70,7 +70,7 @@ class _Marked:
 
 
 def load_workspace(folder: str | os.PathLike[str], model: str | None = None, trusted: bool = True) -> LoadedWorkspace:
-    """Read a person's work; what is damaged is left out or keeps its default, and is told.
+    """Read a user's work; damaged parts are left out or keep their defaults, and are reported.
 
     Args:
         folder: of `save_workspace`, or one with an edit's file of version 1 named project.json.
@@ -99,7 +99,7 @@ def load_workspace(folder: str | os.PathLike[str], model: str | None = None, tru
 
 
 def save_workspace(workspace: Workspace, folder: str | os.PathLike[str]) -> None:
-    """Write a person's work, whole or not at all; only masks that changed are written anew.
+    """Write a user's work, whole or not at all; only masks that changed are written.
 
     Args:
         workspace: its clip and results stay where they are; `gather_files` brings them into the folder.
