@@ -156,7 +156,7 @@ def test_an_edit_shows_the_attention_map_of_its_phrase(studio, session):
     job = studio.submit_edit(session, JobKind.EDIT)
     finish(studio, session)
     result = studio.find_result(session, job.id)
-    assert result is not None, studio.worker.look(job.id, session.id).job.message
+    assert result is not None, studio.worker.status(job.id, session.id).job.message
     chips = attention_maps.phrase_chips(result, studio.store, {"ball": "#123456"})
     assert "a red panda</button>" in chips
     assert "--colour:#123456" in chips
