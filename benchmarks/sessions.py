@@ -25,7 +25,8 @@ from PIL import Image
 from benchmarks.health import asking_for_health
 from benchmarks.studio import running_studio
 from benchmarks.table import print_table
-from videograin.media.video import ClipOptions, load_clip, save_video
+from videograin.media.encode import save_video
+from videograin.media.video import ClipOptions, load_clip
 
 COLOURS = tuple(product((40, 215), repeat=3))
 """Of the sessions' clips, RGB: far enough apart for a lossy model to keep them apart."""

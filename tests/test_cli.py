@@ -14,7 +14,8 @@ from synthetic_video import make, moving_scene
 
 from videograin import cli
 from videograin.cli import INTERRUPTED, OK, UNEXPECTED, USAGE, main
-from videograin.media.video import load_clip, probe, save_video
+from videograin.media.encode import save_video
+from videograin.media.video import load_clip, probe
 from videograin.progress import Phase
 from videograin.project.project import load_project
 from videograin.project.workspace import from_project

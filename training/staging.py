@@ -15,7 +15,7 @@ from training.scripts import Actor, Script, Target
 from training.vocabulary import COLOUR_NAMES, GROUNDS, INDEX, PLACES, SKIES, WEARABLES
 from training.world import World
 from videograin.diffusion.prompt import compose_target_prompt
-from videograin.media.video import save_video
+from videograin.media.encode import save_video
 
 _NOBODY = Actor("cat", 0, 0, 0.1)
 _LEAST = 64  # pixels of a mask that can be clicked on

@@ -3,7 +3,8 @@
 from videograin.diffusion.pipeline import VideoGrainPipeline
 from videograin.errors import Cancelled, VideoGrainError
 from videograin.files.tensor_cache import TensorCache
-from videograin.media.video import Clip, ClipOptions, load_clip, probe, save_video
+from videograin.media.encode import save_video
+from videograin.media.video import Clip, ClipOptions, load_clip, probe
 from videograin.progress import Phase, Progress
 from videograin.region import AttentionMode, Convention, EditRequest, EditResult, EditSettings, Region
 

@@ -22,7 +22,8 @@ from tqdm import tqdm
 from videograin.device import DTYPES, choose_device, choose_dtype
 from videograin.errors import ModelError, ProjectError, VideoGrainError
 from videograin.files.atomic import write_whole
-from videograin.media.video import Clip, probe, save_video
+from videograin.media.encode import save_video
+from videograin.media.video import Clip, probe
 from videograin.media.visualize import comparison_strip
 from videograin.models.bundles import ModelBundle, find_bundle, named_bundles
 from videograin.models.loading import is_available_offline, load_pipeline
@@ -188,8 +189,8 @@ def _output(project: EditInputs, options: argparse.Namespace) -> Path:
 
 
 def _save(result: EditResult, clip: Clip, output: Path, strip: Path | None) -> None:
-    for warning in result.warnings:
-        print(f"note: {warning}", file=sys.stderr)
+    for note in (*clip.notes, *result.warnings):
+        print(f"note: {note}", file=sys.stderr)
     if strip is not None:
         picture = BytesIO()
         Image.fromarray(comparison_strip(clip.frames, result.frames)).save(picture, "PNG")

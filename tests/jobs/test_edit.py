@@ -367,7 +367,7 @@ sys.path.insert(0, sys.argv[1])
 from fake_jobs import ANN, Count, finished, handler, make_worker
 import numpy as np
 from videograin.jobs.store import JobKind
-from videograin.media.video import save_video
+from videograin.media.encode import save_video
 
 def encode(request, context):
     noise = np.random.default_rng(0).integers(0, 256, (8, 256, 256, 3), np.uint8)  # nothing of it can be left out

@@ -8,7 +8,8 @@ from synthetic_video import moving_scene
 from videograin.errors import RegionError
 from videograin.masks import load as masks_module
 from videograin.masks.load import MaskSource, fit_masks, load_masks
-from videograin.media.video import Clip, ClipOptions, load_clip, save_video
+from videograin.media.encode import save_video
+from videograin.media.video import Clip, ClipOptions, load_clip
 
 
 def save_masks(folder: Path, masks: np.ndarray, names: str = "{}.png") -> Path:

@@ -6,13 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic_video import make, moving_scene, psnr
 
-from videograin.errors import ProjectError, RegionError, VideoError
 from videograin.masks.load import MaskSource, load_masks, load_objects
 from videograin.masks.shapes import feather
-from videograin.masks.video import load_matte, save_cutout
-from videograin.media.video import ClipOptions, load_clip, probe, save_video
+from videograin.masks.video import load_matte
+from videograin.media.encode import OutputFormat, save_clip, save_video
+from videograin.media.video import ClipOptions, load_clip, probe
 
 FRAMES = moving_scene(3, 47, 65)
+
+
+def save_cutout(file: Path, frames: np.ndarray, opacity: np.ndarray, fps: float) -> None:
+    save_clip(file, frames, fps, OutputFormat.PRORES, opacity=opacity)
 
 
 @settings(max_examples=8, deadline=None)
@@ -70,17 +74,3 @@ def test_the_transparency_of_webm_is_read(tmp_path: Path, encoder: str) -> None:
     assert masks.shape[1:] == (48, 64)
     assert masks[:, :, :30].all()
     assert not masks[:, :, 34:].any()
-
-
-def test_a_cutout_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
-    masks = np.ones(FRAMES.shape[:3], bool)
-    with pytest.raises(RegionError, match=r"shape \(2, 47, 65\), frames \(3, 47, 65, 3\)"):
-        save_cutout(tmp_path / "dog.mov", FRAMES, masks[:2], 8)
-    with pytest.raises(VideoError, match="Let it end in"):
-        save_cutout(tmp_path / "dog.mp4", FRAMES, masks, 8)
-    with pytest.raises(VideoError, match="There is no folder"):
-        save_cutout(tmp_path / "nowhere" / "dog.mov", FRAMES, masks, 8)
-    (tmp_path / "taken.mov").mkdir()
-    with pytest.raises(ProjectError, match="cannot be written"):
-        save_cutout(tmp_path / "taken.mov", FRAMES, masks, 8)
-    assert [file.name for file in tmp_path.iterdir()] == ["taken.mov"]

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from synthetic_video import moving_scene
 
 from videograin.diffusion.control import ControlKind
-from videograin.media.video import ClipOptions, save_video
+from videograin.media.encode import save_video
+from videograin.media.video import ClipOptions
 from videograin.project.workspace import Box, Click, MarkedObject, ObjectMasks, SavedResult, Workspace
 from videograin.region import EditSettings
 

@@ -10,7 +10,8 @@ import pytest
 
 from ui.work.session import ID, Session, Sessions
 from videograin.errors import ProjectError
-from videograin.media.video import ClipOptions, load_clip, save_video
+from videograin.media.encode import save_video
+from videograin.media.video import ClipOptions, load_clip
 from videograin.project import objects
 from videograin.project.workspace import Workspace
 

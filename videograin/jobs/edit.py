@@ -19,8 +19,9 @@ from videograin.jobs.context import Handler, JobContext
 from videograin.jobs.model_shelf import ModelShelf
 from videograin.jobs.settings import OperatorSettings
 from videograin.jobs.store import JobKind
+from videograin.media.encode import save_video
 from videograin.media.npz import read_npz, write_npz
-from videograin.media.video import ClipOptions, VideoInfo, clip_size, probe, save_video
+from videograin.media.video import ClipOptions, VideoInfo, clip_size, probe
 from videograin.models.memory import ClipShape, apply_plan, leanest_plan, plan_memory
 from videograin.models.time_left import TimeLeft
 from videograin.progress import Phase, Progress, Report, ignore
@@ -104,8 +105,8 @@ class EditJobs:
         request, clip = load_request(project, self._shelf.device)
         with self._leaving_room(pipeline, request, context.is_lean):
             result = self._form(pipeline, project, request, clip.fps, context)
-        for warning in result.warnings:
-            context.note(warning)
+        for note in (*clip.notes, *result.warnings):
+            context.note(note)
         files = EditFiles(
             Path("edit.mp4"), Path("comparison.mp4"), result.target_prompt, len(clip.frames), clip.fps,
             time.monotonic() - started, Path("attention.npz"),

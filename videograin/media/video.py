@@ -1,4 +1,4 @@
-"""Read a clip from any video file as upright RGB frames, and write frames as an MP4 that plays everywhere.
+"""Read a clip from any video file as upright RGB frames.
 
 Time is sample and hold: frame k of a clip is the picture that the source shows at `start + k / fps`, whatever the
 source's own rate, so a variable rate becomes constant and sound stays in sync.
@@ -6,10 +6,7 @@ source's own rate, so a variable rate becomes constant and sound stays in sync.
 
 import math
 import os
-import secrets
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -20,21 +17,19 @@ from videograin.media.ffmpeg import (
     MAX_FPS,
     MAX_FRAME_PIXELS,
     MIN_FPS,
-    THREADS,
     FFmpeg,
     VideoInfo,
     alpha_decoder,
-    check_file,
     input_arguments,
     probe,
 )
-from videograin.media.filters import JITTER, SCALE_FLAGS, picture_filters, rate_of, sampling_filters
+from videograin.media.filters import JITTER, picture_filters, sampling_filters
+from videograin.media.sound import AudioSource, find_sound
 
-__all__ = ["AudioSource", "Clip", "ClipOptions", "VideoInfo", "clip_size", "load_clip", "probe", "save_video"]
+__all__ = ["Clip", "ClipOptions", "VideoInfo", "clip_size", "load_clip", "probe"]
 
 MAX_FRAMES = 1024
 MAX_CLIP_BYTES = 2 * 2**30  # of the decoded frames, in this process
-MAX_CRF = 51
 
 _INDEXED = ("mov", "matroska")  # containers that know their key frames
 _SEEK_LEAD = 10.0  # seconds by which to land earlier in others: key frames are seldom further apart
@@ -82,15 +77,6 @@ class ClipOptions:
         _require(self.fit in ("crop", "fit"), f"fit is '{self.fit}'. Give 'crop' or 'fit'.")
 
 
-@dataclass(frozen=True)
-class AudioSource:
-    """The sound of `path` from `start` for `duration` seconds."""
-
-    path: Path
-    start: float
-    duration: float
-
-
 @dataclass(frozen=True, eq=False)
 class Clip:
     """Frames of a video at a constant rate.
@@ -101,6 +87,8 @@ class Clip:
         start: seconds into the source at which the first frame is shown.
         path, info: the source file and its properties.
         is_damaged: whether ffmpeg met errors; the frames are those that it could read all the same.
+        audio: the source's sound over the clip's time, for `save_video`; None where there is none that can be kept.
+        notes: what the user should know about the clip before editing it.
     """
 
     frames: np.ndarray
@@ -109,16 +97,13 @@ class Clip:
     path: Path
     info: VideoInfo
     is_damaged: bool
+    audio: AudioSource | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def duration(self) -> float:
         """Seconds that the frames last."""
         return len(self.frames) / self.fps
-
-    @property
-    def audio(self) -> AudioSource | None:
-        """The source's sound over the clip's time, or None if it has none: pass it to `save_video`."""
-        return AudioSource(self.path, self.start, self.duration) if self.info.has_audio else None
 
 
 def load_clip(path: str | os.PathLike[str], options: ClipOptions | None = None) -> Clip:
@@ -150,7 +135,17 @@ def load_clip(path: str | os.PathLike[str], options: ClipOptions | None = None) 
             f"'{path.name}' shows no frame from {options.start:g} s on; it lasts {info.duration:g} s. Start earlier, "
             "or convert the file if it is damaged."
         )
-    return Clip(frames[:read], fps, options.start, path, info, is_damaged=bool(complaints) or not content)
+    audio, note = find_sound(path, options.start, read / fps) if info.has_audio else (None, "")
+    return Clip(
+        frames=frames[:read],
+        fps=fps,
+        start=options.start,
+        path=path,
+        info=info,
+        is_damaged=bool(complaints) or not content,
+        audio=audio,
+        notes=(note,) if note else (),
+    )
 
 
 def clip_size(width: int, height: int, options: ClipOptions) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -162,52 +157,6 @@ def clip_size(width: int, height: int, options: ClipOptions) -> tuple[tuple[int,
         return (out_width, out_height), (out_width, out_height)
     cover = max(out_width / width, out_height / height)
     return (max(out_width, round(width * cover)), max(out_height, round(height * cover))), (out_width, out_height)
-
-
-def save_video(
-    path: str | os.PathLike[str],
-    frames: np.ndarray | Iterable[np.ndarray],
-    fps: float,
-    *,
-    crf: int = 18,
-    audio: AudioSource | None = None,
-) -> None:
-    """Write `frames` as H.264 (yuv420p, bt709, constant rate, index first) and, if given, the sound.
-
-    The file appears under its name only when it is whole; a failure or an interruption leaves nothing behind. An odd
-    side is made even, as yuv420p requires, by repeating the last row or column.
-
-    Args:
-        path: the .mp4 to write; an older file of that name is replaced.
-        frames: (F, H, W, 3) uint8 RGB, or frames (H, W, 3) one by one.
-        fps: frames per second.
-        crf: quality from 1 (best) to 51 (worst); 18 looks like the source.
-        audio: usually `clip.audio`; it begins with the first frame and never outlasts the last.
-
-    Raises:
-        VideoError: the frames do not fit together, or the file cannot be written.
-        SettingsError: `fps` or `crf` is out of range.
-    """
-    path = Path(path)
-    _require(1 <= crf <= MAX_CRF, f"crf is {crf}. Give 1 (best) to {MAX_CRF} (worst).")
-    _require(MIN_FPS <= fps <= MAX_FPS, f"fps is {fps}. Give {MIN_FPS:g} to {MAX_FPS:g} frames per second.")
-    _check_target(path)
-    rest = _even_frames(frames)
-    first = next(rest, None)
-    if first is None:
-        raise VideoError("There are no frames to save. Give at least one.")
-    aside = path.with_name(f".{secrets.token_hex(8)}.part")
-    try:
-        with FFmpeg(_encoding(first, fps, crf, audio, aside), path.name, reads_frames=True) as child:
-            for frame in chain([first], rest):
-                if not child.write(frame.tobytes()):
-                    break
-            content, log = child.finish()
-        if not content:
-            raise VideoError(f"'{path.name}' could not be written. ffmpeg says: {log.strip()}")
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def _require(condition: bool, message: str) -> None:
@@ -249,44 +198,3 @@ def _input(info: VideoInfo, start: float, path: Path) -> list[str]:
     # Only scale follows a change of size within the stream; a rebuilt filter graph would sample from `start` again.
     rebuild = "1" if info.rotation or info.has_alpha else "0"
     return ["-copyts", "-start_at_zero", *jump, "-reinit_filter", rebuild, *alpha_decoder(info), *input_arguments(path)]
-
-
-def _check_target(path: Path) -> None:
-    if path.suffix.lower() != ".mp4":
-        raise VideoError(f"'{path.name}' is not the name of an MP4. Let it end in .mp4.")
-    if not path.parent.is_dir():
-        raise VideoError(f"There is no folder '{path.parent}' to write '{path.name}' to. Create it first.")
-    if path.is_dir():
-        raise VideoError(f"'{path}' is a folder. Choose another name.")
-
-
-def _even_frames(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Yield the frames with both sides even, and refuse anything but RGB frames of the first one's size."""
-    shape = None
-    for index, frame in enumerate(frames):
-        shape = shape or frame.shape
-        if frame.shape != shape or frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
-            raise VideoError(
-                f"Frame {index} is {frame.dtype} of shape {frame.shape}. Give uint8 RGB frames (H, W, 3) of one size."
-            )
-        height, width = shape[:2]
-        yield np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-
-
-def _encoding(first: np.ndarray, fps: float, crf: int, audio: AudioSource | None, aside: Path) -> list[str]:
-    height, width = first.shape[:2]
-    raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-framerate", str(rate_of(fps))]
-    tags = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv"
-    picture = f"scale=out_color_matrix=bt709:out_range=tv:{SCALE_FLAGS},format=yuv420p,{tags}"
-    video = ["-map", "0:v", "-vf", picture, "-c:v", "libx264", "-crf", str(crf), "-threads", str(THREADS)]
-    source, sound = _sound(audio) if audio else ([], [])
-    target = ["-map_metadata", "-1", "-movflags", "+faststart", "-f", "mp4", f"file:{aside.absolute()}"]
-    return ["-v", "error", *raw, "-i", "pipe:0", *source, *video, *sound, *target]
-
-
-def _sound(audio: AudioSource) -> tuple[list[str], list[str]]:
-    """Return the sound's input and output arguments: silence fills gaps and the end, the picture sets the length."""
-    check_file(audio.path)
-    source = ["-ss", f"{audio.start:.6f}", "-t", f"{audio.duration:.6f}", *input_arguments(audio.path)]
-    codec = ["-c:a", "aac", "-b:a", "192k"]
-    return source, ["-map", "1:a:0?", "-af", "aresample=async=1:first_pts=0,apad", *codec, "-shortest"]
