@@ -97,13 +97,13 @@ def test_the_last_pixel_is_inside(segmenter):
 
 @pytest.mark.parametrize("labels", [[2], [1, 1], [], [-1], [0.5]])
 def test_labels_are_one_or_nought_and_one_for_each_click(segmenter, labels):
-    with pytest.raises(SegmentError, match="Give each one label"):
+    with pytest.raises(SegmentError, match="Give each one: 1"):
         segmenter.click([(1, 1)], labels)
 
 
 @pytest.mark.parametrize("points", [[], [(1, 1)]])
 def test_something_must_say_where_the_thing_is(segmenter, points):
-    with pytest.raises(SegmentError, match="No click says where the thing itself is"):
+    with pytest.raises(SegmentError, match="No click says where the object itself is"):
         segmenter.click(points, [0] * len(points))
 
 
@@ -325,7 +325,7 @@ def test_two_clips_clicked_in_parallel_give_each_its_own_masks():
         for frame in clips[clip]:
             segmenter.set_frame(frame)
             if wait:
-                together.wait()  # all have set their frame before anyone clicks
+                together.wait()  # all have set their frame before the first click
             found.append(segmenter.candidates([clicks[clip]], [1])[0].logits)
         return found
 

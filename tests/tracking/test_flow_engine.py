@@ -16,7 +16,7 @@ from videograin.segment.segmenter import Segmenter
 from videograin.segment.zoo import load_segmenter
 from videograin.tracking.flow_engine import FlowEngine
 from videograin.tracking.object_memory import Appearance, Picture
-from videograin.tracking.occlusion import Layers
+from videograin.tracking.occlusion import OcclusionOrder
 from videograin.tracking.propagator import Propagator
 from videograin.tracking.tracks import FrameState
 
@@ -24,7 +24,7 @@ SIDE, FRAMES = 64, 15
 
 
 class Speechless(ColourNetwork):
-    """Has no opinion on anything, so that flow, memory and layers are on their own."""
+    """Has no opinion on anything, so that flow, memory and the order of occlusion are on their own."""
 
     def decode(
         self,
@@ -43,11 +43,11 @@ def texture(height: int, width: int, seed: int) -> np.ndarray:
     return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
-def drawn(*things: tuple[np.ndarray, int, np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Return frames and the visible pixels of each thing: its picture, its row, its column in every frame."""
+def drawn(*objects: tuple[np.ndarray, int, np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return frames and the visible pixels of each object: its picture, its row, its column in every frame."""
     frames = np.repeat((texture(SIDE, SIDE, 99) // 4)[None], FRAMES, 0)
-    masks = [np.zeros((FRAMES, SIDE, SIDE), bool) for _ in things]
-    for i, (picture, row, columns) in enumerate(things):
+    masks = [np.zeros((FRAMES, SIDE, SIDE), bool) for _ in objects]
+    for i, (picture, row, columns) in enumerate(objects):
         for t, column in enumerate(columns):
             place = np.s_[t, row : row + len(picture), max(0, column) : column + picture.shape[1]]
             frames[place] = picture[:, max(0, -column) :][:, : frames[place].shape[1]]
@@ -58,7 +58,7 @@ def drawn(*things: tuple[np.ndarray, int, np.ndarray]) -> tuple[np.ndarray, list
 
 
 def follow(frames: np.ndarray, marked: Mapping[str, Mapping[int, np.ndarray]]) -> Propagator:
-    """Follow things from the frames in which they are marked."""
+    """Follow objects from the frames in which they are marked."""
     propagator = Propagator(frames, FlowEngine(SegmentModel("speechless", Speechless())))
     for name, masks in marked.items():
         for frame, mask in masks.items():
@@ -69,7 +69,7 @@ def follow(frames: np.ndarray, marked: Mapping[str, Mapping[int, np.ndarray]]) -
 
 @pytest.fixture(scope="module")
 def twins() -> tuple[np.ndarray, list[np.ndarray]]:
-    """Two things that look alike change sides, one behind the other."""
+    """Two objects that look alike change sides, one behind the other."""
     looks = texture(22, 20, 1)
     there = np.arange(FRAMES) * 3
     return drawn((looks, 18, 42 - there), (looks, 24, there))
@@ -90,22 +90,22 @@ def test_what_lies_behind_claims_nothing_in_front(twins):
     assert max(stolen) < 0.1 * masks[1][0].sum()
 
 
-def test_a_correction_of_a_sliver_does_not_make_the_thing_small():
+def test_a_correction_of_a_sliver_does_not_make_the_object_small():
     looks, wall = texture(24, 24, 2), texture(40, 22, 3)
     columns = np.arange(FRAMES) * 3
     frames, masks = drawn((looks, 20, columns), (wall, 12, np.full(FRAMES, 21)))
     area = masks[0].sum((1, 2))
     sliver = next(t for t in range(FRAMES) if area[t] < 0.3 * area[0])
-    marked = {"thing": {0: masks[0][0], sliver: masks[0][sliver]}, "wall": {0: masks[1][0]}}
-    found = follow(frames, marked).tracks["thing"]
+    marked = {"object": {0: masks[0][0], sliver: masks[0][sliver]}, "wall": {0: masks[1][0]}}
+    found = follow(frames, marked).tracks["object"]
     assert region_similarity(found.masks[-1], masks[0][-1]) > 0.7
     assert region_similarity(found.masks[sliver - 2], masks[0][sliver - 2]) > 0.7
 
 
-def test_a_thing_that_left_the_picture_leaves_nothing_behind():
+def test_an_object_that_left_the_picture_leaves_nothing_behind():
     looks = texture(20, 20, 4)
     frames, masks = drawn((looks, 20, 40 + 4 * np.arange(FRAMES)))
-    track = follow(frames, {"thing": {0: masks[0][0]}}).tracks["thing"]
+    track = follow(frames, {"object": {0: masks[0][0]}}).tracks["object"]
     assert not masks[0][-1].any()
     assert track.states[-1] is FrameState.ABSENT
 
@@ -113,7 +113,7 @@ def test_a_thing_that_left_the_picture_leaves_nothing_behind():
 def test_a_frame_that_sam_makes_nothing_of_is_flagged():
     looks = texture(20, 20, 5)
     frames, masks = drawn((looks, 20, 10 + np.arange(FRAMES)))
-    track = follow(frames, {"thing": {0: masks[0][0]}}).tracks["thing"]
+    track = follow(frames, {"object": {0: masks[0][0]}}).tracks["object"]
     assert region_similarity(track.masks[3], masks[0][3]) > 0.85
     assert set(track.states[1:]) == {FrameState.UNCERTAIN}
 
@@ -130,25 +130,25 @@ def test_photographs_which_the_embedded_sam_never_saw_are_flagged(name, x, y):
     segmenter.set_frame(frames[0])
     answer = segmenter.click([(x, y)], [1])
     propagator = Propagator(frames, FlowEngine(model))
-    propagator.correct("thing", 0, answer.mask, answer.confidence)
-    assert set(propagator.propagate()["thing"].states) == {FrameState.UNCERTAIN}
+    propagator.correct("object", 0, answer.mask, answer.confidence)
+    assert set(propagator.propagate()["object"].states) == {FrameState.UNCERTAIN}
 
 
 def test_of_two_that_overlap_the_one_that_the_picture_shows_is_in_front():
     shown, other = texture(SIDE, SIDE, 6), texture(SIDE, SIDE, 7)
     everywhere = np.ones((SIDE, SIDE), bool)
     picture = Picture(0, shown)
-    layers = Layers(nested=())
-    layers.look({"a": Appearance(other, everywhere), "b": Appearance(picture.image, everywhere)}, picture)
-    assert layers.in_front_of("a") == {"b"}
-    assert layers.in_front_of("b") == frozenset()
-    assert layers.front_first(["a", "b"]) == ["b", "a"]
+    order = OcclusionOrder(nested=())
+    order.update({"a": Appearance(other, everywhere), "b": Appearance(picture.image, everywhere)}, picture)
+    assert order.in_front_of("a") == {"b"}
+    assert order.in_front_of("b") == frozenset()
+    assert order.front_first(["a", "b"]) == ["b", "a"]
 
 
 def test_part_and_whole_have_no_order():
     shown, everywhere = texture(SIDE, SIDE, 6), np.ones((SIDE, SIDE), bool)
     picture = Picture(0, shown)
-    layers = Layers(nested={("part", "whole"), ("whole", "part")})
+    order = OcclusionOrder(nested={("part", "whole"), ("whole", "part")})
     looks = {"part": Appearance(picture.image, everywhere), "whole": Appearance(255 - shown, everywhere)}
-    layers.look(looks, picture)
-    assert not layers.in_front_of("whole")
+    order.update(looks, picture)
+    assert not order.in_front_of("whole")

@@ -275,7 +275,7 @@ def test_forty_objects_are_followed_together():
 
 
 def test_no_objects_is_an_error_that_says_what_to_do(propagator):
-    with pytest.raises(TrackingError, match=r"nothing to follow\. Click on a thing"):
+    with pytest.raises(TrackingError, match=r"nothing to follow\. Click on an object"):
         propagator.propagate()
 
 

@@ -1,9 +1,9 @@
-"""What kind of picture a frame is."""
+"""Kinds of frames: of one colour, drawn or photographed."""
 
 import numpy as np
 
 FLAT = 4
-"""A picture whose channels all vary by at most so many levels of 255 shows nothing; compression alone adds a few."""
+"""Largest spread, in levels of 255, of each channel of a flat frame; compression alone adds a few levels."""
 
 
 def is_flat(frames: np.ndarray) -> bool:

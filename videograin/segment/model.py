@@ -1,4 +1,4 @@
-"""The weights of a segmenter, shared by everybody, and what its image encoder made of the frames seen so far."""
+"""A segmenter's weights, shared by all sessions, and a cache of its image embeddings."""
 
 import hashlib
 import threading
@@ -13,15 +13,15 @@ from torch import Tensor, nn
 from videograin.files.tensor_cache import TensorCache, fingerprint
 
 CACHE_BYTES = 512 * 2**20
-"""What `EmbeddingCache` keeps in memory unless told otherwise."""
+"""Default size of an `EmbeddingCache` in memory."""
 
 Features = tuple[Tensor, ...]
-"""What an image encoder makes of a frame: one tensor (1, C, h, w), or several resolutions of it."""
+"""Image embedding of a frame: one tensor (1, C, h, w), or one for each resolution."""
 
 
 @dataclass(frozen=True, eq=False)
 class Prompts:
-    """What is said about B masks on one frame, in its pixels.
+    """Prompts for B masks on one frame, in its pixels.
 
     Attributes:
         points: (B, P, 2) float32 as (x, y); P may be 0.
@@ -49,7 +49,7 @@ class Prompts:
 
 
 class Network(Protocol):
-    """What a `SegmentModel` needs of a network, whichever library it comes from.
+    """The interface of a segmentation network, whichever library it comes from.
 
     Attributes:
         input_size: longer side in pixels at which it sees a frame.
@@ -93,10 +93,10 @@ class Network(Protocol):
 
 
 class SegmentModel:
-    """A segmenter's weights, shared by everybody; threads take turns at the network.
+    """A segmenter's weights, shared by all sessions; threads take turns at the network.
 
     Args:
-        name: what the page and a project call it.
+        name: by which the page and projects refer to it.
         network: frozen, on its device.
     """
 

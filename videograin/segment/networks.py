@@ -26,13 +26,13 @@ class SamShape:
     Attributes:
         image_size: side of the square picture in pixels.
         patch_size: pixels that one token covers.
-        width: of the image encoder, with so many `heads` in each of `depth` layers.
+        width: channels of the image encoder's tokens.
         depth: layers; every third of them sees the whole picture, the others windows.
-        heads: of its attention.
+        heads: of attention in each layer of the image encoder.
         window: side of a window in tokens.
         embed: channels of the embedding.
         decoder_depth: layers of the mask decoder.
-        decoder_heads: of its attention.
+        decoder_heads: of attention in each layer of the mask decoder.
         decoder_mlp: width of its feed-forward layers.
         mask_channels: in which a mask prompt is read.
         iou_hidden: width of the head that predicts IoU.

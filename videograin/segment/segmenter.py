@@ -1,6 +1,6 @@
-"""Clicks on one frame → the mask of the thing under them, by SAM (arXiv 2304.02643) or SAM 2.1 (arXiv 2408.00714).
+"""Clicks on one frame → the mask of the object under them, by SAM (arXiv 2304.02643) or SAM 2.1 (arXiv 2408.00714).
 
-One `SegmentModel` holds the weights of a process and nothing about anyone's work; every clip has a `Segmenter` of its
+One `SegmentModel` holds the weights and no state of any session; every clip has a `Segmenter` of its
 own. A frame is encoded once; each click then costs only the mask decoder.
 """
 
@@ -15,7 +15,7 @@ from videograin.media.appearance import is_flat
 from videograin.segment.model import EmbeddingCache, Features, Prompts, SegmentModel
 
 WORTHLESS, SURE = 0.65, 0.9
-"""Predicted IoU of masks that are not to be believed, and of those that are; fitted on drawn clips and photographs."""
+"""Predicted IoU at which confidence is 0 and 1; fitted on drawn clips and photographs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,7 @@ class Segmentation:
 
     @property
     def confidence(self) -> float:
-        """How far the mask can be believed, 0 to 1: SAM predicts an IoU of 0.65 for masks that are worth nothing."""
+        """Confidence in the mask, 0 to 1: SAM predicts an IoU of 0.65 even for useless masks."""
         return min(1.0, max(0.0, (self.score - WORTHLESS) / (SURE - WORTHLESS)))
 
     @property
@@ -46,7 +46,7 @@ class Segmentation:
 
 
 class Segmenter:
-    """Turns clicks on a frame into masks. Each clip that a person works on has its own, for one thread at a time.
+    """Turn clicks on a frame into masks. Each session has its own, for one thread at a time.
 
     Args:
         model: the shared weights.
@@ -76,16 +76,16 @@ class Segmenter:
         box: np.ndarray | Sequence[float] | None = None,
         previous: np.ndarray | None = None,
     ) -> Segmentation:
-        """Find the thing that was clicked on.
+        """Find the object that was clicked on.
 
         A single click is ambiguous (the hat, or the cat with the hat?): it is answered with the best of three masks,
-        gone over twice, and the other two as alternatives. With more clicks, a box or an earlier answer there is one
+        refined twice, and the other two as alternatives. With more clicks, a box or an earlier answer there is one
         answer.
 
         Args:
-            points: (P, 2) as (x, y) in pixels, all clicks on this thing so far.
-            labels: (P,), 1 for a click on the thing, 0 for one on what does not belong to it.
-            box: (x0, y0, x1, y1) in pixels around the thing.
+            points: (P, 2) as (x, y) in pixels, all clicks for this object so far.
+            labels: (P,), 1 for a click on the object, 0 for a click outside it.
+            box: (x0, y0, x1, y1) in pixels around the object.
             previous: (1, h, w) float32, logits of the answer that is to be corrected.
 
         Raises:
@@ -98,10 +98,10 @@ class Segmenter:
             )
         found = [answer for answer in self.candidates(points, labels, box, previous) if answer.area]
         if not found:
-            raise NothingFoundError("Nothing was found there. Click on the thing's middle, or draw a box around it.")
+            raise NothingFoundError("Nothing was found there. Click on the object's middle, or draw a box around it.")
         best, *others = found
         if others:
-            best = self._gone_over(points, labels, best)
+            best = self._refined(points, labels, best)
         return replace(best, alternatives=tuple(sorted(others, key=lambda answer: answer.area)))
 
     def candidates(
@@ -128,12 +128,12 @@ class Segmenter:
         made = [Segmentation(mask.numpy(), score.item(), low[None].numpy()) for mask, score, low in answers]
         return sorted(made, key=lambda answer: -answer.score)
 
-    def _gone_over(
+    def _refined(
         self, points: np.ndarray | Sequence[Sequence[float]], labels: np.ndarray | Sequence[int], first: Segmentation
     ) -> Segmentation:
-        """Let SAM mend its answer twice without a new click, as it learned to (arXiv 2304.02643, appendix A).
+        """Refine an answer twice without a new click, as SAM was trained to (arXiv 2304.02643, appendix A).
 
-        The second time it is given the box around what it has, as PerSAM does (arXiv 2305.03048).
+        The second time it is given the box around its answer, as in PerSAM (arXiv 2305.03048).
         """
         second = self.candidates(points, labels, previous=first.logits)[0]
         if not second.area:
@@ -156,7 +156,7 @@ class Segmenter:
                 f"The mask is {mask.shape} (height, width) but the frame {self.frame_size}. Give one of the same size."
             )
         shares = self.model.network.downscale(torch.from_numpy(mask)[None, None].float(), self.frame_size)
-        return (20 * shares[0] - 10).numpy()  # as SAM 2 does with masks that people give
+        return (20 * shares[0] - 10).numpy()  # as SAM 2 does with mask prompts of users
 
     def _read_prompts(
         self,
@@ -169,11 +169,11 @@ class Segmenter:
         places, kinds = _read_clicks(points, labels, size)
         is_correction = previous is not None and len(kinds) > 0  # which may be one click outside
         if box is None and not is_correction and not kinds.any():
-            raise SegmentError("No click says where the thing itself is. Click on it, or draw a box around it.")
+            raise SegmentError("No click says where the object itself is. Click on it, or draw a box around it.")
         if previous is not None and previous.shape != (1, *self.model.network.logits_size):
             raise SegmentError(
                 f"The earlier answer is {previous.shape}, but model '{self.model.name}' takes logits of "
-                f"{(1, *self.model.network.logits_size)}. Start the thing anew with a click."
+                f"{(1, *self.model.network.logits_size)}. Start the object again with a click."
             )
         return Prompts(
             torch.from_numpy(places)[None],
@@ -196,7 +196,7 @@ def _read_clicks(
     places, kinds = np.asarray(points, np.float32).reshape(-1, 2), np.asarray(labels, np.float32).reshape(-1)
     if len(places) != len(kinds) or not np.isin(kinds, (0, 1)).all():
         raise SegmentError(
-            f"{len(places)} clicks have the labels {kinds.tolist()}. Give each one label: 1 on the thing, 0 outside it."
+            f"{len(places)} clicks have the labels {kinds.tolist()}. Give each one: 1 on the object, 0 outside."
         )
     height, width = size
     for x, y in places:
@@ -215,6 +215,6 @@ def _read_box(box: np.ndarray | Sequence[float], size: tuple[int, int]) -> np.nd
     if not (inside[0] < inside[2] and inside[1] < inside[3]):
         raise SegmentError(
             f"The box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) holds nothing of the picture of {width}×{height} pixels. "
-            "Draw it from the upper left to the lower right corner of the thing."
+            "Draw it from the upper left to the lower right corner of the object."
         )
     return np.array(inside, np.float32)

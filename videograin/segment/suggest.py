@@ -15,12 +15,10 @@ from videograin.segment.model import EmbeddingCache, Prompts, SegmentModel
 from videograin.segment.segmenter import Segmentation
 
 MIN_SCORE, MIN_STABILITY, MIN_AREA = 0.6, 0.6, 0.002
-"""What a suggestion needs at least: predicted IoU, agreement of thresholds one logit apart, share of the frame."""
-
+"""Least predicted IoU, stability score (offset of one logit) and share of the frame of a suggestion."""
 
 MAX_OVERLAP = 0.5
-"""A suggestion of which more has been suggested before is dropped; of the others the rest is kept."""
-
+"""Share of a suggestion that earlier ones may cover; the pixels that they cover are taken from it."""
 
 _BOX_OVERLAP = 0.7  # IoU of boxes from which two answers are one, as in SamAutomaticMaskGenerator
 
@@ -37,7 +35,7 @@ def suggest_regions(
     limit: int = 12,
     report: Report = ignore,
 ) -> list[Segmentation]:
-    """Suggest the things on a frame: SAM is asked at every point of a grid, and the best answers are kept.
+    """Suggest the objects in a frame: SAM is asked at every point of a grid, and the best answers are kept.
 
     It chooses as `SamAutomaticMaskGenerator` does, by predicted IoU, stability and distinct boxes, but asks in turn
     with others, may be stopped, takes a known embedding and works with SAM 2 as well. Then overlaps are removed.
@@ -46,7 +44,7 @@ def suggest_regions(
         frame: (H, W, 3) uint8 RGB.
         model: the segmenter.
         cache: of embeddings, shared with the `Segmenter` that will refine the suggestions.
-        points_per_side: of the grid; more find smaller things.
+        points_per_side: of the grid; more find smaller objects.
         limit: how many suggestions at most.
         report: told after every few points; may raise `Cancelled`.
 
@@ -89,7 +87,7 @@ def _segmentation(model: SegmentModel, logits: Tensor, score: Tensor, size: tupl
 
 
 def _without_overlaps(found: Sequence[Segmentation]) -> list[Segmentation]:
-    """Return what is left of segmentations, things before backdrops, when each pixel goes to the first that has it."""
+    """Give each pixel to the first segmentation that covers it, objects before backdrops; drop those that lose most."""
     left: list[Segmentation] = []
     for one in sorted(found, key=lambda one: is_backdrop(one.mask)):
         taken = np.any([other.mask for other in left], axis=0) if left else np.zeros_like(one.mask)

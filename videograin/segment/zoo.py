@@ -55,7 +55,7 @@ HUB_IDS = {
     "sam2.1-large": "facebook/sam2.1-hiera-large",
     "edgetam": "yonigozlan/EdgeTAM-hf",
 }
-"""The segmenters of transformers that also follow things through a video, by our names."""
+"""The segmenters of transformers that also follow objects through a video: hub ids by our names."""
 
 _WIDTHS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}
 _HUB_FILES = ("*.json", "*.safetensors")
@@ -83,7 +83,7 @@ def load_segmenter(
     cache_dir: Path | None = None,
     report: Report = ignore,
 ) -> SegmentModel:
-    """Load a segmenter's weights, to be shared by everybody in this process.
+    """Load a segmenter's weights, to be shared by all sessions of this process.
 
     Args:
         name: one of `segmenter_names`, a .pth file of `segment_anything`, a folder or a hub id.
@@ -107,7 +107,7 @@ def load_segmenter(
 def fetch_segmenter(
     name: str, *, offline: bool = False, cache_dir: Path | None = None, report: Report = ignore
 ) -> Path:
-    """Return the file or folder of a segmenter's weights, downloading what is not there; as `load_segmenter`."""
+    """Return the file or folder of a segmenter's weights, downloading it where it is missing; as `load_segmenter`."""
     if name == DEFAULT_SEGMENTER:
         return EMBEDDED_MODEL / "sam"
     if name in SAM_FILES:
@@ -153,7 +153,7 @@ def _load_network(path: Path) -> Network:
 
 
 def load_pretrained(kind: type[_Model], folder: Path) -> _Model:
-    """Load a model of transformers, which by itself would fill what is missing with noise and a warning.
+    """Load a model of transformers, and refuse it if weights are missing; by itself transformers fills them with noise.
 
     Raises:
         LookupError: the folder has no weights for a part of the model.
@@ -192,5 +192,5 @@ def _naming_errors(name: str, path: Path) -> Iterator[None]:
     except (OSError, RuntimeError, LookupError, TypeError, EOFError, UnpicklingError, SafetensorError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")
         raise ModelError(
-            f"Segmenter '{name}' cannot be loaded from '{path}' ({reason}). Delete it there and fetch it anew."
+            f"Segmenter '{name}' cannot be loaded from '{path}' ({reason}). Delete it there and download it again."
         ) from error

@@ -1,9 +1,9 @@
 """Follow objects by optical flow, memory and SAM; any SAM does.
 
-In every frame each object is first moved: by the flow inside its mask, by habit, or by a search where neither leads to
-what it looks like. Four witnesses then say which pixels are its own: the mask that flow carries over, the views of a
-small memory that recognise their colours, the shape that these remember, and SAM's answers about what is expected.
-Objects compete for each pixel, so an occluder in front keeps its own.
+In every frame each object is first moved: by the flow inside its mask, by its constant velocity, or by a search where
+neither leads to its appearance. Four sources of evidence then say which pixels are its own: the mask that flow carries
+over, the remembered views whose colours agree, the shape of these views, and SAM's answers about the expected mask.
+Objects compete for each pixel, so that an occluder keeps its own.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,28 +14,33 @@ import numpy as np
 
 from videograin.segment.model import EmbeddingCache, SegmentModel
 from videograin.tracking.object_memory import LIMIT, MAX_VIEWS, Picture, View
-from videograin.tracking.occlusion import Layers
+from videograin.tracking.occlusion import OcclusionOrder
 from videograin.tracking.propagator import Walk
 from videograin.tracking.sam_opinion import SamOpinions
-from videograin.tracking.tracked_object import Followed, Moment, Place, Witness
+from videograin.tracking.tracked_object import Evidence, FramePair, Place, TrackedObject
 from videograin.tracking.tracks import Estimate, Leg, Track, compete, nested_pairs, visited
 
 WORK_SIDE = 512
 """Longer side in pixels at which objects are followed; larger frames are reduced to it."""
 
-
 HIDDEN = 20.0
-"""Log-odds against a pixel that shows what lies in front."""
+"""Log-odds against a pixel that shows an object in front: more than all evidence for it, `LIMIT` times the weights."""
+
+SHOWN = 0.5
+"""Likeness above which a pixel shows the object in front."""
+
+HALF_COVERED = 0.5
+"""Share of a reduced pixel above which it belongs to a mask."""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """What the witnesses' log-odds are multiplied by; fitted on generated clips.
+    """Factors on the log-odds of each source of evidence; fitted on generated clips.
 
     Attributes:
         flow: of the mask that flow carries over.
-        colour: of the views whose colours agree.
-        shape: of the views' shapes alone.
+        colour: of the remembered views, where their colours agree.
+        shape: of the remembered views' shape alone.
         sam: of SAM's answers.
         doubt: factor on colour and shape of an object whose place is in doubt.
     """
@@ -48,12 +53,12 @@ class Weights:
 
 
 class FlowEngine:
-    """Follows objects with one SAM, which many clips may share.
+    """Follow objects by optical flow and one SAM, which many clips may share.
 
     Args:
         model: the segmenter's weights.
         cache: of its embeddings; None makes one.
-        weights: of the witnesses.
+        weights: of the sources of evidence; None takes the fitted ones.
     """
 
     def __init__(
@@ -68,22 +73,22 @@ class FlowEngine:
 
 
 class _Walk:
-    """The way through a clip in both directions; see `videograin.tracking.propagator.Walk`."""
+    """One walk through a clip in both directions; see `videograin.tracking.propagator.Walk`."""
 
     def __init__(self, engine: FlowEngine, frames: np.ndarray, tracks: Mapping[str, Track]) -> None:
         self.engine, self.frames, self.tracks = engine, frames, tracks
         self.nested = nested_pairs(tracks)
         self.size: tuple[int, int] = frames.shape[1:3]
         self.work_size = _work_size(self.size)
-        self.followed: dict[str, Followed] = {}
-        self.layers = Layers(self.nested)
+        self.objects: dict[str, TrackedObject] = {}
+        self.order = OcclusionOrder(self.nested)
         self.arrived: dict[tuple[str, int], list[View]] = {}
         self.found: dict[int, dict[str, np.ndarray]] = {t: {} for track in tracks.values() for t in track.anchors}
 
     def follow(self, legs: Sequence[Leg]) -> Iterator[tuple[int, dict[str, Estimate]]]:
         """Visit the frames of legs of one direction in their order."""
         direction = 1 if legs[0].stop > legs[0].start else -1
-        self.layers = Layers(self.nested)
+        self.order = OcclusionOrder(self.nested)
         before = self._picture(legs[0].start)
         for t in visited(legs):
             if before.index != t - direction:
@@ -91,7 +96,7 @@ class _Walk:
             self._start([leg for leg in legs if leg.start == before.index], before)
             picture = self._picture(t)
             active = [leg for leg in legs if t in leg.frames]
-            yield t, self._step(Moment(before, picture), [leg.name for leg in active])
+            yield t, self._step(FramePair(before, picture), [leg.name for leg in active])
             self._arrive([leg for leg in active if leg.stop == t + direction], picture)
             before = picture
 
@@ -100,76 +105,80 @@ class _Walk:
         for leg in legs:
             taken = _union(self._rivals(leg.name, self.found.get(picture.index, {}) | known), self.work_size)
             views = self.arrived.get((leg.name, leg.start)) or self._marked_views(leg)
-            self.followed[leg.name] = Followed.starting(picture, known[leg.name], taken, views)
+            self.objects[leg.name] = TrackedObject.starting(picture, known[leg.name], taken, views)
 
     def _arrive(self, legs: Sequence[Leg], picture: Picture) -> None:
-        """Remember where the views that a person marked lie in the known frames where legs end."""
+        """Remember the places of marked views in the known frames at which legs end, for the walk back."""
         for leg in legs:
             if 0 <= leg.stop < len(self.frames) and self.tracks[leg.name].is_known(leg.stop):
-                moment = Moment(picture, self._picture(leg.stop))
+                pair = FramePair(picture, self._picture(leg.stop))
                 hidden = _union(self._rivals(leg.name, self._known(leg.stop)), self.work_size)
-                self.followed[leg.name].advance(moment, hidden)
-                views = self.followed[leg.name].memory.views
+                self.objects[leg.name].advance(pair, hidden)
+                views = self.objects[leg.name].memory.views
                 self.arrived[leg.name, leg.stop] = [v for v in views if v.is_anchor and v.picture.index != leg.stop]
 
     def _marked_views(self, leg: Leg) -> list[View]:
-        """Return views of the frames in which a person marked the object, but for the one where the leg starts."""
+        """Return views of the marked frames nearest to a leg's start, without the start itself."""
         track = self.tracks[leg.name]
         marked = [t for t in track.anchors if t != leg.start and track.masks[t].any()]
         nearest = sorted(marked, key=lambda t: abs(t - leg.start))[: MAX_VIEWS - 1]
         return [View.of_mask(self._picture(t), self._reduced(track.masks[t]), is_anchor=True) for t in sorted(nearest)]
 
-    def _step(self, moment: Moment, active: Sequence[str]) -> dict[str, Estimate]:
+    def _step(self, pair: FramePair, active: Sequence[str]) -> dict[str, Estimate]:
         """Follow the active objects into one more frame."""
-        known = {name: mask for name, mask in self._known(moment.picture.index).items() if name not in active}
-        carried = {name: self.followed[name].carried_by(moment) for name in active}
-        seen = {name: (logits > 0) & ~moment.new for name, logits in carried.items()} | known
-        places = self._advance(moment, active, seen)
-        looks = {name: self.followed[name].memory.appearance() for name in active}
-        self.layers.look(looks, moment.picture)
-        claims = {name: self._claim(name, moment, carried[name], places[name]) for name in active}
+        # 1. Move every object, and update which of them is in front where they overlap.
+        known = {name: mask for name, mask in self._known(pair.picture.index).items() if name not in active}
+        carried = {name: self.objects[name].carried_by(pair) for name in active}
+        seen = {name: (logits > 0) & ~pair.new for name, logits in carried.items()} | known
+        places = self._advance(pair, active, seen)
+        appearances = {name: self.objects[name].memory.appearance() for name in active}
+        self.order.update(appearances, pair.picture)
+        # 2. Claim pixels by flow, colour and shape; an object behind gives up those that show the one in front.
+        claims = {name: self._claim(name, pair, carried[name], places[name]) for name in active}
         for name in active:
-            for front in self.layers.in_front_of(name) & claims.keys():
-                claims[name] -= HIDDEN * (looks[front].fit(moment.picture) > 0.5)
+            for front in self.order.in_front_of(name) & claims.keys():
+                claims[name] -= HIDDEN * (appearances[front].fit(pair.picture) > SHOWN)
+        # 3. Ask SAM about the masks that this leads to, and add its answers to the claims.
         expected = compete(claims, self.nested, known)
         rivals = {name: self._rivals(name, expected | known) for name in active}
-        opinions = self.engine.opinions.about(self.frames[moment.picture.index], expected, rivals)
+        opinions = self.engine.opinions.about(self.frames[pair.picture.index], expected, rivals)
         claims |= {name: claims[name] + self.engine.weights.sam * opinion.logits for name, opinion in opinions.items()}
+        # 4. Let the objects compete, and take the masks that they win as their new state.
         masks = compete(claims, self.nested, known)
         estimates = {}
         for name in active:
             rival = self._strongest_rival(name, claims, known)
-            witness = Witness(places[name], opinions.get(name), masks[name], claims[name], rival)
-            confidence = self.followed[name].settle(moment.picture, witness)
-            if moment.picture.index in self.found:
-                self.found[moment.picture.index][name] = self.followed[name].mask
-            estimates[name] = Estimate(self._enlarged(claims[name], bool(self.followed[name].mask.any())), confidence)
+            evidence = Evidence(places[name], opinions.get(name), masks[name], claims[name], rival)
+            confidence = self.objects[name].update(pair.picture, evidence)
+            if pair.picture.index in self.found:
+                self.found[pair.picture.index][name] = self.objects[name].mask
+            estimates[name] = Estimate(self._enlarged(claims[name], bool(self.objects[name].mask.any())), confidence)
         return estimates
 
-    def _advance(self, moment: Moment, active: Sequence[str], seen: Mapping[str, np.ndarray]) -> dict[str, Place]:
+    def _advance(self, pair: FramePair, active: Sequence[str], seen: Mapping[str, np.ndarray]) -> dict[str, Place]:
         """Move the active objects, those in front first, so that the others know where they cannot be seen."""
         places: dict[str, Place] = {}
         shapes: dict[str, np.ndarray] = {}
-        for name in self.layers.front_first(active):
-            fronts = self.layers.in_front_of(name)
-            behind = {other for other in active if name in self.layers.in_front_of(other)}
+        for name in self.order.front_first(active):
+            fronts = self.order.in_front_of(name)
+            behind = {other for other in active if name in self.order.in_front_of(other)}
             others = {other: mask for other, mask in seen.items() if other not in behind}
             others |= {other: others[other] | shapes[other] for other in fronts & shapes.keys()}
             hidden = _union(self._rivals(name, others), self.work_size)
-            places[name] = self.followed[name].advance(moment, hidden)
-            shapes[name] = self.followed[name].memory.appearance().shape
+            places[name] = self.objects[name].advance(pair, hidden)
+            shapes[name] = self.objects[name].memory.appearance().shape
         return places
 
-    def _claim(self, name: str, moment: Moment, carried: np.ndarray, place: Place) -> np.ndarray:
-        """Return log-odds (H, W) of what flow, colours and shape say, before SAM is asked."""
-        weights, followed = self.engine.weights, self.followed[name]
-        colour, shape = followed.memory.evidence(moment.picture)
-        trust = 1.0 if followed.recognised(place.agreement) else weights.doubt
-        flow = np.where(moment.new, 0, carried)
+    def _claim(self, name: str, pair: FramePair, carried: np.ndarray, place: Place) -> np.ndarray:
+        """Return log-odds (H, W) by flow, colour and shape, before SAM is asked."""
+        weights, tracked = self.engine.weights, self.objects[name]
+        colour, shape = tracked.memory.votes(pair.picture)
+        trust = 1.0 if tracked.recognised(place.agreement) else weights.doubt
+        flow = np.where(pair.new, 0, carried)  # flow says nothing about pixels that have just come into view
         return weights.flow * flow + trust * (weights.colour * colour + weights.shape * shape)
 
     def _rivals(self, name: str, masks: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """Return the masks of the others that do not share this object's pixels."""
+        """Return the masks of the objects that compete with this one for pixels."""
         return [mask for other, mask in masks.items() if other != name and (name, other) not in self.nested]
 
     def _strongest_rival(
@@ -196,7 +205,7 @@ class _Walk:
         if self.work_size == self.size:
             return mask
         shares = cv2.resize(mask.astype(np.float32), self.work_size[::-1], interpolation=cv2.INTER_AREA)
-        return shares > 0.5
+        return shares > HALF_COVERED
 
     def _enlarged(self, logits: np.ndarray, is_there: bool) -> np.ndarray:
         if not is_there:

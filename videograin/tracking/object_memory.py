@@ -1,7 +1,7 @@
-"""What one object looked like in a few earlier frames, and how it lies in the present one.
+"""Memory of one object: its appearance in a few earlier frames, and their place in the present one.
 
 Each view is one frame with the object's mask in it and the similarity transform that carries it to the present frame.
-A pixel of a view speaks for itself where the present frame shows the same colour in its place.
+A pixel of a view votes where the present frame shows the same colour in its place.
 """
 
 from collections.abc import Sequence
@@ -12,12 +12,25 @@ import cv2
 import numpy as np
 
 LIMIT = 4.0
-"""Log-odds are kept within ± this: no single frame may be surer."""
+"""Log-odds are kept within ± this (98 %), so that no single frame outvotes the others for long."""
 
 AGREEMENT_SCALE = 22.0
 """Levels of 255 by which a colour may differ and still be the same (standard deviation)."""
 
 MAX_VIEWS = 5
+"""Views kept of one object, marked frames included: each costs a warp of the whole frame."""
+
+SMOOTHING = 0.8
+"""Sigma in pixels of the blur before frames are compared, which takes off compression noise."""
+
+MAX_FEATURES, FEATURE_CONTRAST, FEATURE_EDGE = 600, 0.015, 20
+"""SIFT's settings: more and fainter points than its defaults (0.04, 10), since drawn objects have few."""
+
+MIN_VOTE = 0.3
+"""Sum of likeness below which votes count less: pixels that no view recognises stay undecided."""
+
+RECENCY = 0.15
+"""Weight that every later view adds to a view's share of time: recent views are worth more."""
 
 Transform = np.ndarray
 """(2, 3) float64: x' = A x + b in pixels."""
@@ -26,7 +39,7 @@ UNMOVED: Transform = np.eye(2, 3)
 
 
 class Picture:
-    """A frame as the tracker looks at it: lightly smoothed, and its features once somebody asks.
+    """A frame as the tracker compares it: lightly smoothed, with SIFT features that are computed on first use.
 
     Attributes:
         index: which frame of the clip it is.
@@ -38,7 +51,7 @@ class Picture:
     def __init__(self, index: int, frame: np.ndarray) -> None:
         self.index = index
         self.frame = frame
-        self.image = cv2.GaussianBlur(frame, (0, 0), 0.8)
+        self.image = cv2.GaussianBlur(frame, (0, 0), SMOOTHING)
         self.grey = cv2.cvtColor(self.image, cv2.COLOR_RGB2GRAY)
 
     @property
@@ -50,7 +63,7 @@ class Picture:
     @cached_property
     def features(self) -> tuple[np.ndarray, np.ndarray]:
         """SIFT points (P, 2) float32 as (x, y) and descriptors (P, 128) float32."""
-        sift = cv2.SIFT.create(nfeatures=600, contrastThreshold=0.015, edgeThreshold=20)
+        sift = cv2.SIFT.create(nfeatures=MAX_FEATURES, contrastThreshold=FEATURE_CONTRAST, edgeThreshold=FEATURE_EDGE)
         found, descriptors = sift.detectAndCompute(self.grey, None)  # pyright: ignore[reportCallIssue, reportArgumentType]
         if descriptors is None:
             return np.empty((0, 2), np.float32), np.empty((0, 128), np.float32)
@@ -71,9 +84,9 @@ class View:
     Attributes:
         picture: the frame.
         logits: (H, W) float32 log-odds within ± `LIMIT` that a pixel is the object's.
-        known: (H, W) bool; False where something else hides what is there.
-        is_anchor: whether a person made the mask.
-        to_present: carries its pixels to the present frame; None while nobody knows where the object is.
+        known: (H, W) bool; False where another object hides this one.
+        is_anchor: whether the user marked this frame.
+        to_present: carries its pixels to the present frame; None while its place there is unknown.
     """
 
     picture: Picture
@@ -124,20 +137,22 @@ class View:
 
 @dataclass(frozen=True, eq=False)
 class Appearance:
-    """The whole object as its views say it looks in the present frame if nothing hides it.
+    """The whole object as it should appear in the present frame if nothing hides it.
 
-    image (H, W, 3) uint8; shape (H, W) bool.
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        shape: (H, W) bool.
     """
 
     image: np.ndarray
     shape: np.ndarray
 
     def fit(self, picture: Picture) -> np.ndarray:
-        """Return how far each pixel of a frame looks like the object, float32 (H, W) in [0, 1]; 0 outside its shape."""
+        """Return the likeness of each pixel of a frame, (H, W) float32 in [0, 1]; 0 outside the shape."""
         return np.where(self.shape, same_colour(cv2.absdiff(self.image, picture.image).max(2)), 0)
 
     def agreement(self, picture: Picture, hidden: np.ndarray) -> "Agreement":
-        """Compare with a frame, leaving out pixels (H, W) bool that something else hides."""
+        """Compare with a frame, leaving out pixels (H, W) bool that other objects hide."""
         expected = self.shape & ~hidden
         count, whole = int(expected.sum()), int(self.shape.sum())
         if not count:
@@ -148,7 +163,13 @@ class Appearance:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How well the object's looks fit a place: share in [0, 1] over so many expected pixels, of `whole` in all."""
+    """How well an object's appearance fits a place in a frame.
+
+    Attributes:
+        share: in [0, 1], mean likeness of colour over the pixels where the object should be seen.
+        expected: number of those pixels.
+        whole: number of the object's pixels, hidden ones included.
+    """
 
     share: float
     expected: int
@@ -156,7 +177,7 @@ class Agreement:
 
 
 def same_colour(difference: np.ndarray) -> np.ndarray:
-    """Return how far colours that differ by so many levels are the same, float32 in (0, 1]."""
+    """Return the likeness, float32 in (0, 1], of colours that differ by `difference` levels (a Gaussian)."""
     return np.exp(-0.5 * np.square(difference.astype(np.float32) / AGREEMENT_SCALE))
 
 
@@ -178,7 +199,7 @@ def moved(transform: Transform, point: np.ndarray) -> np.ndarray:
 
 
 class Memory:
-    """The few views of one object that are worth keeping, oldest first; anchors are always among them."""
+    """A few views of one object, oldest first; those of marked frames are always kept."""
 
     def __init__(self, views: Sequence[View]) -> None:
         self.views = list(views)
@@ -195,23 +216,23 @@ class Memory:
         ]
 
     def place(self, view: View, to_present: Transform) -> None:
-        """Say where a view lies; the views that were placed move along with it."""
+        """Set the place of a view; the views that were placed move along with it."""
         if view.is_placed:
             self.move(compose(to_present, inverse(view.transform)))
         else:
             self.views = [other.at(to_present if other is view else None) for other in self.views]
 
     def join(self, view: View, to_present: Transform) -> None:
-        """Say where a view lies; the others stay where they are."""
+        """Set the place of a view; the others stay where they are."""
         self.views = [other.at(to_present) if other is view else other for other in self.views]
 
     def correct(self, correction: Transform) -> None:
-        """Move what a person marked, and forget the views that were taken while the place was wrong."""
+        """Move the views of marked frames, and forget those that were taken while the place was wrong."""
         self.views = [view for view in self.views if view.is_anchor]
         self.move(correction)
 
     def add(self, view: View) -> None:
-        """Keep a view of the present frame; of too many, the one goes whose neighbours in time are nearest."""
+        """Add a view of the present frame; beyond `MAX_VIEWS` the one goes whose neighbours in time are nearest."""
         self.views.append(view)
         inner = [i for i in range(1, len(self.views) - 1) if not self.views[i].is_anchor]
         if len(self.views) > MAX_VIEWS and inner:
@@ -234,8 +255,8 @@ class Memory:
             shape |= here
         return Appearance(image, shape)
 
-    def evidence(self, picture: Picture) -> tuple[np.ndarray, np.ndarray]:
-        """Say which pixels of the present frame the object's views recognise.
+    def votes(self, picture: Picture) -> tuple[np.ndarray, np.ndarray]:
+        """Vote on which pixels of the present frame are the object's.
 
         Returns:
             (H, W) float32 log-odds by views whose colour agrees, and (H, W) float32 log-odds by shape alone.
@@ -251,9 +272,9 @@ class Memory:
             votes += logits * weight
             weights += weight
             shape = np.where(known > 0, np.maximum(shape, logits), shape)
-        return votes / np.maximum(weights, 0.3), shape
+        return votes / np.maximum(weights, MIN_VOTE), shape
 
     def _spread(self, index: int) -> float:
-        """Return how much time around a view it alone covers; newer ones count more."""
+        """Return the frames between a view's neighbours, weighted by its place in the order."""
         around = self.views[index + 1].picture.index - self.views[index - 1].picture.index
-        return abs(around) * (1 + 0.15 * (len(self.views) - index))
+        return abs(around) * (1 + RECENCY * (len(self.views) - index))

@@ -1,4 +1,4 @@
-"""Which frames are followed from where, and what becomes of a frame that was reached from both sides."""
+"""Plan which frames are followed from where, and merge the estimates of frames that are reached from both sides."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +10,11 @@ import numpy as np
 from videograin.media.shot_cuts import shot_of
 from videograin.tracking.tracks import Estimate, FrameState, Leg, Track, compete, nested_pairs, state_of
 
-_LEVELS = 4  # to which log-odds are kept while the other side is awaited, in one byte
+_LEVELS = 4  # steps per unit of log-odds: ± 32 in one byte, while a frame waits for the pass from the other side
+
+_MIN_CONFIDENCE = 1e-3  # keeps the weights of two estimates of which neither is believed from being 0 / 0
+
+_AGREED = 0.5  # factor on the confidence where the masks from both sides have no pixel in common
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ def plan(tracks: Mapping[str, Track], wanted: range, starts: tuple[int, ...]) ->
 
 
 class Passes:
-    """Collects the estimates of both passes and makes tracks of them.
+    """Collect the estimates of both passes and make tracks of them.
 
     Args:
         planned: the work.
@@ -75,19 +79,19 @@ class Passes:
         self._done = {name: _Draft(tracks[name]) for name in planned.kept}
 
     def take_forward(self, frame: int, estimates: Mapping[str, Estimate]) -> None:
-        """Take the estimates of a frame reached from before."""
+        """Take the estimates of a frame that was reached from an earlier one; all of these come first."""
         estimates = self._from_start(frame, estimates, self._plan.forward)
         if frame in self._awaited:
             self._first[frame] = {name: _packed(estimate) for name, estimate in estimates.items()}
         else:
-            self._settle(frame, estimates)
+            self._resolve(frame, estimates)
 
     def take_backward(self, frame: int, estimates: Mapping[str, Estimate]) -> None:
-        """Take the estimates of a frame reached from behind, after all that were reached from before."""
+        """Take the estimates of a frame that was reached from a later one, and merge them with those from before."""
         estimates = self._from_start(frame, estimates, self._plan.backward)
         first = {name: _unpacked(estimate) for name, estimate in self._first.pop(frame, {}).items()}
         both = {name: self._merged(name, frame, first[name], estimates[name]) for name in first.keys() & estimates}
-        self._settle(frame, {**first, **estimates, **both})
+        self._resolve(frame, {**first, **estimates, **both})
 
     def finished(self) -> dict[str, Track]:
         """Return the tracks that were worked on."""
@@ -97,24 +101,25 @@ class Passes:
         return {name: draft.track() for name, draft in self._done.items()}
 
     def _from_start(self, frame: int, estimates: Mapping[str, Estimate], legs: Sequence[Leg]) -> dict[str, Estimate]:
-        """Return the estimates with their doubts and those about the masks that their legs started from."""
+        """Multiply each confidence with that of the mask from which its leg started."""
         starts = {leg.name: leg.start for leg in legs if frame in leg.frames}
         known = {name: float(self._tracks[name].confidence[starts[name]]) for name in estimates}
         return {name: replace(e, confidence=e.confidence * known[name]) for name, e in estimates.items()}
 
     def _merged(self, name: str, frame: int, before: Estimate, behind: Estimate) -> Estimate:
-        """Weigh two estimates by their confidence and by how near they started."""
+        """Average two estimates, weighted by their confidence and by the nearness of their starts."""
         from_before = next(leg for leg in self._plan.forward if leg.name == name and frame in leg.frames)
         from_behind = next(leg for leg in self._plan.backward if leg.name == name and frame in leg.frames)
-        one = (before.confidence + 1e-3) * (from_behind.start - frame)
-        other = (behind.confidence + 1e-3) * (frame - from_before.start)
+        # The nearer a start, the larger its weight: the distance to the other one.
+        one = (before.confidence + _MIN_CONFIDENCE) * (from_behind.start - frame)
+        other = (behind.confidence + _MIN_CONFIDENCE) * (frame - from_before.start)
         share = one / (one + other)
         mean = share * before.confidence + (1 - share) * behind.confidence
-        doubt = 0.5 + 0.5 * _overlap(before.logits > 0, behind.logits > 0)
+        doubt = _AGREED + (1 - _AGREED) * _overlap(before.logits > 0, behind.logits > 0)
         return Estimate(share * before.logits + (1 - share) * behind.logits, mean * doubt)
 
-    def _settle(self, frame: int, estimates: Mapping[str, Estimate]) -> None:
-        """Let all objects of a frame compete and keep what is to be kept."""
+    def _resolve(self, frame: int, estimates: Mapping[str, Estimate]) -> None:
+        """Let all objects of a frame compete, and write the masks of those whose plan keeps this frame."""
         standing = {
             name: track.masks[frame]
             for name, track in self._tracks.items()
@@ -142,7 +147,7 @@ class _Draft:
         self._states[frame] = state
 
     def track(self) -> Track:
-        """Return it."""
+        """Return the finished track."""
         return replace(self._track, masks=self._masks, confidence=self._confidence, states=tuple(self._states))
 
 

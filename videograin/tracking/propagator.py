@@ -1,7 +1,7 @@
 """Masks across frames: one propagator for each clip, over any engine.
 
-What a person marks are anchors. They stay as they are; what lies between an anchor and its neighbours is followed anew,
-from both sides where there are two. Other objects keep their masks to the last pixel.
+Frames that the user marked are anchors. They stay as they are; frames between two anchors are followed from both sides.
+Other objects keep their masks to the last pixel.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ estimates of the objects followed in it. A second call may use what the first on
 
 
 class Engine(Protocol):
-    """What follows objects from one frame to the next."""
+    """Follows objects from one frame to the next."""
 
     def walk(self, frames: np.ndarray, tracks: Mapping[str, Track]) -> Walk:
         """Get ready to follow objects through a clip.
@@ -73,7 +73,8 @@ class Propagator:
             name: of the object.
             frame: counted from 0.
             mask: (H, W) bool, by clicks or brush; empty where the object is not to be seen in this frame.
-            confidence: in [0, 1], of an answer to clicks (`Segmentation.confidence`); what it leads to is no surer.
+            confidence: in [0, 1], of an answer to clicks (`Segmentation.confidence`); frames followed from
+                here are no surer.
 
         Returns:
             The object's track; frames up to the neighbouring anchors wait for `propagate` and show the older masks.
@@ -86,7 +87,7 @@ class Propagator:
         if name not in self.tracks:
             check_count(len(self.tracks) + 1)
             if not mask.any():
-                raise TrackingError(f"The mask of '{name}' is empty. Mark the thing in a frame that shows it first.")
+                raise TrackingError(f"The mask of '{name}' is empty. Mark the object in a frame that shows it first.")
         earlier = self.tracks.get(name) or Track.untracked(self.frames.shape[:3])
         self.tracks[name] = earlier.corrected(frame, mask, confidence)
         return self.tracks[name]
@@ -109,7 +110,7 @@ class Propagator:
     def propagate(
         self, frames: range | None = None, names: Sequence[str] | None = None, report: Report = ignore
     ) -> dict[str, Track]:
-        """Follow what waits for it.
+        """Follow the objects through the frames that are not tracked yet.
 
         Args:
             frames: to be followed, and those that lead there from the nearest anchor; None is all.

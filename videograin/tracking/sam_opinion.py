@@ -1,4 +1,4 @@
-"""What SAM says about masks that were carried to a frame: each is mended, several answers are weighed."""
+"""Ask SAM about masks that were carried to a frame: each is refined, and several answers are weighted."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,10 +15,19 @@ PROMPT_LOGIT = 8.0
 """Log-odds of a carried mask in the prompt; the embedded SAM learned with ± 3 to 10."""
 
 ANSWER_LIMIT = 6.0
-TEMPERATURE = 0.05  # of the weights: an answer whose score is this much lower counts 1/e
-STABILITY_OFFSET = 2.0  # log-odds
-CLUELESS, CERTAIN = 0.2, 0.6  # score times stability; fitted on drawn clips and photographs
-MIN_AREA = 25  # pixels of a mask that is worth a prompt
+"""Log-odds of answers are kept within ± this before they are averaged, so that one answer cannot outvote the rest."""
+
+TEMPERATURE = 0.05
+"""Of the answers' weights: an answer whose score is lower by this counts 1/e."""
+
+STABILITY_OFFSET = 2.0
+"""Log-odds by which a mask's threshold is moved to see whether it stays the same (SAM's stability score)."""
+
+CLUELESS, CERTAIN = 0.2, 0.6
+"""Score times stability at which trust is 0 and 1; fitted on drawn clips and photographs."""
+
+MIN_AREA = 25
+"""Pixels of a mask that is large enough for a prompt."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,12 +46,12 @@ class Opinion:
 
     @property
     def trust(self) -> float:
-        """How far SAM knows what it sees, 0 to 1; next to nothing on pictures of a kind that it never learned."""
+        """Trust in the answers, 0 to 1; close to 0 on images of a kind that SAM was not trained on."""
         return min(1.0, max(0.0, (self.score * self.stability - CLUELESS) / (CERTAIN - CLUELESS)))
 
 
 class SamOpinions:
-    """Asks one SAM about many masks of a frame; the frame is encoded once.
+    """Ask one SAM about many masks of a frame, which is encoded once.
 
     Args:
         model: the shared weights.
@@ -56,12 +65,12 @@ class SamOpinions:
     def about(
         self, frame: np.ndarray, expected: Mapping[str, np.ndarray], rivals: Mapping[str, Sequence[np.ndarray]]
     ) -> dict[str, Opinion]:
-        """Return SAM's opinion of each expected mask that is not next to nothing.
+        """Return SAM's opinion of each expected mask of at least `MIN_AREA` pixels.
 
         Args:
             frame: (H, W, 3) uint8 RGB of any size.
             expected: (h, w) bool for each object, of one size in the frame's proportions.
-            rivals: (h, w) bool for each object, masks of other things that do not share its pixels.
+            rivals: (h, w) bool for each object, masks of other objects that do not share its pixels.
         """
         asked = {name: mask for name, mask in expected.items() if np.count_nonzero(mask) >= MIN_AREA}
         if not asked:
@@ -91,9 +100,9 @@ class SamOpinions:
     ) -> list[tuple[Tensor, Tensor]]:
         """Return logits (K, h, w) and predicted IoU (K,) of all answers to each prompt, with and without its mask."""
         with_mask = replace(prompts, logits=2 * PROMPT_LOGIT * (carried - 0.5))
-        mended, mended_scores = self.model.decode(features, size, with_mask, multimask=False)
+        refined, refined_scores = self.model.decode(features, size, with_mask, multimask=False)
         fresh, fresh_scores = self.model.decode(features, size, prompts, multimask=True)
-        logits, scores = torch.cat([mended, fresh], 1), torch.cat([mended_scores, fresh_scores], 1)
+        logits, scores = torch.cat([refined, fresh], 1), torch.cat([refined_scores, fresh_scores], 1)
         return list(zip(logits, scores, strict=True))
 
     def _weighed(self, logits: Tensor, scores: Tensor, share: Tensor, size: tuple[int, int]) -> Opinion:

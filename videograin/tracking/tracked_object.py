@@ -1,4 +1,9 @@
-"""One object while it is followed: where it is, how it moves, and what is remembered of it."""
+"""One object while it is tracked: its mask, its motion and the views that are remembered of it.
+
+`TrackedObject.advance` moves the object into the next frame; `TrackedObject.update` then takes the mask that the engine
+decided on as the object's new state. An agreement is the likeness of colours in [0, 1] between the object's remembered
+appearance and a frame; the thresholds on it were fitted on generated clips with known masks.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -22,35 +27,71 @@ from videograin.tracking.object_motion import lay_over, refine, register, search
 from videograin.tracking.sam_opinion import Opinion
 
 RECOGNISED = 0.5
-"""Agreement from which an object is where it is thought to be."""
+"""Agreement above which an object is recognised in a place."""
 
 FOUND = 0.6
-"""Agreement from which a place found by search is believed."""
+"""Agreement above which a place found by search or by features is accepted: chance matches must not pass."""
 
-SETTLED = 0.96
-"""Agreement from which nobody looks for drift."""
+LOST = 0.4
+"""Agreement below which an object that has not been recognised for `PATIENCE` frames is given up."""
+
+NO_DRIFT = 0.96
+"""Agreement above which drift is not checked for: the place can hardly be better."""
 
 DRIFTED = 0.02
-"""Agreement by which another place is better, so that the present one is given up."""
+"""Gain in agreement at which the place of the oldest view replaces the present one."""
 
 FITTING = 0.4
-"""Fit from which a view of another frame is believed to lie right."""
+"""Fit above which a view of another marked frame is accepted in a place."""
 
-MIN_EXPECTED = 40  # pixels that a place can be judged by
-MIN_VISIBLE = 20  # pixels of a mask that is no speck
-PATIENCE = 2  # frames for which an object that is not recognised keeps its mask
-LOST = 0.4  # agreement under which an object that was not recognised for a while is given up
-HABIT = 4  # steps that make a velocity
+COVERED = 0.5
+"""Likeness above which a pixel counts as covered by a view."""
+
+FLOW_BONUS = 0.05
+"""Handicap in agreement of the constant velocity against flow, which has seen this frame."""
+
+SEARCH_MARGIN = 0.05
+"""An object is searched for while it is recognised by less than this: better a search too many than a wrong place."""
+
+SEARCH_GAIN = 0.1
+"""Gain in agreement that a place found by search must bring, for search tries many places and one may fit by chance."""
+
+REFINEMENT_LOSS = 0.01
+"""Loss of agreement that a refinement may cost: corners place the object better than colours can tell."""
+
+MIN_SEEN_SHARE = 0.05
+"""Share of the object's area that must be expected in view for it to be recognised."""
+
+MIN_KNOWN_SHARE = 0.3
+"""Share of the object's area that is enough to judge its place by, and to remember it by a new view."""
+
+AREA_DECAY = 0.9
+"""The remembered area shrinks by at most this factor a frame: an object behind a post is not a smaller object."""
+
+ABSENCE_CONFIDENCE = 0.5
+"""Confidence that an object without a mask is absent; it may as well have been missed."""
+
+MIN_EXPECTED = 40
+"""Pixels by which a place can be judged."""
+
+MIN_VISIBLE = 20
+"""Pixels of a mask below which it is a speck."""
+
+PATIENCE = 2
+"""Frames for which an object that is not recognised keeps its mask."""
+
+VELOCITY_STEPS = 4
+"""Steps whose mean is the velocity."""
 
 
-class Moment:
-    """One frame and what leads to it from the frame before.
+class FramePair:
+    """A frame, the frame before it, and the optical flow between them.
 
     Attributes:
         picture: the frame.
-        before: the frame before.
-        forward: (2, H, W) float32, from there to here, in pixels.
-        backward: (2, H, W) float32, from here to there.
+        before: the frame before it in the direction of tracking.
+        forward: (2, H, W) float32 flow from `before` to `picture`, in pixels.
+        backward: (2, H, W) float32 flow from `picture` to `before`.
         lost: (H, W) bool, pixels of the frame before that this one does not show.
         new: (H, W) bool, pixels of this frame that the one before does not show.
     """
@@ -64,31 +105,29 @@ class Moment:
 
 @dataclass(frozen=True)
 class Place:
-    """Where an object is thought to be after a step.
+    """The estimated place of an object after a step.
 
     Attributes:
         step: transform from the frame before.
-        agreement: of its looks with the frame there.
-        by_flow: whether flow led there, so that what flow carries over can be believed.
-        was_searched: whether it was found by looking everywhere.
+        agreement: of its appearance with the frame there.
+        was_searched: whether it was found by a search over the whole frame.
     """
 
     step: Transform
     agreement: Agreement
-    by_flow: bool = False
     was_searched: bool = False
 
 
 @dataclass(frozen=True, eq=False)
-class Witness:
-    """What was found about one object in one frame.
+class Evidence:
+    """All that was found about one object in one frame.
 
     Attributes:
-        place: where it was thought to be.
+        place: its estimated place.
         opinion: SAM's, or None where it was not asked.
         mask: (H, W) bool, the pixels that it won.
         claim: (H, W) float32, its own log-odds.
-        rival: (H, W) float32, the largest log-odds of any other thing, at least 0.
+        rival: (H, W) float32, the largest log-odds of any other object, at least 0.
     """
 
     place: Place
@@ -99,15 +138,15 @@ class Witness:
 
 
 @dataclass(eq=False)
-class Followed:
-    """One object on its way; changes with every frame.
+class TrackedObject:
+    """The state of one object in the last frame; changes with every frame.
 
     Attributes:
         memory: its views.
         mask: (H, W) bool in the last frame.
         logits: (H, W) float32 of that mask within ± `LIMIT`.
-        area: pixels that it covered when most of it was seen.
-        velocity: (2,) pixels a frame.
+        area: pixels that it covered when most of it was visible.
+        velocity: (2,) as (x, y) in pixels a frame.
         unseen: frames since it was recognised.
     """
 
@@ -120,14 +159,14 @@ class Followed:
     _steps: list[np.ndarray] = field(default_factory=list)
 
     @classmethod
-    def starting(cls, picture: Picture, mask: np.ndarray, taken: np.ndarray, others: Iterable[View]) -> "Followed":
-        """Begin with a mask that is known.
+    def starting(cls, picture: Picture, mask: np.ndarray, taken: np.ndarray, others: Iterable[View]) -> "TrackedObject":
+        """Start from a known mask.
 
         Args:
             picture: the frame.
             mask: (H, W) bool; empty where the object is known to be absent.
-            taken: (H, W) bool, pixels of other things, under which the object may go on.
-            others: views of the frames that a person marked, placed where somebody has an idea of where they lie.
+            taken: (H, W) bool, pixels of other objects, behind which this one may continue.
+            others: views of other marked frames, placed where their place is roughly known.
         """
         seen = replace(View.of_mask(picture, mask, is_anchor=True), known=~taken | mask, to_present=UNMOVED)
         if not mask.any():
@@ -138,82 +177,85 @@ class Followed:
 
     @property
     def is_lost(self) -> bool:
-        """Whether nobody has known for a while where it is."""
+        """Whether it has not been recognised for more than `PATIENCE` frames."""
         return self.unseen > PATIENCE
 
-    def carried_by(self, moment: Moment) -> np.ndarray:
+    def carried_by(self, pair: FramePair) -> np.ndarray:
         """Return the log-odds (H, W) of the last mask as flow carries them to this frame."""
-        return warp(self.logits, moment.backward)
+        return warp(self.logits, pair.backward)
 
-    def advance(self, moment: Moment, hidden: np.ndarray) -> Place:
+    def advance(self, pair: FramePair, hidden: np.ndarray) -> Place:
         """Move to the next frame.
 
         Args:
-            moment: the frame.
-            hidden: (H, W) bool, pixels of other things.
+            pair: the frame.
+            hidden: (H, W) bool, pixels of other objects.
         """
         origin = self.memory.origin
-        place = self._usual_place(moment, hidden)
+        # 1. Predict the place by flow or by constant velocity, and search the whole frame where both fail.
+        place = self._predicted(pair, hidden)
         self.memory.move(place.step)
         if self._is_missing(place.agreement):
-            place = self._searched(moment.picture, hidden, place)
-        place = self._refined(moment.picture, hidden, place)
-        place = self._without_drift(moment.picture, hidden, place)
-        self._recollect(moment.picture, hidden)
-        self._learn_habit(origin, place)
+            place = self._searched(pair.picture, hidden, place)
+        # 2. Correct it by corners, and by the oldest view, which has not drifted.
+        place = self._refined(pair.picture, hidden, place)
+        place = self._without_drift(pair.picture, hidden, place)
+        # 3. Use views whose place was unknown until now, and learn the velocity.
+        self._place_other_views(pair.picture, hidden)
+        self._update_velocity(origin, place)
         return place
 
     def recognised(self, agreement: Agreement) -> bool:
-        """Whether so much agreement means that the object is there."""
-        enough = max(MIN_EXPECTED, 0.05 * self.area)
+        """Return whether this agreement means that the object is there."""
+        enough = max(MIN_EXPECTED, MIN_SEEN_SHARE * self.area)
         return agreement.share > RECOGNISED and agreement.expected > enough
 
-    def settle(self, picture: Picture, witness: "Witness") -> float:
-        """Take what was found as the present state and return the confidence in it."""
-        agreement, area = witness.place.agreement, int(witness.mask.sum())
+    def update(self, picture: Picture, evidence: Evidence) -> float:
+        """Take the evidence as the present state and return the confidence in it, 0 to 1."""
+        agreement, area = evidence.place.agreement, int(evidence.mask.sum())
         is_recognised = self.recognised(agreement)
         self.unseen = 0 if is_recognised else self.unseen + 1
         is_gone = not is_recognised and agreement.expected < MIN_VISIBLE  # wholly hidden, or out of the picture
         if area < MIN_VISIBLE or is_gone or (self.is_lost and agreement.share < LOST):
-            self.mask, self.logits = np.zeros_like(witness.mask), np.full_like(self.logits, -LIMIT)
-            return 0.5
-        self.mask = witness.mask
-        self.logits = np.clip(witness.claim - witness.rival, -LIMIT, LIMIT)
-        if is_recognised and agreement.share > FOUND and area > max(MIN_EXPECTED, 0.3 * self.area):
-            hidden = (witness.rival > 0) & ~witness.mask
+            self.mask, self.logits = np.zeros_like(evidence.mask), np.full_like(self.logits, -LIMIT)
+            return ABSENCE_CONFIDENCE
+        self.mask = evidence.mask
+        self.logits = np.clip(evidence.claim - evidence.rival, -LIMIT, LIMIT)
+        if is_recognised and agreement.share > FOUND and area > max(MIN_EXPECTED, MIN_KNOWN_SHARE * self.area):
+            hidden = (evidence.rival > 0) & ~evidence.mask
             self.memory.add(View(picture, self.logits, ~hidden, is_anchor=False, to_present=UNMOVED))
-            self.area = max(int(0.9 * self.area), area)
-        return agreement.share * (1.0 if witness.opinion is None else witness.opinion.trust)
+            self.area = max(int(AREA_DECAY * self.area), area)
+        return agreement.share * (1.0 if evidence.opinion is None else evidence.opinion.trust)
 
-    def _usual_place(self, moment: Moment, hidden: np.ndarray) -> Place:
-        """Return the better of the places that flow and habit lead to."""
-        habit = self._after(shift(*self.velocity), moment.picture, hidden)
-        step = step_by_flow(self.mask, moment.forward, moment.lost)
+    def _predicted(self, pair: FramePair, hidden: np.ndarray) -> Place:
+        """Return the better of the places that flow and constant velocity lead to."""
+        by_velocity = self._after(shift(*self.velocity), pair.picture, hidden)
+        step = step_by_flow(self.mask, pair.forward, pair.lost)
         if step is None:
-            return habit
-        by_flow = replace(self._after(step, moment.picture, hidden), by_flow=True)
-        return by_flow if by_flow.agreement.share + 0.05 > habit.agreement.share else habit
+            return by_velocity
+        by_flow = self._after(step, pair.picture, hidden)
+        return by_flow if by_flow.agreement.share + FLOW_BONUS > by_velocity.agreement.share else by_velocity
 
     def _after(self, step: Transform, picture: Picture, hidden: np.ndarray) -> Place:
         return Place(step, self.memory.appearance(step).agreement(picture, hidden))
 
     def _is_missing(self, agreement: Agreement) -> bool:
-        """Whether it should be looked for: not where it should be seen, or nobody knows where it should be."""
-        if self.is_lost or agreement.whole < 0.3 * self.area:
+        """Return whether to search for it: it is lost, or not recognised although most of it should be visible."""
+        if self.is_lost or agreement.whole < MIN_KNOWN_SHARE * self.area:
             return not self.recognised(agreement)
-        return agreement.share < RECOGNISED + 0.05 and agreement.expected > 0.3 * self.area
+        return agreement.share < RECOGNISED + SEARCH_MARGIN and agreement.expected > MIN_KNOWN_SHARE * self.area
 
-    def _searched(self, picture: Picture, hidden: np.ndarray, usual: Place) -> Place:
-        """Return the first place by search that agrees clearly better than the usual one, which else stays."""
+    def _searched(self, picture: Picture, hidden: np.ndarray, predicted: Place) -> Place:
+        """Return the first place by search that agrees clearly better than the predicted one, else the latter."""
         for view, transform in search(self.memory, picture, hidden):
             found = Memory([view.at(transform)]).appearance().agreement(picture, hidden)
-            if self.recognised(found) and found.share > max(usual.agreement.share + 0.1, FOUND):
-                step = usual.step
+            if self.recognised(found) and found.share > max(predicted.agreement.share + SEARCH_GAIN, FOUND):
+                step = predicted.step
                 if view.is_placed:
                     step = compose(compose(transform, inverse(view.transform)), step)
                 self.memory.place(view, transform)
                 return Place(step, found, was_searched=True)
-        return usual
+        return predicted
 
     def _refined(self, picture: Picture, hidden: np.ndarray, place: Place) -> Place:
         """Return the place after a small correction, where that agrees as well."""
@@ -223,15 +265,15 @@ class Followed:
         if correction is None:
             return place
         agreement = self.memory.appearance(correction).agreement(picture, hidden)
-        if agreement.share < place.agreement.share - 0.01:
+        if agreement.share < place.agreement.share - REFINEMENT_LOSS:
             return place
         self.memory.move(correction)
         return replace(place, step=compose(correction, place.step), agreement=agreement)
 
     def _without_drift(self, picture: Picture, hidden: np.ndarray, place: Place) -> Place:
-        """Return the place that the oldest view has by its features, where it shows that the others drifted away."""
+        """Return the place of the oldest view by its features, where that shows that the newer views drifted."""
         placed = self.memory.placed
-        if place.agreement.share > SETTLED or place.agreement.expected < 0.3 * self.area or not placed:
+        if place.agreement.share > NO_DRIFT or place.agreement.expected < MIN_KNOWN_SHARE * self.area or not placed:
             return place
         oldest = placed[0]
         found = register(oldest, picture, ~hidden)
@@ -245,24 +287,24 @@ class Followed:
         self.memory.correct(correction)
         return replace(place, step=compose(correction, place.step), agreement=there)
 
-    def _recollect(self, picture: Picture, hidden: np.ndarray) -> None:
-        """Place the views of which nobody knew where they lie, once their features show it around what is seen."""
+    def _place_other_views(self, picture: Picture, hidden: np.ndarray) -> None:
+        """Place views whose place was unknown, once their features lead to the object that is visible."""
         present = self.memory.appearance().shape
         for view in self.memory.views:
             found = None if view.is_placed or not present.any() else register(view, picture, ~hidden)
             if found is not None:
-                looks = Memory([view.at(found)]).appearance()
-                agreement = looks.agreement(picture, hidden)
-                covered = np.count_nonzero(looks.shape & present) / np.count_nonzero(present)
+                appearance = Memory([view.at(found)]).appearance()
+                agreement = appearance.agreement(picture, hidden)
+                covered = np.count_nonzero(appearance.shape & present) / np.count_nonzero(present)
                 if self.recognised(agreement) and min(agreement.share, covered) > FOUND:
                     self.memory.join(view, found)
 
-    def _learn_habit(self, origin: np.ndarray, place: Place) -> None:
-        """Take the velocity from the last steps; a hidden object keeps it, one that was lost starts anew."""
+    def _update_velocity(self, origin: np.ndarray, place: Place) -> None:
+        """Average the last steps; a hidden object keeps its velocity, one that was lost and found begins at rest."""
         if place.was_searched and self.is_lost:
             self._steps = []
         elif self.recognised(place.agreement):
-            self._steps = [*self._steps, moved(place.step, origin) - origin][-HABIT:]
+            self._steps = [*self._steps, moved(place.step, origin) - origin][-VELOCITY_STEPS:]
         else:
             return
         self.velocity = np.mean(self._steps, axis=0) if self._steps else np.zeros(2)
@@ -271,7 +313,7 @@ class Followed:
 def _aligned(view: View, seen: View, taken: np.ndarray) -> View:
     """Return a view placed so that it fits what another view `seen` shows, or nowhere.
 
-    A sliver that fits nowhere does not refute the place that the view already has.
+    Where less than half of the object is visible, a poor fit does not refute the place that the view already has.
     """
     places = [UNMOVED, view.to_present, register(view, seen.picture, seen.visible)]
     placed = [view.at(place) for place in places if place is not None]
@@ -284,9 +326,9 @@ def _aligned(view: View, seen: View, taken: np.ndarray) -> View:
 
 
 def _fit(view: View, seen: View, taken: np.ndarray) -> float:
-    """Return in [0, 1] how well a placed view covers what is seen of the object, in its colours, and nothing else."""
-    looks = Memory([view]).appearance()
-    same = looks.fit(seen.picture)
+    """Return in [0, 1] how much of the visible object a placed view covers in its colours, and how little else."""
+    appearance = Memory([view]).appearance()
+    same = appearance.fit(seen.picture)
     covered = float(same[seen.visible].mean())
-    wrongly = np.count_nonzero((same > 0.5) & ~seen.visible & ~taken)
-    return covered * (1 - wrongly / max(1, np.count_nonzero(looks.shape)))
+    wrongly = np.count_nonzero((same > COVERED) & ~seen.visible & ~taken)
+    return covered * (1 - wrongly / max(1, np.count_nonzero(appearance.shape)))

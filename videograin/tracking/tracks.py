@@ -12,19 +12,18 @@ from videograin.errors import TrackingError
 from videograin.region import MAX_REGIONS
 
 NESTED_SHARE = 0.6
-"""Two things of which one covers at least this share of the other, where a person marked them, are part and whole."""
-
+"""Share of the smaller of two marked masks that the larger must cover for them to be part and whole."""
 
 UNSURE = 0.5
-"""Confidence under which a mask should be looked at."""
+"""Confidence below which the user is asked to check a mask."""
 
 
 class FrameState(StrEnum):
-    """What is known about an object in one frame."""
+    """State of an object's mask in one frame."""
 
     UNTRACKED = "untracked"  # never followed, or not since the last correction: the mask is the older one, if any
     VISIBLE = "visible"
-    UNCERTAIN = "uncertain"  # there is a mask, but it should be looked at
+    UNCERTAIN = "uncertain"  # there is a mask, but the user should check it
     ABSENT = "absent"  # hidden, out of the picture, or lost
     BEYOND_CUT = "beyond_cut"  # in another shot than every frame that was marked
 
@@ -37,7 +36,7 @@ class Track:
         masks: (F, H, W) bool.
         confidence: (F,) float32 in [0, 1]; of an absent object, that it is absent.
         states: one for each frame.
-        anchors: frames whose masks the person made or corrected, ascending; they are never overwritten.
+        anchors: frames whose masks the user made or corrected, ascending; they are never overwritten.
 
     Raises:
         TrackingError: shapes or dtypes that do not belong together.
@@ -70,9 +69,9 @@ class Track:
         return cls(np.zeros(shape, bool), empty, (FrameState.UNTRACKED,) * frames, ())
 
     def corrected(self, frame: int, mask: np.ndarray, confidence: float = 1.0) -> Self:
-        """Make `mask` (H, W) bool the anchor of a frame; what lies between the neighbouring anchors waits anew.
+        """Make `mask` (H, W) bool the anchor of a frame; frames up to the neighbouring anchors become untracked.
 
-        Its confidence is 1 where the person drew it, and the segmenter's where that answered a click.
+        Its confidence is 1 for a brushed mask, and the segmenter's for an answer to clicks.
         """
         outdated = self._outdated(frame)
         masks, confidences = self.masks.copy(), self.confidence.copy()
@@ -103,7 +102,7 @@ class Track:
 
 
 def state_of(mask: np.ndarray, confidence: float) -> FrameState:
-    """Return what is known about a frame with this mask (H, W) bool."""
+    """Return the state of a frame with this mask (H, W) bool and confidence in [0, 1]."""
     if not mask.any():
         return FrameState.ABSENT
     return FrameState.VISIBLE if confidence >= UNSURE else FrameState.UNCERTAIN
@@ -142,7 +141,7 @@ def visited(legs: Sequence[Leg]) -> list[int]:
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """An engine's word about one object in one frame.
+    """An engine's estimate of one object in one frame.
 
     Attributes:
         logits: (H, W) float32 log-odds that a pixel is the object's; nowhere positive where it is absent.
@@ -163,9 +162,9 @@ def check_mask(mask: np.ndarray, name: str, size: tuple[int, int]) -> None:
 
 
 def check_count(count: int) -> None:
-    """Raise TrackingError unless so many objects can be followed together."""
+    """Raise TrackingError unless `count` objects can be followed together."""
     if not count:
-        raise TrackingError("There is nothing to follow. Click on a thing in one frame first.")
+        raise TrackingError("There is nothing to follow. Click on an object in one frame first.")
     if count > MAX_REGIONS:
         raise TrackingError(f"There are {count} objects; at most {MAX_REGIONS} can be followed. Remove some.")
 
@@ -173,7 +172,7 @@ def check_count(count: int) -> None:
 def nested_pairs(tracks: Mapping[str, Track]) -> frozenset[tuple[str, str]]:
     """Return the pairs, in both orders, of which one is a part of the other: they may share pixels.
 
-    Judged on the frames that a person marked, of either of the two.
+    Judged on the frames in which either of the two is marked.
     """
     names = list(tracks)
     pairs = {(a, b) for i, a in enumerate(names) for b in names[:i] if _is_nested(tracks[a], tracks[b])}

@@ -67,7 +67,7 @@ class VideoEngine:
         return session
 
     def _started(self, shared: Session, leg: Leg, track: Track) -> Session:
-        """Return a session that knows the frames that a person marked and the one where the leg starts."""
+        """Return a session that knows the marked frames and the one where the leg starts."""
         session = self._session(cast(_Frames, shared.processed_frames))
         session.cache = shared.cache  # pyright: ignore[reportAttributeAccessIssue] (both are of the model's kind)
         index = session.obj_id_to_idx(_OBJECT)
