@@ -82,7 +82,7 @@ class Handlers:
     def video_chosen(self, file: str | None) -> Values:
         """Measure a video, and set the fields of the first step to what it has."""
         try:
-            info = self.studio.probe(Path(file)) if file else None
+            info = self.studio.check_video(Path(file)) if file else None
         except VideoGrainError as error:
             gr.Warning(escape(str(error)), title="This clip cannot be used")
             info = None

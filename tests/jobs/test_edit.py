@@ -19,7 +19,7 @@ from videograin.diffusion.pipeline import VideoGrainPipeline
 from videograin.errors import JobError, VideoGrainError
 from videograin.jobs import model_shelf
 from videograin.jobs.context import JobContext
-from videograin.jobs.edit import PREVIEW_FRAMES, REUSED, EditFiles, EditJobs, clip_shape, draft, read_attention
+from videograin.jobs.edit import PREVIEW_FRAMES, REUSED, EditFiles, EditJobs, draft, read_attention
 from videograin.jobs.executor import START_SECONDS, gpu_seconds
 from videograin.jobs.failures import OUT_OF_MEMORY
 from videograin.jobs.model_shelf import ModelShelf
@@ -28,7 +28,7 @@ from videograin.jobs.settings import OperatorSettings
 from videograin.jobs.store import Job, JobKind, JobState, JobStore
 from videograin.jobs.worker import JobStatus, Worker
 from videograin.masks.load import MaskSource
-from videograin.media.video import ClipOptions, load_clip, probe
+from videograin.media.video import ClipOptions, clip_shape, load_clip, probe
 from videograin.progress import Phase
 from videograin.project.project import Project, ProjectRegion, load_project
 from videograin.region import EditSettings
@@ -198,9 +198,18 @@ def test_words_that_were_cut_off_are_noted(studio: Studio) -> None:
     ("change", "message"),
     [
         ({"model": "sd15"}, "Model 'sd15' is not offered here. Choose one of: "),
-        ({"clip_options": ClipOptions(short_side=32, multiple=16, max_frames=17)}, "frames is 17; at most 16 is"),
-        ({"clip_options": ClipOptions(short_side=512, max_frames=8)}, "The longest side in pixels is 768; at most 256"),
-        ({"settings": EditSettings(num_inference_steps=51)}, "The number of steps is 51; at most 50 is allowed"),
+        (
+            {"clip_options": ClipOptions(short_side=32, multiple=16, max_frames=17)},
+            "There would be up to 17 frames; at most 16 are allowed here. Choose a shorter part.",
+        ),
+        (
+            {"clip_options": ClipOptions(short_side=512, max_frames=8)},
+            "would be 768×512; at most 256 pixels a side",
+        ),
+        (
+            {"settings": EditSettings(num_inference_steps=51)},
+            "The edit has 51 steps; at most 50 are allowed here",
+        ),
     ],
 )
 def test_beyond_the_operator_s_limits_nothing_is_queued(
@@ -217,9 +226,9 @@ def test_beyond_the_operator_s_limits_nothing_is_queued(
     [
         (
             {"max_video_seconds": 0.5},
-            "The video's length in seconds is 0.75; at most 0.5 is allowed here. Cut it first.",
+            "The video lasts 0.75 s; at most 0.5 s are allowed here. Cut it first.",
         ),
-        ({"max_upload_mb": 0.001}, "The video's size in MB is "),
+        ({"max_upload_mb": 0.001}, "at most 0.001 MB are allowed here. Compress it or cut it first."),
     ],
 )
 def test_a_video_that_is_too_long_or_large_is_refused(

@@ -111,7 +111,7 @@ def test_frames_larger_than_allowed_and_too_many_steps_are_refused(ann: ApiVisit
     with pytest.raises(AppError, match="at most 320 pixels a side are allowed"):
         ann.open(good, short_side=512)
     ann.mark_middle(tmp_path, ann.open(good))
-    with pytest.raises(AppError, match="number of steps is 51; at most 50 is allowed"):
+    with pytest.raises(AppError, match="The edit has 51 steps; at most 50 are allowed"):
         ann.edit(steps=51)
 
 

@@ -14,8 +14,8 @@ from ui.work.pointing import Stroke, Tool, box, click, draw
 from ui.work.segmenting import Segmenting
 from ui.work.session import Session, Sessions
 from ui.work.web_files import purge_web_files
-from videograin.errors import ModelError, RegionError, VideoError
-from videograin.jobs.edit import clip_shape
+from videograin.errors import RegionError
+from videograin.jobs import limits
 from videograin.jobs.settings import OperatorSettings
 from videograin.jobs.store import Job, JobKind, JobState
 from videograin.jobs.studio import open_studio
@@ -24,7 +24,7 @@ from videograin.jobs.track import TrackRequest, read_tracks, track_handlers, wri
 from videograin.jobs.worker import JobStatus
 from videograin.masks.load import MaskSource
 from videograin.media.npz import read_npz, write_npz
-from videograin.media.video import ClipOptions, VideoInfo, load_clip, probe
+from videograin.media.video import ClipOptions, VideoInfo, clip_shape, load_clip
 from videograin.models.bundles import ModelBundle, find_bundle
 from videograin.models.loading import check_obtainable
 from videograin.models.memory import Estimate
@@ -106,35 +106,13 @@ class StudioService:
             fit="fit" if choice.fit == "fit" else "crop",
         )
 
-    def probe(self, file: Path) -> VideoInfo:
-        """Return what a video holds.
-
-        Raises:
-            VideoError: it cannot be read, or is beyond the operator's limits.
-        """
-        if not file.is_file() or file.stat().st_size > self.settings.max_upload_mb * 1e6:
-            raise VideoError(f"The video is larger than {self.settings.max_upload_mb} MB. Compress it or cut it first.")
-        info = probe(file)
-        if info.duration > self.settings.max_video_seconds:
-            raise VideoError(
-                f"The video lasts {info.duration:.0f} s; at most {self.settings.max_video_seconds:.0f} s are allowed "
-                "here. Cut it first."
-            )
-        return info
+    def check_video(self, file: Path) -> VideoInfo:
+        """Return a video's header, or raise VideoError where it is unreadable or beyond the operator's limits."""
+        return limits.check_video(file, self.settings)
 
     def check_clip(self, file: Path, options: ClipOptions) -> None:
-        """Raise VideoError where a video, or the clip that options make of it, is beyond the operator's limits."""
-        _, height, width = clip_shape(self.probe(file), options)
-        if max(height, width) > self.settings.max_side:
-            raise VideoError(
-                f"The frames would be {width}×{height}; at most {self.settings.max_side} pixels a side are allowed "
-                "here. Choose a smaller size."
-            )
-        if options.max_frames > self.settings.max_frames:
-            raise VideoError(
-                f"There would be up to {options.max_frames} frames; at most {self.settings.max_frames} are allowed "
-                "here. Choose a shorter part."
-            )
+        """Raise VideoError where a clip of a video is beyond the operator's limits."""
+        limits.check_clip(file, options, self.settings)
 
     def estimate(
         self, info: VideoInfo, options: ClipOptions, model: str, settings: EditSettings
@@ -177,8 +155,7 @@ class StudioService:
         Raises:
             ModelError: it is not offered here, or not to be had.
         """
-        if model not in self.settings.models:
-            raise ModelError(f"Model '{model}' is not offered here. Choose one of: {', '.join(self.settings.models)}.")
+        limits.check_model(model, self.settings)
         bundle = find_bundle(model)
         check_obtainable(bundle, self.settings.offline)
         with session.lock:

@@ -14,15 +14,14 @@ from videograin.diffusion.attention.row_range import smaller_chunks
 from videograin.diffusion.autoencoder import decode_latents, encode_frames
 from videograin.diffusion.pipeline import VideoGrainPipeline, keep_source_pixels
 from videograin.diffusion.preview import FIT_FRAMES, FormingClip, LatentColours
-from videograin.errors import ModelError, SettingsError
 from videograin.jobs.context import Handler, JobContext
+from videograin.jobs.limits import check_edit
 from videograin.jobs.model_shelf import ModelShelf
 from videograin.jobs.settings import OperatorSettings
 from videograin.jobs.store import JobKind
 from videograin.media.encode import save_video
 from videograin.media.npz import read_npz, write_npz
-from videograin.media.video import ClipOptions, VideoInfo, clip_size, probe
-from videograin.models.memory import ClipShape, apply_plan, leanest_plan, plan_memory
+from videograin.models.memory import apply_plan, leanest_plan, plan_memory
 from videograin.models.time_left import TimeLeft
 from videograin.progress import Phase, Progress, Report, ignore
 from videograin.project.project import Project, load_request
@@ -82,9 +81,7 @@ class EditJobs:
         Raises:
             VideoGrainError: the video cannot be read, or something is beyond the operator's limits.
         """
-        info = probe(project.clip)
-        shape = clip_shape(info, project.clip_options)
-        self._check_limits(project, info, shape)
+        shape = check_edit(project, self._settings)
         estimate = self._shelf.estimate(project.model, project.controls, shape, project.settings)
         return estimate.seconds if estimate else None
 
@@ -164,17 +161,6 @@ class EditJobs:
 
         return report
 
-    def _check_limits(self, project: Project, info: VideoInfo, shape: ClipShape) -> None:
-        limits = self._settings
-        if project.model not in limits.models:
-            raise ModelError(f"Model '{project.model}' is not offered here. Choose one of: {', '.join(limits.models)}.")
-        megabytes = project.clip.stat().st_size / 1e6
-        _at_most("The video's size in MB", megabytes, limits.max_upload_mb, "Compress it or cut it first.")
-        _at_most("The video's length in seconds", info.duration, limits.max_video_seconds, "Cut it first.")
-        _at_most("The number of frames", project.clip_options.max_frames, limits.max_frames, "Choose a shorter part.")
-        _at_most("The longest side in pixels", max(shape[1:]), limits.max_side, "Choose a smaller size.")
-        _at_most("The number of steps", project.settings.num_inference_steps, limits.max_steps, "Choose fewer.")
-
 
 def write_attention(path: Path, prompts: Sequence[str], attention: np.ndarray) -> None:
     """Write the attention maps of the prompted regions' phrases.
@@ -202,17 +188,3 @@ def draft(project: Project) -> Project:
         clip_options=replace(project.clip_options, max_frames=min(project.clip_options.max_frames, PREVIEW_FRAMES)),
         settings=replace(settings, num_inference_steps=steps, inject_steps=min(settings.inject_steps, steps)),
     )
-
-
-def clip_shape(info: VideoInfo, options: ClipOptions) -> ClipShape:
-    """Return (F, H, W) of the clip that options will make of a video, by what its header says; F may be one off."""
-    _, (width, height) = clip_size(info.width, info.height, options)
-    fps = options.fps or info.fps / (options.stride or 1)
-    end = info.duration if options.end is None else min(options.end, info.duration)
-    frames = math.ceil((end - options.start) * fps)
-    return min(options.max_frames, max(1, frames)), height, width
-
-
-def _at_most(what: str, value: float, limit: float, remedy: str) -> None:
-    if value > limit:
-        raise SettingsError(f"{what} is {value:.4g}; at most {limit:g} is allowed here. {remedy}")

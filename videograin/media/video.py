@@ -26,7 +26,7 @@ from videograin.media.ffmpeg import (
 from videograin.media.filters import JITTER, picture_filters, sampling_filters
 from videograin.media.sound import AudioSource, find_sound
 
-__all__ = ["Clip", "ClipOptions", "VideoInfo", "clip_size", "load_clip", "probe"]
+__all__ = ["Clip", "ClipOptions", "VideoInfo", "clip_shape", "clip_size", "load_clip", "probe"]
 
 MAX_FRAMES = 1024
 MAX_CLIP_BYTES = 2 * 2**30  # of the decoded frames, in this process
@@ -157,6 +157,15 @@ def clip_size(width: int, height: int, options: ClipOptions) -> tuple[tuple[int,
         return (out_width, out_height), (out_width, out_height)
     cover = max(out_width / width, out_height / height)
     return (max(out_width, round(width * cover)), max(out_height, round(height * cover))), (out_width, out_height)
+
+
+def clip_shape(info: VideoInfo, options: ClipOptions) -> tuple[int, int, int]:
+    """Return (F, H, W) of the clip that options will make of a video, by what its header says; F may be one off."""
+    _, (width, height) = clip_size(info.width, info.height, options)
+    fps = options.fps or info.fps / (options.stride or 1)
+    end = info.duration if options.end is None else min(options.end, info.duration)
+    frames = math.ceil((end - options.start) * fps)
+    return min(options.max_frames, max(1, frames)), height, width
 
 
 def _require(condition: bool, message: str) -> None:
