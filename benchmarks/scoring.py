@@ -19,9 +19,9 @@ import torch
 from benchmarks.clips import Library, Told, ToldRegion, request_of
 from benchmarks.variants import Variant
 from training.vocabulary import COLOUR_NAMES, with_article
-from videograin.diffusion.attention.layout import grow_masks
 from videograin.diffusion.autoencoder import decode_latents, encode_frames, to_uint8
 from videograin.diffusion.pipeline import VideoGrainPipeline
+from videograin.diffusion.region_masks import grow_masks
 from videograin.evaluation.judge import INPUT_SIZE, Judge
 from videograin.evaluation.metrics import ClipScorer, clip_f, crop_regions, psnr, share_seen, warp_error
 from videograin.media.flow import OpticalFlow, optical_flow

@@ -78,7 +78,29 @@ class Region:
 
 @dataclass(frozen=True)
 class EditSettings:
-    """How an edit is denoised; every field is explained in `VideoGrainPipeline.__call__`.
+    """How an edit is denoised.
+
+    Attributes:
+        num_inference_steps: timesteps of the full noise schedule.
+        guidance_scale: classifier-free guidance; 1 switches it off.
+        strength: noise level from which denoising starts, as a share of the schedule; the inversion goes only that
+            far. 1 starts from full noise.
+        modulated_fraction: share of the denoising steps, from the first, in which attention is modulated.
+        self_strength: λ of self-attention (0.3 in the paper).
+        cross_strength: λ of cross-attention (1.0 in the paper, which starts from full noise; an edit from less noise
+            needs more, for the modulation fades with the fifth power of the timestep).
+        mask_growth: pixels by which edited regions grow, where no other region is, for a shape unlike theirs.
+        inject_steps: steps, from the first, that take features over from the inversion (PnP).
+        controlnet_conditioning_scale: factor on the ControlNets' residuals.
+        convention: which reading of the method, see docs/architecture.md.
+        attention_mode: which frames self-attention sees.
+        joint_group_norm: whether GroupNorm statistics span all frames.
+        trajectory_attention: whether tokens also attend along optical flow at the highest resolution.
+        temporal_smoothing: how far the clean latents that each step predicts are drawn to their mean along optical
+            flow, as a factor on the share of noise in them (`smoothing.py`; not in the paper).
+        blend_background: whether the source is kept outside the edited regions: its latents at every step, and its
+            pixels in the end.
+        seed: of the noise in the kept part, used where no generator is given.
 
     Raises:
         SettingsError: a value outside its range.

@@ -9,7 +9,7 @@ from fakes import tiny_pipeline
 from videograin.diffusion import clusters as discover
 from videograin.diffusion.clusters import cluster, discover_regions
 from videograin.diffusion.pipeline import VideoGrainPipeline
-from videograin.errors import Cancelled, ModelError, NothingFoundError, SegmentError
+from videograin.errors import Cancelled, ModelError, NothingFoundError, SegmentError, SettingsError
 from videograin.media.video import ClipOptions, load_clip
 from videograin.models.loading import load_pipeline
 from videograin.progress import Phase, Progress
@@ -191,7 +191,7 @@ def test_a_number_of_clusters_out_of_range_is_named(pipeline, clusters):
 
 
 def test_frames_that_cannot_be_encoded_are_named(pipeline):
-    with pytest.raises(SegmentError, match="33×32; both sides must be multiples of 2"):
+    with pytest.raises(SettingsError, match="33×32; both sides must be multiples of 2"):
         discover_regions(pipeline, np.zeros((1, 32, 33, 3), np.uint8))
     with pytest.raises(SegmentError, match="uint8 RGB"):
         discover_regions(pipeline, noise()[0])

@@ -8,9 +8,11 @@ from fakes import TEXT_WIDTH, tiny_controlnet, tiny_unet
 from golden_pipeline import GoldenClip, close_forward, golden_trajectories
 from torch import Tensor, nn
 
+from videograin.diffusion.attention import processors
 from videograin.diffusion.attention.processors import install_layout_attention
 from videograin.diffusion.attention.recorder import Features
 from videograin.diffusion.attention.step import AttentionStep
+from videograin.diffusion.attention.trajectory import trajectory_attention
 from videograin.diffusion.denoiser import Conditioning, Denoiser
 from videograin.region import AttentionMode
 
@@ -169,8 +171,17 @@ def test_golden_forward_with_other_trajectories(load_golden: Load, clip):
     assert close_forward(
         forward(clip, golden, timesteps[0], trajectories=others), frames_first(golden["step0.unet_out.flow_b"])
     )
+
+
+def test_golden_forward_whose_trajectories_attend_from_output_to_output(load_golden: Load, clip, monkeypatch):
+    """The release's `old_qk=0`, which the pipeline does not offer: the kernel must fit it all the same."""
+    golden, timesteps = load_golden("unet_forward"), load_golden("pipeline")["edit.timesteps"].tolist()
+    recorded, side = load_golden("trajectories"), golden["latents"].shape[-1]
+    monkeypatch.setattr(
+        processors, "trajectory_attention", lambda _q, _k, out, *rest: trajectory_attention(out, out, out, *rest)
+    )
     two_levels = clip.trajectories | {side**2 // 4: golden_trajectories(recorded, "flow_a", side // 2)}
-    out = forward(clip, golden, timesteps[0], trajectories=two_levels, reuse_query_key=False)
+    out = forward(clip, golden, timesteps[0], trajectories=two_levels)
     assert close_forward(out, frames_first(golden["step0.unet_out.flatten_16_8_old_qk0"]))
 
 

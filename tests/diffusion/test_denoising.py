@@ -48,10 +48,6 @@ def denoising(settings: EditSettings | None = None, widths: tuple[int, ...] = (8
     )
 
 
-def keep(_index: int, _timestep: int, latents: Tensor, _clean: Tensor) -> Tensor:
-    return latents
-
-
 def seeded_noise(count: int, shape: torch.Size) -> list[Tensor]:
     generator = torch.Generator().manual_seed(0)
     return [torch.randn(shape, generator=generator) for _ in range(count)]
@@ -72,9 +68,9 @@ def test_every_timestep_of_the_path_is_denoised_from_its_end():
     steps: list[tuple[int, int]] = []
     seen: list[Progress] = []
 
-    def note(index: int, timestep: int, latents: Tensor, _clean: Tensor) -> Tensor:
+    def note(index: int, timestep: int, _values: dict[str, Tensor]) -> dict[str, Tensor]:
         steps.append((index, timestep))
-        return latents
+        return {}
 
     denoising(settings).run(seen.append, note)
     assert steps == [(0, 301), (1, 201), (2, 101), (3, 1)]
@@ -83,7 +79,7 @@ def test_every_timestep_of_the_path_is_denoised_from_its_end():
 
 def test_the_latents_that_the_step_end_returns_are_gone_on_with():
     edit = denoising()
-    assert not edit.run(ignore, lambda _index, _timestep, latents, _clean: 0 * latents).any()
+    assert not edit.run(ignore, lambda _index, _timestep, values: {"latents": 0 * values["latents"]}).any()
 
 
 def test_each_step_tells_the_clean_latents_it_points_to():
@@ -91,9 +87,9 @@ def test_each_step_tells_the_clean_latents_it_points_to():
     outside = ~edit.edited.expand(FRAMES, 4, 8, 8)
     told: list[tuple[Tensor, Tensor]] = []
 
-    def note(_index: int, _timestep: int, latents: Tensor, clean: Tensor) -> Tensor:
-        told.append((latents, clean))
-        return latents
+    def note(_index: int, _timestep: int, values: dict[str, Tensor]) -> dict[str, Tensor]:
+        told.append((values["latents"], values["pred_original_sample"]))
+        return {}
 
     edit.run(ignore, note)
     noise_pred = edit.guided_noise(901, edit.path[-1], edit.attention_step(0, 901))
@@ -147,8 +143,8 @@ def test_a_smoothed_step_is_ddim_s_from_clean_latents_nearer_to_their_mean(times
 
 def test_smoothing_lets_frames_settle_their_details_together():
     settings = EditSettings(num_inference_steps=10, temporal_smoothing=1, blend_background=False)
-    apart = denoising(replace(settings, temporal_smoothing=0)).run(ignore, keep)
-    together = replace(denoising(settings), path_mean=still()).run(ignore, keep)
+    apart = denoising(replace(settings, temporal_smoothing=0)).run(ignore)
+    together = replace(denoising(settings), path_mean=still()).run(ignore)
     assert (together[0] - together[1]).abs().mean() < 0.5 * (apart[0] - apart[1]).abs().mean()
 
 
@@ -156,7 +152,7 @@ def test_smoothing_leaves_the_source_outside_the_regions():
     settings = EditSettings(num_inference_steps=10, temporal_smoothing=1)
     edit = replace(denoising(settings), path_mean=still())
     outside = ~edit.edited.expand(FRAMES, 4, 8, 8)
-    assert torch.equal(edit.run(ignore, keep)[outside], edit.path[0][outside])
+    assert torch.equal(edit.run(ignore)[outside], edit.path[0][outside])
 
 
 # The source outside the regions
@@ -167,9 +163,9 @@ def test_outside_the_regions_every_step_ends_at_the_source_s_own_noise_level():
     outside = ~edit.edited.expand(FRAMES, 4, 8, 8)
     seen: list[Tensor] = []
 
-    def note(_index: int, _timestep: int, latents: Tensor, _clean: Tensor) -> Tensor:
-        seen.append(latents)
-        return latents
+    def note(_index: int, _timestep: int, values: dict[str, Tensor]) -> dict[str, Tensor]:
+        seen.append(values["latents"])
+        return {}
 
     edit.run(ignore, note)
     noises = seeded_noise(10, edit.path[0].shape)
@@ -220,16 +216,16 @@ def test_features_of_the_inversion_step_that_led_there_are_injected_in_the_first
         return original(self, latents, timestep, conditioning, step)
 
     monkeypatch.setattr(Denoiser, "predict_noise", note)
-    injected = edit.run(ignore, keep)
+    injected = edit.run(ignore)
     assert [timestep for _, timestep in calls] == [801, 701]
     assert all(torch.equal(latents, edit.path[-2 - i]) for i, (latents, _) in enumerate(calls))
     edit.generator.manual_seed(0)
-    assert not torch.allclose(replace(edit, settings=EditSettings(num_inference_steps=10)).run(ignore, keep), injected)
+    assert not torch.allclose(replace(edit, settings=EditSettings(num_inference_steps=10)).run(ignore), injected)
 
 
 def test_a_path_too_short_to_inject_from_is_denoised_without():
     settings = EditSettings(num_inference_steps=10, strength=0.1, inject_steps=3)
-    assert denoising(settings, widths=(8, 8, 8, 8), side=16).run(ignore, keep).shape == (FRAMES, 4, 16, 16)
+    assert denoising(settings, widths=(8, 8, 8, 8), side=16).run(ignore).shape == (FRAMES, 4, 16, 16)
 
 
 # Goldens: the release's edit steps

@@ -23,7 +23,7 @@ from videograin.diffusion.pipeline import VideoGrainPipeline
 from videograin.errors import Cancelled, ModelError, PromptError, RegionError, SettingsError
 from videograin.files.tensor_cache import TensorCache
 from videograin.progress import Phase, Progress
-from videograin.region import MAX_REGIONS, AttentionMode, Convention, EditResult, Region
+from videograin.region import MAX_REGIONS, AttentionMode, Convention, EditRequest, EditResult, EditSettings, Region
 
 SOURCE = "a man and a dog on grass"
 STEPS = 4
@@ -324,6 +324,21 @@ def test_frames_are_the_decoded_latents(pipe):
     assert result.frames.dtype == np.uint8
     assert np.abs(result.frames - expected.numpy()).max() <= 1
     assert result.seconds > 0
+
+
+def test_finished_frames_are_handed_out_as_they_are_decoded():
+    request = EditRequest(tiny_frames(), tiny_regions(), SOURCE, settings=EditSettings(num_inference_steps=STEPS))
+    pipe = tiny_pipeline()
+    pipe.frames_per_vae_batch = 2
+    finished: list[np.ndarray] = []
+    result = pipe.edit(request, callback_on_frames=finished.append)
+    assert [len(frames) for frames in finished] == [2, 1]
+    assert np.array_equal(np.concatenate(finished), result.frames)
+
+
+def test_a_keyword_that_is_no_setting_is_an_error(pipe):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'steps'"):
+        edit(pipe, steps=3)
 
 
 def test_far_from_the_edited_region_the_frames_are_the_source(pipe):

@@ -136,20 +136,17 @@ def test_cheap_previews_still_leave_a_browser_time_to_load_them(clock: Clock) ->
 def test_decoded_frames_take_the_places_of_those_to_come(clock: Clock) -> None:
     latents = some_latents(frames=4)
     colours = colours_of(latents)
-    pixels = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    frames = to_uint8(torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(1)))
     shown: list[np.ndarray] = []
-
-    def decoded():
-        for chunk in pixels.split(2):
-            clock.now += 10
-            yield chunk
-
-    frames = FormingClip(colours, shown.append).collect(latents, decoded())
-    assert np.array_equal(frames, to_uint8(pixels))
-    assert [len(clip) for clip in shown] == [4, 4]
-    assert np.array_equal(shown[0][:2], frames[:2])
-    assert psnr(shown[0][2:, ::2, ::2], colours(latents)[2:]) > 15  # the rest as the latents have it, enlarged
-    assert np.array_equal(shown[1], frames)
+    forming = FormingClip(colours, shown.append)
+    step(forming, latents)
+    for chunk in np.split(frames, 2):
+        clock.now += 10
+        forming.frames_end(chunk)
+    assert [len(clip) for clip in shown] == [4, 4, 4]
+    assert np.array_equal(shown[1][:2], frames[:2])
+    assert psnr(shown[1][2:, ::2, ::2], colours(latents)[2:]) > 15  # the rest as the latents have it, enlarged
+    assert np.array_equal(shown[2], frames)
 
 
 # Pictures

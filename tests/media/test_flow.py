@@ -121,15 +121,6 @@ def test_the_covered_background_loses_its_cell_to_what_covers_it():
     assert path.path_valid[6, 0]
 
 
-def test_an_occluded_point_ends_its_path_when_asked():
-    forward = np.zeros((1, 2, 16, 16), np.float32)
-    forward[..., :8, :8] = 1.5  # the way back disagrees there
-    flow = OpticalFlow.from_pair(forward, np.zeros_like(forward))
-    assert trajectories(flow, (2, 2)).path_valid.all()
-    broken = trajectories(flow, (2, 2), break_occluded=True).path_valid[:, 0]
-    assert broken.tolist() == [False, True, True, True] * 2
-
-
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 5), st.integers(1, 6), st.integers(1, 6), st.sampled_from([4, 8, 12]), st.integers(0, 2**32))
 def test_trajectories_equal_those_of_plain_loops(frames, height, width, cell, seed):

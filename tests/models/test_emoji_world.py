@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from videograin.diffusion.attention.layout import grow_masks
+from videograin.diffusion.region_masks import grow_masks
 from videograin.evaluation.judge import Judge
 from videograin.models.bundles import find_bundle
 from videograin.models.loading import load_pipeline

@@ -7,7 +7,17 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
+from videograin.errors import SettingsError
 from videograin.progress import Phase, Report, track
+
+
+def check_frame_size(frames: np.ndarray, multiple: int) -> None:
+    """Raise SettingsError unless both sides of frames (F, H, W, 3) are multiples of the VAE's factor."""
+    height, width = frames.shape[1:3]
+    if height % multiple or width % multiple:
+        raise SettingsError(
+            f"Frames are {width}×{height}; both sides must be multiples of {multiple}. Resize the clip."
+        )
 
 
 def encode_frames(vae: AutoencoderKL, frames: np.ndarray, batch: int, device: torch.device, report: Report) -> Tensor:

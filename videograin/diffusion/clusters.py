@@ -13,7 +13,7 @@ from torch import Tensor
 
 from videograin.diffusion.attention.recorder import Features, can_inject
 from videograin.diffusion.attention.step import AttentionStep
-from videograin.diffusion.autoencoder import encode_frames
+from videograin.diffusion.autoencoder import check_frame_size, encode_frames
 from videograin.diffusion.denoiser import Conditioning, Denoiser
 from videograin.diffusion.inversion import invert
 from videograin.diffusion.pipeline import VideoGrainPipeline
@@ -81,7 +81,8 @@ def discover_regions(
         Proposals that cover every pixel once: objects before backdrops, both from the smallest to the largest.
 
     Raises:
-        SegmentError: the frames or the number cannot be used.
+        SegmentError: these are no frames, or the number of clusters is out of range.
+        SettingsError: a side of the frames is not a multiple of 8.
         NothingFoundError: the clip is one colour.
         ModelError: the model lacks the layers.
     """
@@ -127,10 +128,7 @@ def _check(pipeline: VideoGrainPipeline, frames: np.ndarray, clusters: int | Non
             f"Frames must be (frames, height, width, 3) uint8 RGB, not {frames.shape} {frames.dtype}. Pass those of a "
             "loaded clip."
         )
-    height, width = frames.shape[1:3]
-    multiple = pipeline.vae_scale_factor
-    if height % multiple or width % multiple:
-        raise SegmentError(f"Frames are {width}×{height}; both sides must be multiples of {multiple}. Resize the clip.")
+    check_frame_size(frames, pipeline.vae_scale_factor)
     if is_flat(frames):
         raise NothingFoundError("This clip is one colour; there are no regions in it. Choose another clip.")
     if not can_inject(pipeline.unet):

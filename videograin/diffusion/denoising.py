@@ -17,8 +17,11 @@ from videograin.diffusion.smoothing import PathMean
 from videograin.progress import Phase, Report, track
 from videograin.region import Convention, EditSettings
 
-OnStepEnd = Callable[[int, int, Tensor, Tensor], Tensor]
-"""(step index, timestep, latents, the clean latents that the step predicted) → the latents to go on with."""
+StepHook = Callable[[int, int, dict[str, Tensor]], dict[str, Tensor]]
+"""Called after each step: (step index, timestep, tensors) → the tensors to replace.
+
+The tensors, (F, 4, h, w) each: "latents", and "pred_original_sample", the clean latents that the step predicted.
+"""
 
 
 @dataclass(frozen=True)
@@ -58,12 +61,14 @@ class Denoising:
         """The timesteps that are run, noisiest first: one for each entry of the path."""
         return self.scheduler.timesteps.tolist()[-len(self.path) :]
 
-    def run(self, report: Report, on_step_end: OnStepEnd) -> Tensor:
+    def run(self, report: Report, on_step_end: StepHook | None = None) -> Tensor:
         """Denoise from the end of the path; returns clean latents (F, 4, h, w)."""
         latents = self.path[-1]
         for index, timestep in enumerate(track(Phase.EDIT, self.timesteps, report)):
             latents, clean = self.advance(index, timestep, latents)
-            latents = on_step_end(index, timestep, latents, clean)
+            if on_step_end is not None:
+                values = {"latents": latents, "pred_original_sample": clean}
+                latents = on_step_end(index, timestep, values).get("latents", latents)
         return latents
 
     def advance(self, index: int, timestep: int, latents: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,7 @@ far from linear in colour; the map is fitted to the clip at hand, so any VAE wil
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -67,33 +67,30 @@ class FormingClip:
         self._colours = colours
         self._show = show
         self._due = 0.0
+        self._latents: Tensor | None = None
+        self._finished: list[np.ndarray] = []
 
     def step_end(
         self, _pipeline: "VideoGrainPipeline", _index: int, _timestep: int, values: dict[str, Tensor]
     ) -> dict[str, Tensor]:
         """Show the clean latents that a step predicted; a step callback of the pipeline that changes nothing."""
+        self._latents = values["pred_original_sample"]
         if time.monotonic() >= self._due:
-            self._show_now(self._colours(values["pred_original_sample"]))
+            self._show_now(self._colours(self._latents))
         return {}
 
-    def collect(self, latents: Tensor, decoded: Iterable[Tensor]) -> np.ndarray:
-        """Gather the frames as they are decoded, showing them among those that are still to come.
+    def frames_end(self, frames: np.ndarray) -> None:
+        """Show the finished frames among those that are still to come; a frames callback of the pipeline.
 
         Args:
-            latents: (F, 4, h, w), clean.
-            decoded: their pixels in order, some frames (n, 3, H, W) in [0, 1] at a time.
-
-        Returns:
-            (F, H, W, 3) uint8 RGB.
+            frames: (n, H, W, 3) uint8 RGB, the next ones of the clip.
         """
-        chunks: list[np.ndarray] = []
-        coming = self._colours(latents)
-        for pixels in decoded:
-            chunks.append(to_uint8(pixels))
-            if time.monotonic() >= self._due:
-                frames = shrink(np.concatenate(chunks))
-                self._show_now(np.concatenate([frames, resize(coming[len(frames) :], frames.shape[1:3])]))
-        return np.concatenate(chunks)
+        self._finished.append(shrink(frames))
+        if time.monotonic() >= self._due:
+            finished = np.concatenate(self._finished)
+            assert self._latents is not None, "frames are decoded after the last step"
+            coming = self._colours(self._latents[len(finished) :])
+            self._show_now(np.concatenate([finished, resize(coming, finished.shape[1:3])]))
 
     def _show_now(self, frames: np.ndarray) -> None:
         started = time.monotonic()

@@ -19,7 +19,7 @@ from videograin.region import Convention, EditRequest
 
 
 @dataclass(frozen=True)
-class Words:
+class PromptEmbeds:
     """The prompts of an edit as the networks receive them; halves are 2 with classifier-free guidance, else 1.
 
     Attributes:
@@ -39,13 +39,13 @@ class Words:
     warnings: tuple[str, ...]
 
 
-def read_words(
+def embed_prompts(
     tokenizer: PreTrainedTokenizerBase,
     text_encoder: CLIPTextModel,
     request: EditRequest,
     device: torch.device,
     expanded: Callable[[str], str],
-) -> Words:
+) -> PromptEmbeds:
     """Encode an edit's prompts.
 
     Args:
@@ -69,11 +69,12 @@ def read_words(
     empty, source, unconditional, plain_unconditional, target = embeds[:5]
     local_target = insert_local_embeds(target, embeds[5:], found.spans)
     halves = 2 if request.settings.guidance_scale > 1 else 1
-    return Words(
-        target_prompt,
-        torch.stack([unconditional, local_target])[-halves:],
-        torch.stack([plain_unconditional, target])[-halves:],
-        torch.stack([empty, source]),
-        span_regions(found.spans, device, tokens=embeds.shape[1]),
-        (f"The prompt is too long; these words were left out: {found.dropped}",) if found.dropped else (),
+    too_long = f"The prompt is too long; these words were left out: {found.dropped}"
+    return PromptEmbeds(
+        target_prompt=target_prompt,
+        target=torch.stack([unconditional, local_target])[-halves:],
+        plain_target=torch.stack([plain_unconditional, target])[-halves:],
+        source=torch.stack([empty, source]),
+        token_regions=span_regions(found.spans, device, tokens=embeds.shape[1]),
+        warnings=(too_long,) if found.dropped else (),
     )

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from videograin.diffusion.attention.row_range import smaller_chunks
-from videograin.diffusion.autoencoder import decode_latents, encode_frames
-from videograin.diffusion.pipeline import VideoGrainPipeline, keep_source_pixels
+from videograin.diffusion.autoencoder import encode_frames
+from videograin.diffusion.pipeline import VideoGrainPipeline
 from videograin.diffusion.preview import FIT_FRAMES, FormingClip, LatentColours
 from videograin.jobs.context import Handler, JobContext
 from videograin.jobs.limits import check_edit
@@ -135,13 +135,13 @@ class EditJobs:
     ) -> EditResult:
         """Run the pipeline, showing the clip as it forms."""
         forming = FormingClip(self._colours(pipeline, request.frames), lambda frames: context.preview(frames, fps))
-        report = self._reporting(project, request, context)
-        result = pipeline.edit(
-            request, callback_on_step_end=forming.step_end, report=report, output_type="latent", record_attention=True
+        return pipeline.edit(
+            request,
+            callback_on_step_end=forming.step_end,
+            callback_on_frames=forming.frames_end,
+            report=self._reporting(project, request, context),
+            record_attention=True,
         )
-        decoded = decode_latents(pipeline.vae, result.latents, pipeline.frames_per_vae_batch, report)
-        frames = forming.collect(result.latents, decoded)
-        return replace(result, frames=keep_source_pixels(request, frames))
 
     def _colours(self, pipeline: VideoGrainPipeline, frames: np.ndarray) -> LatentColours:
         few = frames[:: math.ceil(len(frames) / FIT_FRAMES)]

@@ -194,9 +194,7 @@ class Trajectories:
         return torch.cat([token, window, self.path], dim=1), torch.cat([itself, inside, self.path_valid], dim=1)
 
 
-def trajectories(
-    flow: OpticalFlow, grid: tuple[int, int], window: int = 5, break_occluded: bool = False
-) -> Trajectories:
+def trajectories(flow: OpticalFlow, grid: tuple[int, int], window: int = 5) -> Trajectories:
     """Follow every token along the flow.
 
     A token of frame t continues at the cell of frame t+1 nearest to where the flow at its own cell's first
@@ -207,15 +205,14 @@ def trajectories(
         flow: of the frames (F, H, W).
         grid: (h, w) of the latents or of an attention level; any size, any aspect ratio.
         window: side of the neighbourhood, odd.
-        break_occluded: end a path where the flow's check finds it hidden in the next frame.
     """
     tokens = (len(flow.forward) + 1, *grid)
-    source, target = _links(flow, grid, break_occluded)
+    source, target = _links(flow, grid)
     path, valid = _paths(source, target, tokens)
     return Trajectories(tokens, window, torch.from_numpy(path), torch.from_numpy(valid))
 
 
-def _links(flow: OpticalFlow, grid: tuple[int, int], break_occluded: bool) -> tuple[np.ndarray, np.ndarray]:
+def _links(flow: OpticalFlow, grid: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Return the linked tokens: sources in frames t and, ascending, their targets in frames t+1."""
     height, width = grid
     cells_per_pixel = _cells_per_pixel(flow, grid)
@@ -224,8 +221,6 @@ def _links(flow: OpticalFlow, grid: tuple[int, int], break_occluded: bool) -> tu
     frame, row, column = np.indices((len(moved), height, width))
     row, column = row + jump[:, 1].astype(int), column + jump[:, 0].astype(int)
     continues = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-    if break_occluded:
-        continues &= ~_at_cells(flow.forward_occluded, grid)
     # Both are squared distances in pixels: missed by the way back, and lost to the grid.
     error = _at_cells(flow.forward_error, grid) + np.square((moved - jump) / cells_per_pixel).sum(axis=1)
 

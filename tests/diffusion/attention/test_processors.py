@@ -183,15 +183,13 @@ def test_strength_is_the_paper_s_times_the_strongest_region_of_a_pixel():
 # Trajectories and injection
 
 
-@pytest.mark.parametrize("reuse", [True, False])
-def test_trajectory_attention_follows_on_the_output_of_full_attention(layer, hidden, reuse):
+def test_trajectory_attention_follows_on_the_output_of_full_attention(layer, hidden):
     path = torch.randint(FRAMES * TOKENS, (FRAMES * TOKENS, 2), dtype=torch.int32)
     paths = Trajectories((FRAMES, SIDE, SIDE), 3, path, torch.ones_like(path, dtype=torch.bool))
-    step = AttentionStep(FRAMES, trajectories={TOKENS: paths}, reuse_query_key=reuse)
+    step = AttentionStep(FRAMES, trajectories={TOKENS: paths})
     query, key, value = projected(layer, clips(hidden), clips(hidden))
     full = attention(query, key, value, layer.scale)
-    first, second = (query, key) if reuse else (full, full)
-    expected = trajectory_attention(first, second, full, paths, layer.scale)
+    expected = trajectory_attention(query, key, full, paths, layer.scale)
     assert torch.allclose(SelfAttentionProcessor("")(layer, hidden, step=step), finished(layer, expected), atol=1e-6)
 
 

@@ -161,25 +161,6 @@ def _keep_small(masks: Tensor, small: Tensor) -> Tensor:
     return small
 
 
-def grow_masks(masks: Tensor, pixels: int) -> Tensor:
-    """Dilate (..., H, W) bool masks by a square of `pixels` on every side."""
-    if pixels == 0:
-        return masks
-    planes = masks.reshape(-1, 1, *masks.shape[-2:]).float()
-    for side in ((2 * pixels + 1, 1), (1, 2 * pixels + 1)):  # a square is a column of rows
-        planes = F.max_pool2d(planes, side, 1, (side[0] // 2, side[1] // 2))
-    return (planes > 0.5).view_as(masks)
-
-
-def make_room(masks: Tensor, edited: Sequence[bool], pixels: int) -> Tensor:
-    """Grow the edited ones of the masks (R, F, H, W) bool by `pixels`, but not over other regions."""
-    if pixels == 0:
-        return masks
-    claims = masks.sum(0)
-    grown = grow_masks(masks, pixels) & (claims - masks.int() == 0)
-    return torch.where(torch.tensor(edited, device=masks.device)[:, None, None, None], grown | masks, masks)
-
-
 def gather_keys(tokens: Tensor, mode: AttentionMode) -> Tensor:
     """Collect for every query sequence the tokens that its keys come from.
 

@@ -80,8 +80,6 @@ class SelfAttentionProcessor:
         if tokens in step.trajectories:
             out = _heads_first(out)
             own_query, own_key = (_heads_first(x.flatten(1, 2)) for x in (query, key))
-            if not step.reuse_query_key:
-                own_query = own_key = out
             out = trajectory_attention(own_query, own_key, out, step.trajectories[tokens], scale)
             out = rearrange(out, "b h n d -> b n h d")
         return out.flatten(2)

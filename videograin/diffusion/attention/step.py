@@ -41,7 +41,6 @@ class AttentionStep:
         modulated_self: for each half of the batch (unconditional first), whether self-attention is modulated.
         modulated_cross: the same for cross-attention.
         trajectories: by number of tokens of a frame, where trajectory attention follows self-attention.
-        reuse_query_key: whether trajectory attention takes the layer's queries and keys, or its output for both.
         record: where to keep the features of this forward.
         inject: features that replace those of this forward.
         phrase_maps: adds up how much each phrase is attended to; None records nothing.
@@ -53,7 +52,6 @@ class AttentionStep:
     modulated_self: tuple[bool, ...] = ()
     modulated_cross: tuple[bool, ...] = ()
     trajectories: Mapping[int, Trajectories] = field(default_factory=dict)
-    reuse_query_key: bool = True
     record: Features | None = None
     inject: Features | None = None
     phrase_maps: PhraseMaps | None = None
