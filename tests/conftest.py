@@ -42,3 +42,12 @@ def load_golden() -> Callable[[str], dict[str, Tensor]]:
 def load_golden_config(load_golden: object) -> Callable[[str], dict]:
     """Load one JSON file beside the recorded tensors."""
     return lambda name: json.loads((GOLDENS / f"{name}.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def shared_cases() -> Path:
+    """The folder of files that other programs made and that were once read wrong."""
+    cases = Path(os.environ.get("VIDEOGRAIN_CASES", SHARED / "cases"))
+    if not cases.is_dir():
+        pytest.skip(f"no files of other programs at {cases}; set VIDEOGRAIN_CASES")
+    return cases

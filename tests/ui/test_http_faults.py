@@ -86,7 +86,7 @@ def too_long(path: Path, _good: Path) -> None:
     ("spoil", "message"),
     [
         (not_a_video, "is not a video"),
-        (without_its_end, "is not a video that can be opened"),
+        (without_its_end, "was cut off while it was copied"),
         (empty, "0 bytes"),
         (only_sound, "holds only sound"),
         (too_long, "lasts 9 s; at most 5 s are allowed"),

@@ -27,7 +27,7 @@ def load_matte(path: str | os.PathLike[str]) -> np.ndarray:
 def _read_planes(path: Path, info: VideoInfo) -> list[np.ndarray]:
     # Eight bits come back exactly from sixteen; ffmpeg's own rounding of ten or twelve to eight is off by one.
     plane = "alphaextract,format=gray16le" if info.has_alpha else "format=gray16le"
-    output = ["-map", "0:V:0", "-vf", plane, "-fps_mode", "passthrough", "-f", "rawvideo", "pipe:1"]
+    output = ["-map", f"0:{info.track}", "-vf", plane, "-fps_mode", "passthrough", "-f", "rawvideo", "pipe:1"]
     wide = np.empty((info.height, info.width), "<u2")
     planes: list[np.ndarray] = []
     with FFmpeg(["-v", "error", *alpha_decoder(info), *input_arguments(path), *output], path.name) as child:

@@ -37,6 +37,7 @@ MIN_FPS, MAX_FPS, DEFAULT_FPS = 0.1, 240.0, 25.0
 
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # ffmpeg's own decoders drop the transparency
 _NOT_A_VIDEO = "is not a video that can be opened. Choose an MP4, MOV, WebM, MKV, AVI or GIF."
+_CUT_OFF = "has no index: it was cut off while it was copied or recorded. Copy or upload it again."
 _TOO_MUCH_MEMORY = f"needs more than {MAX_MEMORY >> 30} GiB to decode. Scale it down first."
 _REFUSALS = {  # what ffmpeg's stderr says when a limit is met, and what we say
     "exceeds specified max pixel count": f"has more than {MAX_FRAME_PIXELS} pixels in a frame. Scale it down first.",
@@ -56,7 +57,9 @@ class VideoInfo:
         fps: frames per second: the declared rate, or the average where that is variable, missing or absurd.
         duration: seconds.
         container, codec, pixel_format: ffmpeg's names, such as "matroska,webm", "h264" and "yuv420p".
-        rotation: clockwise degrees (0 to 359) by which the stored picture is turned to stand upright.
+        track: number of the video stream among all streams: the default one, or the largest where that is a thumbnail.
+        is_turned: whether ffmpeg turns or mirrors the stored picture, so that it stands upright.
+        is_interlaced: whether a frame holds the lines of two moments, as television and old camcorders store them.
         has_audio, has_alpha: whether there is a sound track; whether pixels can be transparent.
         color_matrix, color_primaries, color_transfer: ffmpeg's names, "unknown" where the file is silent.
         is_seekable: whether the file states its duration, so that ffmpeg can jump to a time.
@@ -69,7 +72,9 @@ class VideoInfo:
     container: str
     codec: str
     pixel_format: str
-    rotation: int
+    track: int
+    is_turned: bool
+    is_interlaced: bool
     has_audio: bool
     has_alpha: bool
     color_matrix: str
@@ -183,7 +188,7 @@ def input_arguments(path: Path) -> list[str]:
 
 def alpha_decoder(info: VideoInfo) -> list[str]:
     """Return the arguments before the input that make ffmpeg read a video's transparency."""
-    return ["-c:v", _ALPHA_DECODERS[info.codec]] if info.has_alpha and info.codec in _ALPHA_DECODERS else []
+    return [f"-c:{info.track}", _ALPHA_DECODERS[info.codec]] if info.has_alpha and info.codec in _ALPHA_DECODERS else []
 
 
 def probe(path: str | os.PathLike[str]) -> VideoInfo:
@@ -194,10 +199,20 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
     """
     path = Path(path)
     check_file(path)
-    # V leaves out cover pictures; showinfo sees the frame upright and states rate, size and colours exactly.
-    first_frame = ["-map", "0:V:0", "-frames:v", "1", "-vf", "showinfo=checksum=0", "-f", "null", "-"]
-    _, log = run([*input_arguments(path), *first_frame], path.name)
-    return _read_info(log, path)
+    log = _decode_first_frame(path, "V:0")  # V leaves out cover pictures
+    track = _choose_track(_header(log), path).number
+    if f"Stream #0:{track} -> #0:0" not in log:
+        log = _decode_first_frame(path, str(track))
+    return _read_info(log, path, track)
+
+
+def count_frames(path: Path, track: int) -> tuple[int, float]:
+    """Count the packets of a video track without decoding; the seconds are 0 where no packet has a time."""
+    _, log = run([*input_arguments(path), "-map", f"0:{track}", "-c", "copy", "-f", "null", "-"], path.name)
+    frames = re.findall(r"frame= *(\d+)", log)
+    clocks = re.findall(r"time=(\d+):(\d+):([\d.]+)", log)
+    hours, minutes, seconds = clocks[-1] if clocks else (0, 0, 0)
+    return int(frames[-1]) if frames else 0, int(hours) * 3600 + int(minutes) * 60 + float(seconds)
 
 
 def check_file(path: Path) -> None:
@@ -210,22 +225,62 @@ def check_file(path: Path) -> None:
         raise VideoError(f"'{path.name}' is empty (0 bytes). Upload or copy it again.")
 
 
-_STREAM = re.compile(r"^ {2,4}Stream #0:\d+.*?: (Video|Audio|Data|Subtitle|Attachment): ?(.*)$", re.MULTILINE)
+_STREAM = re.compile(r"^ {2,4}Stream #0:(\d+).*?: (Video|Audio|Data|Subtitle|Attachment): ?(.*)$", re.MULTILINE)
 _ALPHA_FORMAT = re.compile(r"yuva|rgba|bgra|argb|abgr|gbrap|ya\d|ayuv|vuya|pal8")
+_INTERLACED = re.compile(r"top first|bottom first|top coded|bottom coded| i:[TB] ")
+
+_THUMBNAIL = 4
+"""A track this many times smaller in pixels than another one is its thumbnail, whatever its file calls the default."""
 
 
-def _read_info(log: str, path: Path) -> VideoInfo:
+@dataclass(frozen=True)
+class _Track:
+    """A video stream.
+
+    Attributes:
+        number: among all streams of the file.
+        description: the rest of its line.
+        details: the lines below it.
+    """
+
+    number: int
+    description: str
+    details: str
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of a frame, 0 where the file does not say."""
+        size = re.search(r" (\d+)x(\d+)[ ,]", self.description)
+        return int(size[1]) * int(size[2]) if size else 0
+
+    @property
+    def is_default(self) -> bool:
+        """Whether the file names it as the one to play."""
+        return "(default)" in self.description
+
+
+def _decode_first_frame(path: Path, track: str) -> str:
+    """Return ffmpeg's log; showinfo sees the frame upright and states rate, size and colours exactly."""
+    output = ["-map", f"0:{track}", "-frames:v", "1", "-vf", "showinfo=checksum=0", "-f", "null", "-"]
+    return run([*input_arguments(path), *output], path.name)[1]
+
+
+def _header(log: str) -> str:
+    return re.split(r"^Stream mapping:", log, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def _read_info(log: str, path: Path, track: int) -> VideoInfo:
     """Build a `VideoInfo` from what `ffmpeg -i` and its showinfo filter wrote to stderr."""
-    header = re.split(r"^Stream mapping:", log, maxsplit=1, flags=re.MULTILINE)[0]
-    description, details, has_audio = _find_streams(header, path)
-    frame = re.search(r"fmt:(\w+) .*?sar:(\d+)/(\d+) s:(\d+)x(\d+)", log)
+    header = _header(log)
+    chosen = next(each for each in _video_tracks(header) if each.number == track)
+    description, details = chosen.description, chosen.details
+    frame = re.search(r"fmt:(\w+) .*?sar:(\d+)/(\d+) s:(\d+)x(\d+)( i:\w )?", log)
     colors = re.search(r"color_space:(\S+) color_primaries:(\S+) color_trc:(\S+)", log)
     if not frame or not colors:
         raise VideoError(f"No frame of '{path.name}' can be decoded; it is damaged. Convert or download it again.")
     pixel_format = frame[1]
-    sar_numerator, sar_denominator, width, height = (int(number) for number in frame.groups()[1:])
-    rotation = re.search(r"display ?matrix: rotation of (\S+) degrees", details, re.IGNORECASE)
-    fps, duration, is_seekable = _read_timing(header, description, log, path)
+    sar_numerator, sar_denominator, width, height = (int(number) for number in frame.groups()[1:5])
+    fps, duration, is_seekable = _read_timing(header, chosen, log, path)
     return VideoInfo(
         width=max(1, round(width * sar_numerator / sar_denominator)) if sar_numerator else width,
         height=height,
@@ -234,8 +289,10 @@ def _read_info(log: str, path: Path) -> VideoInfo:
         container=header.partition("Input #0, ")[2].partition(", from ")[0],
         codec=description.split()[0].rstrip(","),
         pixel_format=pixel_format,
-        rotation=round(-float(rotation[1])) % 360 if rotation else 0,
-        has_audio=has_audio,
+        track=track,
+        is_turned=bool(re.search(r"display ?matrix", details, re.IGNORECASE)),
+        is_interlaced=bool(_INTERLACED.search(description) or _INTERLACED.search(frame[6] or "")),
+        has_audio=any(stream[2] == "Audio" for stream in _STREAM.finditer(header)),
         has_alpha=bool(_ALPHA_FORMAT.match(pixel_format) or re.search(r"alpha_mode +: 1", details, re.IGNORECASE)),
         color_matrix=colors[1],
         color_primaries=colors[2],
@@ -244,21 +301,42 @@ def _read_info(log: str, path: Path) -> VideoInfo:
     )
 
 
-def _find_streams(header: str, path: Path) -> tuple[str, str, bool]:
-    """Return the first video stream's line and the lines below it, and whether there is sound."""
-    streams = list(_STREAM.finditer(header))
-    has_audio = any(stream[1] == "Audio" for stream in streams)
-    ends = [stream.start() for stream in streams[1:]] + [len(header)]
-    for stream, end in zip(streams, ends, strict=False):
-        if stream[1] == "Video" and not re.search(r"\((attached pic|timed thumbnails)\)", stream[2]):
-            return stream[2], header[stream.end() : end], has_audio
-    if streams:
-        holds = "only sound" if has_audio else "no picture"
+def _choose_track(header: str, path: Path) -> _Track:
+    """Return the video track that is meant to be played: the default one, or the largest where that is a thumbnail.
+
+    Raises:
+        VideoError: there is none.
+    """
+    tracks = _video_tracks(header)
+    if not tracks:
+        kinds = [stream[2] for stream in _STREAM.finditer(header)]
+        if not kinds:
+            raise VideoError(f"'{path.name}' {_CUT_OFF if _is_cut_off(header, path) else _NOT_A_VIDEO}")
+        holds = "only sound" if "Audio" in kinds else "no picture"
         raise VideoError(f"'{path.name}' holds {holds}. Choose a file with a video track.")
-    raise VideoError(f"'{path.name}' {_NOT_A_VIDEO}")
+    largest = max(tracks, key=lambda track: track.pixels)
+    defaults = [track for track in tracks if track.is_default and track.pixels * _THUMBNAIL > largest.pixels]
+    return defaults[0] if defaults else largest
 
 
-def _read_timing(header: str, description: str, log: str, path: Path) -> tuple[float, float, bool]:
+def _is_cut_off(log: str, path: Path) -> bool:
+    """Whether a file begins as MP4 or MOV but lacks the index, which most programs write last."""
+    with path.open("rb") as file:
+        return file.read(8)[4:] in (b"ftyp", b"mdat", b"wide", b"free") and "moov atom not found" in log
+
+
+def _video_tracks(header: str) -> list[_Track]:
+    """Return the tracks of moving pictures, without covers and previews."""
+    streams = list(_STREAM.finditer(header))
+    ends = [stream.start() for stream in streams[1:]] + [len(header)]
+    return [
+        _Track(int(stream[1]), stream[3], header[stream.end() : end])
+        for stream, end in zip(streams, ends, strict=False)
+        if stream[2] == "Video" and not re.search(r"\((attached pic|timed thumbnails)\)", stream[3])
+    ]
+
+
+def _read_timing(header: str, track: _Track, log: str, path: Path) -> tuple[float, float, bool]:
     """Return frames per second, seconds, and whether the file itself states the seconds.
 
     The declared rate is exact (30000/1001) but absurd in some containers and wrong for variable rates; the average,
@@ -268,13 +346,13 @@ def _read_timing(header: str, description: str, log: str, path: Path) -> tuple[f
     seconds = int(clock[1]) * 3600 + int(clock[2]) * 60 + float(clock[3]) if clock else 0.0
     ratio = re.search(r"frame_rate: (\d+)/(\d+)", log)
     declared = float(Fraction(int(ratio[1]), int(ratio[2]))) if ratio and int(ratio[2]) else 0.0
-    stated = re.search(r"([\d.]+)(k?) fps", description)
+    stated = re.search(r"([\d.]+)(k?) fps", track.description)
     average = float(stated[1]) * (1000 if stated[2] else 1) if stated else 0.0
     is_constant = not average or abs(declared / average - 1) < 0.05
     fps = declared if is_constant and _is_sane(declared) else average
     if _is_sane(fps) and seconds:
         return fps, seconds, True
-    frames, counted_seconds = _count(path)
+    frames, counted_seconds = count_frames(path, track.number)
     seconds_known = seconds or counted_seconds
     if not _is_sane(fps):
         fps = min(max(frames / seconds_known, MIN_FPS), MAX_FPS) if seconds_known else DEFAULT_FPS
@@ -283,12 +361,3 @@ def _read_timing(header: str, description: str, log: str, path: Path) -> tuple[f
 
 def _is_sane(fps: float) -> bool:
     return MIN_FPS <= fps <= MAX_FPS
-
-
-def _count(path: Path) -> tuple[int, float]:
-    """Count the video packets of `path` without decoding; the seconds are 0 where no packet has a time."""
-    _, log = run([*input_arguments(path), "-map", "0:V:0", "-c", "copy", "-f", "null", "-"], path.name)
-    frames = re.findall(r"frame= *(\d+)", log)
-    clocks = re.findall(r"time=(\d+):(\d+):([\d.]+)", log)
-    hours, minutes, seconds = clocks[-1] if clocks else (0, 0, 0)
-    return int(frames[-1]) if frames else 0, int(hours) * 3600 + int(minutes) * 60 + float(seconds)

@@ -20,6 +20,11 @@ def rate_of(fps: float) -> Fraction:
     return Fraction(fps).limit_denominator(1001)
 
 
+def track_filters(info: VideoInfo) -> list[str]:
+    """Return the filters that make whole frames of what is stored: interlaced lines are woven into combs otherwise."""
+    return ["bwdif=mode=send_frame:deint=interlaced"] if info.is_interlaced else []
+
+
 def sampling_filters(info: VideoInfo, start: float, fps: float) -> list[str]:
     """Return the filters that sample and hold: frame k is what the source shows at `start + k / fps`."""
     shift = round((start + JITTER / info.fps) * 1e6)

@@ -23,7 +23,7 @@ from videograin.media.ffmpeg import (
     input_arguments,
     probe,
 )
-from videograin.media.filters import JITTER, picture_filters, sampling_filters
+from videograin.media.filters import JITTER, picture_filters, sampling_filters, track_filters
 from videograin.media.sound import AudioSource, find_sound
 
 __all__ = ["Clip", "ClipOptions", "VideoInfo", "clip_shape", "clip_size", "load_clip", "probe"]
@@ -125,8 +125,18 @@ def load_clip(path: str | os.PathLike[str], options: ClipOptions | None = None) 
     fps = options.fps or info.fps / (options.stride or 1)
     scaled, size = clip_size(info.width, info.height, options)
     frames = _allocate(_frame_count(info, options, fps, path), size)
-    filters = [*sampling_filters(info, options.start, fps), *picture_filters(info, scaled, size)]
-    output = ["-map", "0:V:0", "-vf", ",".join(filters), "-frames:v", str(len(frames)), "-f", "rawvideo", "pipe:1"]
+    filters = [*track_filters(info), *sampling_filters(info, options.start, fps), *picture_filters(info, scaled, size)]
+    output = [
+        "-map",
+        f"0:{info.track}",
+        "-vf",
+        ",".join(filters),
+        "-frames:v",
+        str(len(frames)),
+        "-f",
+        "rawvideo",
+        "pipe:1",
+    ]
     with FFmpeg(["-v", "error", *_input(info, options.start, path), *output], path.name) as child:
         read = child.read_into(frames.data.cast("B")) // frames[0].nbytes
         content, complaints = child.finish()
@@ -205,5 +215,5 @@ def _input(info: VideoInfo, start: float, path: Path) -> list[str]:
     target = start if info.container.startswith(_INDEXED) else start - _SEEK_LEAD
     jump = ["-noaccurate_seek", "-ss", f"{target:.6f}"] if target > 0 and info.is_seekable else []
     # Only scale follows a change of size within the stream; a rebuilt filter graph would sample from `start` again.
-    rebuild = "1" if info.rotation or info.has_alpha else "0"
+    rebuild = "1" if info.is_turned or info.has_alpha else "0"
     return ["-copyts", "-start_at_zero", *jump, "-reinit_filter", rebuild, *alpha_decoder(info), *input_arguments(path)]
