@@ -102,6 +102,37 @@ def test_jobs_run_one_after_the_other_in_their_order(worker: Worker, stepper: St
     assert times == sorted(times, key=lambda time: time or 0)
 
 
+@pytest.fixture
+def two_lanes(tmp_path: Path, stepper: Stepper):
+    """A worker whose edits wait for the stepper while objects are followed at once."""
+    worker = make_worker(tmp_path, {JobKind.EDIT: handler(stepper.run), JobKind.TRACK: handler()})
+    worker.start()
+    yield worker
+    stepper.let(1000)
+    assert worker.stop(10)
+
+
+def test_following_does_not_wait_behind_an_edit(two_lanes: Worker) -> None:
+    edit = started(two_lanes, two_lanes.submit(ANN, JobKind.EDIT, Count("fox")))
+    waiting = two_lanes.submit(ANN, JobKind.EDIT, Count("panda"))
+    track = two_lanes.submit(BOB, JobKind.TRACK, Count("dog"))
+    assert finished(two_lanes, track.id, BOB).result.word == "dog"
+    assert two_lanes.status(edit.id, ANN).job.state is JobState.RUNNING
+    assert two_lanes.status(waiting.id, ANN).ahead == 1
+
+
+def test_stopping_interrupts_both_lanes(tmp_path: Path) -> None:
+    ticking = {JobKind.EDIT: handler(tick), JobKind.TRACK: handler(tick)}
+    worker = make_worker(tmp_path, ticking)
+    worker.start()
+    jobs = [started(worker, worker.submit(ANN, kind, Count("fox", steps=1000))) for kind in ticking]
+    assert worker.stop()
+    again = make_worker(tmp_path, ticking)
+    again.start()
+    assert [again.status(job.id, ANN).job.state for job in jobs] == [JobState.INTERRUPTED] * 2
+    assert again.stop()
+
+
 def test_a_waiting_job_tells_how_long_those_ahead_should_take(tmp_path: Path, stepper: Stepper) -> None:
     handlers = {
         JobKind.EDIT: handler(stepper.run, seconds=30.0),

@@ -1,4 +1,7 @@
-"""The worker: one thread that owns the models and carries out one job after the other, whatever happens to any of them.
+"""The worker: two lanes, each with a thread that carries out one job after the other, whatever happens to any of them.
+
+Edits have one lane and the models that they need; following and suggesting have the other, so that a follow of seconds
+does not wait behind an edit of minutes.
 
 A job outlives whoever asked for it: its state is on disk from the moment it is asked for. After a restart, what waited
 is carried out and what ran is marked as interrupted.
@@ -8,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context, copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Condition, Thread
 from typing import Any
@@ -25,7 +28,7 @@ from videograin.jobs.context import (
     remove_traces,
     results_folder,
 )
-from videograin.jobs.executor import Executor, Outcome, on_own_thread
+from videograin.jobs.executor import Executor, Outcome, Task, on_own_thread
 from videograin.jobs.failures import in_plain_words
 from videograin.jobs.runner import JobRunner
 from videograin.jobs.settings import OperatorSettings
@@ -37,6 +40,9 @@ STOP_SECONDS = 10.0
 
 PURGE_SECONDS = 600.0
 """From one removal of what is old to the next."""
+
+MARKING = frozenset({JobKind.TRACK, JobKind.SUGGEST})
+"""Kinds of jobs that mark objects: they have a lane of their own."""
 
 Purge = Callable[[float], None]
 """Removes what has not been used for so many seconds."""
@@ -78,8 +84,37 @@ class _Waiting:
     context: Context  # of the request, which on ZeroGPU says whose quota it is
 
 
+@dataclass(eq=False)
+class _Lane:
+    """Jobs that are carried out one after the other.
+
+    Attributes:
+        task: carries one out.
+        waiting: in the order in which they will be.
+        running: the present one.
+        is_interrupting: whether it was the worker, rather than its owner, that asked the present one to stop.
+    """
+
+    task: Task
+    waiting: list[_Waiting] = field(default_factory=list)
+    running: Job | None = None
+    is_interrupting: bool = False
+
+    def remove(self, job_id: str) -> bool:
+        """Take a job out of those that wait; return whether it was there."""
+        before = len(self.waiting)
+        self.waiting = [entry for entry in self.waiting if entry.job.id != job_id]
+        return len(self.waiting) < before
+
+    def ahead_of(self, job_id: str) -> list[Job]:
+        """Return the jobs that end before a waiting one starts."""
+        ids = [entry.job.id for entry in self.waiting]
+        waiting = [entry.job for entry in self.waiting[: ids.index(job_id)]]
+        return [self.running, *waiting] if self.running else waiting
+
+
 class Worker:
-    """Takes jobs, carries them out in turn and reports on them.
+    """Takes jobs, carries out those of each lane in turn, and reports on them.
 
     All methods may be called from any thread. An owner is a secret text that cannot be guessed; to any
     other owner a job seems not to exist.
@@ -88,9 +123,9 @@ class Worker:
         store: where jobs are kept; the worker closes it when it stops.
         handlers: what to do for each kind of job.
         settings: the operator's limits.
-        executor: where jobs run.
+        executor: where edits run; `MARKING` runs on its lane's own thread.
         purges: remove what else is kept of users, besides jobs and their files.
-        prepare: called on the worker's thread before its first job; what it raises is logged, and jobs run all the
+        prepare: called on the thread of edits before the first one; what it raises is logged, and jobs run all the
             same.
     """
 
@@ -108,15 +143,16 @@ class Worker:
         self._settings = settings
         self._purges = (store.purge, *purges)
         self._prepare = prepare
-        self._task = executor(JobRunner(store, handlers, log_words=settings.log_prompts).run)
+        task = JobRunner(store, handlers, log_words=settings.log_prompts).run
         self._changed = Condition()  # guards the fields below
-        self._waiting: list[_Waiting] = []
-        self._running: Job | None = None
-        self._is_interrupting = False
+        self._editing, self._marking = _Lane(executor(task)), _Lane(task)
         self._stopping = False
         self._purged = -PURGE_SECONDS
-        # A job that never reaches its next step must not keep the process alive.
-        self._thread = Thread(target=self._loop, name="worker", daemon=True)
+        # A job that never reaches its next step must not keep the process alive: hence daemons.
+        self._threads = [
+            Thread(target=self._edit, name="worker", daemon=True),
+            Thread(target=self._loop, args=(self._marking,), name="marking", daemon=True),
+        ]
 
     def start(self) -> None:
         """Take up what an earlier process left, and start to work."""
@@ -124,28 +160,31 @@ class Worker:
             if job.state is JobState.RUNNING:
                 self._end(job, Outcome(JobState.INTERRUPTED, INTERRUPTED))
             elif job.state is JobState.QUEUED:
-                self._waiting.append(_Waiting(job, Context()))
-        self._thread.start()
+                self._lane_of(job.kind).waiting.append(_Waiting(job, Context()))
+        for thread in self._threads:
+            thread.start()
 
     def stop(self, timeout: float = STOP_SECONDS) -> bool:
-        """Stop after the running job's current step, take no more jobs, and keep those that wait for the next process.
+        """Stop after the running jobs' current steps, take no more jobs, and keep those that wait for the next process.
 
         Args:
-            timeout: seconds to wait for that step.
+            timeout: seconds to wait for these steps.
 
         Returns:
-            Whether the running job has stopped; if not, it is marked as interrupted by the next process.
+            Whether the running jobs have stopped; if not, they are marked as interrupted by the next process.
         """
         with self._changed:
             self._stopping = True
-            running = self._running
-            if running is not None and not is_asked_to_stop(self._store.folder(running)):
-                self._is_interrupting = True
-                ask_to_stop(self._store.folder(running))
+            for lane in self._lanes:
+                if lane.running is not None and not is_asked_to_stop(self._store.folder(lane.running)):
+                    lane.is_interrupting = True
+                    ask_to_stop(self._store.folder(lane.running))
             self._changed.notify_all()
-        if self._thread.is_alive():
-            self._thread.join(timeout)
-        if self._thread.is_alive():
+        deadline = time.monotonic() + timeout
+        started = [thread for thread in self._threads if thread.ident is not None]
+        for thread in started:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        if any(thread.is_alive() for thread in started):
             return False
         self._store.close()
         return True
@@ -173,7 +212,7 @@ class Worker:
                 return same
             self._refuse_if_full(owner)
             job = self._store.add(owner, kind, request, expected_seconds)
-            self._waiting.append(_Waiting(job, copy_context()))
+            self._lane_of(kind).waiting.append(_Waiting(job, copy_context()))
             self._changed.notify_all()
         words = {"words": texts_in(request)} if self._settings.log_prompts else {}
         log.info("job queued", extra={"job": job.id, "kind": kind, **words})
@@ -187,10 +226,10 @@ class Worker:
         """
         job = self._store.find(job_id, owner)
         with self._changed:
-            if self._running is not None and self._running.id == job.id:
+            lane = self._lane_of(job.kind)
+            if lane.running is not None and lane.running.id == job.id:
                 ask_to_stop(self._store.folder(job))
-            elif any(waiting.job.id == job.id for waiting in self._waiting):
-                self._waiting = [waiting for waiting in self._waiting if waiting.job.id != job.id]
+            elif lane.remove(job.id):
                 self._store.move(job, JobState.CANCELLED, STOPPED)
         return self._store.find(job_id, owner)
 
@@ -206,14 +245,9 @@ class Worker:
         """
         with self._changed:
             job = self._store.find(job_id, owner)
-            waiting = [entry.job for entry in self._waiting]
-            running = self._running
+            ahead = self._lane_of(job.kind).ahead_of(job.id) if job.state is JobState.QUEUED else None
         folder = self._store.folder(job)
         is_running = job.state is JobState.RUNNING
-        ahead = None
-        if job.state is JobState.QUEUED:
-            ids = [other.id for other in waiting]
-            ahead = [*([running] if running else []), *waiting[: ids.index(job.id)]]
         return JobStatus(
             job=job,
             progress=read_progress(folder) if is_running else None,
@@ -237,7 +271,14 @@ class Worker:
     @property
     def is_alive(self) -> bool:
         """Whether the worker takes jobs and carries them out."""
-        return self._thread.is_alive() and not self._stopping
+        return all(thread.is_alive() for thread in self._threads) and not self._stopping
+
+    @property
+    def _lanes(self) -> tuple[_Lane, _Lane]:
+        return self._editing, self._marking
+
+    def _lane_of(self, kind: JobKind) -> _Lane:
+        return self._marking if kind in MARKING else self._editing
 
     def _seconds_of(self, jobs: list[Job]) -> float | None:
         """Return how long jobs should still take together."""
@@ -253,50 +294,54 @@ class Worker:
         if self._stopping:
             raise JobError("The studio is about to restart. Try again in a minute.")
         limit, limit_each = self._settings.max_waiting, self._settings.max_waiting_each
-        if len(self._waiting) >= limit:
+        waiting = [entry.job for lane in self._lanes for entry in lane.waiting]
+        if len(waiting) >= limit:
             raise JobError(f"The queue is full: {limit} jobs wait. Try again in a few minutes.")
         digest = owner_digest(owner)
-        if sum(waiting.job.owner == digest for waiting in self._waiting) >= limit_each:
+        if sum(job.owner == digest for job in waiting) >= limit_each:
             raise JobError(f"{limit_each} of your jobs wait already. Wait for one to end, or cancel one.")
 
-    def _loop(self) -> None:
+    def _edit(self) -> None:
         if self._prepare is not None:
             try:
                 self._prepare()
             except Exception:
                 log.exception("preparation failed")
+        self._loop(self._editing)
+
+    def _loop(self, lane: _Lane) -> None:
         while not self._stopping:
             try:
                 self._purge_when_due()
-                if next_one := self._wait_for_next():
-                    self._carry_out(next_one)
+                if next_one := self._wait_for_next(lane):
+                    self._carry_out(lane, next_one)
             except Exception:  # a file that cannot be removed, say; without this thread no job would ever run again
                 log.exception("worker stumbled")
 
-    def _wait_for_next(self) -> _Waiting | None:
+    def _wait_for_next(self, lane: _Lane) -> _Waiting | None:
         """Wait for a job, though not for ever, and count it as running."""
         with self._changed:
-            if not self._waiting and not self._stopping:
+            if not lane.waiting and not self._stopping:
                 self._changed.wait(PURGE_SECONDS)
-            if not self._waiting or self._stopping:
+            if not lane.waiting or self._stopping:
                 return None
-            first = self._waiting.pop(0)
-            self._running = self._store.move(first.job, JobState.RUNNING)
+            first = lane.waiting.pop(0)
+            lane.running = self._store.move(first.job, JobState.RUNNING)
             return first
 
-    def _carry_out(self, waiting: _Waiting) -> None:
+    def _carry_out(self, lane: _Lane, waiting: _Waiting) -> None:
         job = waiting.job
         log.info("job started", extra={"job": job.id, "kind": job.kind})
         try:
-            outcome = waiting.context.run(self._task, job)
+            outcome = waiting.context.run(lane.task, job)
         except Exception as error:
             log.exception("job not run", extra={"job": job.id, "kind": job.kind})
             outcome = Outcome(JobState.FAILED, in_plain_words(error, job.id))
         with self._changed:
             if outcome.state is JobState.CANCELLED:
-                reason = (JobState.INTERRUPTED, INTERRUPTED) if self._is_interrupting else (outcome.state, STOPPED)
+                reason = (JobState.INTERRUPTED, INTERRUPTED) if lane.is_interrupting else (outcome.state, STOPPED)
                 outcome = Outcome(*reason)
-            self._running = None
+            lane.running = None
             self._end(job, outcome)
 
     def _end(self, job: Job, outcome: Outcome) -> None:
@@ -306,7 +351,10 @@ class Worker:
         log.info("job ended", extra={"job": job.id, "kind": job.kind, "state": job.state, "seconds": seconds})
 
     def _purge_when_due(self) -> None:
-        if time.monotonic() - self._purged >= PURGE_SECONDS:
-            self._purged = time.monotonic()
+        with self._changed:
+            is_due = time.monotonic() - self._purged >= PURGE_SECONDS
+            if is_due:
+                self._purged = time.monotonic()
+        if is_due:
             for purge in self._purges:
                 purge(self._settings.retention_hours * 3600)
