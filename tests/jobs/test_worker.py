@@ -134,16 +134,12 @@ def test_stopping_interrupts_both_lanes(tmp_path: Path) -> None:
 
 
 def test_a_waiting_job_tells_how_long_those_ahead_should_take(tmp_path: Path, stepper: Stepper) -> None:
-    handlers = {
-        JobKind.EDIT: handler(stepper.run, seconds=30.0),
-        JobKind.PREVIEW: handler(seconds=5.0),
-        JobKind.TRACK: handler(seconds=None),
-    }
-    worker = make_worker(tmp_path, handlers)
+    preview = replace(handler(), admit=lambda request: None if request.word == "unknown" else 5.0)
+    worker = make_worker(tmp_path, {JobKind.EDIT: handler(stepper.run, seconds=30.0), JobKind.PREVIEW: preview})
     worker.start()
     started(worker, worker.submit(ANN, JobKind.EDIT, Count("fox", steps=3)))  # it says itself that it has 3 s left
-    waiting = [worker.submit(ANN, kind, Count("fox")) for kind in (JobKind.PREVIEW, JobKind.TRACK, JobKind.EDIT)]
-    waiting[2] = worker.submit(ANN, JobKind.EDIT, Count("panda"))
+    waiting = [worker.submit(ANN, JobKind.PREVIEW, Count(word)) for word in ("fox", "unknown")]
+    waiting.append(worker.submit(ANN, JobKind.EDIT, Count("panda")))
     assert [worker.status(job.id, ANN).seconds_ahead for job in waiting] == [3.0, 8.0, None]
     stepper.let(100)
     assert worker.stop()
