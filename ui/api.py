@@ -17,7 +17,6 @@ from ui.work import pointing, transfer
 from ui.work.pointing import Tool
 from ui.work.service import ClipChoice, StudioService
 from ui.work.session import Session
-from videograin.diffusion.control import ControlKind
 from videograin.errors import ProjectError, RegionError, SettingsError
 from videograin.jobs.store import JobKind
 from videograin.jobs.worker import JobStatus
@@ -25,7 +24,7 @@ from videograin.masks.shapes import Combination
 from videograin.models.presets import Preset, apply_preset
 from videograin.project import objects
 from videograin.project.examples import example_names
-from videograin.region import EditSettings
+from videograin.region import ControlKind, EditSettings
 
 Document = dict[str, Any]
 

@@ -17,7 +17,6 @@ from ui.work import attention_maps, pointing, transfer
 from ui.work.pointing import Tool
 from ui.work.service import ClipChoice, StudioService
 from ui.work.session import Session
-from videograin.diffusion.control import ControlKind
 from videograin.errors import VideoGrainError
 from videograin.jobs.store import JobKind
 from videograin.media.video import VideoInfo
@@ -26,6 +25,7 @@ from videograin.models.presets import Preset, apply_preset
 from videograin.project import objects
 from videograin.project.examples import example_path
 from videograin.project.workspace import Workspace
+from videograin.region import ControlKind
 
 Values = list[Any]
 Handler = Callable[..., Any]

@@ -2,6 +2,6 @@
 
 import sys
 
-from videograin.cli import main
+from videograin.cli.main import main
 
 sys.exit(main())

@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor
 
 from videograin.errors import RegionError, SettingsError, VideoError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MAX_REGIONS = 62
 """Regions of one edit: the set of regions that a token lies in is one 64-bit code."""
@@ -32,6 +35,14 @@ class AttentionMode(StrEnum):
     FULL = "full"
     SPARSE_CAUSAL = "sparse_causal"
     PER_FRAME = "per_frame"
+
+
+class ControlKind(StrEnum):
+    """What a ControlNet was trained to follow."""
+
+    CANNY = "canny"
+    DEPTH = "depth"
+    POSE = "pose"
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,7 +213,7 @@ class EditResult:
     """
 
     frames: np.ndarray
-    latents: Tensor
+    latents: "Tensor"
     target_prompt: str
     warnings: tuple[str, ...]
     seconds: float

@@ -17,13 +17,13 @@ from transformers import (
 
 from videograin.diffusion.control import (
     CannyDetector,
-    ControlKind,
     DepthDetector,
     PoseDetector,
     control_images,
     load_detector,
 )
 from videograin.errors import ModelError, SettingsError
+from videograin.region import ControlKind
 
 
 @pytest.fixture

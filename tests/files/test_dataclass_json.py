@@ -5,12 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from videograin.diffusion.control import ControlKind
 from videograin.files.dataclass_json import from_json, leaves, paths_in, texts_in, to_json
 from videograin.masks.load import MaskSource
 from videograin.media.video import ClipOptions
 from videograin.project.project import Project, ProjectRegion
-from videograin.region import EditSettings
+from videograin.region import ControlKind, EditSettings
 
 PROJECT = Project(
     clip=Path("/data/clip.mp4"),

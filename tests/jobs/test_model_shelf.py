@@ -11,7 +11,7 @@ from fakes import tiny_pipeline
 from videograin.errors import Cancelled, ModelError
 from videograin.jobs import model_shelf
 from videograin.jobs.model_shelf import ModelShelf
-from videograin.region import EditSettings
+from videograin.region import ControlKind, EditSettings
 
 SETTINGS = EditSettings(num_inference_steps=4)
 CLIP = (3, 16, 16)
@@ -44,7 +44,7 @@ def test_another_model_takes_its_place_and_its_memory(shelf: ModelShelf, models:
 
 def test_other_controlnets_make_another_model(shelf: ModelShelf, models: list[str]) -> None:
     assert shelf.get(models[0], ()).controlnet is None
-    assert shelf.get(models[0], (model_shelf.ControlKind.CANNY,)).controlnet is not None
+    assert shelf.get(models[0], (ControlKind.CANNY,)).controlnet is not None
 
 
 def test_a_model_that_cannot_be_loaded_leaves_an_empty_shelf_that_still_works(

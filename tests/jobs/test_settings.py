@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-import app
+from ui.launch import check_mcp
 from videograin.errors import SettingsError
 from videograin.jobs.settings import Login, OperatorSettings, read_operator_settings, user_data_folder, variable_of
 
@@ -92,14 +92,14 @@ def test_the_manual_lists_every_variable_with_its_default() -> None:
 
 
 def test_without_its_package_mcp_is_refused_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "find_spec", lambda _: None)
-    app.check_mcp(OperatorSettings())
+    monkeypatch.setattr("ui.launch.find_spec", lambda _: None)
+    check_mcp(OperatorSettings())
     with pytest.raises(SettingsError, match="pip install 'mcp"):
-        app.check_mcp(OperatorSettings(mcp=True))
+        check_mcp(OperatorSettings(mcp=True))
 
 
 def test_agents_cannot_be_served_where_people_have_to_log_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "find_spec", lambda _: object())
-    app.check_mcp(OperatorSettings(mcp=True))
+    monkeypatch.setattr("ui.launch.find_spec", lambda _: object())
+    check_mcp(OperatorSettings(mcp=True))
     with pytest.raises(SettingsError, match="VIDEOGRAIN_MCP does not work together with VIDEOGRAIN_AUTH"):
-        app.check_mcp(OperatorSettings(mcp=True, auth=(Login("ann", "secret"),)))
+        check_mcp(OperatorSettings(mcp=True, auth=(Login("ann", "secret"),)))

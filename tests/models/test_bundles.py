@@ -11,12 +11,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from videograin.device import choose_device, choose_dtype
-from videograin.diffusion.control import ControlKind
 from videograin.errors import ModelError, SettingsError
 from videograin.files import hub
 from videograin.files.hub import fetch
 from videograin.models.bundles import find_bundle, named_bundles
 from videograin.models.loading import load_lora, load_pipeline
+from videograin.region import ControlKind
 
 CPU = torch.device("cpu")
 

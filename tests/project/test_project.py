@@ -7,14 +7,13 @@ import pytest
 from PIL import Image
 from synthetic_video import moving_scene
 
-from videograin.diffusion.control import ControlKind
 from videograin.errors import ProjectError, SettingsError
 from videograin.masks.load import MaskSource
 from videograin.media.encode import save_video
 from videograin.media.video import ClipOptions
 from videograin.models.bundles import find_bundle
 from videograin.project.project import Project, ProjectRegion, load_project, load_request, save_project
-from videograin.region import Convention, EditSettings
+from videograin.region import ControlKind, Convention, EditSettings
 
 MINIMAL = {
     "version": 1,

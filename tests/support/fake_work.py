@@ -6,11 +6,10 @@ import numpy as np
 from hypothesis import strategies as st
 from synthetic_video import moving_scene
 
-from videograin.diffusion.control import ControlKind
 from videograin.media.encode import save_video
 from videograin.media.video import ClipOptions
 from videograin.project.workspace import Box, Click, MarkedObject, ObjectMasks, SavedResult, Workspace
-from videograin.region import EditSettings
+from videograin.region import ControlKind, EditSettings
 
 OPTIONS = ClipOptions(short_side=64, multiple=32)
 WORDS = st.text(max_size=20)

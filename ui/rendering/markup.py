@@ -12,7 +12,6 @@ import numpy as np
 
 from ui.rendering.icons import icon
 from ui.rendering.pictures import as_url, data_url, thumbnail
-from videograin.diffusion.control import ControlKind
 from videograin.diffusion.prompt import compose_target_prompt
 from videograin.errors import PromptError
 from videograin.evaluation.vocabulary import known_phrases
@@ -23,7 +22,7 @@ from videograin.models.bundles import ModelBundle
 from videograin.models.memory import Estimate
 from videograin.project.objects import is_followed, weakest_frame
 from videograin.project.workspace import MarkedObject, Workspace
-from videograin.region import EditSettings
+from videograin.region import ControlKind, EditSettings
 
 EMPTY_ESTIMATE = "<p class='vg-note'>Choose a clip to see what editing it takes.</p>"
 CONTROLS = {ControlKind.CANNY: "Outlines", ControlKind.DEPTH: "Depth", ControlKind.POSE: "Poses"}

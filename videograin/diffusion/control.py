@@ -5,7 +5,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -15,18 +14,11 @@ import torch
 import torch.nn.functional as F
 
 from videograin.errors import ModelError, SettingsError
+from videograin.region import ControlKind
 
 DEPTH_MODEL = "depth-anything/Depth-Anything-V2-Small-hf"
 DEPTH_FRAMES_AT_ONCE = 8
 POSE_CONFIDENCE = 0.43  # the least score of a joint that is drawn; rtmlib's own for this model
-
-
-class ControlKind(StrEnum):
-    """What a ControlNet was trained to follow."""
-
-    CANNY = "canny"
-    DEPTH = "depth"
-    POSE = "pose"
 
 
 class Detector(Protocol):

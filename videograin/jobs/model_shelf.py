@@ -9,14 +9,13 @@ from threading import Thread
 import torch
 
 from videograin.device import choose_device
-from videograin.diffusion.control import ControlKind
 from videograin.diffusion.pipeline import VideoGrainPipeline
 from videograin.files.tensor_cache import TensorCache
 from videograin.jobs.failures import release_memory
 from videograin.models.flops import matmul_speed
 from videograin.models.loading import inversions_folder, load_pipeline
 from videograin.models.memory import ClipShape, Estimate, estimate_edit
-from videograin.region import EditSettings
+from videograin.region import ControlKind, EditSettings
 
 CHECK_SECONDS = 0.2
 """How often a caller who waits for a model checks whether to go on waiting."""

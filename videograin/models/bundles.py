@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from videograin.diffusion.control import ControlKind
 from videograin.files.assets import EMBEDDED_MODEL
-from videograin.region import Convention, EditSettings
+from videograin.region import ControlKind, Convention, EditSettings
 
 DEFAULT_MODEL = "emoji-world"
 

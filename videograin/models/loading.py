@@ -13,12 +13,12 @@ from diffusers.loaders.single_file_utils import fetch_diffusers_config, load_sin
 from safetensors import SafetensorError
 
 from videograin.device import choose_device, choose_dtype
-from videograin.diffusion.control import ControlKind
 from videograin.diffusion.pipeline import VideoGrainPipeline
 from videograin.errors import ModelError, VideoGrainError
 from videograin.files.hub import WEIGHTS_LOCK, fetch, first_line, is_hub_id, user_cache_dir
 from videograin.files.tensor_cache import TensorCache
 from videograin.models.bundles import ModelBundle, find_bundle
+from videograin.region import ControlKind
 
 _CONFIGS = ("*.json", "*.txt")
 _PIPELINE_FILES = (*_CONFIGS, "*/*.safetensors")  # weights at the top are the same model once more, in one file

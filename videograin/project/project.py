@@ -4,18 +4,18 @@ import os
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from videograin.diffusion.control import ControlKind, control_images
 from videograin.errors import ProjectError
 from videograin.files.atomic import write_whole
 from videograin.files.document import DocumentReader, format_document, parse_document, to_plain
 from videograin.masks.load import MaskSource, fit_masks, load_masks
 from videograin.media.video import Clip, ClipOptions, load_clip
 from videograin.models.bundles import DEFAULT_MODEL, find_bundle, named_bundles
-from videograin.region import EditRequest, EditSettings, Region
+from videograin.region import ControlKind, EditRequest, EditSettings, Region
+
+if TYPE_CHECKING:
+    import torch
 
 VERSION = 1
 """Of the file's layout; a reader refuses those that it does not know."""
@@ -122,14 +122,16 @@ def save_project(project: Project, path: str | os.PathLike[str]) -> None:
     write_whole(path, format_document(VERSION, to_plain(project, path.absolute().parent)))
 
 
-def load_request(inputs: EditInputs, device: torch.device | str = "cpu") -> tuple[EditRequest, Clip]:
+def load_request(inputs: EditInputs, device: "torch.device | str" = "cpu") -> tuple[EditRequest, Clip]:
     """Read the clip and the masks of a project, and make its control images on a device."""
     clip = load_clip(inputs.clip, inputs.clip_options)
     return make_request(inputs, clip, device), clip
 
 
-def make_request(inputs: EditInputs, clip: Clip, device: torch.device | str = "cpu") -> EditRequest:
+def make_request(inputs: EditInputs, clip: Clip, device: "torch.device | str" = "cpu") -> EditRequest:
     """Ask for the edit of a clip that was loaded already, making its control images on a device."""
+    from videograin.diffusion.control import control_images  # loads torch, which reading a project does not need
+
     return EditRequest(
         frames=clip.frames,
         regions=inputs.load_regions(clip),

@@ -1,0 +1,43 @@
+"""What importing the package costs: each line runs in a Python of its own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import videograin
+
+ROOT = Path(__file__).parents[1]
+HEAVY = ["torch", "diffusers", "transformers", "peft", "gradio"]
+
+
+def heavy_modules_after(statement: str) -> set[str]:
+    program = f"{statement}\nimport sys; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(HEAVY) & set(run.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import videograin",
+        "import videograin.errors",
+        "from videograin import Region, EditSettings, Progress",
+        "from videograin.project.project import load_project; load_project('assets/clips/friends/project.json')",
+        "from videograin.cli.main import main\ntry: main(['--help'])\nexcept SystemExit: pass",
+        "from videograin.cli.main import main\ntry: main(['edit', '--help'])\nexcept SystemExit: pass",
+        "from videograin.cli.main import main\nmain(['info', 'assets/clips/friends/clip.mp4'])",
+    ],
+)
+def test_torch_is_not_loaded_before_it_is_needed(statement: str) -> None:
+    assert not heavy_modules_after(statement)
+
+
+def test_every_public_name_is_there_and_an_unknown_one_is_not() -> None:
+    for name in videograin.__all__:
+        assert getattr(videograin, name).__name__ == name
+    assert set(videograin.__all__) <= set(dir(videograin))
+    assert sorted(name for names in videograin._MODULES.values() for name in names) == videograin.__all__
+    with pytest.raises(AttributeError, match="no attribute 'edit_everything'"):
+        _ = videograin.edit_everything  # pyright: ignore[reportAttributeAccessIssue]

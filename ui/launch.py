@@ -1,0 +1,97 @@
+"""The studio served: page, health and signals."""
+
+import os
+import signal
+import sys
+from importlib.util import find_spec
+from threading import Event
+from typing import NoReturn
+
+from fastapi.routing import APIRoute
+
+from ui.page import build_page
+from ui.rendering.theme import CSS, studio_theme
+from ui.work.service import StudioService
+from ui.work.web_files import keep_web_files_in
+from videograin.errors import SettingsError
+from videograin.jobs.json_log import log_as_json
+from videograin.jobs.settings import OperatorSettings, read_operator_settings, variable_of
+
+
+def run_studio(host: str | None = None, port: int | None = None, *, open_browser: bool = False) -> int:
+    """Serve the page until told to stop by SIGTERM or Ctrl-C, and return the process's exit code.
+
+    Args:
+        host: address to listen on; None is this machine only.
+        port: None is 7860 or the next free one.
+        open_browser: whether to open the page in a browser.
+
+    Raises:
+        VideoGrainError: the operator's settings are wrong, or the model is not to be had.
+    """
+    settings = read_operator_settings()
+    log_as_json()
+    check_mcp(settings)
+    keep_web_files_in(settings.data_folder / "web")
+    studio = StudioService(settings)
+    stopped = Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: stopped.set())
+    url = serve(studio, settings, host, port, open_browser=open_browser)
+    sys.stdout.write(f"VideoGrain Studio is at {url}\n")
+    sys.stdout.flush()
+    stopped.wait()
+    return 0 if studio.worker.stop() else 1
+
+
+def check_mcp(settings: OperatorSettings) -> None:
+    """Raise SettingsError where agents are to be served but cannot be."""
+    if settings.mcp and find_spec("mcp") is None:
+        raise SettingsError(
+            f"{variable_of('mcp')} is on, but the package for it is not installed. Run: pip install 'mcp>=1.21,<2', or "
+            "switch it off."
+        )
+    if settings.mcp and settings.auth:  # Gradio's tools call the studio without a login, and are refused
+        raise SettingsError(
+            f"{variable_of('mcp')} does not work together with {variable_of('auth')}. Switch one of them off; to ask "
+            "agents who they are, put a proxy that does in front."
+        )
+
+
+def serve(
+    studio: StudioService, settings: OperatorSettings, host: str | None, port: int | None, *, open_browser: bool
+) -> str:
+    """Start to serve a studio's page in the background and return its address."""
+    blocks = build_page(studio)
+    app, url, _ = blocks.queue(default_concurrency_limit=None).launch(
+        server_name=host,
+        server_port=port,
+        inbrowser=open_browser,
+        prevent_thread_lock=True,
+        auth=[(login.user, login.password) for login in settings.auth] or None,
+        max_file_size=settings.max_upload_mb * 10**6,
+        allowed_paths=[],
+        mcp_server=settings.mcp,
+        enable_monitoring=False,
+        run_history=False,
+        ssr_mode=False,
+        show_error=False,
+        footer_links=["api"],
+        theme=studio_theme(),
+        css=CSS,
+        quiet=True,
+    )
+
+    async def health() -> dict[str, object]:
+        """Answer at once: a coroutine waits for none of the threads that handlers keep busy."""
+        return {"status": "ok", "jobs": studio.busy_with()}
+
+    app.router.routes.insert(0, APIRoute("/health", health))
+    return url
+
+
+def end_process(code: int) -> NoReturn:
+    """End the process at once: a denoising step that goes on would hold an orderly end up, then crash it."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

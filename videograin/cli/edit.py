@@ -1,0 +1,123 @@
+"""`videograin edit`: the clip of a project, edited into an MP4."""
+
+import argparse
+import sys
+import time
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from videograin.cli.terminal import ProgressBars, duration, silence_libraries
+from videograin.device import DTYPES, choose_device, choose_dtype
+from videograin.errors import ProjectError
+from videograin.files.atomic import write_whole
+from videograin.models.bundles import find_bundle, named_bundles
+from videograin.models.presets import Preset, apply_preset
+from videograin.region import MAX_SEED, EditResult
+
+if TYPE_CHECKING:
+    from videograin.media.video import Clip
+    from videograin.project.project import EditInputs
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command and its options."""
+    parser = commands.add_parser("edit", help="edit the clip of a project")
+    parser.set_defaults(run=run)
+    parser.add_argument(
+        "project", type=Path, help="JSON file with clip, regions, prompts and settings, or a folder of work"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, help="MP4 to write (default: the project's output or name, in a folder edit.mp4)"
+    )
+    parser.add_argument("--strip", type=Path, help="PNG to write: frames before and after, one above the other")
+    parser.add_argument("--model", help=f"{', '.join(named_bundles())}, a folder, a file or a hub id")
+    parser.add_argument("--device", help="cuda, mps or cpu (default: the best there is)")
+    parser.add_argument("--dtype", choices=DTYPES, help="precision (default: float32 on the CPU, float16 elsewhere)")
+    parser.add_argument("--frames", type=int, metavar="N", help="edit only the first N frames")
+    presets = [preset.name.lower() for preset in Preset]
+    parser.add_argument("--preset", choices=presets, help="how daring (default: the settings of the project)")
+    parser.add_argument("--steps", type=int, help="denoising steps, 1 to 1000")
+    parser.add_argument("--seed", type=int, help=f"of the noise, 0 to {MAX_SEED}")
+    parser.add_argument("--offline", action="store_true", help="never ask the hub")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Edit a project's clip and save the result."""
+    from videograin.models.loading import load_pipeline
+    from videograin.models.memory import apply_plan, estimate_edit, plan_memory
+    from videograin.project.project import load_request
+
+    started = time.monotonic()
+    project = _read_project(options)
+    output = _output(project, options)
+    device = choose_device(options.device)
+    dtype = choose_dtype(device, options.dtype)
+    silence_libraries()
+    request, clip = load_request(project, device)
+    pipeline = load_pipeline(project.model, project.controls, device=device, dtype=dtype, offline=options.offline)
+    shape = (len(clip.frames), clip.frames.shape[1], clip.frames.shape[2])
+    plan = plan_memory(pipeline, shape, project.settings, device)
+    apply_plan(pipeline, plan, device)
+    estimate = estimate_edit(pipeline, shape, project.settings, device, plan)
+    print(
+        f"{shape[0]} frames of {shape[2]}×{shape[1]}, {project.settings.steps_run} steps, {project.model} on {device}: "
+        f"about {duration(estimate.seconds)}, {estimate.peak_gib:.1f} GiB",
+        flush=True,  # before the bars also where this is a pipe
+    )
+    with ProgressBars() as bars:
+        result = pipeline.edit(request, report=bars)
+    _save(result, clip, output, options.strip)
+    print(f"{output}: {result.target_prompt} ({duration(time.monotonic() - started)})")
+
+
+def _read_project(options: argparse.Namespace) -> "EditInputs":
+    from videograin.project.project import load_project
+
+    project = _load_folder(options) if options.project.is_dir() else load_project(options.project, options.model)
+    if options.preset:
+        settings = apply_preset(Preset[options.preset.upper()], find_bundle(project.model).settings)
+        project = replace(project, settings=settings)
+    given = {"num_inference_steps": options.steps, "seed": options.seed}
+    changes = {name: value for name, value in given.items() if value is not None}
+    clip_options = project.clip_options
+    if options.frames is not None:
+        clip_options = replace(clip_options, max_frames=options.frames)
+    return replace(project, settings=replace(project.settings, **changes), clip_options=clip_options)
+
+
+def _load_folder(options: argparse.Namespace) -> "EditInputs":
+    from videograin.project.workspace_files import load_workspace
+
+    loaded = load_workspace(options.project, model=options.model)
+    for problem in loaded.problems:
+        print(f"note: {problem}", file=sys.stderr)
+    return loaded.workspace
+
+
+def _output(project: "EditInputs", options: argparse.Namespace) -> Path:
+    """Return where the MP4 goes; a path that cannot be written fails now, not after minutes of work."""
+    beside = options.project / "edit.mp4" if options.project.is_dir() else options.project.with_suffix(".mp4")
+    output = options.output or project.output or beside
+    for path, suffix in ((output, ".mp4"), (options.strip, ".png")):
+        if path is not None and path.suffix.lower() != suffix:
+            raise ProjectError(f"'{path}' must end in {suffix}.")
+        if path is not None and not path.absolute().parent.is_dir():
+            raise ProjectError(f"There is no folder '{path.parent}' to write '{path.name}' to. Create it first.")
+    return output
+
+
+def _save(result: EditResult, clip: "Clip", output: Path, strip: Path | None) -> None:
+    from PIL import Image
+
+    from videograin.media.encode import save_video
+    from videograin.media.visualize import comparison_strip
+
+    for note in (*clip.notes, *result.warnings):
+        print(f"note: {note}", file=sys.stderr)
+    if strip is not None:
+        picture = BytesIO()
+        Image.fromarray(comparison_strip(clip.frames, result.frames)).save(picture, "PNG")
+        write_whole(strip, picture.getvalue())
+    save_video(output, result.frames, clip.fps, audio=clip.audio)

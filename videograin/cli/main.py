@@ -1,0 +1,76 @@
+"""The command `videograin`: its commands, their errors in plain words, and exit codes."""
+
+import argparse
+import sys
+import traceback
+from collections.abc import Sequence
+
+from videograin.cli import app, edit, info
+from videograin.cli.ctrl_c import CtrlC
+from videograin.errors import VideoGrainError
+
+OK, UNEXPECTED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+COMMANDS = (edit, info, app)
+"""In the order of `--help`. Each module has `add_parser`, which names the function that carries the command out."""
+
+_EXAMPLES = """\
+examples:
+  videograin edit cats.json
+  videograin edit cats.json -o cats.mp4 --strip cats.png --seed 7
+  videograin edit cats.json --model sd15 --device cuda --dtype bfloat16
+  videograin edit my-work/
+  videograin info
+  videograin info cats-source.mp4
+  videograin info sd15
+  videograin app --open
+
+exit codes: 0 done, 1 unexpected failure, 2 something to mend in the input, 130 stopped by Ctrl-C
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    options = _parser().parse_args(arguments)
+    with CtrlC() as ctrl_c:
+        try:
+            options.run(options)
+        except VideoGrainError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return USAGE
+        except (KeyboardInterrupt, Exception) as error:
+            if ctrl_c.came or isinstance(error, KeyboardInterrupt):
+                print("Stopped; nothing is left half-written.", file=sys.stderr)
+                return INTERRUPTED
+            _report_defect(error, options.debug)
+            return UNEXPECTED
+        return OK
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "videograin",
+        description="Edit who is who in a video: each region becomes what its prompt says, the rest stays.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--debug", action="store_true", help="show the whole trace of an unexpected failure")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    for command in COMMANDS:
+        command.add_parser(commands)
+    return parser
+
+
+def _report_defect(error: BaseException, debug: bool) -> None:
+    if debug:
+        traceback.print_exc()
+    if _is_out_of_memory(error):
+        hint = "The device ran out of memory: choose fewer frames or a smaller size."
+    else:
+        hint = "This is a defect. Run the command again with --debug and report what it prints."
+    print(f"unexpected {type(error).__name__}: {error}\n{hint}", file=sys.stderr)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    torch = sys.modules.get("torch")  # what never loaded it did not raise it
+    return torch is not None and isinstance(error, torch.OutOfMemoryError)
