@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 ROOMS = (
-    "videograin.errors videograin.progress videograin.region videograin.device",
+    "videograin.errors videograin.json_log videograin.progress videograin.region videograin.device",
     "videograin.files",
     "videograin.media",
     "videograin.masks",

@@ -14,7 +14,7 @@ from ui.rendering.theme import CSS, studio_theme
 from ui.work.service import StudioService
 from ui.work.web_files import keep_web_files_in
 from videograin.errors import SettingsError
-from videograin.jobs.json_log import log_as_json
+from videograin.json_log import log_as_json
 from videograin.jobs.settings import OperatorSettings, read_operator_settings, variable_of
 
 
@@ -30,7 +30,7 @@ def run_studio(host: str | None = None, port: int | None = None, *, open_browser
         VideoGrainError: the operator's settings are wrong, or the model is not to be had.
     """
     settings = read_operator_settings()
-    log_as_json()
+    log_as_json(log_words=settings.log_prompts)
     check_mcp(settings)
     keep_web_files_in(settings.data_folder / "web")
     studio = StudioService(settings)
