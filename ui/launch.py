@@ -14,8 +14,8 @@ from ui.rendering.theme import CSS, studio_theme
 from ui.work.service import StudioService
 from ui.work.web_files import keep_web_files_in
 from videograin.errors import SettingsError
-from videograin.json_log import log_as_json
 from videograin.jobs.settings import OperatorSettings, read_operator_settings, variable_of
+from videograin.json_log import log_as_json
 
 
 def run_studio(host: str | None = None, port: int | None = None, *, open_browser: bool = False) -> int:

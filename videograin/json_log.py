@@ -81,10 +81,10 @@ class LoggedStream(io.TextIOBase):
 
 
 def log_as_json(stream: TextIO | None = None, level: int = logging.INFO, *, log_words: bool = False) -> None:
-    """Send everything that is logged or printed as an error in this process to a stream, and nowhere else.
+    """Send everything that is logged in this process to a stream, and nowhere else.
 
     Args:
-        stream: standard error if None; `sys.stderr` itself is replaced then.
+        stream: standard error if None.
         level: of the records that are written.
         log_words: whether users' words may appear, as error messages quote them.
     """
@@ -92,11 +92,14 @@ def log_as_json(stream: TextIO | None = None, level: int = logging.INFO, *, log_
     handler.setFormatter(JsonFormatter(log_words=log_words))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.captureWarnings(True)
-    if stream is None:
-        logging.raiseExceptions = False  # the complaint that standard error is closed would go there as well
-        sys.stderr = LoggedStream(logging.getLogger("stderr"))
-        sys.excepthook = _log_uncaught
-        threading.excepthook = lambda caught: _log_uncaught(caught.exc_type, caught.exc_value, caught.exc_traceback)
+
+
+def log_what_is_printed() -> None:
+    """From now on log whatever is printed to standard error, tracebacks of libraries and of threads among it."""
+    logging.raiseExceptions = False  # the complaint that standard error is closed would go there as well
+    sys.stderr = LoggedStream(logging.getLogger("stderr"))
+    sys.excepthook = _log_uncaught
+    threading.excepthook = lambda caught: _log_uncaught(caught.exc_type, caught.exc_value, caught.exc_traceback)
 
 
 def _log_uncaught(_kind: type[BaseException], error: BaseException | None, _trace: TracebackType | None) -> None:

@@ -13,6 +13,7 @@ from ui.work.naming import Naming, with_caption, without_composed_sentence
 from ui.work.pointing import Stroke, Tool, box, click, draw
 from ui.work.segmenting import Segmenting
 from ui.work.session import Session, Sessions
+from ui.work.visitors import visitor_address
 from ui.work.web_files import purge_web_files
 from videograin.errors import RegionError
 from videograin.jobs import limits
@@ -199,7 +200,7 @@ class StudioService:
             write_tracks(path, {str(number): as_track(work.masks[number]) for number in marked})
             kept = self.store.keep(session.id, path)
         request = TrackRequest(work.clip, kept, first, last, work.clip_options)
-        job = self.worker.submit(session.id, JobKind.TRACK, request)
+        job = self.worker.submit(session.id, JobKind.TRACK, request, visitor_address())
         session.tracking = job.id
         session.save()
         return job
@@ -208,7 +209,7 @@ class StudioService:
         """Ask for the objects on the frame that is shown."""
         work, _ = session.opened
         request = SuggestRequest(work.clip, session.frame, work.clip_options)
-        job = self.worker.submit(session.id, JobKind.SUGGEST, request)
+        job = self.worker.submit(session.id, JobKind.SUGGEST, request, visitor_address())
         session.suggesting = job.id
         return job
 
@@ -251,7 +252,7 @@ class StudioService:
 
     def submit_edit(self, session: Session, kind: JobKind) -> Job:
         """Ask for an edit of the session's work, or a preview of it."""
-        return self.worker.submit(session.id, kind, self.project_of(session))
+        return self.worker.submit(session.id, kind, self.project_of(session), visitor_address())
 
     def project_of(self, session: Session) -> Project:
         """Return the edit that a session's work amounts to, with its masks in a file kept for jobs.

@@ -48,6 +48,7 @@ class OperatorSettings:
         max_steps: most denoising steps of one edit.
         max_waiting: jobs that may wait at once.
         max_waiting_each: jobs that one session may have waiting.
+        max_waiting_address: jobs that all sessions from one network address may have waiting together.
         retention_hours: how long clips and results are kept after their last use.
         auth: user:password, several separated by commas, asked for before the page opens; empty lets everyone in.
         mcp: whether agents may use the studio as an MCP server.
@@ -65,6 +66,7 @@ class OperatorSettings:
     max_steps: Annotated[int, Between(1, 1000)] = 100
     max_waiting: Annotated[int, Between(1, 10_000)] = 32
     max_waiting_each: Annotated[int, Between(1, 10_000)] = 8
+    max_waiting_address: Annotated[int, Between(1, 10_000)] = 16
     retention_hours: Annotated[float, Between(0.1, 8760)] = 24.0
     auth: tuple[Login, ...] = ()
     mcp: bool = False

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from threading import Condition, Thread
 from typing import Any
@@ -30,6 +31,7 @@ from videograin.jobs.context import (
 )
 from videograin.jobs.executor import Executor, Outcome, Task, on_own_thread
 from videograin.jobs.failures import in_plain_words
+from videograin.jobs.queue import FairQueue, Waiting, refuse_if_full
 from videograin.jobs.runner import JobRunner
 from videograin.jobs.settings import OperatorSettings
 from videograin.jobs.store import Job, JobKind, JobState, JobStore, owner_digest
@@ -78,39 +80,26 @@ class JobStatus:
     is_stopping: bool = False
 
 
-@dataclass(frozen=True)
-class _Waiting:
-    job: Job
-    context: Context  # of the request, which on ZeroGPU says whose quota it is
-
-
 @dataclass(eq=False)
 class _Lane:
     """Jobs that are carried out one after the other.
 
     Attributes:
         task: carries one out.
-        waiting: in the order in which they will be.
+        waiting: the jobs whose turn comes.
         running: the present one.
         is_interrupting: whether it was the worker, rather than its owner, that asked the present one to stop.
     """
 
     task: Task
-    waiting: list[_Waiting] = field(default_factory=list)
+    waiting: FairQueue = field(default_factory=FairQueue)
     running: Job | None = None
     is_interrupting: bool = False
 
-    def remove(self, job_id: str) -> bool:
-        """Take a job out of those that wait; return whether it was there."""
-        before = len(self.waiting)
-        self.waiting = [entry for entry in self.waiting if entry.job.id != job_id]
-        return len(self.waiting) < before
-
     def ahead_of(self, job_id: str) -> list[Job]:
         """Return the jobs that end before a waiting one starts."""
-        ids = [entry.job.id for entry in self.waiting]
-        waiting = [entry.job for entry in self.waiting[: ids.index(job_id)]]
-        return [self.running, *waiting] if self.running else waiting
+        waiting = takewhile(lambda job: job.id != job_id, self.waiting.in_order())
+        return [*([self.running] if self.running else []), *waiting]
 
 
 class Worker:
@@ -160,7 +149,7 @@ class Worker:
             if job.state is JobState.RUNNING:
                 self._end(job, Outcome(JobState.INTERRUPTED, INTERRUPTED))
             elif job.state is JobState.QUEUED:
-                self._lane_of(job.kind).waiting.append(_Waiting(job, Context()))
+                self._lane_of(job.kind).waiting.add(Waiting(job, Context()))
         for thread in self._threads:
             thread.start()
 
@@ -189,7 +178,7 @@ class Worker:
         self._store.close()
         return True
 
-    def submit(self, owner: str, kind: JobKind, request: object) -> Job:
+    def submit(self, owner: str, kind: JobKind, request: object, address: str = "") -> Job:
         """Ask for a job.
 
         Args:
@@ -197,6 +186,7 @@ class Worker:
             kind: what to do.
             request: what the handler of this kind takes; the files that it names are kept for the owner
                 (`JobStore.keep`).
+            address: of the visitor, for the limit of jobs from one address; empty where that is unknown.
 
         Returns:
             The job, or the owner's earlier one with the same request if that waits, runs or is done.
@@ -210,9 +200,12 @@ class Worker:
         with self._changed:
             if same := self._store.find_same(owner, kind, request):
                 return same
-            self._refuse_if_full(owner)
+            if self._stopping:
+                raise JobError("The studio is about to restart. Try again in a minute.")
+            waiting = [entry for lane in self._lanes for entry in lane.waiting]
+            refuse_if_full(waiting, owner_digest(owner), address, self._settings)
             job = self._store.add(owner, kind, request, expected_seconds)
-            self._lane_of(kind).waiting.append(_Waiting(job, copy_context()))
+            self._lane_of(kind).waiting.add(Waiting(job, copy_context(), address))
             self._changed.notify_all()
         words = {"words": texts_in(request)} if self._settings.log_prompts else {}
         log.info("job queued", extra={"job": job.id, "kind": kind, **words})
@@ -229,7 +222,7 @@ class Worker:
             lane = self._lane_of(job.kind)
             if lane.running is not None and lane.running.id == job.id:
                 ask_to_stop(self._store.folder(job))
-            elif lane.remove(job.id):
+            elif lane.waiting.remove(job.id):
                 self._store.move(job, JobState.CANCELLED, STOPPED)
         return self._store.find(job_id, owner)
 
@@ -290,17 +283,6 @@ class Worker:
         progress = read_progress(self._store.folder(job))
         return job.expected_seconds if progress is None else progress.seconds_left
 
-    def _refuse_if_full(self, owner: str) -> None:
-        if self._stopping:
-            raise JobError("The studio is about to restart. Try again in a minute.")
-        limit, limit_each = self._settings.max_waiting, self._settings.max_waiting_each
-        waiting = [entry.job for lane in self._lanes for entry in lane.waiting]
-        if len(waiting) >= limit:
-            raise JobError(f"The queue is full: {limit} jobs wait. Try again in a few minutes.")
-        digest = owner_digest(owner)
-        if sum(job.owner == digest for job in waiting) >= limit_each:
-            raise JobError(f"{limit_each} of your jobs wait already. Wait for one to end, or cancel one.")
-
     def _edit(self) -> None:
         if self._prepare is not None:
             try:
@@ -318,18 +300,18 @@ class Worker:
             except Exception:  # a file that cannot be removed, say; without this thread no job would ever run again
                 log.exception("worker stumbled")
 
-    def _wait_for_next(self, lane: _Lane) -> _Waiting | None:
+    def _wait_for_next(self, lane: _Lane) -> Waiting | None:
         """Wait for a job, though not for ever, and count it as running."""
         with self._changed:
             if not lane.waiting and not self._stopping:
                 self._changed.wait(PURGE_SECONDS)
             if not lane.waiting or self._stopping:
                 return None
-            first = lane.waiting.pop(0)
+            first = lane.waiting.pop()
             lane.running = self._store.move(first.job, JobState.RUNNING)
             return first
 
-    def _carry_out(self, lane: _Lane, waiting: _Waiting) -> None:
+    def _carry_out(self, lane: _Lane, waiting: Waiting) -> None:
         job = waiting.job
         log.info("job started", extra={"job": job.id, "kind": job.kind})
         try:
