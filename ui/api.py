@@ -154,28 +154,28 @@ class Api:
         changes: Document = {key: value for key, value in given.items() if value is not None}
         found = self._at(session, None, number)
         with found.lock:
-            found.change(objects.change_object(found.opened[0], number, lambda each: replace(each, **changes)))
+            found.change(objects.change_object(found.opened_work, number, lambda each: replace(each, **changes)))
         return self._describe(found)
 
     def move_object(self, session: str, number: int, steps: int = 1) -> Document:
         """Move an object `steps` places towards the top, where objects overlap."""
         found = self._at(session, None, number)
         with found.lock:
-            found.change(objects.move_object(found.opened[0], number, steps))
+            found.change(objects.move_object(found.opened_work, number, steps))
         return self._describe(found)
 
     def delete_object(self, session: str, number: int) -> Document:
         """Remove an object."""
         found = self._at(session, None, number)
         with found.lock:
-            found.change(objects.delete_object(found.opened[0], number))
+            found.change(objects.delete_object(found.opened_work, number))
         return self._describe(found)
 
     def add_rest(self, session: str) -> Document:
         """Add everything that no other object covers, as an object of its own."""
         found = self._find(session)
         with found.lock:
-            found.change(objects.add_rest(found.opened[0]))
+            found.change(objects.add_rest(found.opened_work))
         return self._describe(found)
 
     def combine(self, session: str, number: int, other: int, how: str = Combination.UNION.value) -> Document:
@@ -184,14 +184,14 @@ class Api:
         if how not in list(Combination):
             raise RegionError(f"Masks cannot be combined by '{how}'. Choose one of: {', '.join(Combination)}.")
         with found.lock:
-            found.change(objects.combine_objects(found.opened[0], number, other, Combination(how)))
+            found.change(objects.combine_objects(found.opened_work, number, other, Combination(how)))
         return self._describe(found)
 
     def clean_up(self, session: str, number: int) -> Document:
         """Fill the small holes of an object's masks and remove the specks beside it, in every frame."""
         found = self._at(session, None, number)
         with found.lock:
-            found.change(objects.clean_up_object(found.opened[0], number))
+            found.change(objects.clean_up_object(found.opened_work, number))
         return self._describe(found)
 
     def suggest(self, session: str, frame: int = 0) -> str:
@@ -215,7 +215,7 @@ class Api:
         with found.lock:
             found.set_words(
                 replace(
-                    found.opened[0], source_prompt=source_prompt, background=background, target_prompt=target_prompt,
+                    found.opened_work, source_prompt=source_prompt, background=background, target_prompt=target_prompt,
                     negative_prompt=negative_prompt,
                 )
             )  # fmt: skip
@@ -308,7 +308,7 @@ class Api:
             raise SettingsError(f"There is no setting '{min(unknown)}'. Known are: {', '.join(sorted(known))}.")
         own = self._studio.bundle(found).settings
         with found.lock:
-            work = found.opened[0]
+            work = found.opened_work
             chosen = apply_preset(_member(Preset, preset), own) if preset else work.settings
             wanted = tuple(ControlKind(kind) for kind in controls or ())
             found.set_words(replace(work, settings=replace(chosen, **(settings or {})), controls=wanted))
@@ -320,7 +320,7 @@ class Api:
     def _at(self, session: str, frame: int | None = None, number: int = 0) -> Session:
         """Return a session with a frame shown and an object selected, 0 for none."""
         found = self._find(session)
-        work, clip = found.opened
+        work, clip = found.opened_work, found.opened_clip
         if frame is not None and not 0 <= frame < len(clip.frames):
             raise RegionError(f"Frame {frame} is not in the clip; it has {len(clip.frames)}, counted from 0.")
         if number and all(each.id != number for each in work.objects):
@@ -329,7 +329,7 @@ class Api:
         return found
 
     def _describe(self, session: Session) -> Document:
-        work, clip = session.opened
+        work, clip = session.opened_work, session.opened_clip
         frames, height, width = clip.frames.shape[:3]
         estimate = self._studio.shelf.estimate(work.model, work.controls, (frames, height, width), work.settings)
         return {

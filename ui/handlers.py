@@ -156,15 +156,15 @@ class Handlers:
         """Begin a new object; the next click marks it."""
         session = self._find(session_id)
         with session.lock:
-            session.change(objects.add_object(session.opened[0]))
-            session.selected, session.answers = session.opened[0].objects[-1].id, ()
+            session.change(objects.add_object(session.opened_work))
+            session.selected, session.answers = session.opened_work.objects[-1].id, ()
             return views.marks(session)
 
     def add_rest(self, session_id: str) -> Values:
         """Add everything that no other object covers."""
         session = self._find(session_id)
         with session.lock:
-            session.change(objects.add_rest(session.opened[0]))
+            session.change(objects.add_rest(session.opened_work))
             return views.marks(session)
 
     def track(self, session_id: str, direction: str) -> Values:
@@ -181,21 +181,22 @@ class Handlers:
 
     def overlay_video(self, session_id: str) -> str:
         """Show the clip with its objects laid over."""
-        work, clip = self._find(session_id).opened
-        return markup.moving_picture(overlay_frames(work, clip.frames), clip.fps)
+        session = self._find(session_id)
+        clip = session.opened_clip
+        return markup.moving_picture(overlay_frames(session.opened_work, clip.frames), clip.fps)
 
     def to_edit(self, session_id: str) -> Values:
         """Go on to the words, with a caption of what the clip shows where one can be guessed."""
         session = self._find(session_id)
         self.studio.suggest_caption(session)
-        return [gr.Tabs(selected="edit"), *views.marks(session), session.opened[0].source_prompt]
+        return [gr.Tabs(selected="edit"), *views.marks(session), session.opened_work.source_prompt]
 
     def word_action(self, session_id: str, event: gr.EventData) -> Values:
         """Take what an object becomes, that it stays, or how firmly its words are bound to it."""
         session = self._find(session_id)
         number, value = int(event.id), event.value
         with session.lock:
-            before, clip = session.opened
+            before, clip = session.opened_work, session.opened_clip
             work = WORD_ACTIONS[event.action](before, number, value)
             session.set_words(work)
         sentence = gr.skip() if work.target_prompt == before.target_prompt else work.target_prompt
@@ -207,8 +208,8 @@ class Handlers:
         if session.work is None:
             return ""
         with session.lock:
-            session.set_words(_with_texts(session.opened[0], texts))
-        return markup.sentence(session.opened[0])
+            session.set_words(_with_texts(session.opened_work, texts))
+        return markup.sentence(session.opened_work)
 
     def preset_chosen(self, session_id: str, preset: str) -> Values:
         """Set the settings that a preset means."""
@@ -265,7 +266,7 @@ class Handlers:
     def _submit(self, kind: JobKind, session_id: str, collected: str, values: tuple[Any, ...]) -> Values:
         session = self._find(session_id)
         with session.lock:
-            work = _with_texts(session.opened[0], values[:4])
+            work = _with_texts(session.opened_work, values[:4])
             prompts = {int(number): str(prompt).strip() for number, prompt in json.loads(collected or "{}").items()}
             work = replace(
                 work, objects=tuple(replace(each, prompt=prompts.get(each.id, each.prompt)) for each in work.objects)
@@ -276,7 +277,7 @@ class Handlers:
         return [*views.marks(session)[4:], *self._jobs(session, job.id if job.state.is_final else ""), ""]
 
     def _act(self, session: Session, action: str, number: int, value: str) -> None:
-        work, clip = session.opened
+        work, clip = session.opened_work, session.opened_clip
         match action:
             case "frame":
                 session.frame = max(0, min(len(clip.frames) - 1, int(value)))

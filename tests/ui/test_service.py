@@ -45,7 +45,7 @@ def session(studio: StudioService, tmp_path: Path) -> Session:
     make(tmp_path / "clip.mp4", "testsrc=s=64x64:r=8:d=0.5")
     session = studio.sessions.create()
     studio.open_clip(session, tmp_path / "clip.mp4", ClipChoice(short_side=32), studio.default_model)
-    work, clip = session.opened
+    work, clip = session.opened_work, session.opened_clip
     work = objects.add_object(work, "ball")
     mask = np.zeros(clip.frames.shape[1:3], bool)
     mask[8:24, 8:24] = True
@@ -63,7 +63,7 @@ def finish(studio: StudioService, session: Session) -> None:
 
 def test_another_model_brings_its_own_settings_and_leaves_the_objects(studio, session):
     studio.choose_model(session, "emoji-world")
-    work, _ = session.opened
+    work = session.opened_work
     assert work.model == "emoji-world"
     assert work.settings == studio.bundle(session).settings
     assert work.objects[0].prompt == "a red panda"
@@ -90,23 +90,23 @@ def test_a_project_that_is_taken_along_opens_again(studio, session):
     archive = Path(transfer.export_project(studio, session))
     other = studio.sessions.create()
     assert transfer.open_project(studio, other, archive) == ()
-    mine, theirs = session.opened[0], other.opened[0]
+    mine, theirs = session.opened_work, other.opened_work
     assert theirs.objects == mine.objects
     assert np.array_equal(theirs.masks[1].masks, mine.masks[1].masks)
-    assert np.array_equal(other.opened[1].frames, session.opened[1].frames)
+    assert np.array_equal(other.opened_clip.frames, session.opened_clip.frames)
     assert theirs.settings == mine.settings
 
 
 def test_an_edit_used_again_brings_its_words_its_strength_and_its_model_back(studio, session):
     job = studio.submit_edit(session, JobKind.EDIT)
-    before = session.opened[0]
+    before = session.opened_work
     studio.choose_model(session, "emoji-world")
     kept = objects.change_object(
-        session.opened[0], 1, lambda each: replace(each, prompt="a fox", strength=2.0, is_kept=True)
+        session.opened_work, 1, lambda each: replace(each, prompt="a fox", strength=2.0, is_kept=True)
     )
     session.set_words(kept)
     transfer.use_again(studio, session, job.id)
-    assert session.opened[0] == before
+    assert session.opened_work == before
     finish(studio, session)
 
 
@@ -172,7 +172,7 @@ def test_control_images_of_the_model_can_be_asked_for(studio, session):
     settings[4] = ["canny"]
     handlers.preview(session.id, "{}", *settings)
     finish(studio, session)
-    assert session.opened[0].controls == ("canny",)
+    assert session.opened_work.controls == ("canny",)
     edits = studio.edits(session)
     assert studio.worker.status(edits[0].id, session.id).job.state == "done", edits[0].message
 
@@ -208,15 +208,15 @@ def test_the_status_says_what_is_loaded_and_where(shelf, waiting, words):
 
 
 def test_page_and_programs_clean_an_object_up(studio, session):
-    work, clip = session.opened
+    work, clip = session.opened_work, session.opened_clip
     speck = work.masks[1].masks[0].copy()
     speck[0, 0] = True
     session.change(objects.set_mask(work, 1, 0, speck, len(clip.frames)))
     event = gr.EventData(None, {"action": "clean", "id": 1, "value": ""})
     assert "data-action='clean'" in Handlers(studio).object_action(session.id, event)[1]
-    assert not session.opened[0].masks[1].masks[0, 0, 0]
+    assert not session.opened_work.masks[1].masks[0, 0, 0]
     session.undo()
-    assert session.opened[0].masks[1].masks[0, 0, 0]
+    assert session.opened_work.masks[1].masks[0, 0, 0]
     assert Api(studio).clean_up(session.id, 1)["objects"][0]["area"] == speck.sum() - 1
 
 
@@ -224,7 +224,7 @@ def test_programs_can_do_what_the_page_can(studio, session, monkeypatch, tmp_pat
     monkeypatch.setattr("ui.views.get_upload_folder", lambda: str(tmp_path))
     api = Api(studio)
     assert api.add_rest(session.id)["objects"][0]["name"] == "everything else"
-    rest = session.opened[0].objects[0].id
+    rest = session.opened_work.objects[0].id
     with pytest.raises(RegionError, match="must be marked"):
         api.combine(session.id, 1, rest)
     with pytest.raises(RegionError, match="union, intersection, difference"):
@@ -245,7 +245,7 @@ def test_programs_can_do_what_the_page_can(studio, session, monkeypatch, tmp_pat
     [({"max_frames": 65}, "at most 64 are allowed"), ({"short_side": 2048}, "at most 1024 pixels")],
 )
 def test_a_project_beyond_a_limit_is_refused(studio, session, options, message):
-    work = session.opened[0]
+    work = session.opened_work
     session.set_words(replace(work, model="emoji-world", clip_options=replace(work.clip_options, **options)))
     archive = Path(transfer.export_project(studio, session))
     with pytest.raises(VideoError, match=message):
@@ -256,12 +256,12 @@ def test_without_a_preset_an_edit_keeps_the_settings_of_its_project(studio):
     author, session = studio.sessions.create(), studio.sessions.create()
     api = Api(studio)
     api.open_example(author.id, "seasons", frames=4)
-    author.set_words(replace(author.opened[0], settings=replace(EMOJI_WORLD_SETTINGS, strength=0.9)))
+    author.set_words(replace(author.opened_work, settings=replace(EMOJI_WORLD_SETTINGS, strength=0.9)))
     transfer.open_project(studio, session, Path(transfer.export_project(studio, author)))
-    own = session.opened[0].settings
+    own = session.opened_work.settings
     assert own.strength == 0.9
     for preset, strength in ((None, own.strength), ("Balanced", EMOJI_WORLD_SETTINGS.strength)):
         job = api.edit(session.id, preset=preset, settings={"seed": 5})
         studio.worker.cancel(job, session.id)
-        assert (session.opened[0].settings.strength, session.opened[0].settings.seed) == (strength, 5)
+        assert (session.opened_work.settings.strength, session.opened_work.settings.seed) == (strength, 5)
     finish(studio, session)

@@ -52,19 +52,19 @@ def test_a_browser_without_a_session_gets_a_new_one(sessions):
     assert sessions.find_or_create(None).id != sessions.find_or_create("x" * 32).id
 
 
-def test_without_a_clip_a_person_is_told_to_choose_one(sessions):
+def test_without_a_clip_a_user_is_told_to_choose_one(sessions):
     with pytest.raises(ProjectError, match="Upload one"):
-        _ = sessions.create().opened
+        _ = sessions.create().opened_work
 
 
 def test_undo_and_redo_walk_through_the_changes(sessions, clip_file):
     session = start(sessions.create(), clip_file)
     empty = session.work
-    session.change(objects.add_object(session.opened[0]))
+    session.change(objects.add_object(session.opened_work))
     session.undo()
     assert session.work == empty
     session.redo()
-    assert [each.id for each in session.opened[0].objects] == [1]
+    assert [each.id for each in session.opened_work.objects] == [1]
     session.redo()
     session.undo()
     session.undo()
@@ -73,20 +73,20 @@ def test_undo_and_redo_walk_through_the_changes(sessions, clip_file):
 
 def test_a_new_change_forgets_what_was_undone(sessions, clip_file):
     session = start(sessions.create(), clip_file)
-    session.change(objects.add_object(session.opened[0], "cat"))
+    session.change(objects.add_object(session.opened_work, "cat"))
     session.undo()
-    session.change(objects.add_object(session.opened[0], "dog"))
+    session.change(objects.add_object(session.opened_work, "dog"))
     session.redo()
-    assert [each.name for each in session.opened[0].objects] == ["dog"]
+    assert [each.name for each in session.opened_work.objects] == ["dog"]
 
 
 def test_the_work_is_there_after_a_restart(sessions, clip_file, tmp_path):
     session = start(sessions.create(), clip_file)
-    work = objects.add_object(session.opened[0], "cat")
+    work = objects.add_object(session.opened_work, "cat")
     session.change(objects.set_mask(work, 1, 2, np.ones((64, 64), bool), 4))
-    session.set_words(replace(session.opened[0], background="on grass"))
+    session.set_words(replace(session.opened_work, background="on grass"))
     restarted = Sessions(tmp_path / "sessions").find(session.id)
-    work, clip = restarted.opened
+    work, clip = restarted.opened_work, restarted.opened_clip
     assert work.background == "on grass"
     assert work.masks[1].anchors == (2,)
     assert len(clip.frames) == 4
@@ -106,9 +106,9 @@ def test_unused_sessions_are_deleted_and_used_ones_stay(sessions):
 
 def test_undo_leaves_the_words_that_were_written_since(sessions, clip_file):
     session = start(sessions.create(), clip_file)
-    session.change(objects.add_object(session.opened[0]))
-    session.change(objects.change_object(session.opened[0], 1, lambda each: replace(each, grow=4)))
-    session.set_words(replace(objects.say(session.opened[0], 1, "a fox"), background="in the snow"))
+    session.change(objects.add_object(session.opened_work))
+    session.change(objects.change_object(session.opened_work, 1, lambda each: replace(each, grow=4)))
+    session.set_words(replace(objects.say(session.opened_work, 1, "a fox"), background="in the snow"))
     session.undo()
-    work, _ = session.opened
+    work = session.opened_work
     assert (work.objects[0].grow, work.objects[0].prompt, work.background) == (0, "a fox", "in the snow")

@@ -37,7 +37,7 @@ class Naming:
 
     def name_objects(self, session: Session, frame: int) -> None:
         """Name the objects that have no name yet by their looks in a frame, where these are clear."""
-        work, clip = session.opened
+        work, clip = session.opened_work, session.opened_clip
         judge = self.judge(work.model)
         if judge is None:
             return

@@ -48,7 +48,7 @@ def click(session: Session, segmenter: Segmenter, tool: Tool, x: float, y: float
     Raises:
         VideoGrainError: no object is found there, or no object is selected to take away from.
     """
-    work, clip = session.opened
+    work, clip = session.opened_work, session.opened_clip
     if tool is Tool.REMOVE and session.object is None:
         raise RegionError("There is nothing to remove from yet. Pick an object first.")
     work, number = _target(session, work, is_new=tool is Tool.PICK)
@@ -58,7 +58,7 @@ def click(session: Session, segmenter: Segmenter, tool: Tool, x: float, y: float
 
 def box(session: Session, segmenter: Segmenter, corners: tuple[float, float, float, float]) -> None:
     """Take a box (x0, y0, x1, y1) around an object; it begins a new object."""
-    work, clip = session.opened
+    work, clip = session.opened_work, session.opened_clip
     x0, x1 = sorted(corners[::2])
     y0, y1 = sorted(corners[1::2])
     work, number = _target(session, work, is_new=True)
@@ -68,7 +68,7 @@ def box(session: Session, segmenter: Segmenter, corners: tuple[float, float, flo
 
 def draw(session: Session, stroke: Stroke) -> None:
     """Paint over the selected object's mask; where none is selected, the brush begins one."""
-    work, clip = session.opened
+    work, clip = session.opened_work, session.opened_clip
     if not stroke.points or not 0 < stroke.radius <= MAX_BRUSH:
         raise RegionError(f"A stroke needs points and a radius up to {MAX_BRUSH:g} pixels.")
     if stroke.is_eraser and session.object is None:
@@ -93,7 +93,7 @@ def choose_answer(session: Session, steps: int) -> None:
     if number is None or not 0 <= wanted < len(answers):
         size = "smaller" if steps < 0 else "larger"
         raise RegionError(f"There is no {size} object under this click. Add or remove parts with more clicks.")
-    work, clip = session.opened
+    work, clip = session.opened_work, session.opened_clip
     session.change(set_mask(work, number, session.frame, answers[wanted], len(clip.frames)))
     session.answer = wanted
 
@@ -130,7 +130,7 @@ def _answer(session: Session, segmenter: Segmenter, work: Workspace, number: int
         [(each.x, each.y) for each in clicks], [each.is_inside for each in clicks], corners, previous
     )
     answers = sorted((found, *found.alternatives), key=lambda answer: answer.area)
-    work = set_mask(work, number, session.frame, found.mask, len(session.opened[1].frames), found.confidence)
+    work = set_mask(work, number, session.frame, found.mask, len(session.opened_clip.frames), found.confidence)
     _take(session, work, number, _distinct(answers))
     session.answer = next(i for i, mask in enumerate(session.answers) if np.array_equal(mask, found.mask))
 

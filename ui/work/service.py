@@ -167,12 +167,12 @@ class StudioService:
     def suggest_caption(self, session: Session) -> None:
         """Caption what the clip shows now by the objects' names, unless the user has."""
         with session.lock:
-            work, session.caption = with_caption(session.opened[0], session.caption)
+            work, session.caption = with_caption(session.opened_work, session.caption)
             session.set_words(work)
 
     def prepare_frame(self, session: Session) -> None:
         """Encode the frame that is shown, so that the first click on it is answered at once."""
-        _, clip = session.opened
+        clip = session.opened_clip
         Thread(target=self._segmenting.encode, args=(clip.frames[session.frame],), daemon=True).start()
 
     def mark(self, session: Session, tool: Tool, points: Sequence[tuple[float, float]], radius: float) -> None:
@@ -189,7 +189,7 @@ class StudioService:
 
     def submit_tracking(self, session: Session, direction: str) -> Job:
         """Ask for all objects to be followed: "all" frames, or "forwards" or "backwards" from the one shown."""
-        work, clip = session.opened
+        work, clip = session.opened_work, session.opened_clip
         marked = [each.id for each in work.objects if each.id in work.masks and work.masks[each.id].anchors]
         if not marked:
             raise RegionError("Nothing is marked yet. Click on an object in the picture first.")
@@ -207,7 +207,7 @@ class StudioService:
 
     def submit_suggestions(self, session: Session) -> Job:
         """Ask for the objects on the frame that is shown."""
-        work, _ = session.opened
+        work = session.opened_work
         request = SuggestRequest(work.clip, session.frame, work.clip_options)
         job = self.worker.submit(session.id, JobKind.SUGGEST, request, visitor_address())
         session.suggesting = job.id
@@ -230,7 +230,7 @@ class StudioService:
     def take_suggested(self, session: Session, status: JobStatus) -> None:
         """Add the masks that a job found on a frame as objects, except those of objects that are there already."""
         request = self.store.request(status.job, SuggestRequest)
-        work, clip = session.opened
+        work, clip = session.opened_work, session.opened_clip
         for mask in read_npz(status.results / status.result.masks).values():
             if mask.shape == clip.frames.shape[1:3] and not is_marked(work, request.frame, mask):
                 work = add_object(work)
@@ -240,7 +240,7 @@ class StudioService:
 
     def take_tracked(self, session: Session, status: JobStatus) -> None:
         """Put the masks that a job found in place; marks that the user has made since then stay."""
-        work, clip = session.opened
+        work, clip = session.opened_work, session.opened_clip
         for key, track in read_tracks(status.results / status.result.tracks).items():
             known = work.masks.get(int(key))
             if known is None or track.masks.shape != clip.frames.shape[:3]:
@@ -260,11 +260,11 @@ class StudioService:
         Raises:
             RegionError: an object that is to change is not marked, or was never followed.
         """
-        work, clip = session.opened
+        work, clip = session.opened_work, session.opened_clip
         for each in work.objects:
             if each.edit_prompt and each.id in work.masks and not is_followed(work, each.id):
                 raise RegionError(
-                    f"{each.title} is marked, but not followed through the clip. Press 'Track all' first."
+                    f"{each.title} is marked, but not followed through the clip. Press 'Follow all' first."
                 )
         work.load_regions(clip)
         masks = work.edit_masks(clip)

@@ -31,6 +31,8 @@ UNDO_BYTES = 256 * 2**20
 
 MAX_UNDO = 50
 
+NO_CLIP = "There is no clip yet. Upload one, or take an example."
+
 log = logging.getLogger(__name__)
 
 
@@ -73,15 +75,26 @@ class Session:
     future: list[Workspace] = field(default_factory=list)
 
     @property
-    def opened(self) -> tuple[Workspace, Clip]:
-        """The work and its clip.
+    def opened_work(self) -> Workspace:
+        """The work on the clip that is open.
 
         Raises:
             ProjectError: no clip has been chosen.
         """
-        if self.work is None or self.clip is None:
-            raise ProjectError("There is no clip yet. Upload one, or take an example.")
-        return self.work, self.clip
+        if self.work is None:
+            raise ProjectError(NO_CLIP)
+        return self.work
+
+    @property
+    def opened_clip(self) -> Clip:
+        """The clip that is open.
+
+        Raises:
+            ProjectError: none has been chosen.
+        """
+        if self.clip is None:
+            raise ProjectError(NO_CLIP)
+        return self.clip
 
     @property
     def object(self) -> MarkedObject | None:
@@ -101,7 +114,7 @@ class Session:
 
     def change(self, work: Workspace) -> None:
         """Take a step that can be undone."""
-        before, clip = self.opened
+        before, clip = self.opened_work, self.opened_clip
         self.past.append(before)
         steps = max(3, min(MAX_UNDO, UNDO_BYTES // clip.frames[..., 0].size))
         del self.past[:-steps]
@@ -124,8 +137,7 @@ class Session:
 
     def save(self) -> None:
         """Write the work to its folder."""
-        work, _ = self.opened
-        save_workspace(work, self.folder)
+        save_workspace(self.opened_work, self.folder)
         (self.folder / "tracking").write_text(self.tracking)
 
     def restore(self) -> None:
@@ -143,7 +155,7 @@ class Session:
 
     def _move(self, source: list[Workspace], target: list[Workspace]) -> None:
         if source:
-            latest, _ = self.opened
+            latest = self.opened_work
             target.append(latest)
             self._show(with_words_of(source.pop(), latest))
 

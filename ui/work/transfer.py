@@ -62,7 +62,7 @@ def import_masks(session: Session, file: Path) -> None:
         VideoGrainError: they cannot be read or do not fit the clip.
     """
     with session.lock, TemporaryDirectory(prefix="videograin-") as folder:
-        work, clip = session.opened
+        work, clip = session.opened_work, session.opened_clip
         source = file
         if file.suffix.lower() == ".zip":
             source = Path(folder, "masks")
@@ -82,7 +82,7 @@ def export_masks(session: Session, kind: MaskFormat) -> str:
     Raises:
         RegionError: no object is marked.
     """
-    work, clip = session.opened
+    work, clip = session.opened_work, session.opened_clip
     named = work.named_masks(clip)
     if not named:
         raise RegionError("Nothing is marked yet, so there are no masks to export.")
@@ -100,7 +100,7 @@ def export_masks(session: Session, kind: MaskFormat) -> str:
 def export_project(studio: StudioService, session: Session) -> str:
     """Write a session's whole work, with its clip and results, to a ZIP file and return its path in the cache."""
     path = _new_file("project.zip")
-    work, _ = session.opened
+    work = session.opened_work
     export_workspace(replace(work, results=studio.saved_results(session)), path)
     return str(path)
 
@@ -137,7 +137,7 @@ def use_again(studio: StudioService, session: Session, job_id: str) -> None:
     """
     edit = studio.worker.request(job_id, session.id)
     with session.lock:
-        work, _ = session.opened
+        work = session.opened_work
         model = edit.model if edit.model in studio.settings.models else work.model
         session.set_words(replace(objects.with_words_of_edit(work, edit), model=model))
 
