@@ -63,6 +63,20 @@ def test_a_project_becomes_a_video_and_a_strip(project: Path, capsys: pytest.Cap
     assert "Editing" in said.err
 
 
+def test_a_kept_region_inside_an_edited_one_is_not_touched(project: Path) -> None:
+    mask = np.zeros((64, 96), np.uint8)
+    mask[24:40, 40:56] = 255
+    Image.fromarray(mask).save(project.with_name("face.png"))
+    document = json.loads(project.read_text())
+    document["regions"].append({"masks": {"path": "face.png"}, "name": "face"})
+    project.write_text(json.dumps(document))
+    strip = project.with_name("strip.png")
+    assert main(["edit", str(project), "--strip", str(strip), "--device", "cpu", "--steps", "1"]) == OK
+    before, after = np.split(np.asarray(Image.open(strip)).reshape(2 * 32, 3, 48, 3), 2)
+    assert np.array_equal(before[12:20, :, 20:28], after[12:20, :, 20:28])
+    assert not np.array_equal(before[8:24, :, 16:32], after[8:24, :, 16:32])
+
+
 def test_without_an_output_the_video_is_named_after_the_project(project: Path) -> None:
     assert main(["edit", str(project), "--device", "cpu", "--steps", "1", "--seed", "3"]) == OK
     assert project.with_suffix(".mp4").is_file()

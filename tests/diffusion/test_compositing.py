@@ -17,7 +17,7 @@ def test_inside_is_the_edit_and_far_outside_the_source(seed, start, size):
     source, edited = two_clips(seed)
     changed = np.zeros((2, 24, 24), bool)
     changed[0, start : start + size, start : start + size] = True
-    frames = composite(source, edited, changed)
+    frames = composite(source, edited, changed, np.zeros_like(changed))
     rows, columns = np.mgrid[:24, :24]
     last = start + size - 1
     distance = np.hypot(*(np.maximum(0, np.maximum(start - axis, axis - last)) for axis in (rows, columns)))
@@ -29,4 +29,20 @@ def test_inside_is_the_edit_and_far_outside_the_source(seed, start, size):
 def test_the_edit_fades_into_the_source():
     source, edited = np.zeros((1, 1, 9, 3), np.uint8), np.full((1, 1, 9, 3), 200, np.uint8)
     changed = np.arange(9)[None, None] == 0
-    assert composite(source, edited, changed)[0, 0, :, 0].tolist() == [200, 150, 100, 50, 0, 0, 0, 0, 0]
+    assert composite(source, edited, changed, np.zeros_like(changed))[0, 0, :, 0].tolist() == [
+        200,
+        150,
+        100,
+        50,
+        0,
+        0,
+        0,
+        0,
+        0,
+    ]
+
+
+def test_before_a_kept_part_the_edit_fades_and_in_it_the_source_is_untouched():
+    source, edited = np.zeros((1, 1, 9, 3), np.uint8), np.full((1, 1, 9, 3), 200, np.uint8)
+    changed = np.arange(9)[None, None] < 6
+    assert composite(source, edited, changed, ~changed)[0, 0, :, 0].tolist() == [200, 200, 200, 150, 100, 50, 0, 0, 0]

@@ -167,6 +167,23 @@ def test_outside_the_prompted_regions_every_step_is_the_noised_source(pipe):
         assert torch.equal(latents[outside], expected[outside])
 
 
+@pytest.mark.parametrize("convention", Convention)
+def test_a_kept_region_inside_an_edited_one_is_the_source_to_the_last_pixel(pipe, convention):
+    face = box(6, 6, 10, 10)
+    regions = [Region(box(2, 2, 14, 14), "a red panda"), Region(face)]
+    frames = edit(pipe, regions, mask_growth=2, convention=convention, output_type="np").frames
+    assert np.array_equal(frames[face], tiny_frames()[face])
+    assert not np.array_equal(frames[box(2, 2, 14, 5)], tiny_frames()[box(2, 2, 14, 5)])
+
+
+def test_an_edited_region_inside_a_kept_one_changes(pipe):
+    shirt = box(6, 6, 10, 10)
+    frames = edit(pipe, [Region(box(2, 2, 14, 14)), Region(shirt, "a red panda")], output_type="np").frames
+    changed = (frames != tiny_frames()).any(-1)
+    assert changed[shirt].any()
+    assert not changed[~shirt].any()
+
+
 def test_the_edited_part_grows_by_pixels(pipe):
     source = edit(pipe, [Region(box(0, 0, 1, 1), "a fox")]).latents  # all but one cell is the source
     changed = (edit(pipe, [Region(box(6, 6, 8, 8), "a fox")], mask_growth=4).latents != source).any(1)

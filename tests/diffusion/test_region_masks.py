@@ -1,6 +1,9 @@
+import numpy as np
+import pytest
 import torch
 
-from videograin.diffusion.region_masks import grow_masks, make_room
+from videograin.diffusion.region_masks import RegionMasks, grow_masks, make_room, smallest_decides
+from videograin.region import Convention, EditRequest, EditSettings, Region
 
 
 def test_masks_grow_by_pixels_on_every_side():
@@ -26,3 +29,42 @@ def test_overlapping_regions_keep_what_they_share():
     masks = torch.zeros(2, 1, 4, 4, dtype=torch.bool)
     masks[:, 0, 1, 1] = True
     assert make_room(masks, [True, True], 1)[:, 0, 1, 1].all()
+
+
+def rows(*spans: tuple[int, int], frames: int = 1) -> torch.Tensor:
+    """Masks (R, F, 1, 9), each from one column to another."""
+    columns = torch.arange(9).view(1, 1, 9)
+    return torch.stack([((columns >= start) & (columns < stop)).repeat(frames, 1, 1) for start, stop in spans])
+
+
+def test_of_regions_that_overlap_the_smaller_decides():
+    man, shirt, button = rows((0, 9), (2, 7), (3, 4))
+    decided = smallest_decides(torch.stack([man, shirt, button]), [True, True, False])
+    assert torch.equal(decided, torch.stack([man & ~shirt, shirt & ~button, button]))
+
+
+def test_a_region_s_size_is_its_area_where_it_is_shown():
+    man, face = rows((0, 4), (2, 5), frames=4)
+    man[1:] = False  # 4 pixels in all, the face has 12
+    assert smallest_decides(torch.stack([man, face]), [True, True])[0, 0].sum() == 2
+
+
+def test_regions_of_one_size_share_their_overlap_unless_one_of_them_is_kept():
+    masks = rows((0, 4), (2, 6))
+    assert torch.equal(smallest_decides(masks, [True, True]), masks)
+    assert smallest_decides(masks, [True, False])[0].sum() == 2
+
+
+@pytest.mark.parametrize("convention", Convention)
+def test_only_the_release_s_attention_sees_overlaps(convention):
+    man, face = (np.asarray(mask) for mask in rows((0, 9), (3, 5)))
+    request = EditRequest(
+        np.zeros((1, 1, 9, 3), np.uint8),
+        [Region(man, "a robot"), Region(face)],
+        "a man",
+        settings=EditSettings(convention=convention, mask_growth=4),
+    )
+    regions = RegionMasks.of(request)
+    assert np.array_equal(regions.edited_part, man & ~face)
+    assert np.array_equal(regions.kept_part, face)
+    assert np.array_equal(regions.masks[0], man if convention == Convention.RELEASE else man & ~face)

@@ -7,24 +7,30 @@ FEATHER = 4.0
 """Pixels over which the edit fades into the source, outside the part that may change."""
 
 
-def composite(source: np.ndarray, edited: np.ndarray, changed: np.ndarray) -> np.ndarray:
+def composite(source: np.ndarray, edited: np.ndarray, changed: np.ndarray, kept: np.ndarray) -> np.ndarray:
     """Lay the edited part over the source.
 
     Args:
         source: (F, H, W, 3) uint8.
         edited: frames of the same shape.
-        changed: (F, H, W) bool, the part that is taken from `edited` as it is.
+        changed: (F, H, W) bool, the part that is taken from `edited` as it is, but for its seam with `kept`.
+        kept: (F, H, W) bool, the part that is the source to the last pixel: the edit fades before it, not in it.
 
     Returns:
-        (F, H, W, 3) uint8, the source itself from `FEATHER` pixels outside the part on.
+        (F, H, W, 3) uint8, the source itself from `FEATHER` pixels outside the changed part on.
     """
-    alpha = np.stack([_fade(part) for part in changed])[..., None]
+    alpha = np.stack([_weights(*parts) for parts in zip(changed, kept, strict=True)])[..., None]
     return np.rint(source + alpha * (edited.astype(np.float32) - source)).astype(np.uint8)
 
 
-def _fade(part: np.ndarray) -> np.ndarray:
-    """Return weights (H, W) float32 in [0, 1]: 1 inside a part (H, W) bool, falling linearly outside."""
+def _weights(changed: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Return the edit's weights (H, W) float32 in [0, 1]: 1 in the changed part, falling linearly to its outside."""
+    return np.minimum(1 - _feathers_away(changed), _feathers_away(kept))
+
+
+def _feathers_away(part: np.ndarray) -> np.ndarray:
+    """Return how far each pixel is from a part (H, W) bool, float32 in units of `FEATHER`: 0 in the part, 1 at most."""
     if not part.any():
-        return np.zeros(part.shape, np.float32)
+        return np.ones(part.shape, np.float32)
     distance = cv2.distanceTransform((~part).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return np.clip(1 - distance / FEATHER, 0, 1).astype(np.float32)
+    return np.minimum(distance / FEATHER, 1)

@@ -118,8 +118,9 @@ class VideoGrainPipeline(
 
         Args:
             frames: (F, H, W, 3) uint8 RGB; H and W multiples of 8, of 64 for Stable Diffusion's best results.
-            regions: what changes into what; masks (F, H, W) bool of the frames' size. They may overlap, be absent in
-                some frames and leave pixels uncovered. Those without a prompt keep the source.
+            regions: what changes into what; masks (F, H, W) bool of the frames' size. They may overlap (the
+                smaller one decides there), be absent in some frames and leave pixels uncovered. Those without a prompt
+                keep the source.
             source_prompt: what the clip shows now; the inversion follows it.
             target_prompt: the whole target; it must contain every region's prompt. Empty composes it.
             background: phrase for the rest of the picture in a composed target prompt.
@@ -281,12 +282,13 @@ class VideoGrainPipeline(
 
     def _finish(self, request: EditRequest, latents: Tensor, report: Report) -> Iterator[np.ndarray]:
         """Yield the finished frames (n, H, W, 3) uint8 in order, some at a time."""
-        changed = RegionMasks.of(request).edited_part.numpy()
+        regions = RegionMasks.of(request)
+        changed, kept = regions.edited_part.numpy(), regions.kept_part.numpy()
         first = 0
         for pixels in decode_latents(self.vae, latents, self.frames_per_vae_batch, report):
             frames, part = to_uint8(pixels), slice(first, first + len(pixels))
             if request.settings.blend_background:
-                frames = composite(request.frames[part], frames, changed[part])
+                frames = composite(request.frames[part], frames, changed[part], kept[part])
             yield frames
             first = part.stop
 

@@ -1,4 +1,8 @@
-"""The regions' masks as an edit uses them, in pixels: how far edited regions may grow, and which pixels change."""
+"""The regions' masks as an edit uses them, in pixels: who decides overlaps, how far edited ones may grow, what changes.
+
+Where regions overlap the smaller one decides: a kept face stays inside an edited man, an edited shirt changes on a kept
+man. The released code knows no regions that are kept; its attention sees overlaps as belonging to all of their regions.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from videograin.region import EditRequest
+from videograin.region import Convention, EditRequest
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,24 +21,51 @@ class RegionMasks:
     """The masks of all regions of an edit.
 
     Attributes:
-        masks: (R, F, H, W) bool, edited regions grown by the settings' `mask_growth`.
+        masks: (R, F, H, W) bool, where attention sees each region; edited ones grown by the settings' `mask_growth`.
+        decided: (R, F, H, W) bool, where each region decides whether the source changes, grown alike.
         is_edited: for each region, whether it has a prompt.
     """
 
     masks: Tensor
+    decided: Tensor
     is_edited: tuple[bool, ...]
 
     @classmethod
     def of(cls, request: EditRequest, device: torch.device | str = "cpu") -> Self:
-        """Take the masks of a request to a device and let its edited regions grow."""
-        masks = torch.from_numpy(np.stack([region.masks for region in request.regions])).to(device)
+        """Take the masks of a request to a device, settle their overlaps and let its edited regions grow."""
+        marked = torch.from_numpy(np.stack([region.masks for region in request.regions])).to(device)
         is_edited = tuple(region.is_edited for region in request.regions)
-        return cls(make_room(masks, is_edited, request.settings.mask_growth), is_edited)
+        growth = request.settings.mask_growth
+        decided = make_room(smallest_decides(marked, is_edited), is_edited, growth)
+        release = request.settings.convention == Convention.RELEASE
+        return cls(make_room(marked, is_edited, growth) if release else decided, decided, is_edited)
 
     @property
     def edited_part(self) -> Tensor:
-        """The union of the edited regions, (F, H, W) bool."""
-        return self.masks[list(self.is_edited)].any(0)
+        """The pixels that an edited region decides, (F, H, W) bool."""
+        return self.decided[list(self.is_edited)].any(0)
+
+    @property
+    def kept_part(self) -> Tensor:
+        """The pixels that a region without a prompt decides, (F, H, W) bool; the source stays there."""
+        return self.decided[[not edited for edited in self.is_edited]].any(0)
+
+
+def smallest_decides(masks: Tensor, is_edited: Sequence[bool]) -> Tensor:
+    """Leave each pixel of masks (R, F, H, W) bool to the smallest of the regions that cover it.
+
+    A region's size is its mean area over the frames that show it, so that no overlap changes hands within a clip. Of
+    regions of one size the kept one decides; those that are also kept or edited alike share their overlap.
+    """
+    areas = masks.sum((2, 3)).double()
+    sizes = (areas.sum(1) / (areas > 0).sum(1).clamp(min=1)).tolist()
+    ranks = list(zip(sizes, is_edited, strict=True))
+    result, taken = torch.zeros_like(masks), torch.zeros_like(masks[0])
+    for rank in sorted(set(ranks)):
+        members = [region for region, own in enumerate(ranks) if own == rank]
+        result[members] = masks[members] & ~taken
+        taken |= masks[members].any(0)
+    return result
 
 
 def make_room(masks: Tensor, edited: Sequence[bool], pixels: int) -> Tensor:
