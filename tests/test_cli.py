@@ -107,6 +107,24 @@ def test_a_folder_with_an_edit_s_file_is_edited_too(project: Path) -> None:
     assert probe(project.with_name("edit.mp4")).width == 48
 
 
+def test_an_example_is_edited_by_its_name_into_the_current_folder(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--model", str(project.with_name("tiny")), "--device", "cpu", "--steps", "1", "--frames", "1"]
+    assert main(["edit", "friends", *arguments]) == OK
+    assert probe(tmp_path / "friends.mp4").width
+
+
+def test_a_folder_of_one_s_own_comes_before_the_example_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "friends").mkdir()
+    assert main(["edit", "friends"]) == USAGE
+    assert "project.json' cannot be opened" in capsys.readouterr().err
+
+
 def test_sound_is_kept(project: Path) -> None:
     sine = ("-f", "lavfi", "-i", "sine=440:d=0.4", "-shortest")
     make(project.with_name("clip.mp4"), "testsrc=s=96x64:r=8:d=0.4", *sine)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+import videograin
 from videograin.jobs.settings import read_operator_settings
 from videograin.jobs.worker import STOP_SECONDS
 
@@ -57,8 +58,8 @@ def test_all_that_is_copied_is_there_and_sent_to_the_engine(dockerfile: list[tup
 
 
 def test_every_package_is_copied_with_the_models_and_examples(dockerfile: list[tuple[str, str]]) -> None:
-    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]["include"]
-    assert {package.rstrip("*") for package in packages} | {"app.py", "assets"} <= set(copied(dockerfile))
+    packages = {init.parent.name for init in ROOT.glob("*/__init__.py")} - {"benchmarks", "training"}
+    assert packages | {"app.py", "assets"} <= set(copied(dockerfile))
 
 
 def test_the_container_is_nobody_s_root(dockerfile: list[tuple[str, str]]) -> None:
@@ -107,8 +108,28 @@ def test_the_space_runs_the_gradio_that_the_requirements_name(front_matter: dict
     )
     assert front_matter["sdk"] == "gradio"
     assert front_matter["sdk_version"] == requirements["gradio"]
-    assert front_matter["python_version"] == "3.12"
     assert (ROOT / front_matter["app_file"]).is_file()
     assert len(front_matter["short_description"]) <= 60
     assert front_matter["license"] == "apache-2.0"
     assert "Apache License" in (ROOT / "LICENSE").read_text()
+
+
+def test_what_ships_runs_on_the_python_that_the_workflow_tests(front_matter: dict[str, Any]) -> None:
+    oldest = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"].removeprefix(">=")
+    tested = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text())["jobs"]["test"]["strategy"]["matrix"]
+    assert tested["python"] == [oldest, front_matter["python_version"]]
+    assert f"FROM python:{front_matter['python_version']}-slim" in (ROOT / "Dockerfile").read_text()
+
+
+def test_the_hook_before_a_commit_runs_the_ruff_of_make_lint() -> None:
+    requirements = (ROOT / "requirements-dev.txt").read_text().splitlines()
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    for hook in hooks:
+        assert set(hook["additional_dependencies"]) <= set(requirements), hook["id"]
+
+
+def test_the_citation_names_this_version_and_the_paper() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == videograin.__version__
+    assert citation["preferred-citation"]["identifiers"][0]["value"] == "arXiv:2502.17258"
+    assert f"## {videograin.__version__}" in (ROOT / "CHANGELOG.md").read_text()

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from videograin.progress import Phase, Progress
     from videograin.region import AttentionMode, ControlKind, Convention, EditRequest, EditResult, EditSettings, Region
 
+__version__ = "0.1.0"
+
 __all__ = [
     "AttentionMode",
     "Cancelled",

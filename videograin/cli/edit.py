@@ -14,6 +14,7 @@ from videograin.errors import ProjectError
 from videograin.files.atomic import write_whole
 from videograin.models.bundles import find_bundle, named_bundles
 from videograin.models.presets import Preset, apply_preset
+from videograin.project.examples import example_names, example_path
 from videograin.region import MAX_SEED, EditResult
 
 if TYPE_CHECKING:
@@ -26,7 +27,10 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = commands.add_parser("edit", help="edit the clip of a project")
     parser.set_defaults(run=run)
     parser.add_argument(
-        "project", type=Path, help="JSON file with clip, regions, prompts and settings, or a folder of work"
+        "project",
+        type=Path,
+        help="JSON file with clip, regions, prompts and settings, a folder of work, or an example: "
+        + ", ".join(example_names()),
     )
     parser.add_argument(
         "-o", "--output", type=Path, help="MP4 to write (default: the project's output or name, in a folder edit.mp4)"
@@ -75,7 +79,8 @@ def run(options: argparse.Namespace) -> None:
 def _read_project(options: argparse.Namespace) -> "EditInputs":
     from videograin.project.project import load_project
 
-    project = _load_folder(options) if options.project.is_dir() else load_project(options.project, options.model)
+    file = example_path(options.project.name) / "project.json" if _is_example(options.project) else options.project
+    project = _load_folder(options) if file.is_dir() else load_project(file, options.model)
     if options.preset:
         settings = apply_preset(Preset[options.preset.upper()], find_bundle(project.model).settings)
         project = replace(project, settings=settings)
@@ -85,6 +90,11 @@ def _read_project(options: argparse.Namespace) -> "EditInputs":
     if options.frames is not None:
         clip_options = replace(clip_options, max_frames=options.frames)
     return replace(project, settings=replace(project.settings, **changes), clip_options=clip_options)
+
+
+def _is_example(project: Path) -> bool:
+    """Tell whether a path is no path but an example's name; what lies in the current folder comes first."""
+    return str(project) in example_names() and not project.exists()
 
 
 def _load_folder(options: argparse.Namespace) -> "EditInputs":

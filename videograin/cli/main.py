@@ -5,6 +5,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
+from videograin import __version__
 from videograin.cli import app, edit, info
 from videograin.cli.ctrl_c import CtrlC
 from videograin.errors import VideoGrainError
@@ -16,6 +17,7 @@ COMMANDS = (edit, info, app)
 
 _EXAMPLES = """\
 examples:
+  videograin edit friends
   videograin edit cats.json
   videograin edit cats.json -o cats.mp4 --strip cats.png --seed 7
   videograin edit cats.json --model sd15 --device cuda --dtype bfloat16
@@ -54,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parser.add_argument("--debug", action="store_true", help="show the whole trace of an unexpected failure")
     commands = parser.add_subparsers(required=True, metavar="command")
     for command in COMMANDS:
