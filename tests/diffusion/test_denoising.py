@@ -110,6 +110,12 @@ def test_the_first_steps_are_modulated_and_fade():
     assert replace(steps[0], modulations={}, modulated_self=(), modulated_cross=()) == steps[9] == STEP
 
 
+def test_no_strength_draws_scores_beyond_their_extremes():
+    edit = denoising(EditSettings(num_inference_steps=10, self_strength=4, cross_strength=16))
+    level = edit.attention_step(0, 901).modulations[64]
+    assert level.self_strength.max() == level.cross_strength.max() == 1
+
+
 # Temporal smoothing
 
 

@@ -1,7 +1,7 @@
 """What the attention processors are told in one denoising step, and how it follows from layout and settings."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
@@ -72,11 +72,17 @@ class LayoutModulation:
     modulated_cross: tuple[bool, ...]
 
     def at(self, timestep: int) -> dict[int, LevelModulation]:
-        """Return the modulation at a timestep, 1 to 1000."""
+        """Return the modulation at a timestep, 0 to 1000.
+
+        No a_i exceeds 1, where a score reaches the extreme that it is drawn to; beyond it their order would turn round,
+        and of a phrase's tokens the one that fits least would win.
+        """
         weight = timestep_weight(timestep)
         return {
-            tokens: LevelModulation(
-                weight * level.self_strength, level.self_regions, weight * level.cross_strength, level.cross_regions
+            tokens: replace(
+                level,
+                self_strength=(weight * level.self_strength).clamp(max=1),
+                cross_strength=(weight * level.cross_strength).clamp(max=1),
             )
             for tokens, level in self.full_strength.items()
         }
