@@ -139,6 +139,18 @@ def test_half_precision_comes_back_in_half_precision():
         assert torch.allclose(out.double(), exact, atol=5e-3)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("product", [1e5, 1e7])
+def test_scores_beyond_the_range_of_half_precision_overflow_nowhere(dtype, product):
+    query, key, value, strength, shared, scale = random_case()
+    query, key, value = ((x * product**0.5).to(dtype) for x in (query, key, value / product**0.5))
+    row_extremes = (query.float() @ key.float().mT).aminmax(dim=-1)
+    assert (row_extremes.max - row_extremes.min).max() > 1e5
+    exact = chunked_attention(query.float(), key.float(), value.float(), strength, shared, scale)
+    out = augmented_attention(query, key, value, strength, shared, scale)
+    assert torch.allclose(out.float(), exact, atol=0.02)
+
+
 def test_the_weight_fades_with_the_fifth_power_of_the_timestep():
     assert timestep_weight(1) == 0
     assert timestep_weight(501) == 0.5**5
