@@ -1,14 +1,17 @@
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from mask_targets import frames_of
 from PIL import Image
 
 from videograin.errors import ProjectError, RegionError
 from videograin.masks.export import davis_palette, save_indexed_pngs, save_npz, save_png_folders
 from videograin.masks.load import MaskSource, load_masks, load_objects
+from videograin.masks.target import MaskTarget
 
 
 @st.composite
@@ -20,30 +23,37 @@ def objects_of(draw: st.DrawFn) -> dict[str, np.ndarray]:
     return {name: random.random(shape) < draw(st.sampled_from([0, 0.5, 1])) for name in names}
 
 
-def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
+def frames_for(objects: Mapping[str, np.ndarray]) -> MaskTarget:
+    return frames_of(*next(iter(objects.values())).shape)
+
+
+def same(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> bool:
     return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
 
 
+@settings(max_examples=30, deadline=None)
 @given(objects_of())
 def test_pictures_of_each_object_come_back_exactly(
     tmp_path_factory: pytest.TempPathFactory, objects: dict[str, np.ndarray]
 ) -> None:
     folder = tmp_path_factory.mktemp("masks")
     save_png_folders(folder, objects)
-    assert same(load_objects(folder), objects)
+    assert same(load_objects(folder, frames_for(objects)).masks, objects)
     for name, masks in objects.items():
-        assert np.array_equal(load_masks(MaskSource(folder / name)), masks)
+        assert np.array_equal(load_masks(MaskSource(folder / name), frames_for(objects)), masks)
 
 
+@settings(max_examples=30, deadline=None)
 @given(objects_of())
 def test_arrays_come_back_exactly(tmp_path_factory: pytest.TempPathFactory, objects: dict[str, np.ndarray]) -> None:
     file = tmp_path_factory.mktemp("masks") / "masks.npz"
     save_npz(file, objects)
-    assert same(load_objects(file), objects)
+    assert same(load_objects(file, frames_for(objects)).masks, objects)
     for name, masks in objects.items():
-        assert np.array_equal(load_masks(MaskSource(file, key=name)), masks)
+        assert np.array_equal(load_masks(MaskSource(file, key=name), frames_for(objects)), masks)
 
 
+@settings(max_examples=30, deadline=None)
 @given(objects_of())
 def test_indexed_pictures_keep_what_shows_of_each_object(
     tmp_path_factory: pytest.TempPathFactory, objects: dict[str, np.ndarray]
@@ -53,7 +63,7 @@ def test_indexed_pictures_keep_what_shows_of_each_object(
     above = np.zeros_like(next(iter(objects.values())))
     for label in range(len(objects), 0, -1):
         masks = list(objects.values())[label - 1]
-        assert np.array_equal(load_masks(MaskSource(folder, label=label)), masks & ~above)
+        assert np.array_equal(load_masks(MaskSource(folder, label=label), frames_for(objects)), masks & ~above)
         above |= masks
 
 
@@ -61,7 +71,7 @@ def test_objects_of_indexed_pictures_are_found_by_their_values(tmp_path: Path) -
     left = np.zeros((11, 4, 6), bool)
     left[:, :, :2] = True
     save_indexed_pngs(tmp_path / "davis", {"left": left, "right": ~left, "patch": left & left[:, :, ::-1]})
-    assert same(load_objects(tmp_path / "davis"), {"1": left, "2": ~left})
+    assert same(load_objects(tmp_path / "davis", frames_of(11, 4, 6)).masks, {"1": left, "2": ~left})
 
 
 def test_indexed_pictures_are_those_of_davis(tmp_path: Path) -> None:
@@ -83,20 +93,23 @@ def test_indexed_pictures_are_those_of_davis(tmp_path: Path) -> None:
 def test_one_object_is_named_after_its_file(tmp_path: Path) -> None:
     masks = np.eye(4, dtype=bool)[None]
     save_indexed_pngs(tmp_path / "bear", {"dog": masks})
-    assert same(load_objects(tmp_path / "bear"), {"bear": masks})
-    assert same(load_objects(tmp_path / "bear" / "00000.png"), {"00000": masks[0]})
+    target = frames_of(1, 4, 4)
+    assert same(load_objects(tmp_path / "bear", target).masks, {"bear": masks})
+    assert same(load_objects(tmp_path / "bear" / "00000.png", target).masks, {"00000": masks})
     save_npz(tmp_path / "masks.npz", {"dog": masks})
-    assert same(load_objects(tmp_path / "masks.npz"), {"dog": masks})
+    assert same(load_objects(tmp_path / "masks.npz", target).masks, {"dog": masks})
 
 
 def test_shades_of_grey_are_one_object(tmp_path: Path) -> None:
     Image.fromarray(np.array([[0, 90, 140, 255]], np.uint8)).save(tmp_path / "soft.png")
-    assert load_objects(tmp_path / "soft.png")["soft"].tolist() == [[False, False, True, True]]
+    assert load_objects(tmp_path / "soft.png", frames_of(1, 1, 4)).masks["soft"].tolist() == [
+        [[False, False, True, True]]
+    ]
 
 
 def test_an_unlabelled_border_is_no_object(tmp_path: Path) -> None:
     Image.fromarray(np.array([[0, 1, 2, 255]], np.uint8)).save(tmp_path / "void.png")
-    assert list(load_objects(tmp_path / "void.png")) == ["1", "2"]
+    assert list(load_objects(tmp_path / "void.png", frames_of(1, 1, 4)).masks) == ["1", "2"]
 
 
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
@@ -121,12 +134,12 @@ def test_what_other_programs_leave_in_a_folder_is_no_object(tmp_path: Path) -> N
     save_png_folders(tmp_path / "masks", objects)
     for name in ("__MACOSX", ".thumbnails"):
         (tmp_path / "masks" / name).mkdir()
-    assert same(load_objects(tmp_path / "masks"), objects)
+    assert same(load_objects(tmp_path / "masks", frames_for(objects)).masks, objects)
 
 
 def test_files_without_masks_are_named(tmp_path: Path) -> None:
     np.savez(tmp_path / "none.npz")
     with pytest.raises(RegionError, match=r"none\.npz' holds no array"):
-        load_objects(tmp_path / "none.npz")
+        load_objects(tmp_path / "none.npz", frames_of(1, 2, 2))
     with pytest.raises(RegionError, match=r"no masks at '.*gone'"):
-        load_objects(tmp_path / "gone")
+        load_objects(tmp_path / "gone", frames_of(1, 2, 2))

@@ -9,7 +9,9 @@ from videograin.errors import ProjectError, RegionError, SettingsError
 from videograin.masks.export import save_indexed_pngs, save_npz
 from videograin.masks.load import MaskSource, load_masks, load_objects
 from videograin.masks.shapes import grow
+from videograin.masks.target import MaskTarget, fit_masks
 from videograin.media.video import Clip, ClipOptions, load_clip
+from videograin.project.objects import add_masks
 from videograin.project.project import load_project, load_request, make_request
 from videograin.project.workspace import MarkedObject, ObjectMasks, Workspace, from_project
 
@@ -96,13 +98,14 @@ def test_exports_show_the_upper_object_where_two_overlap(work: Workspace, clip: 
     named = work.named_masks(clip)
     assert list(named) == ["man", "shirt", "rest"]
     save_indexed_pngs(tmp_path / "davis", named)
-    assert np.array_equal(load_masks(MaskSource(tmp_path / "davis", label=1)), named["man"] & ~named["shirt"])
-    assert np.array_equal(load_masks(MaskSource(tmp_path / "davis", label=2)), named["shirt"])
+    target = MaskTarget.of(clip, OPTIONS)
+    assert np.array_equal(load_masks(MaskSource(tmp_path / "davis", label=1), target), named["man"] & ~named["shirt"])
+    assert np.array_equal(load_masks(MaskSource(tmp_path / "davis", label=2), target), named["shirt"])
 
 
 def test_what_is_exported_is_imported_again(work: Workspace, clip: Clip, tmp_path: Path) -> None:
     save_npz(tmp_path / "masks.npz", work.named_masks(clip))
-    more = work.with_objects(load_objects(tmp_path / "masks.npz"), clip)
+    more = add_masks(work, load_objects(tmp_path / "masks.npz", MaskTarget.of(clip, OPTIONS)).masks)
     assert [(each.id, each.name) for each in more.objects[3:]] == [(4, "man"), (5, "shirt"), (6, "rest")]
     assert np.array_equal(more.masks[5].masks, work.edit_masks(clip)[2])
     assert more.masks[5].anchors == (0, 1, 2)
@@ -110,9 +113,9 @@ def test_what_is_exported_is_imported_again(work: Workspace, clip: Clip, tmp_pat
 
 def test_imported_masks_of_another_size_are_brought_to_the_clip_or_refused(work: Workspace, clip: Clip) -> None:
     half = square(10, 10, 40).masks[:, ::2, ::2]
-    assert np.array_equal(work.with_objects({"man": half}, clip).masks[4].masks, work.masks[1].masks)
+    assert np.array_equal(fit_masks(half, clip, OPTIONS, "man"), work.masks[1].masks)
     with pytest.raises(RegionError, match="Region 'man' has masks of 48×30 pixels but the video is 96×64"):
-        work.with_objects({"man": half[:, :30]}, clip)
+        fit_masks(half[:, :30], clip, OPTIONS, "man")
 
 
 def test_objects_of_one_name_are_exported_apart(work: Workspace, clip: Clip) -> None:

@@ -8,19 +8,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import gradio as gr
-import numpy as np
 from gradio.utils import get_upload_folder
 
 from ui.work.service import StudioService
 from ui.work.session import Session
 from videograin.errors import ProjectError, RegionError
 from videograin.masks.export import save_indexed_pngs, save_npz, save_png_folders
-from videograin.masks.load import fit_masks, load_objects
+from videograin.masks.load import MASK_FILES, load_objects
 from videograin.masks.shapes import Combination
+from videograin.masks.target import MaskTarget
 from videograin.media.video import load_clip
 from videograin.project import objects
 from videograin.project.archive import export_workspace, import_workspace, pack_folder, unpack_archive
-from videograin.project.workspace import ObjectMasks, Workspace
+from videograin.project.workspace import Workspace
 
 
 class MaskFormat(StrEnum):
@@ -55,25 +55,27 @@ def _combined(work: Workspace, number: int, how: str, other: str) -> Workspace:
     return objects.combine_objects(work, number, int(other), Combination(how))
 
 
-def import_masks(session: Session, file: Path) -> None:
-    """Add the objects that a file holds to a session's.
+def import_masks(session: Session, file: Path) -> str:
+    """Add the objects that a file holds to a session's, and return a sentence on what was read.
+
+    The session is not held while files are decoded: its user may go on to click.
 
     Raises:
-        VideoGrainError: they cannot be read or do not fit the clip.
+        VideoGrainError: they cannot be read or do not fit the clip, or another clip was opened meanwhile.
     """
-    with session.lock, TemporaryDirectory(prefix="videograin-") as folder:
-        work, clip = session.opened_work, session.opened_clip
+    clip = session.opened_clip
+    target = MaskTarget.of(clip, session.opened_work.clip_options)
+    with TemporaryDirectory(prefix="videograin-") as folder:
         source = file
         if file.suffix.lower() == ".zip":
-            source = Path(folder, "masks")
-            unpack_archive(file, source)
-        for name, masks in load_objects(source).items():
-            fitted = fit_masks(masks, clip, work.clip_options, name)
-            work = objects.add_object(work, name[: objects.MAX_NAME])
-            sure, anchors = np.ones(len(fitted), np.float32), tuple(range(len(fitted)))
-            made = ObjectMasks(fitted, sure, anchors=anchors)
-            work = replace(work, masks={**work.masks, work.objects[-1].id: made})
-        session.change(work)
+            source = Path(folder, file.stem)
+            unpack_archive(file, source, MASK_FILES)
+        found = load_objects(source, target)
+    with session.lock:
+        if session.opened_clip is not clip:
+            raise RegionError("Another clip was opened while these masks were read. Import them again for this one.")
+        session.change(objects.add_masks(session.opened_work, found.masks))
+    return found.note
 
 
 def export_masks(session: Session, kind: MaskFormat) -> str:

@@ -1,25 +1,26 @@
-"""Masks from files: a PNG for each frame or one for all, indexed PNGs as DAVIS has them, an NPZ, a matte video."""
+"""Masks from files: a picture for each frame or one for all, indexed PNGs as DAVIS has them, arrays, a matte video."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from videograin.errors import RegionError
+from videograin.masks.coco import read_coco
+from videograin.masks.labels import FoundObjects, check_number, find_objects
+from videograin.masks.planes import PICTURES, Plane, check_picture, in_number_order, plane_of, read_plane
+from videograin.masks.target import MaskTarget, stack
 from videograin.masks.video import load_matte
-from videograin.media.npz import read_npz
-from videograin.media.video import MAX_CLIP_BYTES, Clip, ClipOptions, clip_size
-from videograin.region import MAX_REGIONS
+from videograin.media.npz import ArrayHeader, read_array, read_headers
 
-MAX_STRETCH = 1.02
-"""How far the proportions of masks may be off those of the clip; rounding to whole pixels explains as much."""
+VIDEOS = (".mov", ".mp4", ".m4v", ".mkv", ".webm", ".avi", ".gif")
+MASK_FILES = (*PICTURES, *VIDEOS, ".npz", ".npy", ".json", ".txt")
+"""Endings of the files that masks are read from, and of CVAT's table of labels."""
 
-_VOID = 255  # white, or the border that some data sets leave unlabelled
-_NO_OBJECTS = (".", "__MACOSX")  # folders that systems add
-_VIDEO_SUFFIXES = (".mov", ".mp4", ".m4v", ".mkv", ".webm", ".avi")
+_OF_SYSTEMS = (".", "__MACOSX")  # what systems and programs leave in folders, AppleDouble files among them
+_CVAT_OBJECTS, _CVAT_CLASSES, _CVAT_LABELS = "SegmentationObject", "SegmentationClass", "labelmap.txt"
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,8 @@ class MaskSource:
     """Where the masks of one region are.
 
     Attributes:
-        path: a folder of PNGs, one a frame in the order of their names; one PNG for all frames; an NPZ; or a video,
-            whose transparency counts, or its brightness where it has none.
-        label: the value of this region's pixels where one file holds several regions.
+        path: what `load_objects` takes.
+        label: the value of this region's pixels where one file holds several regions; None takes all that are marked.
         key: the array's name in an NPZ; None where it holds but one.
     """
 
@@ -38,172 +38,198 @@ class MaskSource:
     key: str | None = None
 
 
-def load_masks(source: MaskSource) -> np.ndarray:
-    """Read masks as they are: (F, H, W) bool, or (H, W) where one stands for all frames.
+def load_masks(source: MaskSource, target: MaskTarget) -> np.ndarray:
+    """Read the masks of one region: (F, H, W) bool of the target's size.
 
     Raises:
-        RegionError: they are missing, unreadable or of several sizes.
+        RegionError: they are missing, unreadable, of several sizes, or do not fit the target.
         VideoError: they are a video that cannot be read.
     """
     path = source.path
-    if _is_npz(path):
-        return _inside(_choose_array(read_npz(path), source.key, path), source.label)
-    return _pick(_load_values(path), source.label)
+    if path.suffix.lower() == ".npz" and path.is_file():
+        headers = read_headers(path)
+        key = next(iter(headers)) if source.key is None and len(headers) == 1 else source.key
+        if key not in headers:
+            raise RegionError(f"'{path.name}' has no array '{key}'. Set the key to one of: {', '.join(headers)}.")
+        planes = _array_planes(path, key, headers[key], target)
+    elif path.suffix.lower() in PICTURES or source.label is not None:
+        planes = _planes(path, target)
+    else:
+        return np.any(list(load_objects(path, target).masks.values()), axis=0)
+    if source.label is not None:
+        return stack([plane.values == source.label for plane in planes], target)
+    return np.any(list(find_objects(planes, target, path.stem).masks.values()), axis=0)
 
 
-def load_objects(path: Path) -> dict[str, np.ndarray]:
-    """Read all objects that a file or folder holds, by name.
+def load_objects(path: Path, target: MaskTarget) -> FoundObjects:
+    """Read all objects that a file or folder holds.
 
     Args:
-        path: what `MaskSource` takes, or a folder that holds a folder of PNGs for each object. An NPZ has an array
-            for each object. Indexed pictures, or one array of integers, have a value for each object, from 1 to
-            `MAX_REGIONS`; such objects are named by their values.
-
-    Returns:
-        Masks as `load_masks` has them; `fit_masks` brings them to a clip.
+        path: a picture (PNG or JPEG) for all frames; a folder of one for each frame, in the order of their names; a
+            folder that holds a folder of these for each object, or CVAT's export; an NPZ of an array for each object;
+            one array (NPZ or NPY) or a folder of NPYs, of labels; COCO's JSON; or a video, whose transparency counts,
+            or its brightness where it has none. Pictures tell objects apart by palette, value or colour.
+        target: the frames that they are for. What does not fit is refused before it is decoded.
 
     Raises:
-        RegionError: they are missing, unreadable or of several sizes.
+        RegionError: they are missing, unreadable, of several sizes, empty, or do not fit the target.
         VideoError: they are a video that cannot be read.
     """
-    if _is_npz(path):
-        return _load_npz_objects(path)
-    if folders := sorted(folder for folder in path.glob("*/") if not folder.name.startswith(_NO_OBJECTS)):
-        return {folder.name: _pick(_load_folder(folder), None) for folder in folders}
-    return _split(_load_values(path), path.stem)
-
-
-def fit_masks(masks: np.ndarray, clip: Clip, options: ClipOptions, name: str) -> np.ndarray:
-    """Bring masks to a clip's frames, by the nearest pixel and with the clip's own crop.
-
-    Args:
-        masks: (F, H, W) or (H, W) bool, of the frames' size or in the proportions of the uncropped source; those
-            of frames beyond the options' `max_frames` are left out.
-        clip: the clip.
-        options: those that the clip was loaded with.
-        name: of the region, for messages.
-
-    Returns:
-        (F, H, W) bool of the clip's size.
-    """
-    frames, height, width = clip.frames.shape[:3]
-    if masks.ndim == 2:
-        masks = np.broadcast_to(masks, (frames, *masks.shape))
-    if frames == options.max_frames:
-        masks = masks[:frames]
-    if len(masks) != frames:
-        raise RegionError(
-            f"Region '{name}' has {len(masks)} masks for {frames} frames. Give one for each frame of the clip as it is "
-            "sampled (start, fps, stride, max_frames), or a single PNG for all."
-        )
-    if masks.shape[1:] == (height, width):
-        return masks.copy()
-    return np.stack([_resize_and_crop(mask, clip, options, name) for mask in masks])
-
-
-def _resize_and_crop(mask: np.ndarray, clip: Clip, options: ClipOptions, name: str) -> np.ndarray:
-    info = clip.info
-    stretch = (mask.shape[1] * info.height) / (mask.shape[0] * info.width)
-    if not 1 / MAX_STRETCH <= stretch <= MAX_STRETCH:
-        raise RegionError(
-            f"Region '{name}' has masks of {mask.shape[1]}×{mask.shape[0]} pixels but the video is "
-            f"{info.width}×{info.height}. Give masks of the same proportions."
-        )
-    scaled, (width, height) = clip_size(info.width, info.height, options)
-    large = cv2.resize(mask.astype(np.uint8), scaled, interpolation=cv2.INTER_NEAREST_EXACT)
-    left, top = (scaled[0] - width) // 2, (scaled[1] - height) // 2  # as ffmpeg's crop has it
-    return large[top : top + height, left : left + width].astype(bool)
-
-
-def _is_npz(path: Path) -> bool:
-    return path.is_file() and path.suffix.lower() == ".npz"
-
-
-def _load_values(path: Path) -> np.ndarray | list[np.ndarray]:
-    """Return the pixel values of a picture, a folder or a video: (H, W), a list of these, or (F, H, W)."""
+    suffix = path.suffix.lower()
     if path.is_dir():
-        return _load_folder(path)
+        return _load_folder(path, target)
     if not path.is_file():
-        raise RegionError(f"There are no masks at '{path}'. Name a folder of PNGs, a PNG, an NPZ or a video.")
-    if path.suffix.lower() in _VIDEO_SUFFIXES:
-        return load_matte(path) > 127
-    return _load_image(path)
-
-
-def _load_folder(folder: Path) -> list[np.ndarray]:
-    files = sorted(folder.glob("*.png"), key=_by_number)
-    if not files:
-        raise RegionError(f"There is no PNG in '{folder}'. Give one for each frame, named in their order.")
-    images: list[np.ndarray] = []
-    room = MAX_CLIP_BYTES
-    for file in files:
-        images.append(_load_image(file))
-        room -= images[-1].nbytes
-        if room < 0:
-            raise RegionError(f"The masks in '{folder}' exceed {MAX_CLIP_BYTES >> 20} MiB. Give fewer or smaller ones.")
-    sizes = {image.shape for image in images}
-    if len(sizes) > 1:
-        raise RegionError(f"The masks in '{folder}' have several sizes: {sorted(sizes)}. Give all of them one size.")
-    return images
-
-
-def _by_number(file: Path) -> list[tuple[int, str]]:
-    """Return a sort key in which 10.png follows 9.png."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", file.stem)]
-
-
-def _load_image(file: Path) -> np.ndarray:
-    """Return an image's palette indices or grey values, (H, W) integer."""
-    try:
-        with Image.open(file) as image:
-            indexed = image.mode in ("P", "1", "L", "I", "I;16")
-            return np.asarray(image if indexed else image.convert("L"))
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise RegionError(f"Mask '{file}' cannot be read ({error}). Save it as a PNG again.") from error
-
-
-def _choose_array(arrays: dict[str, np.ndarray], key: str | None, file: Path) -> np.ndarray:
-    if key is None and len(arrays) == 1:
-        key = next(iter(arrays))
-    if key is None or key not in arrays:
-        raise RegionError(f"'{file}' has no array '{key}'. Set the key to one of: {', '.join(arrays)}.")
-    array = arrays[key]
-    if array.ndim not in (2, 3) or array.dtype.kind not in "biu":
         raise RegionError(
-            f"Array '{key}' of '{file}' has shape {array.shape} and dtype {array.dtype}. "
-            "Give (frames, height, width) or (height, width) of bool or integers."
+            f"There are no masks at '{path}'. Name a folder of pictures, a picture, an NPZ, an NPY, COCO's JSON or a "
+            "video."
         )
-    return array
+    if suffix == ".npz":
+        return _load_npz(path, target)
+    if suffix == ".json":
+        return read_coco(path, target)
+    if suffix in (".npy", *PICTURES, *VIDEOS):
+        return find_objects(_planes(path, target), target, path.stem)
+    raise RegionError(f"'{path.name}' is no file of masks. Give PNG, JPEG, NPZ, NPY, COCO's JSON, a video or a ZIP.")
 
 
-def _load_npz_objects(file: Path) -> dict[str, np.ndarray]:
-    arrays = read_npz(file)
-    if not arrays:
-        raise RegionError(f"'{file}' holds no array. Give one for each object.")
-    objects = {key: _choose_array(arrays, key, file) for key in arrays}
-    if len(objects) == 1:
-        key, array = objects.popitem()
-        return _split(array, key)
-    return {key: _inside(array, None) for key, array in objects.items()}
+def _load_folder(folder: Path, target: MaskTarget) -> FoundObjects:
+    files = [file for file in sorted(folder.rglob("*")) if file.is_file() and not _is_of_a_system(file, folder)]
+    if len(files) == 1 and not _is_number(files[0]):
+        return load_objects(files[0], target)
+    documents = [file for file in files if file.suffix.lower() == ".json"]
+    groups = _sequences(files)
+    if not groups and documents:
+        return read_coco(documents[0], target)
+    if not groups:
+        raise RegionError(
+            f"There are no masks in '{folder.name}'. Give a PNG, JPEG or NPY for each frame, named in their order."
+        )
+    parts = {parent.name: parent for parent in groups}
+    tables = [file for file in files if file.name == _CVAT_LABELS]
+    if _CVAT_OBJECTS in parts or _CVAT_CLASSES in parts:
+        return _load_cvat(parts, groups, _read_labels(tables), target)
+    if len(groups) == 1:
+        [(parent, sequence)] = groups.items()
+        return find_objects(_sequence_planes(parent, sequence, target), target, parent.name)
+    found = {
+        parent.name if list(parts).count(parent.name) == 1 and parts[parent.name] == parent
+        else str(parent.relative_to(folder)): find_objects(_sequence_planes(parent, sequence, target), target, "")
+        for parent, sequence in groups.items()
+    }  # fmt: skip
+    return _joined(found, target, "each folder is an object")
 
 
-def _split(values: np.ndarray | list[np.ndarray], name: str) -> dict[str, np.ndarray]:
-    """Return the objects that values tell apart, named by them; one of that name where they are shades of grey."""
-    planes = values if isinstance(values, list) else [values]
-    labels = sorted({int(value) for plane in planes for value in np.unique(plane)} - {0, _VOID})
-    if len(labels) > 1 and labels[0] > 0 and labels[-1] <= MAX_REGIONS:
-        return {str(label): _pick(values, label) for label in labels}
-    return {name: _pick(values, None)}
+def _sequences(files: list[Path]) -> dict[Path, list[Path]]:
+    """Return the files of masks by their folders; where some are PNGs or NPYs, JPEGs are the frames beside them."""
+    exact = [file for file in files if file.suffix.lower() in (".png", ".npy")]
+    chosen = exact or [file for file in files if file.suffix.lower() in PICTURES]
+    groups: dict[Path, list[Path]] = {}
+    for file in chosen:
+        groups.setdefault(file.parent, []).append(file)
+    return {parent: sorted(group, key=lambda file: in_number_order(file.stem)) for parent, group in groups.items()}
 
 
-def _pick(values: np.ndarray | list[np.ndarray], label: int | None) -> np.ndarray:
-    if isinstance(values, list):  # picture by picture: a black or white one may be stored in another way
-        return np.stack([_inside(image, label) for image in values])
-    return _inside(values, label)
+def _load_cvat(
+    parts: dict[str, Path], groups: dict[Path, list[Path]], colours: Mapping[int, str], target: MaskTarget
+) -> FoundObjects:
+    """Read the masks of instances where there are some, else those of classes; CVAT's table names the classes."""
+
+    def read(part: str) -> FoundObjects:
+        planes = _sequence_planes(parts[part], groups[parts[part]], target)
+        return find_objects(planes, target, part, colours if part == _CVAT_CLASSES else None)
+
+    if _CVAT_OBJECTS not in parts:
+        return read(_CVAT_CLASSES)
+    instances = read(_CVAT_OBJECTS)
+    if _CVAT_CLASSES not in parts:
+        return instances
+    classes, named = read(_CVAT_CLASSES).masks, {}
+    for mask in instances.masks.values():
+        name = max(classes, key=lambda each: int((classes[each] & mask).sum()))
+        taken = sum(other == name or other.startswith(f"{name} ") for other in named)
+        named[f"{name} {taken + 1}" if taken else name] = mask
+    return FoundObjects(named, "each instance of CVAT's is an object, named by its class")
 
 
-def _inside(values: np.ndarray, label: int | None) -> np.ndarray:
-    """Return which pixels belong to the region: those of its label, or else the brighter half of the value range."""
-    if label is not None:
-        return values == label
-    return values > 127 if values.max(initial=0) > 127 else values > 0
+def _read_labels(tables: list[Path]) -> dict[int, str]:
+    """Return the names of colours by CVAT's table: a line for each, "cat:250,50,83::"."""
+    text = tables[0].read_text(encoding="utf-8", errors="replace") if tables else ""
+    lines = re.findall(r"^([^#:\n][^:\n]*):(\d+),(\d+),(\d+):", text, re.MULTILINE)
+    return {int(red) << 16 | int(green) << 8 | int(blue): name.strip() for name, red, green, blue in lines}
+
+
+def _load_npz(file: Path, target: MaskTarget) -> FoundObjects:
+    headers = read_headers(file)
+    if not headers:
+        raise RegionError(f"'{file.name}' holds no array. Give one for each object.")
+    for key, header in headers.items():
+        _check_array(header, target, f"Array '{key}' of '{file.name}'")
+    if len(headers) > 1:
+        check_number(len(headers), target)
+    found = {
+        key: find_objects(_array_planes(file, key, header, target), target, key) for key, header in headers.items()
+    }
+    return found.popitem()[1] if len(found) == 1 else _joined(found, target, "each array is an object")
+
+
+def _joined(found: Mapping[str, FoundObjects], target: MaskTarget, meaning: str) -> FoundObjects:
+    """Put the objects of several sequences together; a sequence of several objects names them after itself."""
+    masks: dict[str, np.ndarray] = {}
+    for name, objects in found.items():
+        alone = len(objects.masks) == 1
+        masks |= {name if alone else f"{name} {label}": mask for label, mask in objects.masks.items()}
+        check_number(len(masks), target)
+    return FoundObjects(masks, meaning)
+
+
+def _planes(path: Path, target: MaskTarget) -> list[Plane]:
+    """Read the only sequence of masks at a path."""
+    if path.is_dir():
+        groups = _sequences([file for file in path.rglob("*") if not _is_of_a_system(file, path)])
+        if len(groups) != 1:
+            raise RegionError(f"'{path.name}' holds {len(groups)} folders of masks; a label picks from one. Name it.")
+        [(parent, sequence)] = groups.items()
+        return _sequence_planes(parent, sequence, target)
+    if path.suffix.lower() == ".npy":
+        return _array_planes(path, None, read_headers(path)[""], target)
+    if path.suffix.lower() in VIDEOS:
+        return load_matte(path, target)
+    if not path.is_file():
+        raise RegionError(f"There are no masks at '{path}'. Name a picture, a folder of pictures, an NPZ or a video.")
+    return [read_plane(path, target)]
+
+
+def _sequence_planes(folder: Path, files: list[Path], target: MaskTarget) -> list[Plane]:
+    files = files[: target.check_count(len(files), f"'{folder.name}'")]
+    for file in files:
+        if file.suffix.lower() == ".npy":
+            _check_array(read_headers(file)[""], target, f"'{file.name}'")
+        else:
+            check_picture(file, target)
+    return [plane for file in files for plane in _planes(file, target)]
+
+
+def _array_planes(file: Path, key: str | None, header: ArrayHeader, target: MaskTarget) -> list[Plane]:
+    count = _check_array(header, target, f"Array '{key}' of '{file.name}'" if key else f"'{file.name}'")
+    array = read_array(file, key)
+    return [plane_of(plane, target) for plane in (array[None] if array.ndim == 2 else array)[:count]]
+
+
+def _check_array(header: ArrayHeader, target: MaskTarget, title: str) -> int:
+    """Return how many planes of an array are to be read."""
+    shape = header.shape
+    if len(shape) not in (2, 3) or 0 in shape or header.kind not in "biu":
+        raise RegionError(
+            f"{title} has shape {shape} and dtype {header.dtype}. Give (frames, height, width) or (height, width) of "
+            "bool or integers."
+        )
+    target.check_size(shape[-1], shape[-2], title)
+    return target.check_count(1 if len(shape) == 2 else shape[0], title)
+
+
+def _is_of_a_system(file: Path, folder: Path) -> bool:
+    return any(part.startswith(_OF_SYSTEMS) for part in file.relative_to(folder).parts)
+
+
+def _is_number(file: Path) -> bool:
+    return file.stem.isdecimal()

@@ -1,39 +1,44 @@
 """Mattes: masks as video, as editing programs give them back."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 
 from videograin.errors import VideoError
-from videograin.media.ffmpeg import FFmpeg, VideoInfo, alpha_decoder, input_arguments, probe
-from videograin.media.video import MAX_CLIP_BYTES, MAX_FRAMES
+from videograin.masks.planes import Meaning, Plane, Tally
+from videograin.masks.target import MaskTarget
+from videograin.media.ffmpeg import FFmpeg, VideoInfo, alpha_decoder, count_frames, input_arguments, probe
 
 
-def load_matte(path: str | os.PathLike[str]) -> np.ndarray:
-    """Read the opacity of a video, or its brightness where it has none: (F, H, W) uint8, every frame as stored.
+def load_matte(path: Path, target: MaskTarget) -> list[Plane]:
+    """Read the opacity of a video, or its brightness where it has none, frame by frame as stored.
 
     Raises:
-        VideoError: the file cannot be read, is too long or too large.
+        VideoError: the file cannot be read.
+        RegionError: its frames are too many, too few or of another shape.
     """
-    path = Path(path)
     info = probe(path)
-    planes = _read_planes(path, info)
+    title = f"'{path.name}'"
+    target.check_size(info.width, info.height, title)
+    stated, _ = count_frames(path, info.track)
+    planes = _read_planes(path, info, target, target.check_count(stated or target.shape[0], title))
     if not planes:
         raise VideoError(f"No frame of '{path.name}' can be decoded; it is damaged. Export it again.")
-    return np.stack(planes)
+    target.check_count(len(planes), title)
+    return [Plane(plane, Meaning.SHADE, Tally.of(plane), is_lossy=True) for plane in planes]
 
 
-def _read_planes(path: Path, info: VideoInfo) -> list[np.ndarray]:
+def _read_planes(path: Path, info: VideoInfo, target: MaskTarget, count: int) -> list[np.ndarray]:
     # Eight bits come back exactly from sixteen; ffmpeg's own rounding of ten or twelve to eight is off by one.
-    plane = "alphaextract,format=gray16le" if info.has_alpha else "format=gray16le"
-    output = ["-map", f"0:{info.track}", "-vf", plane, "-fps_mode", "passthrough", "-f", "rawvideo", "pipe:1"]
+    # A picture whose pixels are not square is stored in another width than it is shown in.
+    filters = ["alphaextract"] if info.has_alpha else []
+    filters += [f"scale={info.width}:{info.height}:flags=neighbor", "format=gray16le"]
+    sink = ["-fps_mode", "passthrough", "-frames:v", str(count), "-f", "rawvideo", "pipe:1"]
+    output = ["-map", f"0:{info.track}", "-vf", ",".join(filters), *sink]
     wide = np.empty((info.height, info.width), "<u2")
     planes: list[np.ndarray] = []
     with FFmpeg(["-v", "error", *alpha_decoder(info), *input_arguments(path), *output], path.name) as child:
         while child.read_into(wide.data.cast("B")) == wide.nbytes:
-            planes.append(np.rint(wide / 257).astype(np.uint8))
-            if len(planes) > MAX_FRAMES or len(planes) * wide.size > MAX_CLIP_BYTES:
-                raise VideoError(f"'{path.name}' has too many frames for a matte. Export only the clip's own frames.")
+            planes.append(target.fit(np.rint(wide / 257).astype(np.uint8)))
         child.finish()
     return planes

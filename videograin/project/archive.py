@@ -2,6 +2,7 @@
 
 import shutil
 import zipfile
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path, PurePath, PureWindowsPath
 from tempfile import TemporaryDirectory
@@ -76,12 +77,13 @@ def pack_folder(folder: Path, path: Path) -> None:
             archive.write(file, file.relative_to(folder).as_posix())
 
 
-def unpack_archive(path: Path, folder: Path) -> None:
+def unpack_archive(path: Path, folder: Path, suffixes: Collection[str] = SUFFIXES) -> None:
     """Unpack a ZIP file from an untrusted source.
 
     Args:
         path: the .zip.
         folder: new or empty. Where all lies in one folder with a project in it, this becomes `folder`.
+        suffixes: endings of the files to unpack; others are left in the archive.
 
     Raises:
         ProjectError: the archive is damaged, beyond a limit, or names a place outside of the folder.
@@ -89,7 +91,7 @@ def unpack_archive(path: Path, folder: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive, written_aside(folder) as aside:
             aside.mkdir()
-            for place, entry in _places(archive.infolist(), path.name).items():
+            for place, entry in _places(archive.infolist(), path.name, suffixes).items():
                 (aside / place).parent.mkdir(parents=True, exist_ok=True)
                 with archive.open(entry) as source, (aside / place).open("wb") as target:
                     shutil.copyfileobj(source, target)  # never more bytes than the entry claims
@@ -99,7 +101,7 @@ def unpack_archive(path: Path, folder: Path) -> None:
         raise ProjectError(f"Archive '{path.name}' cannot be read ({error}). Pack it again as a ZIP file.") from error
 
 
-def _places(entries: list[zipfile.ZipInfo], name: str) -> dict[PurePath, zipfile.ZipInfo]:
+def _places(entries: list[zipfile.ZipInfo], name: str, suffixes: Collection[str]) -> dict[PurePath, zipfile.ZipInfo]:
     """Return where each file that is wanted goes, relative to the folder."""
     size = sum(entry.file_size for entry in entries)
     if len(entries) > MAX_ENTRIES or size > MAX_BYTES:
@@ -108,7 +110,7 @@ def _places(entries: list[zipfile.ZipInfo], name: str) -> dict[PurePath, zipfile
             "are allowed. Pack fewer results or a shorter clip."
         )
     places = {_place(entry.filename, name): entry for entry in entries if not entry.is_dir()}
-    wanted = {place: entry for place, entry in places.items() if _is_wanted(place)}
+    wanted = {place: entry for place, entry in places.items() if _is_wanted(place, suffixes)}
     tops = {place.parts[0] for place in wanted}
     if len(tops) == 1 and PurePath(*tops, FILE) in wanted:
         return {place.relative_to(*tops): entry for place, entry in wanted.items()}
@@ -124,5 +126,5 @@ def _place(filename: str, archive: str) -> PurePath:
     return PurePath(*windows.parts)
 
 
-def _is_wanted(place: PurePath) -> bool:
-    return place.suffix.lower() in SUFFIXES and not any(part.startswith((".", "__MACOSX")) for part in place.parts)
+def _is_wanted(place: PurePath, suffixes: Collection[str]) -> bool:
+    return place.suffix.lower() in suffixes and not any(part.startswith((".", "__MACOSX")) for part in place.parts)

@@ -1,6 +1,6 @@
 """Operations on the list of marked objects. Each returns a changed copy of the work."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 
 import numpy as np
@@ -44,6 +44,20 @@ def add_object(work: Workspace, name: str = "") -> Workspace:
         raise RegionError(f"There are {MAX_REGIONS} objects; no more can be edited at once. Delete one first.")
     number = max((each.id for each in work.objects), default=0) + 1
     return with_colours(replace(work, objects=(*work.objects, MarkedObject(number, name or f"Object {number}"))))
+
+
+def add_masks(work: Workspace, masks: Mapping[str, np.ndarray]) -> Workspace:
+    """Add objects whose masks (F, H, W) bool are known in every frame, on top of the others.
+
+    Raises:
+        RegionError: none of them covers a pixel of the clip, or there are too many objects.
+    """
+    if not any(mask.any() for mask in masks.values()):
+        raise RegionError("These masks are empty in every frame of the clip, so there is no object in them.")
+    for name, mask in masks.items():
+        work = add_object(work, " ".join(name.split())[:MAX_NAME])
+        work = replace(work, masks={**work.masks, work.objects[-1].id: ObjectMasks.by_hand(mask)})
+    return work
 
 
 def add_rest(work: Workspace) -> Workspace:

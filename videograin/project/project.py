@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from videograin.errors import ProjectError
 from videograin.files.atomic import write_whole
 from videograin.files.document import DocumentReader, format_document, parse_document, to_plain
-from videograin.masks.load import MaskSource, fit_masks, load_masks
+from videograin.masks.load import MaskSource, load_masks
+from videograin.masks.target import MaskTarget
 from videograin.media.video import Clip, ClipOptions, load_clip
 from videograin.models.bundles import DEFAULT_MODEL, find_bundle, named_bundles
 from videograin.region import ControlKind, EditRequest, EditSettings, Region
@@ -80,13 +81,9 @@ class Project(EditInputs):
 
     def load_regions(self, clip: Clip) -> list[Region]:
         """Read the masks and bring them to the clip's size."""
+        target = MaskTarget.of(clip, self.clip_options)
         return [
-            Region(
-                fit_masks(load_masks(region.masks), clip, self.clip_options, region.name or region.prompt),
-                region.prompt,
-                region.name,
-                region.strength,
-            )
+            Region(load_masks(region.masks, target), region.prompt, region.name, region.strength)
             for region in self.regions
         ]
 

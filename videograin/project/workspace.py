@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Self
 
@@ -11,8 +11,8 @@ import numpy as np
 from videograin.errors import ProjectError, RegionError, SettingsError
 from videograin.files.atomic import file_names
 from videograin.files.document import NOT_IN_FILE
-from videograin.masks.load import fit_masks
 from videograin.masks.shapes import MAX_RADIUS, check_masks, everything_else, grow, shrink
+from videograin.masks.target import fit_masks
 from videograin.media.video import Clip
 from videograin.project.project import EditInputs, Project
 from videograin.region import EditSettings, Region
@@ -211,24 +211,6 @@ class Workspace(EditInputs):
             for each in self.objects
             if each.id in masks and (each.edit_prompt or masks[each.id].any())
         ]
-
-    def with_objects(self, masks: Mapping[str, np.ndarray], clip: Clip) -> Self:
-        """Return this work with objects from files on top of the others.
-
-        Args:
-            masks: as `load_objects` reads them, by name.
-            clip: that they belong to.
-
-        Raises:
-            RegionError: masks that do not fit the clip.
-        """
-        free = 1 + max((each.id for each in self.objects), default=0)
-        objects = tuple(MarkedObject(number, name) for number, name in enumerate(masks, free))
-        made = {
-            each.id: ObjectMasks.by_hand(fit_masks(masks[each.name], clip, self.clip_options, each.name))
-            for each in objects
-        }
-        return replace(self, objects=(*self.objects, *objects), masks={**self.masks, **made})
 
     def named_masks(self, clip: Clip) -> dict[str, np.ndarray]:
         """Return the masks that an edit uses by names for files, from the bottom to the top, for export."""

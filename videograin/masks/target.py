@@ -1,0 +1,109 @@
+"""The clip that masks are made for: what size and number they may have, and how they are brought to its frames."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import cv2
+import numpy as np
+
+from videograin.errors import RegionError
+from videograin.media.video import Clip, ClipOptions, clip_size
+
+MAX_STRETCH = 1.02
+"""How far the proportions of masks may be off those of the clip; rounding to whole pixels explains as much."""
+
+MAX_MASK_PIXELS = 16 * 2**20
+"""Of one mask, unless the video itself has more: twice a 4K frame."""
+
+
+@dataclass(frozen=True)
+class MaskTarget:
+    """The frames that masks have to fit.
+
+    Attributes:
+        shape: (F, H, W) of the clip.
+        source: (width, height) of the uncropped video, upright and with square pixels.
+        options: those that the clip was loaded with.
+    """
+
+    shape: tuple[int, int, int]
+    source: tuple[int, int]
+    options: ClipOptions
+
+    @classmethod
+    def of(cls, clip: Clip, options: ClipOptions) -> Self:
+        """Return the target that a clip is."""
+        frames, height, width = clip.frames.shape[:3]
+        return cls((frames, height, width), (clip.info.width, clip.info.height), options)
+
+    def check_count(self, count: int, title: str) -> int:
+        """Return how many of `count` masks are to be read: one stands for all frames, those beyond the clip are not.
+
+        Raises:
+            RegionError: there are more or fewer masks than frames.
+        """
+        frames = self.shape[0]
+        if count == 1:
+            return 1
+        if count < frames or (count > frames and frames != self.options.max_frames):
+            raise RegionError(
+                f"{title} has {count} masks for {frames} frames. Give one for each frame of the clip as it is "
+                "sampled (start, fps, stride, max_frames), or a single one for all."
+            )
+        return frames
+
+    def check_size(self, width: int, height: int, title: str) -> None:
+        """Raise RegionError unless masks of a size fit the clip or the uncropped video."""
+        source_width, source_height = self.source
+        if width * height > max(MAX_MASK_PIXELS, source_width * source_height):
+            raise RegionError(
+                f"{title} has masks of {width}×{height} pixels; {MAX_MASK_PIXELS >> 20} million pixels are allowed. "
+                f"Save them at the video's size, {source_width}×{source_height}."
+            )
+        if (height, width) == self.shape[1:]:
+            return
+        stretch = (width * source_height) / (height * source_width) if width and height else 0.0
+        if not 1 / MAX_STRETCH <= stretch <= MAX_STRETCH:
+            raise RegionError(
+                f"{title} has masks of {width}×{height} pixels but the video is {source_width}×{source_height}. Give "
+                "masks of the same proportions."
+            )
+
+    def fit(self, plane: np.ndarray) -> np.ndarray:
+        """Bring a checked plane (h, w), bool or integer, to the clip's (H, W), by the nearest pixel."""
+        _, height, width = self.shape
+        if plane.shape == (height, width):
+            return plane
+        scaled, _ = clip_size(*self.source, self.options)
+        stored = plane.astype(np.uint8) if plane.dtype == np.bool_ else plane
+        large = cv2.resize(stored, scaled, interpolation=cv2.INTER_NEAREST_EXACT)
+        left, top = (scaled[0] - width) // 2, (scaled[1] - height) // 2  # as ffmpeg's crop has it
+        return large[top : top + height, left : left + width].astype(plane.dtype)
+
+
+def fit_masks(masks: np.ndarray, clip: Clip, options: ClipOptions, name: str) -> np.ndarray:
+    """Bring masks to a clip's frames, by the nearest pixel and with the clip's own crop.
+
+    Args:
+        masks: (F, H, W) or (H, W) bool, of the frames' size or in the proportions of the uncropped source; those
+            of frames beyond the options' `max_frames` are left out.
+        clip: the clip.
+        options: those that the clip was loaded with.
+        name: of the region, for messages.
+
+    Returns:
+        (F, H, W) bool of the clip's size.
+
+    Raises:
+        RegionError: they do not fit.
+    """
+    target, title = MaskTarget.of(clip, options), f"Region '{name}'"
+    planes = masks[None] if masks.ndim == 2 else masks
+    count = target.check_count(len(planes), title)
+    target.check_size(planes.shape[2], planes.shape[1], title)
+    return stack([target.fit(plane) for plane in planes[:count]], target)
+
+
+def stack(planes: list[np.ndarray], target: MaskTarget) -> np.ndarray:
+    """Return fitted planes as one array (F, H, W); a single one stands for all frames."""
+    return np.stack(planes * target.shape[0] if len(planes) == 1 else planes)
