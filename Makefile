@@ -2,7 +2,7 @@
 PYTHON := .venv/bin/python
 READY := .venv/.ready
 
-.PHONY: setup app demo test lint bench clean
+.PHONY: setup app demo test quick lint bench clean
 
 setup: $(READY)
 
@@ -26,7 +26,11 @@ lint: $(READY)
 
 test: lint
 	@tests/browser/install_chromium.sh
-	$(PYTHON) -m pytest -n 2 --dist loadfile
+	$(PYTHON) -m pytest -n 2 --dist loadfile --durations=20
+
+# The inner loop: what neither takes long nor needs a browser or a GPU.
+quick: $(READY)
+	$(PYTHON) -m pytest -n 2 --dist loadfile --durations=20 -m "not slow and not browser and not gpu"
 
 bench: $(READY)
 	$(PYTHON) -m benchmarks.trajectories

@@ -59,9 +59,10 @@ def test_what_is_less_than_information_is_left_out(stream: io.StringIO) -> None:
 
 PRINTING = """
 import sys, threading, traceback, warnings
-from videograin.json_log import JsonFormatter, log_as_json
+from videograin.json_log import JsonFormatter, log_as_json, log_what_is_printed
 
 log_as_json()
+log_what_is_printed()
 try:
     raise ValueError("a zebra\\n{\\"level\\": \\"forged\\"}")
 except ValueError as error:

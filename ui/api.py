@@ -10,13 +10,13 @@ from typing import Any, TypeVar
 
 import gradio as gr
 
-from ui import views
 from ui.plain_errors import in_plain_words
 from ui.rendering.markup import target_prompt
 from ui.work import pointing, transfer
 from ui.work.pointing import Tool
 from ui.work.service import ClipChoice, StudioService
 from ui.work.session import Session
+from ui.work.web_files import cached
 from videograin.errors import ProjectError, RegionError, SettingsError
 from videograin.jobs.store import JobKind
 from videograin.jobs.worker import JobStatus
@@ -267,7 +267,7 @@ class Api:
     def get_result(self, session: str, job: str) -> tuple[gr.FileData, gr.FileData]:
         """Return the edited MP4 and the MP4 with source and edit side by side."""
         status = self._result(session, job)
-        video, both = (views.cached(status.results / file) for file in (status.result.video, status.result.comparison))
+        video, both = (cached(status.results / file) for file in (status.result.video, status.result.comparison))
         return gr.FileData(path=video), gr.FileData(path=both)
 
     def get_attention(self, session: str, job: str) -> gr.FileData:
@@ -275,7 +275,7 @@ class Api:
         status = self._result(session, job)
         if status.result.attention is None:
             raise ProjectError("Nothing was recorded of this edit. Edit the clip again.")
-        return gr.FileData(path=views.cached(status.results / status.result.attention))
+        return gr.FileData(path=cached(status.results / status.result.attention))
 
     def import_masks(self, session: str, file: gr.FileData) -> Document:
         """Add the objects of a file of masks (docs/masks.md), and say in `note` how it was understood."""

@@ -15,7 +15,7 @@ from ui.work.service import StudioService
 from ui.work.web_files import keep_web_files_in
 from videograin.errors import SettingsError
 from videograin.jobs.settings import OperatorSettings, read_operator_settings, variable_of
-from videograin.json_log import log_as_json
+from videograin.json_log import log_as_json, log_what_is_printed
 
 
 def run_studio(host: str | None = None, port: int | None = None, *, open_browser: bool = False) -> int:
@@ -34,6 +34,7 @@ def run_studio(host: str | None = None, port: int | None = None, *, open_browser
     check_mcp(settings)
     keep_web_files_in(settings.data_folder / "web")
     studio = StudioService(settings)
+    log_what_is_printed()  # from here on; what the operator must mend was told above, in plain words
     stopped = Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stopped.set())

@@ -1,81 +1,33 @@
-"""The page's components, step by step, and which handler answers which of them."""
+"""The page: its components, step by step, and which handler answers which of them."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence, Set
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import gradio as gr
-from gradio.blocks import BlockContext
-from gradio.components import Component
+from gradio.blocks import Block
 from gradio.events import Dependency
 
-from ui import views
 from ui.api import Api
-from ui.handlers import Handler, Handlers
+from ui.components import Page
+from ui.handlers.clip import ClipHandlers
+from ui.handlers.edit import EditHandlers
+from ui.handlers.mark import MarkHandlers
+from ui.handlers.whole_page import WholePageHandlers
 from ui.plain_errors import in_plain_words
 from ui.rendering import widgets
 from ui.rendering.markup import header
-from ui.steps import ClipStep, EditStep, MarkStep, build_clip_step, build_edit_step, build_mark_step
+from ui.steps import build_clip_step, build_edit_step, build_mark_step
+from ui.views import IDLE_SECONDS
 from ui.work.service import StudioService
 from ui.work.transfer import MaskFormat
 
-Components = Sequence[Component | BlockContext]
+Handler = Callable[..., Any]
+Inputs = Block | Sequence[Block] | Set[Block] | None
+"""A handler takes a sequence's values one by one, and a set's as one mapping by component."""
 
 HOUR = 3600
 """Seconds between two purges of Gradio's copies of files; their age is the operator's retention."""
-
-
-@dataclass(frozen=True)
-class Page:
-    """All components that handlers fill."""
-
-    kept: gr.Textbox
-    session: gr.State
-    shown: gr.State
-    timer: gr.Timer
-    tabs: gr.Tabs
-    status: gr.HTML
-    held: gr.State
-    model: gr.Dropdown
-    clip: ClipStep
-    mark: MarkStep
-    edit: EditStep
-
-    @property
-    def marks(self) -> list[Component]:
-        """What shows the marked objects, in the order of `views.marks`."""
-        mark, edit = self.mark, self.edit
-        return [mark.stage, mark.objects, mark.buttons, mark.timeline, edit.words, edit.sentence]
-
-    @property
-    def form(self) -> list[Component]:
-        """The words and settings, in the order of `views.form`."""
-        edit = self.edit
-        return [edit.caption, edit.background, edit.negative, edit.target, edit.controls, *edit.settings]
-
-    @property
-    def models(self) -> list[Component]:
-        """What shows the model that is chosen, in the order of `views.model`."""
-        return [self.model, self.clip.knows, self.edit.knows, self.edit.controls]
-
-    @property
-    def jobs(self) -> list[Component | BlockContext]:
-        """What shows jobs and results, in the order of `views.jobs`."""
-        edit = self.edit
-        return [
-            self.timer,
-            self.status,
-            self.held,
-            self.mark.job,
-            edit.job,
-            self.shown,
-            edit.compare,
-            edit.downloads,
-            edit.takeaway,
-            edit.phrases,
-            edit.history,
-        ]
 
 
 def build_page(studio: StudioService) -> gr.Blocks:
@@ -84,15 +36,15 @@ def build_page(studio: StudioService) -> gr.Blocks:
     with gr.Blocks(
         title="VideoGrain Studio", analytics_enabled=False, delete_cache=(HOUR, retention), fill_width=True
     ) as blocks:
-        page = _build_components(studio)
-        _wire(blocks, page, Handlers(studio))
+        wire(blocks, build_components(studio), studio)
         Api(studio).register()
     return blocks
 
 
-def _build_components(studio: StudioService) -> Page:
+def build_components(studio: StudioService) -> Page:
+    """Return the components of a studio's page, to be called within `gr.Blocks`."""
     kept, session, shown, held = gr.Textbox(visible=False), gr.State(""), gr.State(""), gr.State("")
-    timer = gr.Timer(views.IDLE_SECONDS)
+    timer, file = gr.Timer(IDLE_SECONDS), gr.Textbox(visible=False)
     with gr.Row(elem_id="top"):
         gr.HTML(header(), elem_id="header", apply_default_css=False, padding=False)
         status = widgets.panel("status")
@@ -107,46 +59,51 @@ def _build_components(studio: StudioService) -> Page:
             mark = build_mark_step()
         with gr.Tab("3 Edit", id="edit"):
             edit = build_edit_step(studio)
-    return Page(kept, session, shown, timer, tabs, status, held, model, clip, mark, edit)
+    return Page(
+        kept=kept, session=session, shown=shown, timer=timer, tabs=tabs, status=status, held=held, model=model,
+        file=file, clip=clip, mark=mark, edit=edit,
+    )  # fmt: skip
 
 
-def _wire(blocks: gr.Blocks, page: Page, handlers: Handlers) -> None:
-    everything = [*page.marks, *page.form, *page.models, *page.jobs]
+def wire(blocks: gr.Blocks, page: Page, studio: StudioService) -> None:
+    """Have handlers answer all events of a page."""
+    everywhere, marking = WholePageHandlers(studio, page), MarkHandlers(studio, page)
+    _wire_page(blocks, page, everywhere)
+    _wire_clip(page, ClipHandlers(studio, page))
+    _wire_mark(page, marking, everywhere)
+    _wire_edit(page, EditHandlers(studio, page), marking, everywhere)
+
+
+def _wire_page(blocks: gr.Blocks, page: Page, handlers: WholePageHandlers) -> None:
     _on(
-        blocks.load, handlers.load, page.kept, [page.kept, page.session, page.tabs, *everything],
+        blocks.load, handlers.load, page.kept, {page.kept, page.session, page.tabs, *page.everything},
         js=widgets.script("session_claim.js"),
     ).then(None, page.kept, None, js=widgets.script("session_keep.js"))  # fmt: skip
     page.tabs.change(None, None, None, js=widgets.script("to_top.js"), api_visibility="private")
-    _on(page.timer.tick, handlers.tick, [page.session, page.shown, page.timer], [*page.marks, *page.jobs])
-    _wire_clip(page, handlers, everything)
-    _wire_mark(page, handlers)
-    _wire_edit(page, handlers)
+    _on(page.timer.tick, handlers.tick, [page.session, page.shown, page.timer], page.marks | page.jobs)
 
 
-def _wire_clip(page: Page, handlers: Handlers, everything: Components) -> None:
-    clip, session = page.clip, page.session
-    choice = [clip.start, clip.end, clip.fps, clip.frames, clip.side, clip.fit, page.model]
+def _wire_clip(page: Page, handlers: ClipHandlers) -> None:
+    clip, session, opened = page.clip, page.session, {page.tabs, *page.everything}
     _on(
         clip.video.change, handlers.video_chosen, clip.video,
-        [clip.measured, clip.part, clip.start, clip.end, clip.fps], mode="always_last",
+        {clip.measured, clip.part, clip.start, clip.end, clip.fps}, mode="always_last",
     )  # fmt: skip
     _on(
-        partial(gr.on, [each.change for each in (clip.measured, page.held, *choice)]),
-        handlers.estimate, [clip.measured, *choice], clip.estimate, mode="always_last", in_turn="estimate",
+        partial(gr.on, [each.change for each in (clip.measured, page.held, *page.choice)]),
+        handlers.estimate, {clip.measured, *page.choice}, clip.estimate, mode="always_last", in_turn="estimate",
     )  # fmt: skip
     _on(
         page.model.select, handlers.model_chosen, [session, page.model],
-        [*page.models, clip.side, *page.edit.settings, page.status], mode="always_last",
+        {clip.side, page.status, *page.models, *page.settings}, mode="always_last",
     )  # fmt: skip
-    _on(
-        clip.project_in.upload, handlers.open_project, [session, clip.project_in], [page.tabs, *everything], busy=True
-    )  # fmt: skip
-    _on(clip.examples.act, handlers.example, [session, clip.frames], [clip.video, page.tabs, *everything])
-    _on(clip.open.click, handlers.open_clip, [session, clip.video, *choice], [page.tabs, *everything], busy=True)
+    _on(clip.project_in.upload, handlers.open_project, [session, clip.project_in], opened, busy=True)
+    _on(clip.examples.act, handlers.example, [session, clip.frames], {clip.video, *opened})
+    _on(clip.open.click, handlers.open_clip, {session, clip.video, *page.choice}, opened, busy=True)
 
 
-def _wire_mark(page: Page, handlers: Handlers) -> None:
-    mark, session, jobs = page.mark, page.session, page.jobs
+def _wire_mark(page: Page, handlers: MarkHandlers, everywhere: WholePageHandlers) -> None:
+    mark, session = page.mark, page.session
     _on(mark.stage.mark, handlers.mark, session, page.marks, mode="multiple").failure(
         None, None, None, js=widgets.script("calm_stage.js"), api_visibility="private"
     )
@@ -155,47 +112,53 @@ def _wire_mark(page: Page, handlers: Handlers) -> None:
     _on(mark.add.click, handlers.add_object, session, page.marks)
     _on(mark.rest.click, handlers.add_rest, session, page.marks)
     for button, direction in ((mark.track, "all"), (mark.forwards, "forwards"), (mark.backwards, "backwards")):
-        _on(button.click, handlers.track, [session, gr.State(direction)], jobs[: views.FOLLOWING])
-    _on(mark.suggest.click, handlers.suggest, session, jobs[: views.FOLLOWING])
-    _on(mark.job.act, handlers.job_action, [session, page.shown], jobs)
+        _on(button.click, handlers.track, [session, gr.State(direction)], page.following)
+    _on(mark.suggest.click, handlers.suggest, session, page.following)
+    _on(mark.job.act, everywhere.job_action, [session, page.shown], page.jobs)
     _on(mark.play.click, handlers.overlay_video, session, mark.overlay, busy=True)
     _on(mark.masks_in.upload, handlers.import_masks, [session, mark.masks_in], page.marks, busy=True)
-    _download(mark.masks_out, handlers.export_masks, [session, mark.format], mark.file)
-    _on(mark.next.click, handlers.to_edit, session, [page.tabs, *page.marks, page.edit.caption])
+    _download(page, mark.masks_out, handlers.export_masks, [session, mark.format])
+    _on(mark.next.click, handlers.to_edit, session, {page.tabs, page.edit.caption, *page.marks})
 
 
-def _wire_edit(page: Page, handlers: Handlers) -> None:
-    edit, session, words = page.edit, page.session, page.marks[4:]
-    _on(edit.words.act, handlers.word_action, session, [*words, edit.target], mode="multiple", in_turn="words")
-    texts = [edit.caption, edit.background, edit.negative, edit.target]
-    for field in texts:
-        _on(field.change, handlers.texts_changed, [session, *texts], edit.sentence, mode="always_last", in_turn="words")
-    _on(edit.preset.input, handlers.preset_chosen, [session, edit.preset], edit.settings, mode="always_last")
-    for button, run in ((edit.preview, handlers.preview), (edit.run, handlers.edit)):
-        inputs = [session, edit.collected, *texts, edit.controls, *edit.settings]
+def _wire_edit(page: Page, handlers: EditHandlers, marking: MarkHandlers, everywhere: WholePageHandlers) -> None:
+    edit, session = page.edit, page.session
+    _on(edit.words.act, handlers.word_action, session, {edit.target, *page.words}, mode="multiple", in_turn="words")
+    for field in page.texts:
         _on(
-            button.click, run, inputs, [*words, *page.jobs, edit.attention], js=widgets.script("collect_words.js")
-        ).success(None, None, None, js=widgets.script("show_job.js"), api_visibility="private")  # fmt: skip
-    _on(edit.job.act, handlers.job_action, [session, page.shown], page.jobs)
+            field.change, handlers.texts_changed, {session, *page.texts}, edit.sentence, mode="always_last",
+            in_turn="words",
+        )  # fmt: skip
+    _on(edit.preset.input, handlers.preset_chosen, [session, edit.preset], page.settings, mode="always_last")
+    for button, run in ((edit.preview, handlers.preview), (edit.run, handlers.edit)):
+        collected = button.click(
+            None, [edit.collected, edit.target], [edit.collected, edit.target], js=widgets.script("collect_words.js"),
+            api_visibility="private",
+        )  # fmt: skip
+        _on(
+            collected.then, run, {session, edit.collected, *page.form}, {edit.attention, *page.words, *page.jobs}
+        ).success(None, None, None, js=widgets.script("show_job.js"), api_visibility="private")
+    _on(edit.job.act, everywhere.job_action, [session, page.shown], page.jobs)
     _on(
         edit.history.act, handlers.history_action, [session, page.shown],
-        [*words, *page.form, *page.models, *page.jobs, edit.attention], in_turn="words",
+        {edit.attention, *page.words, *page.form, *page.models, *page.jobs}, in_turn="words",
     )  # fmt: skip
     _on(edit.phrases.act, handlers.attention_map, session, edit.attention, busy=True)
-    _download(edit.project_out, handlers.export_project, [session], edit.file)
-    _download(edit.masks_out, handlers.export_masks, [session, gr.State(MaskFormat.PNG)], edit.file)
+    _download(page, edit.project_out, handlers.export_project, [session])
+    _download(page, edit.masks_out, marking.export_masks, [session, gr.State(MaskFormat.PNG)])
 
 
-def _download(button: gr.Button, handler: Handler, inputs: Components, path: gr.Textbox) -> None:
+def _download(page: Page, button: gr.Button, handler: Handler, inputs: Inputs) -> None:
     """Have a button make a file and the browser fetch it."""
-    _on(button.click, handler, inputs, path, busy=True).then(None, path, None, js=widgets.script("download.js"))
+    made = _on(button.click, handler, inputs, page.file, busy=True)
+    made.then(None, page.file, None, js=widgets.script("download.js"))
 
 
 def _on(
     listener: Callable[..., Dependency],
     handler: Handler,
-    inputs: Component | Components,
-    outputs: Component | Components,
+    inputs: Inputs,
+    outputs: Inputs,
     *,
     mode: Literal["once", "multiple", "always_last"] = "once",
     busy: bool = False,
@@ -206,8 +169,9 @@ def _on(
 
     Args:
         listener: of the event.
-        handler: of `Handlers`.
-        inputs, outputs: components.
+        handler: of a class in `ui.handlers`.
+        inputs: components whose values the handler takes: one by one, or those of a set in one mapping.
+        outputs: components that the handler may fill.
         mode: what happens to an event that comes while the one before is answered.
         busy: whether the outputs show that they are waited for.
         js: run in the browser on the inputs first.

@@ -1,5 +1,6 @@
 """How each field of `EditSettings` is asked for on the page."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
 
@@ -67,17 +68,19 @@ SETTING_FIELDS = (
 )  # fmt: skip
 
 
-def settings_from_form(values: tuple[object, ...]) -> EditSettings:
-    """Return the settings that the form's fields, in the order of `SETTING_FIELDS`, amount to.
+def settings_from_form(values: Mapping[str, object]) -> EditSettings:
+    """Return the settings that the form's fields amount to.
+
+    Args:
+        values: of all fields, by the names of `SETTING_FIELDS`; a number's field that was emptied has None.
 
     Raises:
         SettingsError: a value outside its range.
     """
     kinds = {field.name: type(field.default) for field in fields(EditSettings)}
-    given = {field.name: value for field, value in zip(SETTING_FIELDS, values, strict=True)}
-    return EditSettings(**{name: kinds[name](value or 0) for name, value in given.items()})  # type: ignore[arg-type]
+    return EditSettings(**{name: kinds[name](value or 0) for name, value in values.items()})  # type: ignore[arg-type]
 
 
-def settings_to_form(settings: EditSettings) -> list[object]:
-    """Return the values of the form's fields, in the order of `SETTING_FIELDS`."""
-    return [getattr(settings, field.name) for field in SETTING_FIELDS]
+def settings_to_form(settings: EditSettings) -> dict[str, object]:
+    """Return the values of the form's fields by their names."""
+    return {field.name: getattr(settings, field.name) for field in SETTING_FIELDS}

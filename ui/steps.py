@@ -1,9 +1,8 @@
 """What stands where in the three steps."""
 
-from dataclasses import dataclass
-
 import gradio as gr
 
+from ui.components import ClipStep, EditStep, MarkStep
 from ui.rendering import markup, widgets
 from ui.rendering.example_markup import example_cards
 from ui.settings_form import SETTING_FIELDS, Range, SettingField
@@ -13,79 +12,6 @@ from videograin.masks.load import MASK_FILES
 from videograin.models.bundles import find_bundle
 from videograin.models.presets import PRESETS, Preset
 from videograin.region import EditSettings
-
-
-@dataclass(frozen=True)
-class ClipStep:
-    """Components of the first step."""
-
-    video: gr.Video
-    measured: gr.State
-    examples: gr.HTML
-    part: gr.Row
-    start: gr.Number
-    end: gr.Number
-    fps: gr.Number
-    frames: gr.Slider
-    side: gr.Slider
-    fit: gr.Radio
-    knows: gr.HTML
-    project_in: gr.UploadButton
-    estimate: gr.HTML
-    open: gr.Button
-
-
-@dataclass(frozen=True)
-class MarkStep:
-    """Components of the second step."""
-
-    stage: gr.HTML
-    buttons: gr.HTML
-    timeline: gr.HTML
-    objects: gr.HTML
-    add: gr.Button
-    rest: gr.Button
-    suggest: gr.Button
-    track: gr.Button
-    forwards: gr.Button
-    backwards: gr.Button
-    job: gr.HTML
-    play: gr.Button
-    overlay: gr.HTML
-    masks_in: gr.UploadButton
-    masks_out: gr.Button
-    format: gr.Dropdown
-    file: gr.Textbox
-    next: gr.Button
-
-
-@dataclass(frozen=True)
-class EditStep:
-    """Components of the third step."""
-
-    words: gr.HTML
-    background: gr.Textbox
-    caption: gr.Textbox
-    sentence: gr.HTML
-    target: gr.Textbox
-    negative: gr.Textbox
-    knows: gr.HTML
-    controls: gr.CheckboxGroup
-    preset: gr.Radio
-    settings: list[gr.components.Component]
-    preview: gr.Button
-    run: gr.Button
-    collected: gr.Textbox
-    job: gr.HTML
-    compare: gr.HTML
-    downloads: gr.HTML
-    takeaway: gr.Row
-    project_out: gr.Button
-    masks_out: gr.Button
-    file: gr.Textbox
-    phrases: gr.HTML
-    attention: gr.HTML
-    history: gr.HTML
 
 
 def build_clip_step(studio: StudioService) -> ClipStep:
@@ -118,7 +44,8 @@ def build_clip_step(studio: StudioService) -> ClipStep:
             estimate = gr.HTML(markup.EMPTY_ESTIMATE, elem_id="estimate", apply_default_css=False)
             open_button = gr.Button("Continue to marking", variant="primary", elem_id="open-clip")
     return ClipStep(
-        video, gr.State(), examples, part, start, end, fps, frames, side, fit, knows, project_in, estimate, open_button
+        video=video, measured=gr.State(), examples=examples, part=part, start=start, end=end, fps=fps, frames=frames,
+        side=side, fit=fit, knows=knows, project_in=project_in, estimate=estimate, open=open_button,
     )  # fmt: skip
 
 
@@ -155,11 +82,11 @@ def build_mark_step() -> MarkStep:
                 )  # fmt: skip
                 mask_format = gr.Dropdown([each.value for each in MaskFormat], value=MaskFormat.PNG, label="Export as")
                 masks_out = gr.Button("Export masks", size="sm", elem_id="masks-out")
-            file = gr.Textbox(visible=False)
             next_button = gr.Button("Continue to words", elem_id="to-edit")
     return MarkStep(
-        stage, buttons, timeline, objects, add, rest, suggest, track, forwards, backwards, job, play, overlay, masks_in,
-        masks_out, mask_format, file, next_button,
+        stage=stage, buttons=buttons, timeline=timeline, objects=objects, add=add, rest=rest, suggest=suggest,
+        track=track, forwards=forwards, backwards=backwards, job=job, play=play, overlay=overlay, masks_in=masks_in,
+        masks_out=masks_out, format=mask_format, next=next_button,
     )  # fmt: skip
 
 
@@ -194,7 +121,7 @@ def build_edit_step(studio: StudioService) -> EditStep:
                     markup.control_choices(bundle), label="Hold to the source's",
                     info="ControlNets that keep the source's lines, depth or poses; none changes shapes most freely.",
                 )  # fmt: skip
-                settings = [_setting(field, bundle.settings) for field in SETTING_FIELDS]
+                settings = {field.name: _setting(field, bundle.settings) for field in SETTING_FIELDS}
             with gr.Row(elem_id="go"):
                 preview = gr.Button("Preview", elem_id="preview", min_width=100)
                 run = gr.Button("Edit the clip", variant="primary", elem_id="edit", min_width=160, scale=2)
@@ -208,10 +135,12 @@ def build_edit_step(studio: StudioService) -> EditStep:
             phrases = widgets.panel("phrases")
             attention = gr.HTML("", elem_id="attention", apply_default_css=False, padding=False)
             history = widgets.panel("history")
-            collected, file = gr.Textbox(visible=False), gr.Textbox(visible=False)
+            collected = gr.Textbox(visible=False)
     return EditStep(
-        words, background, caption, sentence, target, negative, knows, controls, preset, settings, preview, run,
-        collected, job, compare, downloads, takeaway, project_out, masks_out, file, phrases, attention, history,
+        words=words, background=background, caption=caption, sentence=sentence, target=target, negative=negative,
+        knows=knows, controls=controls, preset=preset, settings=settings, preview=preview, run=run,
+        collected=collected, job=job, compare=compare, downloads=downloads, takeaway=takeaway,
+        project_out=project_out, masks_out=masks_out, phrases=phrases, attention=attention, history=history,
     )  # fmt: skip
 
 

@@ -1,48 +1,186 @@
-"""What the page's components show of a session; each function returns values in the order that page.py wires."""
+"""What the page's components show of a session."""
 
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.processing_utils import save_file_to_cache
-from gradio.utils import get_upload_folder
+from gradio.blocks import Block
 
+from ui.components import Page
 from ui.rendering import job_markup, markup
 from ui.rendering.pictures import data_url, overlay
-from ui.settings_form import SETTING_FIELDS, settings_to_form
+from ui.settings_form import settings_to_form
 from ui.work import attention_maps
 from ui.work.service import StudioService
 from ui.work.session import Session
+from ui.work.web_files import cached
 from videograin.jobs.store import Job, JobKind
 from videograin.jobs.worker import JobStatus
 from videograin.project.project import Project
+from videograin.region import EditSettings
 
-MARKS, FORM, MODEL, JOBS = 6, 5 + len(SETTING_FIELDS), 4, 11
-"""How many values each function returns."""
+Updates = dict[Block, Any]
+"""New values of components; those that are not named stay as they are."""
 
 BUSY_SECONDS, IDLE_SECONDS = 1.0, 5.0
 """Seconds between two requests of a page for its jobs. It never stops: the answer to a request that saw no job may come
 after the answer to the press that started one."""
 
-FOLLOWING = 4
-"""How many of `jobs`, from the first, a job that follows or finds objects changes."""
 
-
-def marks(session: Session, *, are_words_fresh: bool = False) -> list[Any]:
-    """Return the picture, the list, its buttons, the timeline, the word rows and the sentence.
+class Views:
+    """The views of a page.
 
     Args:
-        session: whose work it is.
-        are_words_fresh: whether the words replace those on the page, including text that is being typed.
+        studio: looks jobs and models up.
+        page: whose components are filled.
     """
-    if session.work is None or session.clip is None:
-        return [None, markup.NO_CLIP, "", "", markup.NO_CLIP, ""]
-    work, frames = session.work, session.clip.frames
-    picture = overlay(work, frames[session.frame], session.frame, session.selected)
-    chosen = session.object
+
+    def __init__(self, studio: StudioService, page: Page) -> None:
+        self._studio, self._page = studio, page
+
+    def everything(self, session: Session) -> Updates:
+        """Return a whole work, its jobs and its model; the masks of a job that has ended are put in place."""
+        with session.lock:
+            self._studio.take_finished(session)
+        return {
+            **self.marks(session, are_words_fresh=True),
+            **self.form(session),
+            **self.model(session),
+            **self.jobs(session, ""),
+        }
+
+    def marks(self, session: Session, *, are_words_fresh: bool = False) -> Updates:
+        """Return the picture, the list, its buttons, the timeline and the words.
+
+        Args:
+            session: whose work it is.
+            are_words_fresh: whether the words replace those on the page, including text that is being typed.
+        """
+        mark, words = self._page.mark, self.words(session, are_fresh=are_words_fresh)
+        if session.work is None or session.clip is None:
+            return {mark.stage: None, mark.objects: markup.NO_CLIP, mark.buttons: "", mark.timeline: "", **words}
+        work, frames = session.work, session.clip.frames
+        return {
+            mark.stage: _stage(session),
+            mark.objects: markup.object_list(work, frames, session.selected),
+            mark.buttons: markup.mark_buttons(
+                can_undo=bool(session.past),
+                can_redo=bool(session.future),
+                can_shrink=session.answer > 0,
+                can_grow=session.answer < len(session.answers) - 1,
+            ),
+            mark.timeline: markup.timeline(work, session.frame, len(frames)),
+            **words,
+        }
+
+    def words(self, session: Session, *, are_fresh: bool = False) -> Updates:
+        """Return what the objects become; `are_fresh` replaces text that is being typed as well."""
+        words = self._page.edit.words
+        if session.work is None or session.clip is None:
+            return {words: markup.NO_CLIP, **self.sentence(session)}
+        return {words: markup.words(session.work, session.clip.frames, are_fresh=are_fresh), **self.sentence(session)}
+
+    def sentence(self, session: Session) -> Updates:
+        """Return the whole target prompt in its objects' colours."""
+        return {self._page.edit.sentence: markup.sentence(session.work) if session.work else ""}
+
+    def form(self, session: Session) -> Updates:
+        """Return the texts and settings of the third step; nothing before there is a work."""
+        if session.work is None:
+            return {}
+        work, edit = session.work, self._page.edit
+        return {
+            edit.caption: work.source_prompt,
+            edit.background: work.background,
+            edit.negative: work.negative_prompt,
+            edit.target: work.target_prompt,
+            edit.controls: [kind.value for kind in work.controls],
+            **self.settings(work.settings),
+        }
+
+    def settings(self, settings: EditSettings) -> Updates:
+        """Return the fields of some settings."""
+        return {self._page.edit.settings[name]: value for name, value in settings_to_form(settings).items()}
+
+    def model(self, session: Session) -> Updates:
+        """Return the model that is chosen, what it knows for two places, and the ControlNets that it has.
+
+        The second place also says where the clip that is open has another size than suits the model.
+        """
+        page, bundle = self._page, self._studio.bundle(session)
+        note = markup.model_note(bundle)
+        size = markup.size_note(bundle, session.clip.frames.shape[1:3]) if session.clip else ""
+        controls = [kind.value for kind in session.work.controls] if session.work else []
+        return {
+            page.model: bundle.name,
+            page.clip.knows: note,
+            page.edit.knows: note + size,
+            page.edit.controls: gr.CheckboxGroup(choices=markup.control_choices(bundle), value=controls),
+        }
+
+    def following(self, session: Session) -> Updates:
+        """Return how far objects are followed or looked for, the status and the pace of the timer."""
+        page, studio = self._page, self._studio
+        live = studio.live_jobs(session)
+        job = next((job for job in live if job.kind in (JobKind.TRACK, JobKind.SUGGEST)), None)
+        is_busy = bool(live or session.tracking or session.suggesting or studio.shelf.state.loading)
+        return {
+            page.timer: gr.Timer(BUSY_SECONDS if is_busy else IDLE_SECONDS),
+            **self.status(session),
+            page.held: studio.shelf.state.held,
+            page.mark.job: job_markup.job_panel(studio.worker.status(job.id, session.id) if job else None),
+        }
+
+    def status(self, session: Session) -> Updates:
+        """Return the status line."""
+        shelf, name = self._studio.shelf, self._studio.bundle(session).name
+        line = markup.status_line(name, str(shelf.device).upper(), shelf.state, self._studio.busy_with())
+        return {self._page.status: line}
+
+    def jobs(self, session: Session, shown: str) -> Updates:
+        """Return what is under way, the result asked for with what belongs to it, and the history.
+
+        Args:
+            session: whose they are.
+            shown: id of the edit to show; empty shows the latest.
+        """
+        edit, studio = self._page.edit, self._studio
+        edits = studio.edits(session)
+        latest = studio.worker.status(edits[0].id, session.id) if edits else None
+        result = studio.find_result(session, shown)
+        colours = {each.name: each.colour for each in session.work.objects} if session.work else {}
+        return {
+            **self.following(session),
+            self._page.shown: shown,
+            edit.job: job_markup.job_panel(latest) if latest or result else job_markup.NO_RESULT,
+            edit.compare: cached(result.results / result.result.comparison) if result else None,
+            edit.downloads: downloads(result) if result else "",
+            edit.takeaway: gr.Row(visible=result is not None),
+            edit.phrases: attention_maps.phrase_chips(result, studio.store, colours) if result else "",
+            edit.history: job_markup.history(
+                [(job, self._project(job)) for job in edits], result.job.id if result else ""
+            ),
+        }
+
+    def _project(self, job: Job) -> Project | None:
+        try:
+            return self._studio.store.request(job, Project)
+        except (OSError, ValueError):  # deleted meanwhile
+            return None
+
+
+def downloads(result: JobStatus) -> str:
+    """Return links to the files of a result."""
+    video, both = (cached(result.results / file) for file in (result.result.video, result.result.comparison))
+    return job_markup.download_links(video, both)
+
+
+def _stage(session: Session) -> dict[str, Any]:
+    """Return what the picture shows (scripts/stage.js): the frame, and the selected object's clicks and boxes on it."""
+    frames, chosen = session.opened_clip.frames, session.object
     clicks = [each for each in chosen.clicks if each.frame == session.frame] if chosen else []
     boxes = [each for each in chosen.boxes if each.frame == session.frame] if chosen else []
-    stage = {
+    picture = overlay(session.opened_work, frames[session.frame], session.frame, session.selected)
+    return {
         "image": data_url(picture),
         "width": frames.shape[2],
         "height": frames.shape[1],
@@ -54,95 +192,3 @@ def marks(session: Session, *, are_words_fresh: bool = False) -> list[Any]:
         "boxes": [[each.x0, each.y0, each.x1, each.y1] for each in boxes],
         "colour": chosen.colour if chosen else "#ffffff",
     }
-    return [
-        stage,
-        markup.object_list(work, frames, session.selected),
-        markup.mark_buttons(
-            bool(session.past), bool(session.future), session.answer > 0, session.answer < len(session.answers) - 1
-        ),
-        markup.timeline(work, session.frame, len(frames)),
-        markup.words(work, frames, are_fresh=are_words_fresh),
-        markup.sentence(work),
-    ]
-
-
-def form(session: Session) -> list[Any]:
-    """Return the texts and settings of the third step."""
-    if session.work is None:
-        return [gr.skip()] * FORM
-    work = session.work
-    texts = [work.source_prompt, work.background, work.negative_prompt, work.target_prompt]
-    return [*texts, [kind.value for kind in work.controls], *settings_to_form(work.settings)]
-
-
-def model(studio: StudioService, session: Session) -> list[Any]:
-    """Return the model that is chosen, what it knows for two places, and the ControlNets that it has.
-
-    The second place also says where the clip that is open has another size than suits the model.
-    """
-    bundle = studio.bundle(session)
-    note = markup.model_note(bundle)
-    size = markup.size_note(bundle, session.clip.frames.shape[1:3]) if session.clip else ""
-    controls = [kind.value for kind in session.work.controls] if session.work else []
-    return [bundle.name, note, note + size, gr.CheckboxGroup(choices=markup.control_choices(bundle), value=controls)]
-
-
-def jobs(studio: StudioService, session: Session, shown: str) -> list[Any]:
-    """Return timer, status, following, editing, the result asked for and what belongs to it, and the history.
-
-    Args:
-        studio: looks them up.
-        session: whose they are.
-        shown: id of the edit to show; empty shows the latest.
-    """
-    live = studio.live_jobs(session)
-    edits = studio.edits(session)
-    latest = studio.worker.status(edits[0].id, session.id) if edits else None
-    following = next((job for job in live if job.kind in (JobKind.TRACK, JobKind.SUGGEST)), None)
-    result = studio.find_result(session, shown)
-    is_busy = bool(live or session.tracking or session.suggesting or studio.shelf.state.loading)
-    return [
-        gr.Timer(BUSY_SECONDS if is_busy else IDLE_SECONDS),
-        status(studio, session),
-        studio.shelf.state.held,
-        job_markup.job_panel(studio.worker.status(following.id, session.id) if following else None),
-        job_markup.job_panel(latest) if latest or result else job_markup.NO_RESULT,
-        shown,
-        _comparison(result) if result else None,
-        downloads(result) if result else "",
-        gr.Row(visible=result is not None),
-        attention_maps.phrase_chips(result, studio.store, _colours(session)) if result else "",
-        job_markup.history([(job, _project(studio, job)) for job in edits], result.job.id if result else ""),
-    ]
-
-
-def status(studio: StudioService, session: Session) -> str:
-    """Return the status line."""
-    device = str(studio.shelf.device).upper()
-    return markup.status_line(studio.bundle(session).name, device, studio.shelf.state, studio.busy_with())
-
-
-def downloads(result: JobStatus) -> str:
-    """Return links to the files of a result."""
-    video, both = (cached(result.results / file) for file in (result.result.video, result.result.comparison))
-    return job_markup.download_links(video, both)
-
-
-def _comparison(result: JobStatus) -> str:
-    return cached(result.results / result.result.comparison)
-
-
-def cached(file: Path) -> str:
-    """Copy a file to where the server may serve it from, under a name that cannot be guessed without the file."""
-    return save_file_to_cache(file, get_upload_folder())
-
-
-def _colours(session: Session) -> dict[str, str]:
-    return {each.name: each.colour for each in session.work.objects} if session.work else {}
-
-
-def _project(studio: StudioService, job: Job) -> Project | None:
-    try:
-        return studio.store.request(job, Project)
-    except (OSError, ValueError):  # deleted meanwhile
-        return None

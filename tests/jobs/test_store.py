@@ -6,6 +6,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from fake_jobs import ANN, BOB, Count
@@ -176,14 +177,18 @@ def test_a_file_that_cannot_be_copied_leaves_nothing(
 # Age
 
 
-def test_old_results_go_and_young_ones_and_unfinished_ones_stay(store: JobStore) -> None:
+def test_old_results_go_and_young_ones_and_unfinished_ones_stay(
+    store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time()
+    monkeypatch.setattr("videograin.jobs.store.time", SimpleNamespace(time=lambda: now))
     old, young, running, queued = (store.add(ANN, JobKind.EDIT, Count(word)) for word in ("o", "y", "r", "q"))
     for job in (old, young, running):
         store.move(job, JobState.RUNNING)
     store.move(old, JobState.DONE)
-    time.sleep(0.15)
+    now += HOUR
     store.move(young, JobState.DONE)
-    store.purge(0.1)
+    store.purge(HOUR / 2)
     assert {job.id for job in store.all_jobs()} == {young.id, running.id, queued.id}
     assert not store.folder(old).exists()
     assert all(store.folder(job).exists() for job in (young, running, queued))

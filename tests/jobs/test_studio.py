@@ -24,6 +24,7 @@ def test_a_studio_loads_its_model_before_its_first_job_and_takes_every_kind_of_j
     wait_until(lambda: ages == [settings.retention_hours * 3600])
     assert opened.worker.is_alive
     assert finished(opened.worker, opened.worker.submit(ANN, JobKind.TRACK, Count("fox")).id).job.state is JobState.DONE
+    wait_until(lambda: opened.shelf.state.held)  # following has a lane of its own, and does not wait for the model
     assert opened.shelf.estimate(settings.models[0], (), (3, 16, 16), EditSettings(num_inference_steps=2))
     assert opened.shelf.state.held == settings.models[0]
     with pytest.raises(JobError, match="in use by another process"):

@@ -573,7 +573,7 @@ while not worker.status(jobs[0].id, ANN).progress:
     time.sleep(0.01)
 print(*(job.id for job in jobs), flush=True)
 while True:
-    time.sleep(1)
+    signal.pause()
 """
 
 

@@ -1,9 +1,10 @@
 """The studio's service without a browser: models, projects taken along, and attention maps."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import numpy as np
@@ -11,11 +12,11 @@ import pytest
 from fakes import tiny_pipeline
 from synthetic_video import make
 
-from ui import views
 from ui.api import Api
-from ui.handlers import Handlers
+from ui.components import Page
+from ui.page import build_components, wire
 from ui.rendering import markup
-from ui.settings_form import SETTING_FIELDS
+from ui.views import BUSY_SECONDS, IDLE_SECONDS, Updates, Views
 from ui.work import attention_maps, transfer
 from ui.work.service import ClipChoice, StudioService
 from ui.work.session import KEPT_IN_MEMORY, Session
@@ -54,6 +55,42 @@ def session(studio: StudioService, tmp_path: Path) -> Session:
     work = objects.change_object(work, 1, lambda each: replace(each, prompt="a red panda"))
     session.change(replace(work, settings=EditSettings(num_inference_steps=2)))
     return session
+
+
+@pytest.fixture
+def blocks() -> gr.Blocks:
+    return gr.Blocks()
+
+
+@pytest.fixture
+def page(studio: StudioService, blocks: gr.Blocks) -> Page:
+    with blocks:
+        page = build_components(studio)
+        wire(blocks, page, studio)
+    return page
+
+
+@pytest.fixture
+def answer(blocks: gr.Blocks, page: Page) -> Callable[..., Updates]:
+    """Call the handler of an event of the page; it may only fill what the event is wired to."""
+
+    def answer(handler: str, *arguments: Any) -> Updates:
+        wired = next(fn for fn in blocks.fns.values() if fn.api_name == f"page_{handler}")
+        assert wired.fn is not None
+        updates = wired.fn(*arguments)
+        assert updates == gr.skip() or updates.keys() <= set(wired.outputs)
+        return updates
+
+    return answer
+
+
+def event(action: str, number: int = 0, value: str = "") -> gr.EventData:
+    return gr.EventData(None, {"action": action, "id": number, "value": value})
+
+
+def form_of(page: Page, session: Session, studio: StudioService) -> Updates:
+    """Return what the page's fields hold for a session when a button is pressed."""
+    return {page.session: session.id, page.edit.collected: "{}", **Views(studio, page).form(session)}
 
 
 def finish(studio: StudioService, session: Session) -> None:
@@ -110,38 +147,38 @@ def test_an_edit_used_again_brings_its_words_its_strength_and_its_model_back(stu
     finish(studio, session)
 
 
-def test_a_page_that_only_looks_does_not_bring_work_back_into_memory_but_one_that_waits_does(studio, session):
-    handlers = Handlers(studio)
+def test_a_page_that_only_looks_does_not_bring_work_back_into_memory_but_one_that_waits_does(studio, session, answer):
     for _ in range(KEPT_IN_MEMORY):
         studio.sessions.create()
-    assert handlers.tick(session.id, "", views.IDLE_SECONDS) == [gr.skip()] * (views.MARKS + views.JOBS)
+    assert answer("tick", session.id, "", IDLE_SECONDS) == gr.skip()
     assert not studio.sessions.is_in_memory(session.id)
-    handlers.tick(session.id, "", views.BUSY_SECONDS)
+    answer("tick", session.id, "", BUSY_SECONDS)
     assert studio.sessions.is_in_memory(session.id)
 
 
-def test_a_page_looks_seldom_while_it_is_idle_but_never_stops_to(studio, session):
-    timer = views.jobs(studio, session, "")[0]
-    assert (timer.active, timer.value) == (True, views.IDLE_SECONDS)
+def test_a_page_looks_seldom_while_it_is_idle_but_never_stops_to(studio, session, page):
+    views = Views(studio, page)
+    timer = views.jobs(session, "")[page.timer]
+    assert (timer.active, timer.value) == (True, IDLE_SECONDS)
     job = studio.submit_edit(session, JobKind.PREVIEW)
-    assert views.jobs(studio, session, "")[0].value == views.BUSY_SECONDS
+    assert views.jobs(session, "")[page.timer].value == BUSY_SECONDS
     studio.worker.cancel(job.id, session.id)
 
 
-def test_a_clip_of_a_size_that_does_not_suit_the_model_is_told_so(studio, session):
+def test_a_clip_of_a_size_that_does_not_suit_the_model_is_told_so(studio, session, page):
     bundle = find_bundle("emoji-world")
     assert markup.size_note(bundle, (256, 456)) == markup.size_note(bundle, (320, 320)) == ""
     studio.choose_model(session, "emoji-world")
-    assert "open at 32×32, but this model draws best with a shorter side of 256" in views.model(studio, session)[2]
+    note = Views(studio, page).model(session)[page.edit.knows]
+    assert "open at 32×32, but this model draws best with a shorter side of 256" in note
 
 
-def test_to_click_before_there_is_a_clip_says_what_to_do_first(studio):
-    handlers = Handlers(studio)
-    event = gr.EventData(None, {"tool": "pick", "points": [[1, 1]], "radius": 0})
-    with pytest.raises(ProjectError, match="There is no clip yet"):
-        handlers.mark(studio.sessions.create().id, event)
+def test_to_click_before_there_is_a_clip_says_what_to_do_first(studio, page, answer):
+    session = studio.sessions.create().id
+    with pytest.raises(gr.Error, match="There is no clip yet"):
+        answer("mark", session, gr.EventData(None, {"tool": "pick", "points": [[1, 1]], "radius": 0}))
     with pytest.raises(gr.Error, match="Upload a clip first"):
-        handlers.open_clip(studio.sessions.create().id, None)
+        answer("open_clip", {page.session: session, page.clip.video: None})
 
 
 def test_what_is_no_project_is_refused_and_the_work_stays(studio, session, tmp_path):
@@ -165,32 +202,38 @@ def test_an_edit_shows_the_attention_map_of_its_phrase(studio, session):
         attention_maps.moving_attention_map(result, studio.store, 7)
 
 
-def test_control_images_of_the_model_can_be_asked_for(studio, session):
-    handlers, settings = Handlers(studio), views.form(session)
-    before = len(settings) - len(SETTING_FIELDS)
-    assert before == 5  # four texts and the ControlNets
-    settings[4] = ["canny"]
-    handlers.preview(session.id, "{}", *settings)
+def test_control_images_of_the_model_can_be_asked_for(studio, session, page, answer):
+    answer("preview", form_of(page, session, studio) | {page.edit.controls: ["canny"]})
     finish(studio, session)
     assert session.opened_work.controls == ("canny",)
     edits = studio.edits(session)
     assert studio.worker.status(edits[0].id, session.id).job.state == "done", edits[0].message
 
 
-def test_every_handler_returns_as_many_values_as_the_page_has_places(studio, session):
-    everything = views.MARKS + views.FORM + views.MODEL + views.JOBS
-    handlers = Handlers(studio)
-    assert len(handlers.load(session.id)) == 3 + everything
-    assert len(views.marks(session)) == views.MARKS
-    assert len(views.form(session)) == views.FORM
-    assert len(views.model(studio, session)) == views.MODEL
-    assert len(views.jobs(studio, session, "")) == views.JOBS
-    assert len(handlers.model_chosen(session.id, "emoji-world")) == views.MODEL + 1 + len(SETTING_FIELDS) + 1
+def test_every_handler_fills_only_what_its_event_is_wired_to(studio, session, page, answer):
+    assert answer("load", session.id).keys() == {page.kept, page.session, page.tabs, *page.everything}
+    answer("model_chosen", session.id, "emoji-world")
+    answer("example", session.id, 2, event("clip", value="friends"))
+    answer("object_action", session.id, event("frame", value="2"))
+    answer("add_object", session.id)
+    answer("word_action", session.id, event("prompt", 1, "a fox"))
+    answer("to_edit", session.id)
+    assert session.opened_work.objects[0].prompt == "a fox"
     job = studio.submit_edit(session, JobKind.PREVIEW)
     for action in ("show", "reload"):
-        event = gr.EventData(None, {"action": action, "id": 0, "value": job.id})
-        assert len(handlers.history_action(session.id, "", event)) == 2 + views.FORM + views.MODEL + views.JOBS + 1
-    studio.worker.cancel(job.id, session.id)
+        answer("history_action", session.id, "", event(action, value=job.id))
+    answer("job_action", session.id, "", event("cancel", value=job.id))
+
+
+def test_texts_and_settings_of_the_page_reach_the_edit(studio, session, page, answer):
+    fields = form_of(page, session, studio)
+    fields |= {page.edit.background: " on grass ", page.edit.negative: None, page.edit.settings["seed"]: 7}
+    answer("texts_changed", fields)
+    assert session.opened_work.background == "on grass"
+    answer("preview", fields | {page.edit.collected: '{"1": "a fox"}'})
+    work = session.opened_work
+    assert (work.objects[0].prompt, work.settings.seed, work.settings.num_inference_steps) == ("a fox", 7, 2)
+    studio.worker.cancel(studio.edits(session)[0].id, session.id)
 
 
 @pytest.mark.parametrize(
@@ -207,13 +250,13 @@ def test_the_status_says_what_is_loaded_and_where(shelf, waiting, words):
     assert f"</i>{words}</p>" in markup.status_line("one", "CPU", shelf, waiting)
 
 
-def test_page_and_programs_clean_an_object_up(studio, session):
+def test_page_and_programs_clean_an_object_up(studio, session, page, answer):
     work, clip = session.opened_work, session.opened_clip
     speck = work.masks[1].masks[0].copy()
     speck[0, 0] = True
     session.change(objects.set_mask(work, 1, 0, speck, len(clip.frames)))
-    event = gr.EventData(None, {"action": "clean", "id": 1, "value": ""})
-    assert "data-action='clean'" in Handlers(studio).object_action(session.id, event)[1]
+    updates = answer("object_action", session.id, event("clean", 1))
+    assert "data-action='clean'" in updates[page.mark.objects]
     assert not session.opened_work.masks[1].masks[0, 0, 0]
     session.undo()
     assert session.opened_work.masks[1].masks[0, 0, 0]
@@ -238,7 +281,7 @@ def test_imported_masks_are_named_and_it_is_said_how_they_were_read(studio, sess
 
 
 def test_programs_can_do_what_the_page_can(studio, session, monkeypatch, tmp_path):
-    monkeypatch.setattr("ui.views.get_upload_folder", lambda: str(tmp_path))
+    monkeypatch.setattr("ui.work.web_files.get_upload_folder", lambda: str(tmp_path))
     api = Api(studio)
     assert api.add_rest(session.id)["objects"][0]["name"] == "everything else"
     rest = session.opened_work.objects[0].id

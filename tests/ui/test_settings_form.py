@@ -21,7 +21,7 @@ def test_every_setting_is_on_the_page_with_a_line_of_explanation():
 
 @pytest.mark.parametrize("settings", [EditSettings(), EMOJI_WORLD_SETTINGS])
 def test_the_form_gives_back_the_settings_it_shows(settings):
-    assert settings_from_form(tuple(settings_to_form(settings))) == settings
+    assert settings_from_form(settings_to_form(settings)) == settings
 
 
 def test_every_slider_covers_the_models_own_values():

@@ -1,5 +1,4 @@
 import stat
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,15 +23,22 @@ def test_web_files_are_this_user_s_alone(folder: Path) -> None:
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
+def later_than(moment: float, folder: Path) -> float:
+    """Wait until the clock of the file system, which ticks more slowly than ours, has moved on; what it says then."""
+    probe = folder / "probe"
+    while probe.touch() or probe.stat().st_ctime <= moment:
+        pass
+    return probe.stat().st_ctime
+
+
 def test_what_was_not_fetched_for_a_while_goes_with_its_folder_and_the_rest_stays(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("old", "fetched", "new"):
         (tmp_path / name).write_text(name)
     old, fetched = (Path(save_file_to_cache(tmp_path / name, str(folder))) for name in ("old", "fetched"))
-    time.sleep(0.05)  # a file system's clock ticks more slowly than ours
-    between = time.time()
-    time.sleep(0.05)
+    between = later_than(fetched.lstat().st_ctime, folder)
+    later_than(between, folder)
     save_file_to_cache(tmp_path / "fetched", str(folder))  # asked for again
     new = Path(save_file_to_cache(tmp_path / "new", str(folder)))
     clock = SimpleNamespace(time=lambda: between + HOUR)

@@ -5,6 +5,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from gradio.processing_utils import save_file_to_cache
 from gradio.utils import get_upload_folder
 
 
@@ -12,6 +13,11 @@ def keep_web_files_in(folder: Path) -> None:
     """Have Gradio keep its files in a folder of this studio alone; to be called before a page is built."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     os.environ["GRADIO_TEMP_DIR"] = str(folder)
+
+
+def cached(file: Path) -> str:
+    """Copy a file to where the server may serve it from, under a name that cannot be guessed without the file."""
+    return save_file_to_cache(file, get_upload_folder())
 
 
 def purge_web_files(max_age: float) -> None:

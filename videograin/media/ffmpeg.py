@@ -43,6 +43,8 @@ _REFUSALS = {  # what ffmpeg's stderr says when a limit is met, and what we say
     "exceeds specified max pixel count": f"has more than {MAX_FRAME_PIXELS} pixels in a frame. Scale it down first.",
     "Cannot allocate memory": _TOO_MUCH_MEMORY,
     "Resource temporarily unavailable": _TOO_MUCH_MEMORY,  # no room for another thread
+    "failed to map segment": _TOO_MUCH_MEMORY,  # no room for ffmpeg itself, under a lower limit of the machine's
+    "cannot map zero-fill pages": _TOO_MUCH_MEMORY,
     "not on whitelist": _NOT_A_VIDEO,
     "No space left on device": "does not fit on the disk. Free some space or choose another folder.",
 }

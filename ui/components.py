@@ -1,0 +1,166 @@
+"""The page's components by name: every component that a handler reads or fills."""
+
+from dataclasses import dataclass
+
+import gradio as gr
+from gradio.blocks import Block
+from gradio.components import Component
+
+
+@dataclass(frozen=True)
+class ClipStep:
+    """Components of the first step."""
+
+    video: gr.Video
+    measured: gr.State
+    examples: gr.HTML
+    part: gr.Row
+    start: gr.Number
+    end: gr.Number
+    fps: gr.Number
+    frames: gr.Slider
+    side: gr.Slider
+    fit: gr.Radio
+    knows: gr.HTML
+    project_in: gr.UploadButton
+    estimate: gr.HTML
+    open: gr.Button
+
+
+@dataclass(frozen=True)
+class MarkStep:
+    """Components of the second step."""
+
+    stage: gr.HTML
+    buttons: gr.HTML
+    timeline: gr.HTML
+    objects: gr.HTML
+    add: gr.Button
+    rest: gr.Button
+    suggest: gr.Button
+    track: gr.Button
+    forwards: gr.Button
+    backwards: gr.Button
+    job: gr.HTML
+    play: gr.Button
+    overlay: gr.HTML
+    masks_in: gr.UploadButton
+    masks_out: gr.Button
+    format: gr.Dropdown
+    next: gr.Button
+
+
+@dataclass(frozen=True)
+class EditStep:
+    """Components of the third step; `settings` by the names of `EditSettings`' fields."""
+
+    words: gr.HTML
+    background: gr.Textbox
+    caption: gr.Textbox
+    sentence: gr.HTML
+    target: gr.Textbox
+    negative: gr.Textbox
+    knows: gr.HTML
+    controls: gr.CheckboxGroup
+    preset: gr.Radio
+    settings: dict[str, Component]
+    preview: gr.Button
+    run: gr.Button
+    collected: gr.Textbox
+    job: gr.HTML
+    compare: gr.HTML
+    downloads: gr.HTML
+    takeaway: gr.Row
+    project_out: gr.Button
+    masks_out: gr.Button
+    phrases: gr.HTML
+    attention: gr.HTML
+    history: gr.HTML
+
+
+@dataclass(frozen=True)
+class Page:
+    """All components that handlers read or fill.
+
+    Attributes:
+        kept: id of the session that this browser has kept.
+        session: id of the session of this page.
+        shown: id of the edit that the user asked to see; empty shows the latest.
+        timer: asks for news of the jobs.
+        tabs: the three steps.
+        status: whether the model is loaded, and where.
+        held: name of the model that is loaded.
+        model: that edits use.
+        file: path of a file that the browser is to fetch.
+        clip: the first step.
+        mark: the second step.
+        edit: the third step.
+    """
+
+    kept: gr.Textbox
+    session: gr.State
+    shown: gr.State
+    timer: gr.Timer
+    tabs: gr.Tabs
+    status: gr.HTML
+    held: gr.State
+    model: gr.Dropdown
+    file: gr.Textbox
+    clip: ClipStep
+    mark: MarkStep
+    edit: EditStep
+
+    @property
+    def choice(self) -> set[gr.Number | gr.Slider | gr.Radio | gr.Dropdown]:
+        """Which part of the video is edited, how large, and with which model."""
+        clip = self.clip
+        return {clip.start, clip.end, clip.fps, clip.frames, clip.side, clip.fit, self.model}
+
+    @property
+    def marks(self) -> set[Block]:
+        """What shows the marked objects and their words."""
+        mark = self.mark
+        return {mark.stage, mark.objects, mark.buttons, mark.timeline, *self.words}
+
+    @property
+    def words(self) -> set[Block]:
+        """What shows what the objects become."""
+        return {self.edit.words, self.edit.sentence}
+
+    @property
+    def texts(self) -> set[gr.Textbox]:
+        """The text fields of an edit."""
+        edit = self.edit
+        return {edit.caption, edit.background, edit.negative, edit.target}
+
+    @property
+    def settings(self) -> set[Component]:
+        """The fields of `EditSettings`."""
+        return set(self.edit.settings.values())
+
+    @property
+    def form(self) -> set[Component]:
+        """All that an edit is asked for with, but the objects' words."""
+        return {*self.texts, self.edit.controls, *self.settings}
+
+    @property
+    def models(self) -> set[Block]:
+        """What shows the model that is chosen."""
+        return {self.model, self.clip.knows, self.edit.knows, self.edit.controls}
+
+    @property
+    def following(self) -> set[Block]:
+        """What shows that objects are followed or looked for."""
+        return {self.timer, self.status, self.held, self.mark.job}
+
+    @property
+    def jobs(self) -> set[Block]:
+        """What shows jobs and results."""
+        edit = self.edit
+        results = {edit.job, edit.compare, edit.downloads, edit.takeaway, edit.phrases, edit.history}
+        return {*self.following, self.shown, *results}
+
+    @property
+    def everything(self) -> set[Block]:
+        """What shows a whole work and its jobs."""
+        return {*self.marks, *self.form, *self.models, *self.jobs}

@@ -1,0 +1,1 @@
+"""What the page does on an event: each handler reads components by name and returns new values by component."""

@@ -1,0 +1,116 @@
+"""Handlers of the first step: a clip, an example or a project is chosen, and the model."""
+
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.blocks import Block
+
+from ui.components import Page
+from ui.rendering import markup
+from ui.views import Updates, Views
+from ui.work import transfer
+from ui.work.service import ClipChoice, StudioService
+from videograin.errors import VideoGrainError
+from videograin.jobs.store import JobKind
+from videograin.media.video import VideoInfo
+from videograin.models.bundles import find_bundle
+from videograin.project.examples import example_path
+
+
+class ClipHandlers:
+    """Handlers of the first step.
+
+    Args:
+        studio: does the work.
+        page: whose components are read and filled.
+    """
+
+    def __init__(self, studio: StudioService, page: Page) -> None:
+        self._studio, self._page, self._views = studio, page, Views(studio, page)
+
+    def video_chosen(self, file: str | None) -> Updates:
+        """Measure a video, and set the fields of the first step to what it has."""
+        clip = self._page.clip
+        try:
+            info = self._studio.check_video(Path(file)) if file else None
+        except VideoGrainError as error:
+            gr.Warning(escape(str(error)), title="This clip cannot be used")
+            info = None
+        return {
+            clip.measured: info,
+            clip.part: gr.Row(visible=info is not None),
+            clip.start: 0,
+            clip.end: round(info.duration, 2) if info else None,
+            clip.fps: round(info.fps, 3) if info else None,
+        }
+
+    def estimate(self, values: Mapping[Block, Any]) -> Updates:
+        """Say what an edit of a part of a video takes."""
+        clip = self._page.clip
+        info: VideoInfo | None = values[clip.measured]
+        if info is None:
+            return {clip.estimate: markup.EMPTY_ESTIMATE}
+        model = values[self._page.model]
+        try:
+            options = self._studio.clip_options(self._choice(values), model)
+            shape, estimate = self._studio.estimate(info, options, model, find_bundle(model).settings)
+        except VideoGrainError as error:
+            return {clip.estimate: markup.problem(str(error))}
+        return {clip.estimate: markup.estimate_note(shape, options.fps or info.fps, estimate)}
+
+    def model_chosen(self, session_id: str, model: str) -> Updates:
+        """Take another model, and show what it knows and the size and settings that suit it."""
+        session = self._studio.sessions.find(session_id)
+        try:
+            self._studio.choose_model(session, model)
+        except VideoGrainError as error:
+            gr.Warning(escape(str(error)), title="This model cannot be used")
+            return self._views.model(session)
+        bundle = find_bundle(model)
+        return {
+            **self._views.model(session),
+            **self._views.settings(bundle.settings),
+            **self._views.status(session),
+            self._page.clip.side: bundle.short_side,
+        }
+
+    def example(self, session_id: str, frames: int, event: gr.EventData) -> Updates:
+        """Take an example: its clip alone into the first step, or all of it, ready to edit or edited at once."""
+        if event.action == "clip":
+            return {self._page.clip.video: str(example_path(event.value) / "clip.mp4")}
+        session = self._studio.sessions.find(session_id)
+        self._studio.open_example(session, event.value, int(frames))
+        if event.action == "run":
+            self._studio.submit_edit(session, JobKind.EDIT)
+        return {self._page.tabs: gr.Tabs(selected="edit"), **self._views.everything(session)}
+
+    def open_clip(self, values: Mapping[Block, Any]) -> Updates:
+        """Go on to marking."""
+        session, file = self._studio.sessions.find(values[self._page.session]), values[self._page.clip.video]
+        if not file:
+            raise gr.Error("Upload a clip first, or take an example.", title="No clip yet", print_exception=False)
+        self._studio.open_clip(session, Path(file), self._choice(values), values[self._page.model])
+        self._studio.prepare_frame(session)
+        return {self._page.tabs: gr.Tabs(selected="mark"), **self._views.everything(session)}
+
+    def open_project(self, session_id: str, file: str) -> Updates:
+        """Go on with the work that a ZIP file holds."""
+        session = self._studio.sessions.find(session_id)
+        for problem in transfer.open_project(self._studio, session, Path(file)):
+            gr.Warning(escape(problem), title="Not all of it could be read")
+        self._studio.prepare_frame(session)
+        return {self._page.tabs: gr.Tabs(selected="mark"), **self._views.everything(session)}
+
+    def _choice(self, values: Mapping[Block, Any]) -> ClipChoice:
+        clip = self._page.clip
+        return ClipChoice(
+            start=values[clip.start],
+            end=values[clip.end],
+            fps=values[clip.fps],
+            frames=values[clip.frames],
+            short_side=values[clip.side],
+            fit=values[clip.fit],
+        )

@@ -1,0 +1,136 @@
+"""Handlers of the third step: words and settings are given, edits are asked for, and their results shown."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from html import escape
+from typing import Any
+
+import gradio as gr
+from gradio.blocks import Block
+
+from ui.components import Page
+from ui.settings_form import settings_from_form
+from ui.views import Updates, Views
+from ui.work import attention_maps, transfer
+from ui.work.service import StudioService
+from videograin.jobs.store import JobKind
+from videograin.models.presets import Preset, apply_preset
+from videograin.project import objects
+from videograin.project.workspace import Workspace
+from videograin.region import ControlKind
+
+WORD_ACTIONS: dict[str, Callable[[Workspace, int, str], Workspace]] = {
+    "keep": lambda work, number, _: objects.change_object(
+        work, number, lambda each: replace(each, is_kept=not each.is_kept)
+    ),
+    "prompt": lambda work, number, value: objects.say(work, number, value.strip()),
+    "strength": lambda work, number, value: objects.change_object(
+        work, number, lambda each: replace(each, strength=float(value))
+    ),
+}
+"""What the fields of a word row do to its object."""
+
+
+class EditHandlers:
+    """Handlers of the third step.
+
+    Args:
+        studio: does the work.
+        page: whose components are read and filled.
+    """
+
+    def __init__(self, studio: StudioService, page: Page) -> None:
+        self._studio, self._page, self._views = studio, page, Views(studio, page)
+
+    def word_action(self, session_id: str, event: gr.EventData) -> Updates:
+        """Take what an object becomes, that it stays, or how firmly its words are bound to it."""
+        session = self._studio.sessions.find(session_id)
+        with session.lock:
+            before = session.opened_work
+            work = WORD_ACTIONS[event.action](before, int(event.id), event.value)
+            session.set_words(work)
+            words = self._views.words(session)
+        if work.target_prompt == before.target_prompt:  # the user may be typing in it
+            return words
+        return {**words, self._page.edit.target: work.target_prompt}
+
+    def texts_changed(self, values: Mapping[Block, Any]) -> Updates:
+        """Take caption, background, what to avoid and the sentence."""
+        session = self._studio.sessions.find(values[self._page.session])
+        if session.work is not None:
+            with session.lock:
+                session.set_words(self._with_texts(session.opened_work, values))
+        return self._views.sentence(session)
+
+    def preset_chosen(self, session_id: str, preset: str) -> Updates:
+        """Set the settings that a preset means."""
+        bundle = self._studio.bundle(self._studio.sessions.find(session_id))
+        return self._views.settings(apply_preset(Preset(preset), bundle.settings))
+
+    def preview(self, values: Mapping[Block, Any]) -> Updates:
+        """Ask for a preview."""
+        return self._submit(JobKind.PREVIEW, values)
+
+    def edit(self, values: Mapping[Block, Any]) -> Updates:
+        """Ask for the edit."""
+        return self._submit(JobKind.EDIT, values)
+
+    def history_action(self, session_id: str, shown: str, event: gr.EventData) -> Updates:
+        """Show an earlier result, or put its words, settings and model into the form."""
+        session = self._studio.sessions.find(session_id)
+        if event.action == "show":
+            return {**self._views.jobs(session, event.value), self._page.edit.attention: ""}
+        before = self._studio.bundle(session).name
+        transfer.use_again(self._studio, session, event.value)
+        model = self._studio.bundle(session).name
+        if model != before:
+            gr.Info(f"{escape(model)} made this result; it is the model again.", title="Another model")
+        return {
+            **self._views.words(session, are_fresh=True),
+            **self._views.form(session),
+            **self._views.model(session),
+            **self._views.jobs(session, shown),
+        }
+
+    def attention_map(self, session_id: str, event: gr.EventData) -> Updates:
+        """Show the attention map of a phrase in a result."""
+        result = self._studio.find_result(self._studio.sessions.find(session_id), event.value)
+        picture = attention_maps.moving_attention_map(result, self._studio.store, int(event.id)) if result else ""
+        return {self._page.edit.attention: picture}
+
+    def export_project(self, session_id: str) -> Updates:
+        """Write the whole work with its results to a file."""
+        return {self._page.file: transfer.export_project(self._studio, self._studio.sessions.find(session_id))}
+
+    def _submit(self, kind: JobKind, values: Mapping[Block, Any]) -> Updates:
+        page = self._page
+        session = self._studio.sessions.find(values[page.session])
+        with session.lock:
+            work = self._with_texts(session.opened_work, values)
+            work = _with_prompts(work, json.loads(values[page.edit.collected] or "{}"))
+            settings = settings_from_form({name: values[field] for name, field in page.edit.settings.items()})
+            controls = tuple(ControlKind(control) for control in values[page.edit.controls])
+            session.set_words(replace(work, controls=controls, settings=settings))
+            job = self._studio.submit_edit(session, kind)
+        return {
+            **self._views.words(session),
+            **self._views.jobs(session, job.id if job.state.is_final else ""),
+            page.edit.attention: "",
+        }
+
+    def _with_texts(self, work: Workspace, values: Mapping[Block, Any]) -> Workspace:
+        edit = self._page.edit
+        return replace(
+            work,
+            source_prompt=(values[edit.caption] or "").strip(),
+            background=(values[edit.background] or "").strip(),
+            negative_prompt=(values[edit.negative] or "").strip(),
+            target_prompt=(values[edit.target] or "").strip(),
+        )
+
+
+def _with_prompts(work: Workspace, prompts: Mapping[str, str]) -> Workspace:
+    """Return the work with what objects become, by their ids, as the page's fields had it."""
+    said = tuple(replace(each, prompt=prompts.get(str(each.id), each.prompt).strip()) for each in work.objects)
+    return replace(work, objects=said)

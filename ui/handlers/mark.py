@@ -1,0 +1,117 @@
+"""Handlers of the second step: objects are marked, listed and followed."""
+
+from html import escape
+from pathlib import Path
+
+import gradio as gr
+
+from ui.components import Page
+from ui.rendering import markup
+from ui.rendering.pictures import overlay_frames
+from ui.views import Updates, Views
+from ui.work import pointing, transfer
+from ui.work.pointing import Tool
+from ui.work.service import StudioService
+from ui.work.session import Session
+from videograin.project import objects
+
+
+class MarkHandlers:
+    """Handlers of the second step. Each takes the id of the session first; whoever has it has the work.
+
+    What changes the marks also draws them before it lets go of the session: no answer shows less than one before it.
+
+    Args:
+        studio: does the work.
+        page: whose components are filled.
+    """
+
+    def __init__(self, studio: StudioService, page: Page) -> None:
+        self._studio, self._page, self._views = studio, page, Views(studio, page)
+
+    def mark(self, session_id: str, event: gr.EventData) -> Updates:
+        """Take a press on the picture."""
+        session = self._studio.sessions.find(session_id)
+        points = [(float(x), float(y)) for x, y in event.points]
+        with session.lock:
+            self._studio.mark(session, Tool(event.tool), points, float(event.radius))
+            return self._views.marks(session)
+
+    def object_action(self, session_id: str, event: gr.EventData) -> Updates:
+        """Do what a button of the object list or the timeline says."""
+        session = self._studio.sessions.find(session_id)
+        with session.lock:
+            self._act(session, event.action, int(event.id), event.value)
+            return self._views.marks(session)
+
+    def add_object(self, session_id: str) -> Updates:
+        """Begin a new object; the next click marks it."""
+        session = self._studio.sessions.find(session_id)
+        with session.lock:
+            session.change(objects.add_object(session.opened_work))
+            session.selected, session.answers = session.opened_work.objects[-1].id, ()
+            return self._views.marks(session)
+
+    def add_rest(self, session_id: str) -> Updates:
+        """Add everything that no other object covers."""
+        session = self._studio.sessions.find(session_id)
+        with session.lock:
+            session.change(objects.add_rest(session.opened_work))
+            return self._views.marks(session)
+
+    def track(self, session_id: str, direction: str) -> Updates:
+        """Follow all objects through the clip, or in one direction from the frame that is shown."""
+        session = self._studio.sessions.find(session_id)
+        self._studio.submit_tracking(session, direction)
+        return self._views.following(session)
+
+    def suggest(self, session_id: str) -> Updates:
+        """Find objects on the frame that is shown."""
+        session = self._studio.sessions.find(session_id)
+        self._studio.submit_suggestions(session)
+        return self._views.following(session)
+
+    def overlay_video(self, session_id: str) -> Updates:
+        """Show the clip with its objects laid over."""
+        session = self._studio.sessions.find(session_id)
+        work, clip = session.opened_work, session.opened_clip
+        return {self._page.mark.overlay: markup.moving_picture(overlay_frames(work, clip.frames), clip.fps)}
+
+    def import_masks(self, session_id: str, file: str) -> Updates:
+        """Add the objects that a file holds."""
+        session = self._studio.sessions.find(session_id)
+        gr.Info(escape(transfer.import_masks(session, Path(file))), title="Masks imported")
+        return self._views.marks(session)
+
+    def export_masks(self, session_id: str, kind: str) -> Updates:
+        """Write the masks to a file."""
+        session = self._studio.sessions.find(session_id)
+        return {self._page.file: transfer.export_masks(session, transfer.MaskFormat(kind))}
+
+    def to_edit(self, session_id: str) -> Updates:
+        """Go on to the words, with a caption of what the clip shows where one can be guessed."""
+        session, page = self._studio.sessions.find(session_id), self._page
+        self._studio.suggest_caption(session)
+        return {
+            page.tabs: gr.Tabs(selected="edit"),
+            page.edit.caption: session.opened_work.source_prompt,
+            **self._views.marks(session),
+        }
+
+    def _act(self, session: Session, action: str, number: int, value: str) -> None:
+        work, clip = session.opened_work, session.opened_clip
+        match action:
+            case "frame":
+                session.frame = max(0, min(len(clip.frames) - 1, int(value)))
+                session.answers = ()
+                self._studio.prepare_frame(session)
+            case "select":
+                session.selected, session.answers = (None if session.selected == number else number), ()
+            case "undo":
+                session.undo()
+            case "redo":
+                session.redo()
+            case "smaller" | "bigger":
+                pointing.choose_answer(session, -1 if action == "smaller" else 1)
+            case _:
+                session.change(transfer.OBJECT_ACTIONS[action](work, number, value))
