@@ -65,7 +65,7 @@ class Api:
         model: str = "",
     ) -> Document:
         """Begin to work on an uploaded video; what the session held before is gone."""
-        choice = ClipChoice(start, end, fps, frames, short_side, fit)
+        choice = ClipChoice(start=start, end=end, fps=fps, frames=frames, short_side=short_side, fit=fit)
         found = self._find(session)
         self._studio.open_clip(found, transfer.uploaded(video), choice, model or self._studio.default_model)
         return self._describe(found)
@@ -96,13 +96,13 @@ class Api:
         """Click on frame `frame` at pixel (x, y): `to` 0 marks a new object, else more or less of that one."""
         found = self._at(session, frame, to)
         tool = (Tool.ADD if inside else Tool.REMOVE) if to else Tool.PICK
-        self._studio.mark(found, tool, [(x, y)], 0)
+        self._studio.marking.mark(found, tool, [(x, y)], 0)
         return self._describe(found)
 
     def box(self, session: str, frame: int, x0: float, y0: float, x1: float, y1: float) -> Document:
         """Mark a new object by a box around it."""
         found = self._at(session, frame, 0)
-        self._studio.mark(found, Tool.BOX, [(x0, y0), (x1, y1)], 0)
+        self._studio.marking.mark(found, Tool.BOX, [(x0, y0), (x1, y1)], 0)
         return self._describe(found)
 
     def brush(
@@ -110,7 +110,7 @@ class Api:
     ) -> Document:
         """Paint along points (x, y) onto an object, or erase from it; `to` 0 begins a new one."""
         found = self._at(session, frame, to)
-        self._studio.mark(found, Tool.ERASER if erase else Tool.BRUSH, [(x, y) for x, y in points], radius)
+        self._studio.marking.mark(found, Tool.ERASER if erase else Tool.BRUSH, [(x, y) for x, y in points], radius)
         return self._describe(found)
 
     def other_size(self, session: str, bigger: bool = True) -> Document:
@@ -194,13 +194,16 @@ class Api:
             found.change(objects.clean_up_object(found.opened_work, number))
         return self._describe(found)
 
-    def suggest(self, session: str, frame: int = 0) -> str:
-        """Find objects on a frame and add them to the list; return the job's id."""
-        return self._studio.submit_suggestions(self._at(session, frame)).id
+    def suggest(self, session: str, frame: int = 0, in_all_frames: bool = False) -> str:
+        """Find objects on a frame, or roughly in all frames at once, and add them to the list; return the job's id."""
+        found = self._at(session, frame)
+        if in_all_frames:
+            return self._studio.marking.suggest_in_clip(found).id
+        return self._studio.marking.suggest_on_frame(found).id
 
     def track(self, session: str, direction: str = "all", frame: int = 0) -> str:
         """Follow the objects: "all", or "forwards" or "backwards" from a frame; return the job's id."""
-        return self._studio.submit_tracking(self._at(session, frame), direction).id
+        return self._studio.marking.follow(self._at(session, frame), direction).id
 
     def set_words(
         self,
@@ -248,7 +251,7 @@ class Api:
         """Return a job's state, phase, steps, seconds left, place in the queue, message."""
         found = self._find(session)
         with found.lock:
-            self._studio.take_finished(found)
+            self._studio.marking.take_finished(found)
         status = self._studio.worker.status(job, found.id)
         progress = status.progress
         return {

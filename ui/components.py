@@ -38,6 +38,7 @@ class MarkStep:
     add: gr.Button
     rest: gr.Button
     suggest: gr.Button
+    suggest_in_clip: gr.Button
     track: gr.Button
     forwards: gr.Button
     backwards: gr.Button

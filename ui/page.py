@@ -114,6 +114,7 @@ def _wire_mark(page: Page, handlers: MarkHandlers, everywhere: WholePageHandlers
     for button, direction in ((mark.track, "all"), (mark.forwards, "forwards"), (mark.backwards, "backwards")):
         _on(button.click, handlers.track, [session, gr.State(direction)], page.following)
     _on(mark.suggest.click, handlers.suggest, session, page.following)
+    _on(mark.suggest_in_clip.click, handlers.suggest_in_clip, session, page.following)
     _on(mark.job.act, everywhere.job_action, [session, page.shown], page.jobs)
     _on(mark.play.click, handlers.overlay_video, session, mark.overlay, busy=True)
     _on(mark.masks_in.upload, handlers.import_masks, [session, mark.masks_in], page.marks, busy=True)

@@ -62,7 +62,9 @@ def build_mark_step() -> MarkStep:
             with gr.Row():
                 add = gr.Button("New object", size="sm", min_width=90)
                 rest = gr.Button("Everything else", size="sm", min_width=90, elem_id="rest")
-                suggest = gr.Button("Suggest", size="sm", min_width=90)
+            with gr.Row():
+                suggest = gr.Button("Suggest on this frame", size="sm", min_width=100)
+                suggest_in_clip = gr.Button("Suggest in all frames", size="sm", min_width=100, elem_id="suggest-all")
             gr.HTML(
                 "<h2>Follow them through the clip</h2><p class='vg-note'>Then check the coloured strips: where one "
                 "is pale, go there, correct it with a click, and follow again. What you marked stays.</p>",
@@ -85,6 +87,7 @@ def build_mark_step() -> MarkStep:
             next_button = gr.Button("Continue to words", elem_id="to-edit")
     return MarkStep(
         stage=stage, buttons=buttons, timeline=timeline, objects=objects, add=add, rest=rest, suggest=suggest,
+        suggest_in_clip=suggest_in_clip,
         track=track, forwards=forwards, backwards=backwards, job=job, play=play, overlay=overlay, masks_in=masks_in,
         masks_out=masks_out, format=mask_format, next=next_button,
     )  # fmt: skip

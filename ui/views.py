@@ -18,6 +18,9 @@ from videograin.jobs.worker import JobStatus
 from videograin.project.project import Project
 from videograin.region import EditSettings
 
+MARKING_KINDS = (JobKind.TRACK, JobKind.SUGGEST, JobKind.DISCOVER)
+"""Kinds of jobs whose progress is shown where objects are marked."""
+
 Updates = dict[Block, Any]
 """New values of components; those that are not named stay as they are."""
 
@@ -40,7 +43,7 @@ class Views:
     def everything(self, session: Session) -> Updates:
         """Return a whole work, its jobs and its model; the masks of a job that has ended are put in place."""
         with session.lock:
-            self._studio.take_finished(session)
+            self._studio.marking.take_finished(session)
         return {
             **self.marks(session, are_words_fresh=True),
             **self.form(session),
@@ -120,9 +123,10 @@ class Views:
     def following(self, session: Session) -> Updates:
         """Return how far objects are followed or looked for, the status and the pace of the timer."""
         page, studio = self._page, self._studio
-        live = studio.live_jobs(session)
-        job = next((job for job in live if job.kind in (JobKind.TRACK, JobKind.SUGGEST)), None)
-        is_busy = bool(live or session.tracking or session.suggesting or studio.shelf.state.loading)
+        job = next((job for job in studio.worker.jobs(session.id) if job.kind in MARKING_KINDS), None)
+        is_busy = bool(
+            studio.live_jobs(session) or session.tracking or session.suggesting or studio.shelf.state.loading
+        )
         return {
             page.timer: gr.Timer(BUSY_SECONDS if is_busy else IDLE_SECONDS),
             **self.status(session),

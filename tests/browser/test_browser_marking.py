@@ -1,7 +1,7 @@
 """Marking in a real browser: every tool and every button of the object list."""
 
 import pytest
-from visitor import CAT, DOG
+from visitor import CAT, DOG, EDIT_TIMEOUT
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -104,6 +104,16 @@ def test_a_correction_stays_when_following_again(visit):
 def test_suggestions_become_objects(visit):
     visitor = visit()
     visitor.take_example("friends", frames=2)
-    visitor.page.get_by_role("button", name="Suggest").click()
+    visitor.page.get_by_role("button", name="Suggest on this frame").click()
     visitor.page.wait_for_selector(".vg-object")
     assert {"cat", "dog"} & set(visitor.names())
+
+
+def test_suggestions_for_the_whole_clip_need_not_be_followed(visit):
+    visitor = visit()
+    visitor.take_example("friends", frames=2)
+    visitor.page.get_by_role("button", name="Suggest in all frames").click()
+    visitor.page.wait_for_selector(".vg-object", timeout=EDIT_TIMEOUT)
+    states = visitor.page.locator(".vg-name small").all_text_contents()
+    assert len(states) >= 2
+    assert set(states) == {"in every frame"}

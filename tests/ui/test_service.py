@@ -20,6 +20,7 @@ from ui.views import BUSY_SECONDS, IDLE_SECONDS, Updates, Views
 from ui.work import attention_maps, transfer
 from ui.work.service import ClipChoice, StudioService
 from ui.work.session import KEPT_IN_MEMORY, Session
+from videograin.diffusion.clusters import Proposal
 from videograin.errors import ModelError, ProjectError, RegionError, SettingsError, VideoError
 from videograin.jobs.edit import read_attention
 from videograin.jobs.model_shelf import ShelfState
@@ -298,6 +299,27 @@ def test_programs_can_do_what_the_page_can(studio, session, monkeypatch, tmp_pat
     maps = read_attention(Path(api.get_attention(session.id, job).path))
     assert maps.keys() == {0}
     assert api.choose_model(session.id, "emoji-world")["model"] == "emoji-world"
+
+
+@pytest.mark.parametrize(("at_most", "is_followed"), [(32, True), (2, False)])
+def test_regions_of_a_whole_clip_become_objects_that_only_a_longer_clip_has_followed(
+    studio, session, monkeypatch, at_most, is_followed
+):
+    def halves(_pipeline: object, frames: np.ndarray, *_: object, **__: object) -> list[Proposal]:
+        left = np.zeros(frames.shape[:3], bool)
+        left[:, :, :8] = True
+        return [Proposal(left, False), Proposal(~left, True)]
+
+    monkeypatch.setattr("videograin.jobs.discover.discover_regions", halves)
+    monkeypatch.setattr("videograin.jobs.discover.MAX_FRAMES", at_most)
+    api = Api(studio)
+    job = api.suggest(session.id, in_all_frames=True)
+    finish(studio, session)
+    assert api.get_job(session.id, job)["state"] == "done"
+    ball, backdrop, left = api.get_work(session.id)["objects"]
+    assert ball["name"] == "ball"
+    assert (left["area"], backdrop["area"]) == (32 * 8, 32 * 24)
+    assert left["followed"] == backdrop["followed"] == is_followed
 
 
 @pytest.mark.parametrize(

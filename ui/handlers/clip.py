@@ -93,7 +93,7 @@ class ClipHandlers:
         if not file:
             raise gr.Error("Upload a clip first, or take an example.", title="No clip yet", print_exception=False)
         self._studio.open_clip(session, Path(file), self._choice(values), values[self._page.model])
-        self._studio.prepare_frame(session)
+        self._studio.marking.prepare_frame(session)
         return {self._page.tabs: gr.Tabs(selected="mark"), **self._views.everything(session)}
 
     def open_project(self, session_id: str, file: str) -> Updates:
@@ -101,7 +101,7 @@ class ClipHandlers:
         session = self._studio.sessions.find(session_id)
         for problem in transfer.open_project(self._studio, session, Path(file)):
             gr.Warning(escape(problem), title="Not all of it could be read")
-        self._studio.prepare_frame(session)
+        self._studio.marking.prepare_frame(session)
         return {self._page.tabs: gr.Tabs(selected="mark"), **self._views.everything(session)}
 
     def _choice(self, values: Mapping[Block, Any]) -> ClipChoice:

@@ -34,7 +34,7 @@ class MarkHandlers:
         session = self._studio.sessions.find(session_id)
         points = [(float(x), float(y)) for x, y in event.points]
         with session.lock:
-            self._studio.mark(session, Tool(event.tool), points, float(event.radius))
+            self._studio.marking.mark(session, Tool(event.tool), points, float(event.radius))
             return self._views.marks(session)
 
     def object_action(self, session_id: str, event: gr.EventData) -> Updates:
@@ -62,13 +62,19 @@ class MarkHandlers:
     def track(self, session_id: str, direction: str) -> Updates:
         """Follow all objects through the clip, or in one direction from the frame that is shown."""
         session = self._studio.sessions.find(session_id)
-        self._studio.submit_tracking(session, direction)
+        self._studio.marking.follow(session, direction)
         return self._views.following(session)
 
     def suggest(self, session_id: str) -> Updates:
         """Find objects on the frame that is shown."""
         session = self._studio.sessions.find(session_id)
-        self._studio.submit_suggestions(session)
+        self._studio.marking.suggest_on_frame(session)
+        return self._views.following(session)
+
+    def suggest_in_clip(self, session_id: str) -> Updates:
+        """Find objects in all frames at once."""
+        session = self._studio.sessions.find(session_id)
+        self._studio.marking.suggest_in_clip(session)
         return self._views.following(session)
 
     def overlay_video(self, session_id: str) -> Updates:
@@ -104,7 +110,7 @@ class MarkHandlers:
             case "frame":
                 session.frame = max(0, min(len(clip.frames) - 1, int(value)))
                 session.answers = ()
-                self._studio.prepare_frame(session)
+                self._studio.marking.prepare_frame(session)
             case "select":
                 session.selected, session.answers = (None if session.selected == number else number), ()
             case "undo":

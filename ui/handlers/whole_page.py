@@ -35,7 +35,7 @@ class WholePageHandlers:
             return gr.skip()
         session = self._studio.sessions.find(session_id)
         with session.lock:
-            has_news = self._studio.take_finished(session)
+            has_news = self._studio.marking.take_finished(session)
             marks = self._views.marks(session) if has_news else self._views.sentence(session)
         return {**marks, **self._views.jobs(session, shown)}
 

@@ -19,6 +19,7 @@ NO_RESULT = (
 NAMES = {
     JobKind.TRACK: "Following the objects",
     JobKind.SUGGEST: "Finding objects",
+    JobKind.DISCOVER: "Finding objects in all frames",
     JobKind.PREVIEW: "Preview",
     JobKind.EDIT: "Edit",
 }
@@ -33,8 +34,16 @@ PHASES = {
     Phase.DECODE: "developing the frames",
 }
 
-WEIGHTS = {Phase.ENCODE: 0.04, Phase.INVERT: 0.3, Phase.EDIT: 0.6, Phase.DECODE: 0.06}
-"""How far each phase moves the bar, roughly."""
+EDIT_WEIGHTS = {Phase.ENCODE: 0.04, Phase.INVERT: 0.3, Phase.EDIT: 0.6, Phase.DECODE: 0.06}
+
+WEIGHTS = {
+    JobKind.TRACK: {Phase.TRACK: 1.0},
+    JobKind.SUGGEST: {Phase.SUGGEST: 1.0},
+    JobKind.DISCOVER: {Phase.ENCODE: 0.1, Phase.INVERT: 0.6, Phase.SUGGEST: 0.3},
+    JobKind.PREVIEW: EDIT_WEIGHTS,
+    JobKind.EDIT: EDIT_WEIGHTS,
+}
+"""How far each phase of a job moves the bar, roughly, in the order of its phases."""
 
 
 def job_panel(status: JobStatus | None) -> str:
@@ -97,13 +106,13 @@ def _share(status: JobStatus) -> float:
     progress = status.progress
     if progress is None:
         return 0.0
+    weights = WEIGHTS[status.job.kind]
+    phases = list(weights)
+    if progress.phase not in weights:
+        return 0.0
     part = progress.done / progress.total if progress.total else 1.0
-    if status.job.kind in (JobKind.TRACK, JobKind.SUGGEST):
-        return part
-    before = sum(
-        weight for phase, weight in WEIGHTS.items() if list(Phase).index(phase) < list(Phase).index(progress.phase)
-    )
-    return before + WEIGHTS.get(progress.phase, 0.0) * part
+    before = phases[: phases.index(progress.phase)]
+    return sum(weights[phase] for phase in before) + weights[progress.phase] * part
 
 
 def _notes(status: JobStatus | None) -> str:

@@ -1,6 +1,5 @@
-"""The service behind page and API: sessions, the segmenter, and jobs submitted on a session's behalf."""
+"""The service behind page and API: sessions, their clips and models, and edits submitted on a session's behalf."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,8 +8,8 @@ from threading import Thread
 
 import numpy as np
 
+from ui.work.marking import Marking
 from ui.work.naming import Naming, with_caption, without_composed_sentence
-from ui.work.pointing import Stroke, Tool, box, click, draw
 from ui.work.segmenting import Segmenting
 from ui.work.session import Session, Sessions
 from ui.work.visitors import visitor_address
@@ -20,17 +19,17 @@ from videograin.jobs import limits
 from videograin.jobs.settings import OperatorSettings
 from videograin.jobs.store import Job, JobKind, JobState
 from videograin.jobs.studio import open_studio
-from videograin.jobs.suggest import SuggestRequest, suggest_handlers
-from videograin.jobs.track import TrackRequest, read_tracks, track_handlers, write_tracks
+from videograin.jobs.suggest import suggest_handlers
+from videograin.jobs.track import track_handlers
 from videograin.jobs.worker import JobStatus
 from videograin.masks.load import MaskSource
-from videograin.media.npz import read_npz, write_npz
+from videograin.media.npz import write_npz
 from videograin.media.video import ClipOptions, VideoInfo, clip_shape, load_clip
 from videograin.models.bundles import ModelBundle, find_bundle
 from videograin.models.loading import check_obtainable
 from videograin.models.memory import Estimate
 from videograin.project.examples import example_path
-from videograin.project.objects import add_object, as_track, is_followed, is_marked, set_mask, set_track, with_colours
+from videograin.project.objects import is_followed, with_colours
 from videograin.project.project import Project, ProjectRegion, load_project
 from videograin.project.workspace import SavedResult, Workspace, from_project
 from videograin.region import EditSettings
@@ -72,6 +71,7 @@ class StudioService:
         studio = open_studio(settings, handlers, [self.sessions.purge, purge_web_files])
         self.shelf, self.store, self.worker = studio.shelf, studio.store, studio.worker
         self._naming = Naming()
+        self.marking = Marking(self._segmenting, self._naming, self.store, self.worker)
         Thread(target=self._prepare_marking, daemon=True).start()
 
     def _prepare_marking(self) -> None:
@@ -170,86 +170,6 @@ class StudioService:
             work, session.caption = with_caption(session.opened_work, session.caption)
             session.set_words(work)
 
-    def prepare_frame(self, session: Session) -> None:
-        """Encode the frame that is shown, so that the first click on it is answered at once."""
-        clip = session.opened_clip
-        Thread(target=self._segmenting.encode, args=(clip.frames[session.frame],), daemon=True).start()
-
-    def mark(self, session: Session, tool: Tool, points: Sequence[tuple[float, float]], radius: float) -> None:
-        """Take a press or stroke on the frame that is shown."""
-        with session.lock:
-            if tool in (Tool.BRUSH, Tool.ERASER):
-                draw(session, Stroke(points, radius, tool is Tool.ERASER))
-            elif tool is Tool.BOX:
-                (x0, y0), (x1, y1) = points
-                box(session, self._segmenting.segmenter(session), (x0, y0, x1, y1))
-            else:
-                click(session, self._segmenting.segmenter(session), tool, *points[0])
-            self._naming.name_objects(session, session.frame)
-
-    def submit_tracking(self, session: Session, direction: str) -> Job:
-        """Ask for all objects to be followed: "all" frames, or "forwards" or "backwards" from the one shown."""
-        work, clip = session.opened_work, session.opened_clip
-        marked = [each.id for each in work.objects if each.id in work.masks and work.masks[each.id].anchors]
-        if not marked:
-            raise RegionError("Nothing is marked yet. Click on an object in the picture first.")
-        first = session.frame if direction == "forwards" else 0
-        last = session.frame if direction == "backwards" else len(clip.frames) - 1
-        with TemporaryDirectory(prefix="videograin-") as folder:
-            path = Path(folder, "tracks.npz")
-            write_tracks(path, {str(number): as_track(work.masks[number]) for number in marked})
-            kept = self.store.keep(session.id, path)
-        request = TrackRequest(work.clip, kept, first, last, work.clip_options)
-        job = self.worker.submit(session.id, JobKind.TRACK, request, visitor_address())
-        session.tracking = job.id
-        session.save()
-        return job
-
-    def submit_suggestions(self, session: Session) -> Job:
-        """Ask for the objects on the frame that is shown."""
-        work = session.opened_work
-        request = SuggestRequest(work.clip, session.frame, work.clip_options)
-        job = self.worker.submit(session.id, JobKind.SUGGEST, request, visitor_address())
-        session.suggesting = job.id
-        return job
-
-    def take_finished(self, session: Session) -> bool:
-        """Put the masks of a job that has ended in place; return whether there was one."""
-        taken = False
-        if session.tracking and (status := self.worker.status(session.tracking, session.id)).job.state.is_final:
-            session.tracking, taken = "", True
-            if status.job.state is JobState.DONE:
-                self.take_tracked(session, status)
-            session.save()
-        if session.suggesting and (status := self.worker.status(session.suggesting, session.id)).job.state.is_final:
-            session.suggesting, taken = "", True
-            if status.job.state is JobState.DONE:
-                self.take_suggested(session, status)
-        return taken
-
-    def take_suggested(self, session: Session, status: JobStatus) -> None:
-        """Add the masks that a job found on a frame as objects, except those of objects that are there already."""
-        request = self.store.request(status.job, SuggestRequest)
-        work, clip = session.opened_work, session.opened_clip
-        for mask in read_npz(status.results / status.result.masks).values():
-            if mask.shape == clip.frames.shape[1:3] and not is_marked(work, request.frame, mask):
-                work = add_object(work)
-                work = set_mask(work, work.objects[-1].id, request.frame, mask, len(clip.frames))
-        session.change(work)
-        self._naming.name_objects(session, request.frame)
-
-    def take_tracked(self, session: Session, status: JobStatus) -> None:
-        """Put the masks that a job found in place; marks that the user has made since then stay."""
-        work, clip = session.opened_work, session.opened_clip
-        for key, track in read_tracks(status.results / status.result.tracks).items():
-            known = work.masks.get(int(key))
-            if known is None or track.masks.shape != clip.frames.shape[:3]:
-                continue
-            for anchor in set(known.anchors) - set(track.anchors):
-                track = track.corrected(anchor, known.masks[anchor], float(known.confidence[anchor]))
-            work = set_track(work, int(key), track)
-        session.change(work)
-
     def submit_edit(self, session: Session, kind: JobKind) -> Job:
         """Ask for an edit of the session's work, or a preview of it."""
         return self.worker.submit(session.id, kind, self.project_of(session), visitor_address())
@@ -316,8 +236,9 @@ class StudioService:
         date = datetime.fromtimestamp(job.ended or job.created, UTC).isoformat(timespec="seconds")
         files = status.result
         return SavedResult(
-            status.results / files.video, date, project.model, files.target_prompt, project.settings, files.seconds
-        )
+            video=status.results / files.video, date=date, model=project.model, target_prompt=files.target_prompt,
+            settings=project.settings, seconds=files.seconds,
+        )  # fmt: skip
 
     def _keep_arrays(self, session: Session, arrays: dict[str, np.ndarray]) -> Path:
         with TemporaryDirectory(prefix="videograin-") as folder:

@@ -45,6 +45,7 @@ class JobKind(StrEnum):
 
     TRACK = "track"
     SUGGEST = "suggest"
+    DISCOVER = "discover"
     PREVIEW = "preview"
     EDIT = "edit"
 

@@ -8,6 +8,7 @@ from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
 from videograin.jobs.context import Handler
+from videograin.jobs.discover import discover_handlers
 from videograin.jobs.edit import EditJobs
 from videograin.jobs.executor import ZERO_GPU_SPEED, is_zero_gpu, on_own_thread, on_zero_gpu
 from videograin.jobs.model_shelf import ModelShelf
@@ -64,7 +65,8 @@ def open_studio(
     if lends:
         shelf.get(default)  # before the first fork, so that no job has to load it again
     store = JobStore(settings.data_folder / "jobs")
-    every = EditJobs(shelf, settings).handlers() | dict(handlers or {})
+    own = EditJobs(shelf, settings).handlers() | discover_handlers(shelf, settings)
+    every = own | dict(handlers or {})
     executor = on_zero_gpu if lends else on_own_thread
     worker = Worker(store, every, settings, executor, [shelf.purge, *purges], lambda: shelf.get(default))
     worker.start()
