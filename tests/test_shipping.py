@@ -90,7 +90,7 @@ def test_dependencies_come_before_the_code_so_that_their_layer_is_kept(dockerfil
     assert copies.index("assets") < copies.index("videograin") < copies.index("app.py")
 
 
-def test_compose_gives_the_studio_time_to_stop_and_its_volumes(
+def test_compose_gives_the_studio_time_to_stop_its_volumes_and_limits(
     compose: dict[str, Any], dockerfile: list[tuple[str, str]]
 ) -> None:
     for service in compose["services"].values():
@@ -98,6 +98,9 @@ def test_compose_gives_the_studio_time_to_stop_and_its_volumes(
         assert service["read_only"] is True
         assert [volume.split(":")[1] for volume in service["volumes"]] == ["/data", "/models"]
         assert service["ports"][0].endswith(of(dockerfile, "EXPOSE")[0])
+        assert service["mem_limit"]
+        assert service["pids_limit"]
+        assert all("size=" in mount for mount in service["tmpfs"])
     assert "profiles" not in compose["services"]["studio"]
     assert compose["services"]["studio-gpu"]["profiles"] == ["gpu"]
 
