@@ -18,7 +18,7 @@ AS_IT_IS = ClipOptions(short_side=CANVAS, multiple=32)
 
 @dataclass(frozen=True)
 class ToldRegion:
-    """A region of a clip, as its clip.json tells it; the names of things are the judge's."""
+    """A region of a clip, as its clip.json tells it; the names of objects are the judge's."""
 
     name: str
     prompt: str
@@ -119,7 +119,7 @@ def pack(library: Library, numbers: Iterable[str], file: Path) -> None:
 
 
 def request_of(told: Told, frames: np.ndarray, masks: dict[str, np.ndarray], count: int) -> EditRequest:
-    """Return a clip's edit, of so many of its frames, evenly spaced."""
+    """Return a clip's edit, of some of its frames, evenly spaced."""
     pick = np.linspace(0, len(frames) - 1, min(count, len(frames))).round().astype(int)
     regions = [Region(masks[region.name][pick], region.prompt, region.name) for region in told.regions]
     return EditRequest(frames[pick], regions, told.source_prompt, told.target_prompt, told.background)

@@ -1,4 +1,4 @@
-"""The editing table: held-out clips of two things under several settings, judged region by region; and other edits.
+"""The editing table: held-out clips of two objects under several settings, judged region by region; and other edits.
 
     python -m benchmarks.emoji_world --split tune --variants source default factors --workers 8
     python -m benchmarks.emoji_world --split report --variants source default ablation --workers 8

@@ -1,4 +1,4 @@
-"""How long a studio's /health takes while other things happen, asked for by a process that does nothing else."""
+"""How long a studio's /health takes while other work goes on, asked for by a process that does nothing else."""
 
 import json
 import subprocess

@@ -1,11 +1,11 @@
-"""How well does one click follow a thing through a clip, and what does one correction mend?
+"""How well does one click follow an object through a clip, and what does one correction mend?
 
     python -m benchmarks.masks [--clips 36] [--json output/masks.json]
 
 The clips are those of benchmarks/held_out/masks. Each object gets one click, in the first frame that shows it. J&F is
 the mean over all frames, the clicked one included (its mask is an answer too), then over objects. For
-the correction the worst frame of each clip is mended: where an object is off, at the middle of what is most wrong, up
-to three clicks; by brush, which is the truth, where they do not bring J to 0.9. The rest of the clip follows anew.
+the correction the worst frame of each clip is mended: where an object is off, at the middle of its largest error, up
+to three clicks; by brush, which is the truth, where they do not bring J to 0.9. The rest of the clip is followed again.
 """
 
 import argparse
@@ -120,7 +120,7 @@ def correct(segmenter: Segmenter, clip: HeldOut, propagator: Propagator, outcome
 
 
 def click_until_good(segmenter: Segmenter, mask: np.ndarray, wanted: np.ndarray) -> np.ndarray | None:
-    """Click up to `MAX_CLICKS` times at the middle of what is most wrong; None where that does not do."""
+    """Click up to `MAX_CLICKS` times at the middle of the largest error; None where that does not do."""
     points: list[tuple[float, float]] = []
     labels: list[int] = []
     previous = segmenter.as_previous(mask) if mask.any() else None
@@ -230,7 +230,7 @@ def rows(figures: Mapping[str, Any]) -> list[list[str]]:
 def main() -> None:
     """Print the table and, if asked, write the figures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.masks", description=__doc__)
-    parser.add_argument("--clips", type=int, default=CLIPS_IN_ALL, help="so many, spread over the categories")
+    parser.add_argument("--clips", type=int, default=CLIPS_IN_ALL, help="how many, spread over the categories")
     parser.add_argument("--json", type=Path, help="file for the figures")
     parser.add_argument("--segmenter", default=DEFAULT_SEGMENTER)
     arguments = parser.parse_args()

@@ -1,4 +1,4 @@
-"""How long the page takes to answer a person, in a real browser on this machine: python -m benchmarks.page"""
+"""How long the page takes to answer a user, in a real browser on this machine: python -m benchmarks.page"""
 
 import tempfile
 import time
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def first_paint(page: Page, address: str) -> float:
-    """Return seconds from asking for the page until a person sees its examples, nothing cached."""
+    """Return seconds from asking for the page until a user sees its examples, nothing cached."""
     started = time.perf_counter()
     page.goto(address)
     page.wait_for_selector(".vg-example img")

@@ -1,7 +1,7 @@
 """One edit of a held-out clip, and what it scores.
 
-A region of a thing is named by the judge out of its whole vocabulary, in the crop of its own mask. What of that crop
-belongs to another region is painted out, for of two things in a picture the judge can name either. A recoloured thing
+A region of an object is named by the judge out of its whole vocabulary, in the crop of its own mask. What of that crop
+belongs to another region is painted out, for of two objects in a picture the judge can name either. A recoloured object
 is named by the mini CLIP out of all colours of its noun, in the same crop; a new background out of the two prompts,
 before and after, in the whole frame.
 """
@@ -54,7 +54,7 @@ class Score:
     Attributes:
         target: how often an edited region is what it should become, in its own crop.
         mixing: how often it is what another region should become.
-        target_beside, mixing_beside: likewise in the plain crop, with what is seen of the other regions.
+        target_beside, mixing_beside: the same in the plain crop, with what is seen of the other regions.
         kept: how often a region without a prompt is still what it was.
         psnr_reconstruction: dB outside the edited regions, of what the VAE draws of the edit to what it draws of the
             source, before the source's pixels are laid around it.
@@ -94,7 +94,7 @@ class Bench:
 
     Args:
         pipeline: edits.
-        judge: names things.
+        judge: names objects.
         scorer: the mini CLIP.
         library: where the clips come from.
         strips: folder for a picture of each edit, or None.

@@ -1,4 +1,4 @@
-"""Do many people at once each get their own, and does the studio answer meanwhile?
+"""Do many users at once each get their own, and does the studio answer meanwhile?
 
     python -m benchmarks.sessions [--sessions 8] [--jobs 6]
 
@@ -44,12 +44,12 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True)
-class Person:
+class User:
     """Who asks for edits.
 
     Attributes:
         number: from 0, below the number of colours.
-        folder: for the clips that this person has.
+        folder: for the clips that this user has.
     """
 
     number: int
@@ -57,7 +57,7 @@ class Person:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(W, H) of this person's clips; neighbours differ."""
+        """(W, H) of this user's clips; neighbours differ."""
         return SIDE * (1 + self.number % 3), SIDE
 
     def clip(self, frames: int) -> Path:
@@ -100,33 +100,31 @@ def main() -> None:
 
 
 def ask_at_once(url: str, folder: Path, sessions: int, jobs: int) -> list[Verdict]:
-    """Have several people ask for several edits each, all at the same time, and judge what they get."""
-    people = [Person(number, folder / f"person-{number}") for number in range(sessions)]
-    for person in people:
-        person.folder.mkdir()
+    """Have several users ask for several edits each, all at the same time, and judge what they get."""
+    users = [User(number, folder / f"user-{number}") for number in range(sessions)]
+    for user in users:
+        user.folder.mkdir()
     with ThreadPoolExecutor(sessions) as pool:
-        return [
-            verdict for verdicts in pool.map(lambda person: _ask(url, person, jobs), people) for verdict in verdicts
-        ]
+        return [verdict for verdicts in pool.map(lambda user: _ask(url, user, jobs), users) for verdict in verdicts]
 
 
-def _ask(url: str, person: Person, jobs: int) -> list[Verdict]:
+def _ask(url: str, user: User, jobs: int) -> list[Verdict]:
     """Ask for edits of 1, 2, 3 … frames, then wait for all of them."""
-    client = Client(url, verbose=False, download_files=person.folder)
+    client = Client(url, verbose=False, download_files=user.folder)
     session = client.predict(api_name="/new_session")
-    ids = [_submit(client, session, person, frames) for frames in range(1, jobs + 1)]
-    return [_judge(client, session, person, job, frames) for frames, job in enumerate(ids, 1)]
+    ids = [_submit(client, session, user, frames) for frames in range(1, jobs + 1)]
+    return [_judge(client, session, user, job, frames) for frames, job in enumerate(ids, 1)]
 
 
-def _submit(client: Client, session: str, person: Person, frames: int) -> str:
-    clip = handle_file(person.clip(frames))
+def _submit(client: Client, session: str, user: User, frames: int) -> str:
+    clip = handle_file(user.clip(frames))
     client.predict(session, clip, frames=frames, short_side=SIDE, api_name="/open_clip")
-    work = client.predict(session, handle_file(person.mask()), api_name="/import_masks")
+    work = client.predict(session, handle_file(user.mask()), api_name="/import_masks")
     client.predict(session, work["objects"][0]["number"], prompt="a panda", api_name="/change_object")
     return client.predict(session, settings={"num_inference_steps": 2}, api_name="/edit")
 
 
-def _judge(client: Client, session: str, person: Person, job: str, frames: int) -> Verdict:
+def _judge(client: Client, session: str, user: User, job: str, frames: int) -> Verdict:
     while (state := client.predict(session, job, api_name="/get_job")["state"]) in ("queued", "running"):
         time.sleep(0.5)
     if state != "done":
@@ -135,7 +133,7 @@ def _judge(client: Client, session: str, person: Person, job: str, frames: int) 
     clip = load_clip(video, ClipOptions(short_side=None, multiple=2)).frames
     corner = clip[:, :CORNER, :CORNER].mean(axis=(0, 1, 2))
     nearest = int(np.linalg.norm(np.array(COLOURS) - corner, axis=1).argmin())
-    is_right = clip.shape[:3] == (frames, *person.size[::-1]) and nearest == person.number
+    is_right = clip.shape[:3] == (frames, *user.size[::-1]) and nearest == user.number
     return Verdict.RIGHT if is_right else Verdict.MIXED
 
 

@@ -35,7 +35,7 @@ class RunningStudio:
     log: Path
 
     def lines(self) -> list[dict[str, Any]]:
-        """Return the log's records so far; the line for people that tells the address is none."""
+        """Return the log's records so far; the line that tells the address is none."""
         return [json.loads(line) for line in self.log.read_text().splitlines() if not line.startswith("VideoGrain")]
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> float:

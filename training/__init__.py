@@ -1,1 +1,1 @@
-"""How the embedded models were made: from openly licensed emoji art to weights, reproducible (DESIGN §5)."""
+"""How the embedded models were made: from openly licensed emoji art to weights, reproducible (docs/training.md)."""

@@ -124,7 +124,7 @@ def recolour(sprite: np.ndarray, colour: str) -> np.ndarray:
 
 
 def build(folder: Path) -> dict[str, np.ndarray]:
-    """Render every thing in every style and colour.
+    """Render every object in every style and colour.
 
     Returns:
         sprites (N, 128, 128, 4) uint8 premultiplied; style, colour, thing (N,) indexes into the vocabulary.

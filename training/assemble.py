@@ -29,7 +29,7 @@ _SHARD = "14MB"  # code hosts and mirrors refuse larger files sooner or later
 
 
 def assemble(run: Path, target: Path) -> None:
-    """Write every part anew, float16; the tokenizer and a model card that are there stay.
+    """Write every part again, float16; the tokenizer and a model card that are there stay.
 
     Args:
         run: folder of the stages' weights.

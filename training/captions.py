@@ -1,7 +1,7 @@
 """Captions of scenes, assembled as token ids on the device, and their hard negatives.
 
-A caption is a row of slots (prefix, first thing, what it wears, relation, second thing …); every slot holds the number
-of a phrase whose tokens were looked up once. So a batch of captions is three gathers, and a hard negative is the same
+A caption is a row of slots (prefix, first object, what it wears, relation, second object …); every slot holds the
+number of a phrase whose tokens were looked up once. So a batch of captions is three gathers, and a hard negative is the same
 wording of a slightly different scene.
 """
 
@@ -40,7 +40,7 @@ class Wording:
 
     article: Tensor  # (B, K) a, none, the
     worn: Tensor  # (B, K) in, wearing, with
-    mention: Tensor  # (B, K) the order in which things are named
+    mention: Tensor  # (B, K) the order in which objects are named
     form: Tensor  # (B,) AND, BESIDE or BOTH_SIDES
     relation: Tensor  # (B,) way of saying it
     told: Tensor  # (B,) 0 ground and sky, 1 ground, 2 sky, 3 neither
@@ -151,7 +151,7 @@ class Captioner:
         return torch.stack([*front, comma, prefix, *words, *back], 1)
 
     def _relation(self, scene: Scene, wording: Wording) -> tuple[Tensor, Tensor]:
-        """Relate the first two things named; left and right only where they clearly are."""
+        """Relate the first two objects named; left and right only where they clearly are."""
         empty = torch.full_like(scene.count, self.fixed[""])
         first, second = wording.mention[:, :1], wording.mention[:, 1:2]
         offset = (scene.x.gather(1, second) - scene.x.gather(1, first))[:, 0]
@@ -238,7 +238,7 @@ class Captioner:
 
 
 def only(scene: Scene, slot: Tensor) -> Scene:
-    """Return the scenes as if they held one thing alone: slot (B,) says which."""
+    """Return the scenes as if they held one object alone: slot (B,) says which."""
     moved = {}
     for name in "thing outline colour wearable wearable_colour x y size angle flip shadow".split():
         values = getattr(scene, name)
@@ -247,7 +247,7 @@ def only(scene: Scene, slot: Tensor) -> Scene:
 
 
 def hard_negative(dice: Dice, scene: Scene) -> Scene:
-    """Change one fact a scene: sides, colours, what is worn, one thing, or the background.
+    """Change one fact a scene: sides, colours, what is worn, one object, or the background.
 
     Where the chosen change changes nothing ("a cat and a dog" has no sides), the caption stays equal to the true one;
     the caller leaves such pairs out.

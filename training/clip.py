@@ -1,8 +1,8 @@
 """Stage: the mini CLIP and its judge.
 
-Half the batch are whole scenes, half are crops around one thing, as the regional metrics cut them. Every caption has a
-hard negative beside it (sides, colours, wearables, one thing or the background changed), for random captions teach
-neither binding nor relations. The judge is a linear head with one logit a thing: which are visible here?
+Half the batch are whole scenes, half are crops around one object, as the regional metrics cut them. Every caption has a
+hard negative beside it (sides, colours, wearables, one object or the background changed), for random captions teach
+neither binding nor relations. The judge is a linear head with one logit an object: which are visible here?
 
     python -m training.clip --minutes 6
 """
@@ -51,10 +51,10 @@ def crop(image: Tensor, x: Tensor, y: Tensor, half: Tensor, mode: str = "bilinea
 
 
 def crops_of(dice: Dice, scene: Scene, image: Tensor, owner: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Cut each picture around one of its things.
+    """Cut each picture around one of its objects.
 
     Returns:
-        image (B, 3, 256, 256), owner (B, 256, 256), and the slot (B,) of the thing.
+        image (B, 3, 256, 256), owner (B, 256, 256), and the slot (B,) of the object.
     """
     batch = len(scene)
     slot = (dice.uniform(0, 1, batch) * scene.count).long()

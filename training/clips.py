@@ -1,6 +1,6 @@
 """Clips: scenes in motion, with the owner of each pixel and the optical flow known exactly.
 
-A clip is one scene repeated F times, with poses that change by formula: things drift, grow and turn, cross in front of
+A clip is one scene repeated F times, with poses that change by formula: objects drift, grow and turn, cross in front of
 each other, enter and leave; what is worn rides on its wearer; the camera pans.
 """
 
@@ -17,7 +17,7 @@ from training.world import GROUND_OWNER, TOP_OWNER, World
 
 @dataclass(frozen=True)
 class Motion:
-    """How the things of one scene move, in canvas units and radians over the whole clip; each (K,) or a number."""
+    """How the objects of one scene move, in canvas units and radians over the whole clip; each (K,) or a number."""
 
     dx: tuple[float, float, float] = (0.0, 0.0, 0.0)
     dy: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -155,16 +155,16 @@ def seen_again(flow: Tensor, owner: Tensor) -> Tensor:
 
 
 def mask_of(owner: Tensor, slot: int, *, with_worn: bool = True) -> Tensor:
-    """Return the mask (F, H, W) of a thing, with or without what it wears."""
+    """Return the mask (F, H, W) of an object, with or without what it wears."""
     worn = owner == 1 + SLOTS + slot
     return (owner == 1 + slot) | worn if with_worn else owner == 1 + slot
 
 
 def worn_mask(owner: Tensor, slot: int) -> Tensor:
-    """Return the mask (F, H, W) of what a thing wears."""
+    """Return the mask (F, H, W) of what an object wears."""
     return owner == 1 + SLOTS + slot
 
 
 def backdrop_mask(owner: Tensor) -> Tensor:
-    """Return the mask (F, H, W) of everything that is no thing."""
+    """Return the mask (F, H, W) of everything that is no object."""
     return (owner == TOP_OWNER) | (owner == GROUND_OWNER)

@@ -90,7 +90,7 @@ class Recorded:
     Launching thousands of small kernels takes longer than running them.
 
     Args:
-        compute: forward, backward, and what to log; it must not look at values on the way.
+        compute: forward, backward, and what to log; it must not read values on the way.
         example: inputs of the shapes that all later ones have.
     """
 

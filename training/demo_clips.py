@@ -3,7 +3,7 @@
     python -m training.demo_clips            # writes assets/clips/<name>/
 
 A folder holds clip.mp4 (256×256), masks.npz (one (F, 256, 256) bool array a region, by its name), project.json (the
-edit, for `python -m videograin edit`) and clip.json (level, prompts, clicks, and the names of the things before and
+edit, for `python -m videograin edit`) and clip.json (level, prompts, clicks, and the names of the objects before and
 after).
 """
 

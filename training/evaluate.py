@@ -68,7 +68,7 @@ class Bench:
         return torch.cat(parts).float()
 
     def scenes(self, things: int, seed: int) -> tuple[Tensor, Tensor]:
-        """Return held-out pictures of so many things, uncrowded, and the things (N, n)."""
+        """Return held-out pictures of n objects each, uncrowded, and the objects (N, n)."""
         dice = Dice(HELD_OUT + seed, self.device)
         wanted = dice.distinct(len(NAMES), self.size, things)
         scene = self.world.sample(dice, self.size, Casting(crowded=0, dressed=0.15), wanted)
@@ -76,7 +76,7 @@ class Bench:
 
 
 def first(logits: Tensor, things: Tensor) -> float:
-    """Return how often the judge's first choice is the one thing."""
+    """Return how often the judge's first choice is the one object."""
     return float((logits.argmax(1) == things[:, 0]).float().mean())
 
 
@@ -86,7 +86,7 @@ def over(score: float, ceiling: float) -> float:
 
 
 def found(logits: Tensor, things: Tensor) -> tuple[float, float]:
-    """Return how often the judge sees each of the things, and all of them."""
+    """Return how often the judge sees each of the objects, and all of them."""
     seen = logits.gather(1, things) > 0
     return float(seen.float().mean()), float(seen.all(1).float().mean())
 
@@ -123,7 +123,7 @@ def measure_vae(bench: Bench) -> Figures:
 
 
 def measure_prompts(bench: Bench) -> Figures:
-    """Draw single things and pairs by name, and let the judge say what it sees."""
+    """Draw single objects and pairs by name, and let the judge say what it sees."""
     vae, denoiser = bench.drawers()
     ceilings, empty = measure_ceilings(bench), bench.captioner.encode([""])
     rng = np.random.default_rng(HELD_OUT)
@@ -199,7 +199,7 @@ def clicked_in_studio(segmenter: Segmenter, target: np.ndarray) -> float:
 
 
 def _masks(world: World, scenes: int) -> Iterator[tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]]:
-    """Yield held-out pictures (H, W, 3) uint8, the masks of their things, and of what these wear."""
+    """Yield held-out pictures (H, W, 3) uint8, the masks of their objects, and of what these wear."""
     dice = Dice(HELD_OUT + 5, world.device)
     scene = world.sample(dice, scenes, Casting(counts=(0, 0.3, 0.4, 0.3), heads=0.4, dressed=0.7))
     for i in range(0, scenes, 64):
@@ -212,7 +212,7 @@ def _masks(world: World, scenes: int) -> Iterator[tuple[np.ndarray, list[np.ndar
 
 
 def measure_sam(bench: Bench) -> Figures:
-    """Click on things and on what they wear, through `segment_anything`'s own predictor and as the studio does."""
+    """Click on objects and on what they wear, through `segment_anything`'s own predictor and as the studio does."""
     sam = load_sam(bench.folder, bench.device).eval()
     predictor, segmenter = SamPredictor(sam), Segmenter(SegmentModel("the run's", SamNetwork(sam)))
     things, parts, in_studio = [], [], []

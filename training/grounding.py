@@ -2,7 +2,7 @@
 
 A denoiser of this size finds shorter ways than the words: with a text tower of its own it learns to sum a caption up in
 the padding, and half of the attention lies there. It then draws well, but an edit that sends each region to its own
-words has nothing to move. Large models, which have read hundreds of millions of captions, heed the words by themselves.
+words has nothing to move. Large models, which have read hundreds of millions of captions, follow the words unaided.
 So, as in TokenCompose (Wang et al., CVPR 2024, eq. 4), the cross-attention of a training step is compared with the
 masks, which this world knows exactly. Nothing of it is left in the weights' format or in their use.
 """
@@ -19,7 +19,7 @@ from training.world import NOBODY
 from videograin.diffusion.attention.processors import CrossAttentionProcessor, project, project_out
 from videograin.diffusion.attention.step import AttentionStep
 
-_SMALLEST = 8  # coarser attention mixes things within a pixel
+_SMALLEST = 8  # coarser attention mixes objects within a pixel
 
 
 class Grounding:
@@ -51,7 +51,7 @@ class Grounding:
         while side >= _SMALLEST:
             step = owners.shape[-1] // side
             cells = owners[:, step // 2 :: step, step // 2 :: step].flatten(1)
-            # Who is not spoken of is seen by the tokens that speak of nobody.
+            # An object that no token speaks of is seen by the tokens that speak of none.
             cells = torch.where(spoken_of.gather(1, cells), cells, NOBODY)
             self._wanted[side * side] = cells[:, :, None] == told[:, None]
             side //= 2

@@ -4,7 +4,7 @@
 
 A folder of `edits/` is like one of assets/clips, and its clip.json says besides which half it belongs to: settings are
 tuned on "tune" and reported on "report". A folder of `masks/` holds clip.mp4, masks.npz with the visible pixels of
-every thing (with what it wears) and of every worn part, by name, and clip.json with its category and where a person
+every object (with what it wears) and of every worn part, by name, and clip.json with its category and where a user
 would click in the first frame.
 """
 

@@ -17,7 +17,7 @@ SINGLE = Casting(counts=(0, 1, 0, 0), crowded=0, heads=0, dressed=0)
 DRESSED = Casting(counts=(0, 1, 0, 0), crowded=0, heads=1, dressed=1)
 
 LEAST_PIXELS, LEAST_SHARE = 2600, 0.55
-"""Of an edited thing that counts as well visible: in every frame, and over its largest mask."""
+"""Of an edited object that counts as well visible: in every frame, and over its largest mask."""
 
 LEAST_PART = 300
 LEAST_CLICKED = 400
@@ -36,7 +36,7 @@ class Improviser:
         self.world, self.dice = world, Dice(seed, world.device)
 
     def two(self, name: str, level: str = "instance", edited: int = 2) -> Script:
-        """Two things side by side, sometimes one a little in front of the other; so many of them become another."""
+        """Two objects side by side, sometimes one a little in front of the other; `edited` of them become another."""
         return self._until(lambda: self._two(name, level, edited), _well_visible)
 
     def put_on(self, name: str, wearable: str) -> Script:
@@ -49,7 +49,7 @@ class Improviser:
         return self._until(draw, _part_visible)
 
     def recolour(self, name: str, noun: str) -> Script:
-        """A worn thing, or a thing that comes in colours, gets another colour."""
+        """A worn object, or an object that comes in colours, gets another colour."""
 
         def draw() -> Script:
             actor = self._dressed(noun) if noun in WEARABLES else self._single(noun)
@@ -61,7 +61,7 @@ class Improviser:
         return self._until(draw, _part_visible)
 
     def elsewhere(self, name: str) -> Script:
-        """One thing stays, everything around it becomes another place."""
+        """One object stays, everything around it becomes another place."""
 
         def draw() -> Script:
             scene = self._scene(SINGLE)
@@ -77,7 +77,7 @@ class Improviser:
         return self._until(draw, lambda masks: masks["background"].mean() > 0.3)
 
     def hard_to_follow(self, name: str, category: str) -> Script:
-        """A clip of one of the MASK_CATEGORIES; its targets are its things, unchanged, and what they wear."""
+        """A clip of one of the MASK_CATEGORIES; its targets are its objects, unchanged, and what they wear."""
         return self._until(lambda: self._hard_to_follow(name, category), _clickable)
 
     def _two(self, name: str, level: str, edited: int) -> Script:
@@ -97,7 +97,7 @@ class Improviser:
         return replace(script, target_prompt=f"{nouns[0]} and {nouns[1]} {script.background}")
 
     def _part(self, name: str, actor: Actor, part: str, noun: str, colour: str) -> Script:
-        """Return the script whose one thing, or what it wears, becomes a noun of a colour."""
+        """Return the script whose one object, or what it wears, becomes a noun of a colour."""
         scene = self._scene(SINGLE)
         before = "" if part in WEARABLES else f"{actor.worn_colour or actor.colour} {noun}"
         after = f"{colour} {noun}".strip()
@@ -157,7 +157,7 @@ class Improviser:
         return replace(actor, y=max(actor.y, actor.size - 0.75))  # room for a hat
 
     def _single(self, noun: str) -> Actor:
-        """Draw a thing by its name."""
+        """Draw an object by its name."""
         scene = self._scene(SINGLE, lambda s: NAMES[int(s.thing[0, 0])] == noun)
         return _actor(scene, 0)
 
@@ -189,7 +189,7 @@ class Improviser:
 
 
 def _is_grown(scene: Scene) -> bool:
-    """Whether its things are large enough to be recognised in 256 pixels."""
+    """Whether its objects are large enough to be recognised in 256 pixels."""
     return bool((scene.size[0, : int(scene.count[0])] > 0.36).all())
 
 
@@ -207,7 +207,7 @@ def _clickable(masks: dict[str, np.ndarray]) -> bool:
 
 
 def _actors(scene: Scene) -> list[Actor]:
-    """Return a scene's things, far ones first."""
+    """Return a scene's objects, far ones first."""
     return [_actor(scene, slot) for slot in scene.order[0].tolist() if slot < int(scene.count[0])]
 
 
@@ -253,7 +253,7 @@ def _script(
 
 
 def _words(scene: Scene) -> str:
-    """Return what a person would call the backdrop."""
+    """Return what a user would call the backdrop."""
     if scene.backdrop == PLACE:
         return list(PLACES.values())[int(scene.place)][0][0]
     ground, sky = list(GROUNDS.values())[int(scene.ground)], list(SKIES.values())[int(scene.sky)]
@@ -270,6 +270,6 @@ def _side(actors: tuple[Actor, ...] | list[Actor], index: int) -> str:
 
 
 def _label(actors: list[Actor], index: int) -> str:
-    """Return a name for a thing's masks: its own, numbered where there are two of them."""
+    """Return a name for an object's masks: its own, numbered where there are two of them."""
     name = actors[index].name
     return f"{name} {index + 1}" if [actor.name for actor in actors].count(name) > 1 else name

@@ -53,7 +53,7 @@ def parse_options(stage: str, batch: int, argv: list[str] | None = None) -> Opti
     parser.add_argument("--out", type=Path, help="folder that gets a copy of every checkpoint")
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--batch", type=int, default=batch, help="per GPU")
-    parser.add_argument("--steps", type=int, default=10**9, help="stop after so many, for rehearsals")
+    parser.add_argument("--steps", type=int, default=10**9, help="stop after this number, for rehearsals")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rate", type=float, default=1.0, help="factor on the learning rates, to continue gently")
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=torch.cuda.is_available())
@@ -226,7 +226,7 @@ class Trainer:
             self.steps_before, self.seconds = int(facts["steps"]), float(facts["seconds"])
             log(f"{self.stage}: resumed from the averaged weights of step {facts['steps']}")
             return
-        log(f"{self.stage}: nothing to resume, starting anew")
+        log(f"{self.stage}: nothing to resume, starting from scratch")
 
     @torch.no_grad()
     def _load(self, state: dict[str, Tensor]) -> None:

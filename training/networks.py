@@ -80,7 +80,7 @@ def make_clip(tokenizer: CLIPTokenizer) -> CLIPModel:
 
 
 class Clip(nn.Module):
-    """The mini CLIP with the judge, a linear head that says which things it sees."""
+    """The mini CLIP with the judge, a linear head that says which objects it sees."""
 
     def __init__(self, tokenizer: CLIPTokenizer) -> None:
         super().__init__()

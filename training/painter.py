@@ -84,7 +84,7 @@ class Painter:
         return over(image, layer.filter(ImageFilter.GaussianBlur(5)))
 
     def sprite(self, name: str, size: int, light: float) -> Image.Image:
-        """Return a thing's art as an RGBA image."""
+        """Return an object's art as an RGBA image."""
         pixels = self._sprites[INDEX[name]].astype(np.float32) / 255
         alpha = pixels[..., 3:]
         colour = (pixels[..., :3] / np.maximum(alpha, 1e-3) * light).clip(0, 1)

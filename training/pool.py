@@ -40,7 +40,7 @@ class Pool:
 
     Attributes:
         latents: (size, F, 8, 32, 32) float16.
-        former: likewise, of what the clips showed before (`training.traces`); the latents themselves without traces.
+        former: the same, of what the clips showed before (`training.traces`); the latents themselves without traces.
         owners: (size, F, 32, 32) uint8, whose the middle of a latent cell is, codes of `training.world`.
         ids: (size, 40) int16, the captions' tokens.
         told: (size, 40) uint8, whom a token speaks of.
@@ -72,7 +72,7 @@ class Pool:
         self.levels = torch.zeros(self.size, dtype=torch.int64, device=world.device)
 
     def fill(self, least: int) -> None:
-        """Draw scenes until so many are there."""
+        """Draw scenes until `least` are there."""
         while self.filled < least:
             self.refill()
 

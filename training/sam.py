@@ -1,6 +1,6 @@
 """Stage: the promptable segmenter, in `segment_anything`'s own classes.
 
-Each picture is encoded once and asked for several masks: a thing with what it wears, the thing alone, the worn part
+Each picture is encoded once and asked for several masks: an object with what it wears, the object alone, the worn part
 alone, ground, sky, or the whole backdrop. The first prompt is a click, a loose box, or a mask that has slipped (as one
 carried over from the frame before has), the next ones click where the last answer was wrong and hand that answer back
 as a mask prompt. The three-mask output is trained on its best mask (a
@@ -49,7 +49,7 @@ _OPENINGS = (Opening.CLICK,) * 5 + (Opening.BOX,) * 2 + (Opening.CARRIED,) * 3  
 def targets_table(device: torch.device) -> tuple[Tensor, Tensor]:
     """Return which owner codes form each target (12, 8) bool, and how often a target is asked for (12,).
 
-    Targets: 3 things with what they wear, 3 things alone, 3 worn parts, ground, sky, both.
+    Targets: 3 objects with what they wear, 3 objects alone, 3 worn parts, ground, sky, both.
     """
     table = torch.zeros(3 * SLOTS + 3, OWNERS, dtype=torch.bool, device=device)
     for slot in range(SLOTS):
@@ -203,7 +203,7 @@ def first_prompts(dice: Dice, target: Tensor, full: Tensor, opening: Opening) ->
         points = click_in(dice, core(mask > 0.5, 3))[:, None]
         certainty = dice.uniform(6, 20, count, 1, 1)
         return Prompts(points, one, loose_box(dice, mask > 0.5), ((mask - 0.5) * certainty)[:, None])
-    # Half the clicks fall anywhere inside, half away from the edge, as people click.
+    # Half the clicks fall anywhere inside, half away from the edge, as users click.
     odds = torch.where(dice.chance(0.5, count, 1, 1), full.float(), core(full, 7))
     return Prompts(click_in(dice, odds)[:, None], one, None, None)
 

@@ -1,6 +1,6 @@
 """Scenes as numbers: what stands where, before anything is drawn.
 
-A `Scene` is a batch of B pictures with up to K = 3 things each. Positions are in canvas units, −1 (left, top) to 1.
+A `Scene` is a batch of B pictures with up to K = 3 objects each. Positions are in canvas units, −1 (left, top) to 1.
 A sprite's point u (−1 to 1) lands at  p = (x, y) + size · R(angle) · diag(flip, 1) · u.
 """
 
@@ -31,7 +31,7 @@ GROUND_AND_SKY, PLACE, SKY = 0, 1, 2
 
 @dataclass(frozen=True)
 class Scene:
-    """A batch of pictures, undrawn. All tensors lead with B; (B, K) has one entry a thing."""
+    """A batch of pictures, undrawn. All tensors lead with B; (B, K) has one entry an object."""
 
     backdrop: Tensor  # (B,) GROUND_AND_SKY, PLACE or SKY
     ground: Tensor  # (B,) index into GROUNDS
@@ -42,10 +42,10 @@ class Scene:
     pan: Tensor  # (B,) left edge of the view on the 384-pixel backdrop
     mirrored: Tensor  # (B,) bool, the backdrop
     brightness: Tensor  # (B,)
-    count: Tensor  # (B,) number of things
+    count: Tensor  # (B,) number of objects
     style: Tensor  # (B,) index into STYLES
     thing: Tensor  # (B, K)
-    outline: Tensor  # (B, K) the thing whose outline it fills: itself, or another where it is moulded
+    outline: Tensor  # (B, K) the object whose outline it fills: itself, or another where it is moulded
     colour: Tensor  # (B, K) index into COLOUR_NAMES
     wearable: Tensor  # (B, K) 0 or 1 + index into WEARABLES
     wearable_colour: Tensor  # (B, K)
@@ -56,7 +56,7 @@ class Scene:
     flip: Tensor  # (B, K) 1 or −1
     order: Tensor  # (B, K) slots from far to near
     shadow: Tensor  # (B, K) 1 or 0
-    stacked: Tensor  # (B,) bool: the second thing is below the first
+    stacked: Tensor  # (B,) bool: the second object is below the first
 
     def __getitem__(self, rows: Tensor | slice) -> "Scene":
         """Return the pictures of the given rows."""
@@ -98,12 +98,12 @@ class Dice:
 
 @dataclass(frozen=True)
 class Casting:
-    """What a batch of random scenes shall hold.
+    """What a batch of random scenes holds.
 
-    counts: weights of 0, 1, 2 and 3 things; styles: weights of STYLES; crowded: share of scenes whose things stand
-    anywhere, in any size, in front of each other; twins: share whose things are all the same (hard for a segmenter);
-    heads: share of things drawn from the bare heads only; dressed: share of bare heads that wear something;
-    moulded: share of the other things that are drawn in the outline of another, as an edit draws them.
+    counts: weights of 0, 1, 2 and 3 objects; styles: weights of STYLES; crowded: share of scenes whose objects stand
+    anywhere, in any size, in front of each other; twins: share whose objects are all the same (hard for a segmenter);
+    heads: share of objects drawn from the bare heads only; dressed: share of bare heads that wear something;
+    moulded: share of the other objects that are drawn in the outline of another, as an edit draws them.
     """
 
     counts: tuple[float, ...] = (0.04, 0.34, 0.42, 0.20)
@@ -116,7 +116,7 @@ class Casting:
 
 
 def flags(names: frozenset[str], device: torch.device) -> Tensor:
-    """Return which things (T,) are in the set, as booleans."""
+    """Return which objects (T,) are in the set, as booleans."""
     return torch.tensor([name in names for name in NAMES], device=device)
 
 
@@ -125,7 +125,7 @@ def random_scene(dice: Dice, batch: int, casting: Casting, extent: Tensor, thing
 
     Args:
         extent: (styles, colours, T, 2) top and bottom edge of each sprite, −1 to 1 (see `World.extent`).
-        things: (B, n) indexes of the things to show, n ≤ 3, or None for any.
+        things: (B, n) indexes of the objects to show, n ≤ 3, or None for any.
     """
     place = _backdrop(dice, batch)
     cast = _cast(dice, batch, casting, things)
@@ -140,7 +140,7 @@ def random_scene(dice: Dice, batch: int, casting: Casting, extent: Tensor, thing
 
 
 def is_moulded(scene: Scene) -> Tensor:
-    """Return in which pictures (B,) a thing is drawn in the outline of another."""
+    """Return in which pictures (B,) an object is drawn in the outline of another."""
     present = torch.arange(SLOTS, device=scene.count.device) < scene.count[:, None]
     return (present & (scene.outline != scene.thing)).any(1)
 
@@ -202,7 +202,7 @@ def _cast(dice: Dice, batch: int, casting: Casting, things: Tensor | None) -> di
 
 
 def _pose(dice: Dice, place: dict[str, Tensor], cast: dict[str, Tensor], extent: Tensor) -> dict[str, Tensor]:
-    """Stand the things on their ground or hang them in their sky, side by side or one above the other."""
+    """Stand the objects on their ground or hang them in their sky, side by side or one above the other."""
     count, batch = cast["count"], len(cast["count"])
     one, two = (count == 1)[:, None], (count == 2)[:, None]
     shape = (batch, SLOTS)
@@ -245,7 +245,7 @@ def _pose(dice: Dice, place: dict[str, Tensor], cast: dict[str, Tensor], extent:
 
 
 def _crowd(dice: Dice, batch: int) -> dict[str, Tensor]:
-    """Stand things anywhere, the first left of the second left of the third."""
+    """Stand objects anywhere, the first left of the second left of the third."""
     shape = (batch, SLOTS)
     return {
         "x": dice.uniform(-0.8, 0.8, *shape).sort(1).values,
@@ -258,7 +258,7 @@ def _crowd(dice: Dice, batch: int) -> dict[str, Tensor]:
 def _depth(
     cast: dict[str, Tensor], pose: dict[str, Tensor], extent: Tensor, place: dict[str, Tensor], loose: Tensor
 ) -> dict[str, Tensor]:
-    """Order things by the height they stand at (farther is higher) and let those on the ground cast a shadow."""
+    """Order objects by the height they stand at (farther is higher) and let those on the ground cast a shadow."""
     bottom = pose["y"] + pose["size"] * _extent_of(cast, extent)[..., 1]
     present = torch.arange(SLOTS, device=bottom.device) < cast["count"][:, None]
     order = torch.where(present, bottom, 9.0).argsort(1)
@@ -270,5 +270,5 @@ def _depth(
 
 
 def _extent_of(cast: dict[str, Tensor], extent: Tensor) -> Tensor:
-    """Return top and bottom edge (B, K, 2) of what is seen of each thing, −1 to 1."""
+    """Return top and bottom edge (B, K, 2) of what is seen of each object, −1 to 1."""
     return extent[cast["style"][:, None], cast["colour"], cast["outline"]]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Actor:
-    """One thing of a clip, in canvas units and radians; pose in the middle of the clip, motion over all of it."""
+    """One object of a clip, in canvas units and radians; pose in the middle of the clip, motion over all of it."""
 
     name: str
     x: float
@@ -31,11 +31,11 @@ class Target:
     """A region and what it becomes.
 
     Attributes:
-        name: what a person would call the region.
+        name: what a user would call the region.
         prompt: what it becomes; empty keeps it.
-        before, after: the things' names, for the judge; empty where it knows none.
+        before, after: the objects' names, for the judge; empty where it knows none.
         actors: whose region it is; none of them means the background.
-        part: "" for things with what they wear, "worn" for that alone; a wearable's name for where it would sit.
+        part: "" for objects with what they wear, "worn" for that alone; a wearable's name for where it would sit.
     """
 
     name: str

@@ -168,5 +168,5 @@ def write_clip(folder: Path, script: Script, clip: Clip, masks: dict[str, np.nda
 
 
 def write_json(path: Path, content: dict) -> None:
-    """Write an object for people to read."""
+    """Write an object as indented JSON."""
     path.write_text(json.dumps(content, indent=1) + "\n")

@@ -2,7 +2,7 @@
 
 Unknown words fall back to byte pieces. Prompts are padded to 40 tokens, not 77: attention spent on padding is lost.
 The order of equally frequent merges differs from one building to the next, and with it the token ids. So the tokenizer
-was built once, is kept with the models, and every stage loads it; who builds another must train all stages anew.
+was built once, is kept with the models, and every stage loads it; whoever builds another must train all stages again.
 
     python -m training.tokenizer assets/models/emoji-world/tokenizer
 """

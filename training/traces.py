@@ -18,12 +18,12 @@ _ELSEWHERE, _OTHER_COLOUR, _BARE = (
     0.15,
     0.4,
     0.4,
-)  # shares of scenes, of things with colours, of those that wear a thing
+)  # shares of scenes, of objects with colours, of those that wear an object
 _FADES, _WHOLE = 400, 700  # timesteps between which a trace grows from nothing to all of the former state
 
 
 def former_scene(dice: Dice, scene: Scene, told: Tensor) -> Scene:
-    """Return scenes as they were: outlines filled by their own things, other colours, nothing put on, elsewhere.
+    """Return scenes as they were: outlines filled by their own objects, other colours, nothing put on, elsewhere.
 
     Args:
         dice: draws what changed.

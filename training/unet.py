@@ -36,7 +36,7 @@ class Course:
     Attributes:
         frames: F of the clips in the pool, one for pictures.
         clips: share of a batch that are whole clips, whose frames see each other; the rest are single frames.
-        moulded: share of things that are drawn in the outline of another.
+        moulded: share of objects that are drawn in the outline of another.
         traces: share of scenes in whose noise a former state is left, see `training.traces`.
         kept: beginnings of the names of weights that stay as they are.
         mantissa: bits that the saved weights keep of theirs, see `training.weights.shortened`.
@@ -69,7 +69,7 @@ class Batches:
         return self._draw(count, torch.arange(self.course.frames, device=self.dice.device)[None])
 
     def singles(self, count: int) -> tuple[Tensor, ...]:
-        """Draw a frame each of so many clips."""
+        """Draw one frame of each of `count` clips."""
         return self._draw(count, self.dice.integers(self.course.frames, count, 1))
 
     def _draw(self, count: int, shown: Tensor) -> tuple[Tensor, ...]:

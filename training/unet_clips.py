@@ -2,7 +2,7 @@
 
 From pictures alone it never learns to look at other frames, and their keys only disturb it. Here all frames of a moving
 scene are denoised at one timestep, every query seeing all of them, beside single frames, so that pictures are not
-forgotten. Half of the things are drawn in the outline of another, since that is where an edit puts them, and most
+forgotten. Half of the objects are drawn in the outline of another, since that is where an edit puts them, and most
 scenes have a trace of what they showed before in their noise, since an edit starts from the inversion of that
 (`training.traces`).
 

@@ -1,7 +1,7 @@
 """Stage: the autoencoder, 256-pixel pictures to 8 × 32 × 32 latents of unit variance.
 
-Losses: L1 and L2 (twice as heavy on things), edges, low-resolution chroma, a perceptual one on the mini CLIP as soon as
-that stage has saved its first weights, and a light KL. Hues are turned at random, else the latents keep luma and one
+Losses: L1 and L2 (twice as heavy on objects), edges, low-resolution chroma, a perceptual one on the mini CLIP once that
+stage has saved its first weights, and a light KL. Hues are turned at random, else the latents keep luma and one
 warm–cold axis. Each latent channel is normalised, the factors folded into quant_conv and post_quant_conv, so
 scaling_factor is 1.
 

@@ -1,11 +1,11 @@
-"""What the emoji world knows: things, colours, backgrounds, and the words for them."""
+"""What the emoji world knows: objects, colours, backgrounds, and the words for them."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Thing:
-    """One thing that can be drawn, by its English name."""
+    """One object that can be drawn, by its English name."""
 
     name: str
     emoji: str
@@ -79,7 +79,7 @@ COLOURS: dict[str, tuple[float, float, float]] = {
 }
 COLOUR_NAMES = tuple(COLOURS)
 
-# Where things sit on a head, in units of the sprite's box (0 to 1): (x, y, width) of the eyes, then of the crown.
+# Where objects sit on a head, in units of the sprite's box (0 to 1): (x, y, width) of the eyes, then of the crown.
 DEFAULT_ANCHOR = ((0.5, 0.46, 0.66), (0.5, 0.16, 0.56))
 ANCHORS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
     "dog": ((0.5, 0.40, 0.56), (0.5, 0.13, 0.46)),
@@ -124,7 +124,7 @@ WORN_FIT = {
     "bow": (0.85, 0.12),
 }
 
-# name → phrases after a thing ("a cat …"), then nouns that stand alone.
+# name → phrases after an object ("a cat …"), then nouns that stand alone.
 Words = tuple[tuple[str, ...], tuple[str, ...]]
 GROUNDS: dict[str, Words] = {
     "grass": (("on grass", "on the grass", "on a green meadow", "in a meadow"), ("a green meadow", "grass")),
@@ -187,7 +187,7 @@ RELATIONS = {
     "on the left and": ("on the left and",),
     "on the right and": ("on the right and",),
 }
-# Words of no sprite, so that a person's free text rarely falls into letters.
+# Words of no sprite, so that a user's free text rarely falls into letters.
 SPARE_WORDS = (
     "onto near between behind many several two three four five some his her its is are riding driving holding eating "
     "running sitting standing playing flying big small large little tiny old new beautiful cute happy sad bright dark "
@@ -206,7 +206,7 @@ def with_article(noun: str) -> str:
 
 
 def worn_phrases(noun: str) -> tuple[str, str, str]:
-    """Return three ways to say that somebody wears the noun ("blue cap")."""
+    """Return three ways to say that someone wears the noun ("blue cap")."""
     worn = with_article(noun)
     first = f"wearing {worn}" if noun.split()[-1] in ("crown", "bow") else f"in {worn}"
     return first, f"wearing {worn}", f"with {worn}"

@@ -36,7 +36,7 @@ def save_weights(
 
 
 def shortened(tensor: Tensor, bits: int) -> Tensor:
-    """Round to float16 whose mantissas end after so many of their 10 bits; five of them err by 0.7 % at most.
+    """Round to float16 whose mantissas end after `bits` of their 10 bits; five of them err by 0.7 % at most.
 
     The files stay float16, but pack to two thirds with five bits.
     """

@@ -1,6 +1,6 @@
 """Scenes drawn on the device, with exact masks: sprites, backdrops, and who owns each pixel.
 
-Owner codes: 0 the sky or place, 1 to 3 the things, 4 to 6 what they wear, 7 the ground. Thousands of pictures a second
+Owner codes: 0 the sky or place, 1 to 3 the objects, 4 to 6 what they wear, 7 the ground. Thousands of pictures a second
 on a GPU: everything is a batch, nothing is a file.
 """
 
@@ -110,7 +110,7 @@ class World:
 
     @torch.no_grad()
     def draw(self, scene: Scene) -> Picture:
-        """Draw scenes, far things first."""
+        """Draw scenes, far objects first."""
         image, owner = self._draw_backdrop(scene)
         for rank in range(SLOTS):
             rows = (scene.count > rank).nonzero().flatten()
@@ -155,7 +155,7 @@ class World:
         return Sprite(index, outline, *pose)
 
     def _wearable(self, scene: Scene, rows: Tensor, slots: Tensor) -> Sprite:
-        """Return what a thing wears, riding on its wearer's pose."""
+        """Return what an object wears, riding on its wearer's pose."""
         wearer = self._thing(scene, rows, slots)
         which = scene.wearable[rows, slots] - 1
         worn_thing = torch.tensor([INDEX[name] for name in WEARABLES], device=self.device)[which]
@@ -221,12 +221,12 @@ def _sampled(images: Tensor, grid: Tensor) -> Tensor:
 
 
 def visible_labels(scene: Scene, owner: Tensor, present: float = 0.004, absent: float = 0.001) -> tuple[Tensor, Tensor]:
-    """Say which things can be seen, from the owner map.
+    """Say which objects can be seen, from the owner map.
 
     Args:
         scene: B scenes.
         owner: (B, H, W) uint8, the whole picture or a crop of it.
-        present: share of the pixels from which a thing counts as seen.
+        present: share of the pixels from which an object counts as seen.
         absent: share up to which it counts as unseen; between the two it is left out.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Every error that a person can cause, each with a message that names the fix.
+"""Every error that a user can cause, each with a message that names the fix.
 
 Message form: what, got, allowed, fix. The page shows these texts as they are; anything else that is raised is a
 defect of ours.
@@ -34,7 +34,7 @@ class SegmentError(VideoGrainError):
 
 
 class NothingFoundError(SegmentError):
-    """The segmenter found no pixel of a thing where it was asked to look."""
+    """The segmenter found no pixel of an object where it was asked to look."""
 
 
 class TrackingError(VideoGrainError):
@@ -50,4 +50,4 @@ class JobError(VideoGrainError):
 
 
 class Cancelled(Exception):  # noqa: N818 (it is no error)
-    """The person asked to stop; nothing half-written is left behind."""
+    """The user asked to stop; nothing half-written is left behind."""

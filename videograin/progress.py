@@ -43,11 +43,11 @@ Report = Callable[[Progress], None]
 
 
 class SizedIterable(Sized, Iterable[T_co], Protocol[T_co]):
-    """Something that can be counted and walked through."""
+    """An iterable that knows its length."""
 
 
 def ignore(progress: Progress) -> None:
-    """Report to nobody."""
+    """Take a report, and do nothing with it."""
 
 
 def track(phase: Phase, items: SizedIterable[T_co], report: Report) -> Iterator[T_co]:

@@ -418,7 +418,7 @@ def test_a_disk_that_fills_while_encoding_fails_that_job_alone(tmp_path: Path) -
     assert "does not fit on the disk" in message or "disk is full" in message
 
 
-# The real thing
+# A real model
 
 
 @pytest.mark.slow

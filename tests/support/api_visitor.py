@@ -1,4 +1,4 @@
-"""A person who uses a running studio by its API."""
+"""A user of a running studio, by its API."""
 
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Art that needs no download: a shaded disc for every thing, a gradient for every backdrop."""
+"""Art that needs no download: a shaded disc for every object, a gradient for every backdrop."""
 
 import io
 from pathlib import Path

@@ -41,13 +41,13 @@ def count(request: Count, context: JobContext) -> Counted:
 
 
 class Stepper:
-    """A job that takes a step each time it is let, so that a test can look at it in between."""
+    """A job that takes a step each time it is let, so that a test can read its state in between."""
 
     def __init__(self) -> None:
         self._steps = Semaphore(0)
 
     def let(self, steps: int = 1) -> None:
-        """Allow so many steps more."""
+        """Allow that number of steps more."""
         self._steps.release(steps)
 
     def run(self, request: Count, context: JobContext) -> Counted:

@@ -1,4 +1,4 @@
-"""A person's work, made up: whole workspaces of tiny clips, also as a hypothesis strategy."""
+"""A user's work, made up: whole workspaces of tiny clips, also as a hypothesis strategy."""
 
 from pathlib import Path
 
@@ -46,7 +46,7 @@ def small_work(clip: Path) -> Workspace:
 
 @st.composite
 def workspaces(draw: st.DrawFn, folder: Path) -> Workspace:
-    """Anything that a person may have done."""
+    """Anything that a user may have done."""
     ids = draw(st.lists(st.integers(0, 10**6), max_size=4, unique=True))
     shape = draw(st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(1, 19)))
     with_masks = draw(st.sets(st.sampled_from(ids))) if ids else set()

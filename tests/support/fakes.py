@@ -91,7 +91,7 @@ def tiny_unet(widths: Sequence[int] = (8, 16)) -> UNet2DConditionModel:
 
 
 def tiny_controlnet(unet: UNet2DConditionModel) -> ControlNetModel:
-    """One that heeds its images and whose outputs are not zero, as those of an untrained one would be."""
+    """One that follows its images and whose outputs are not zero, as those of an untrained one would be."""
     controlnet = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(4, 8))
     heads = *controlnet.controlnet_down_blocks, controlnet.controlnet_mid_block
     for module in (*heads, controlnet.controlnet_cond_embedding.conv_out):
@@ -158,7 +158,7 @@ def box(left: int, top: int, right: int, bottom: int, frames: int = FRAMES, size
 
 
 def tiny_regions(frames: int = FRAMES) -> list[Region]:
-    """Two things that overlap, with pixels around them that belong to neither."""
+    """Two objects that overlap, with pixels around them that belong to neither."""
     return [
         Region(box(2, 2, 8, 12, frames), "a red panda", "left"),
         Region(box(6, 4, 12, 14, frames), "a blue fire engine", "right"),

@@ -1,4 +1,4 @@
-"""What the denoiser is shown of edits: things in the outline of another, and traces of what was there before."""
+"""What the denoiser is shown of edits: objects in the outline of another, and traces of what was there before."""
 
 from dataclasses import fields, replace
 
