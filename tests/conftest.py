@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from benchmarks.hub import LoopbackHub, loopback_hub
 from benchmarks.studio import running_studio
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -51,3 +52,26 @@ def shared_cases() -> Path:
     if not cases.is_dir():
         pytest.skip(f"no files of other programs at {cases}; set VIDEOGRAIN_CASES")
     return cases
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackHub]:
+    """Serve the repositories that a test writes below `hub.root`, to a machine whose cache is empty."""
+    with loopback_hub(tmp_path / "hub") as served:
+        use_hub(monkeypatch, served.url, tmp_path / "hub-cache")
+        yield served
+
+
+@pytest.fixture
+def no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hub on an address that takes no connection, and an empty cache."""
+    use_hub(monkeypatch, "http://127.0.0.1:9", tmp_path / "hub-cache")
+
+
+def use_hub(monkeypatch: pytest.MonkeyPatch, url: str, cache: Path) -> None:
+    """Do in this process what HF_ENDPOINT and HF_HUB_CACHE do when it begins."""
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", url)
+    monkeypatch.setattr(
+        "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}"
+    )
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))

@@ -135,7 +135,7 @@ def test_depth_of_an_empty_scene_is_black():
 
 def test_a_missing_depth_folder_is_named_with_the_remedy(tmp_path):
     missing = tmp_path / "nowhere"
-    with pytest.raises(ModelError, match=r"nowhere.*hf download"):
+    with pytest.raises(ModelError, match=r"no model at .*nowhere.*Check the path"):
         load_detector(ControlKind.DEPTH, depth_model=str(missing))
 
 

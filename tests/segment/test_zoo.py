@@ -103,9 +103,8 @@ def test_a_download_is_whole_and_reported(server, target):
     seen: list[Progress] = []
     assert download(server.file(), target, seen.append) == target
     assert target.read_bytes() == CONTENT
-    assert [(progress.phase, progress.done, progress.total) for progress in seen] == [
-        (Phase.DOWNLOAD, done, 3) for done in range(4)
-    ]
+    assert {(progress.phase, progress.total) for progress in seen} == {(Phase.DOWNLOAD, len(CONTENT))}
+    assert seen[-1].done == len(CONTENT)
 
 
 def test_what_is_there_is_not_downloaded_again(server, target):
@@ -127,27 +126,29 @@ def test_a_wrong_checksum_is_refused_and_nothing_stays(server, target):
 
 
 @pytest.mark.parametrize("error", [Cancelled, KeyboardInterrupt])
-def test_an_aborted_download_leaves_nothing(server, target, error):
+def test_an_aborted_download_is_no_weights(server, target, error):
     def stop(progress: Progress) -> None:
-        if progress.done == 2:
+        if progress.done:
             raise error
 
     with pytest.raises(error):
         download(server.file(), target, stop)
-    assert list(target.parent.iterdir()) == []
+    assert not target.exists()
 
 
-def test_a_broken_connection_leaves_nothing(server, target):
-    server.breaks_off = True
-    with pytest.raises(ModelError, match=r"cannot be downloaded|came damaged"):
+def test_a_server_that_never_sends_all_is_given_up_on(server, target, monkeypatch):
+    monkeypatch.setattr("videograin.files.download.RETRY_SECONDS", 0.0)
+    server.breaks_off = True  # and it does not know ranges, so that nothing is ever gained
+    with pytest.raises(ModelError, match=r"The connection broke after 1 of 3 MB .*goes on from there"):
         download(server.file(), target)
-    assert list(target.parent.iterdir()) == []
+    server.breaks_off = False
+    assert download(server.file(), target).read_bytes() == CONTENT
 
 
-def test_a_server_that_is_gone_is_named_with_what_to_do(server, target):
+def test_a_server_that_is_gone_is_told_in_a_plain_sentence(server, target):
     file = server.file()
     server.server_close()
-    with pytest.raises(ModelError, match=r"cannot be downloaded .* by hand from http://127.* put it at '.*weights"):
+    with pytest.raises(ModelError, match=r"No connection to the model hub\. The embedded model works without one\."):
         download(file, target)
     assert list(target.parent.iterdir()) == []
 

@@ -50,7 +50,9 @@ def silence_libraries() -> None:
     """Keep the bars and remarks of diffusers and transformers from running through ours."""
     import diffusers
     import transformers
+    from huggingface_hub.utils import disable_progress_bars
 
     for library in (diffusers, transformers):
         library.utils.logging.set_verbosity_error()
         library.utils.logging.disable_progress_bar()
+    disable_progress_bars()

@@ -5,7 +5,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol, Self
 
 import cv2
@@ -14,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from videograin.errors import ModelError, SettingsError
+from videograin.files.hub import Layout, fetch
 from videograin.region import ControlKind
 
 DEPTH_MODEL = "depth-anything/Depth-Anything-V2-Small-hf"
@@ -99,15 +99,12 @@ class DepthDetector:
     @classmethod
     def load(cls, name: str = DEPTH_MODEL, device: torch.device | str = "cpu") -> Self:
         """Load the model from a folder, or from the hub and its local cache."""
-        from huggingface_hub import snapshot_download
         from transformers import AutoImageProcessor, AutoModelForDepthEstimation
 
+        folder = fetch(name, Layout.NETWORK)
         try:
-            # One question to the hub; transformers would ask four times, 25 s each where there is no network.
-            here = Path(name).is_dir()
-            folder = name if here else snapshot_download(name, allow_patterns=["*.json", "*.safetensors"])
-            processor = AutoImageProcessor.from_pretrained(folder)
-            model = AutoModelForDepthEstimation.from_pretrained(folder)
+            processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
+            model = AutoModelForDepthEstimation.from_pretrained(folder, local_files_only=True)
         except (OSError, ValueError) as error:
             raise ModelError(
                 f"Depth model '{name}' cannot be loaded ({str(error).splitlines()[0]}). Give the folder of a "

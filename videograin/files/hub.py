@@ -1,28 +1,92 @@
-"""Model hubs: a folder, a file or a hub id becomes a path on this machine, fetched once and kept in the hub's cache."""
+"""Model hubs: a folder, a file or a hub id becomes a path on this machine, fetched once and kept in the hub's cache.
+
+The weights are received by `download.py`, which goes on after a cut; what else belongs to a repository, and the layout
+of the cache, which other programs share, are `huggingface_hub`'s.
+"""
 
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from threading import RLock
+from queue import Empty, Queue
+from threading import RLock, Thread
+from typing import TypeVar
 
-from huggingface_hub import model_info, snapshot_download
-from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+from huggingface_hub import HfApi, constants, get_cached_repo_tree, get_token, hf_hub_url, snapshot_download
+from huggingface_hub.errors import (
+    CachedRepoTreeNotFoundError,
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    HTTPError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+)
+from huggingface_hub.file_download import repo_folder_name
 
-from videograin.errors import ModelError
-
-HUB_SECONDS = 4.0
-"""How long the hub may take to answer before it counts as unreachable."""
-
+from videograin.errors import ModelError, VideoGrainError
+from videograin.files.download import (
+    CONNECT_SECONDS,
+    NO_ROOM,
+    ByteMeter,
+    RemoteFile,
+    check_room,
+    is_whole,
+    receive,
+    say_no_connection,
+    status_words,
+)
+from videograin.progress import Report, ignore
 
 WEIGHTS_LOCK = RLock()
 """Held while weights are loaded: diffusers and transformers change settings of the whole process meanwhile."""
 
+COMPONENTS = ("scheduler", "text_encoder", "tokenizer", "unet", "vae")
+"""The folders of a pipeline that are used; a safety checker, say, is not."""
 
-UNUSED_FILES = ("safety_checker/*", "feature_extractor/*", "*.fp16.*", "*.non_ema.*", "*.fp16-*")
-
+FP16 = "fp16"
+"""The variant of weights in half precision; taken where a repository has no other."""
 
 _SINGLE_FILES = (".safetensors", ".ckpt")
+_STEMS = ("diffusion_pytorch_model", "pytorch_model", "model")
+_Answer = TypeVar("_Answer")
+
+
+class Layout(StrEnum):
+    """What of a repository is needed: a whole pipeline, its descriptions alone, or the one network at its top."""
+
+    PIPELINE = "pipeline"
+    CONFIGS = "configs"
+    NETWORK = "network"
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A repository as its hub lists it.
+
+    Attributes:
+        hub_id: owner/name.
+        sizes: bytes of every file, by its path.
+        sha256: of the files that are large, by their paths.
+    """
+
+    hub_id: str
+    sizes: Mapping[str, int]
+    sha256: Mapping[str, str]
+
+    def weights(self, layout: Layout) -> list[tuple[RemoteFile, Path]]:
+        """Return the large files that a layout needs, each with its place in the hub's cache."""
+        blobs = _storage(self.hub_id) / "blobs"
+        return [
+            (
+                RemoteFile(hf_hub_url(self.hub_id, name), self.sha256[name], self.sizes[name], get_token() or ""),
+                blobs / self.sha256[name],
+            )
+            for name in needed_files(self.sizes, layout)
+            if name in self.sha256
+        ]
 
 
 def user_cache_dir() -> Path:
@@ -30,30 +94,31 @@ def user_cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "videograin"
 
 
-def fetch(source: str, files: Sequence[str], offline: bool = False) -> Path:
+def fetch(source: str, layout: Layout, offline: bool = False, report: Report = ignore) -> Path:
     """Return where a folder, file or hub id lies on this machine, downloading what the local cache lacks.
 
     Args:
         source: path or hub id.
-        files: patterns of the files that are needed.
+        layout: which files of it are needed.
         offline: whether to raise instead of downloading.
+        report: told the bytes received; may raise `Cancelled`.
+
+    Raises:
+        ModelError: it is not there, and cannot be downloaded; without a network within `CONNECT_SECONDS`.
     """
     path = Path(source).expanduser()
     if path.exists():
         return path
     if not is_hub_id(source):
         raise ModelError(f"There is no model at '{source}'. Check the path.")
-    with suppress(LocalEntryNotFoundError):
-        return _snapshot(source, files, local_files_only=True)
-    remedy = f"Connect to the network, fetch it elsewhere (hf download {source}), or give a local folder."
+    if folder := find_snapshot(source, layout):
+        return folder
     if offline:
-        raise ModelError(f"Model '{source}' is not in the hub's local cache. {remedy}")
-    try:
-        # One question with a short deadline: where nothing answers, the download itself would wait for minutes.
-        model_info(source, timeout=HUB_SECONDS)
-        return _snapshot(source, files, local_files_only=False)
-    except Exception as error:  # the hub's network library has a family of errors of its own
-        raise ModelError(f"Model '{source}' cannot be downloaded ({first_line(error)}). {remedy}") from error
+        raise ModelError(
+            f"Model '{source}' is not in the hub's local cache. Connect to the network, fetch it elsewhere "
+            f"(hf download {source}), or give a local folder."
+        )
+    return _download(list_repository(source), layout, report)
 
 
 def is_hub_id(source: str) -> bool:
@@ -62,16 +127,148 @@ def is_hub_id(source: str) -> bool:
     return not (path.exists() or path.is_absolute() or path.suffix in _SINGLE_FILES or source.startswith("."))
 
 
-def _snapshot(hub_id: str, files: Sequence[str], local_files_only: bool) -> Path:
+def find_snapshot(hub_id: str, layout: Layout) -> Path | None:
+    """Return the folder of a repository in the hub's local cache, None where a file that is needed is not there."""
     try:
-        folder = snapshot_download(
-            hub_id, allow_patterns=[*files], ignore_patterns=[*UNUSED_FILES], local_files_only=local_files_only
-        )
+        # With this one pattern, so that the whole answer comes from the files that are needed, below.
+        folder = Path(snapshot_download(hub_id, allow_patterns=["config.json"], local_files_only=True))
     except HFValidationError as error:
         raise ModelError(f"'{hub_id}' is neither a folder, a file nor a hub id such as 'owner/model'.") from error
-    return Path(folder)
+    except LocalEntryNotFoundError:
+        return None
+    try:
+        needed = needed_files([file.path for file in get_cached_repo_tree(hub_id)], layout)
+    except CachedRepoTreeNotFoundError:  # it was fetched by another program, which did not keep the list
+        needed = needed_files(files_in(folder), layout)
+    return folder if needed and all((folder / name).is_file() for name in needed) else None
+
+
+def list_repository(hub_id: str) -> Repository:
+    """Ask the hub for a repository's files.
+
+    Raises:
+        ModelError: there is none of that name, it is not for everyone, or the hub does not answer in `CONNECT_SECONDS`.
+    """
+    with _explaining(hub_id):
+        info = _within(
+            CONNECT_SECONDS, lambda: HfApi().model_info(hub_id, files_metadata=True, timeout=CONNECT_SECONDS)
+        )
+    files = info.siblings or []
+    return Repository(
+        hub_id,
+        {file.rfilename: file.size or 0 for file in files},
+        {file.rfilename: file.lfs.sha256 for file in files if file.lfs},
+    )
+
+
+def needed_files(names: Iterable[str], layout: Layout) -> list[str]:
+    """Return which files of a repository a layout needs: its descriptions, and of each network one set of weights."""
+    folders: dict[str, list[str]] = {}
+    for name in names:
+        folder, _, file = name.rpartition("/")
+        folders.setdefault(folder, []).append(file)
+    wanted = [""] if layout is Layout.NETWORK else ["", *COMPONENTS]
+    needed = []
+    for folder in wanted:
+        files = folders.get(folder, [])
+        has_weights = layout is Layout.NETWORK or (layout is Layout.PIPELINE and folder)
+        chosen = [*filter(_is_description, files), *(weights_in(files) if has_weights else [])]
+        needed += [f"{folder}/{file}" if folder else file for file in chosen]
+    return needed
+
+
+def weights_in(files: Iterable[str]) -> list[str]:
+    """Return the one set of weights that is to be used of a network's files: safetensors, in full precision if it can.
+
+    Tensors in a pickle come last; they are loaded with `weights_only`.
+    """
+    files = [*files]
+    for suffix in (".safetensors", ".bin"):
+        for variant in ("", FP16):
+            if chosen := [file for file in files if _is_of(file, suffix, variant)]:
+                return chosen
+    return []
+
+
+def files_in(folder: Path) -> list[str]:
+    """Return the files of a folder and of the folders in it, by their paths from there."""
+    return sorted(file.relative_to(folder).as_posix() for file in [*folder.glob("*.*"), *folder.glob("*/*.*")])
 
 
 def first_line(error: Exception) -> str:
     """Return the first line of what an error says, without its full stop."""
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")
+
+
+def _download(repository: Repository, layout: Layout, report: Report) -> Path:
+    weights = repository.weights(layout)
+    missing = [(source, target) for source, target in weights if not is_whole(target, source)]
+    size = sum(source.size for source, _ in missing)
+    cache = Path(constants.HF_HUB_CACHE)
+    cache.mkdir(parents=True, exist_ok=True)
+    check_room(size, cache)
+    meter = ByteMeter(size, report)
+    for source, target in missing:
+        receive(source, target, meter)
+    with _explaining(repository.hub_id):
+        return Path(snapshot_download(repository.hub_id, allow_patterns=needed_files(repository.sizes, layout)))
+
+
+def _is_description(file: str) -> bool:
+    return file.endswith((".json", ".txt")) and ".index." not in file
+
+
+def _is_of(file: str, suffix: str, variant: str) -> bool:
+    """Return whether a file belongs to a set of weights; names are such as model.fp16-00001-of-00002.safetensors."""
+    stem, _, rest = file.partition(".")
+    is_index = file.endswith(".json") and f"{suffix}.index" in file
+    if not (file.endswith(suffix) or is_index) or stem.split("-")[0] not in _STEMS:
+        return False
+    return (FP16 if rest.startswith(FP16) or f".{FP16}." in file else "") == variant and ".non_ema" not in file
+
+
+def _storage(hub_id: str) -> Path:
+    return Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=hub_id, repo_type="model")
+
+
+def _within(seconds: float, question: Callable[[], _Answer]) -> _Answer:
+    """Return what a function returns or raise what it raises; TimeoutError where it takes longer than `seconds`.
+
+    The time that a name server takes knows no other limit.
+    """
+    answers: Queue[tuple[_Answer, None] | tuple[None, Exception]] = Queue()
+
+    def ask() -> None:
+        try:
+            answers.put((question(), None))
+        except Exception as error:
+            answers.put((None, error))
+
+    Thread(target=ask, daemon=True).start()
+    try:
+        answer, error = answers.get(timeout=seconds)
+    except Empty:
+        raise TimeoutError(f"no answer within {seconds:g} s") from None
+    if error is not None:
+        raise error
+    return answer  # type: ignore[return-value]
+
+
+@contextmanager
+def _explaining(hub_id: str) -> Iterator[None]:
+    """Turn the errors of the hub's library into one that says what to do."""
+    try:
+        yield
+    except VideoGrainError:
+        raise
+    except HFValidationError as error:
+        raise ModelError(f"'{hub_id}' is neither a folder, a file nor a hub id such as 'owner/model'.") from error
+    except HfHubHTTPError as error:
+        code = error.response.status_code
+        if isinstance(error, RepositoryNotFoundError):  # the hub answers 401 for what is not there
+            code = 403 if isinstance(error, GatedRepoError) else 404
+        raise ModelError(f"Model '{hub_id}' cannot be downloaded: {status_words(code)}") from error
+    except (OSError, HTTPError) as error:
+        if getattr(error, "errno", None) in NO_ROOM:
+            raise ModelError(f"The disk of '{constants.HF_HUB_CACHE}' is full. Make room.") from error
+        raise say_no_connection(error) from error

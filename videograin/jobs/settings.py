@@ -56,7 +56,7 @@ class OperatorSettings:
     """
 
     data_folder: Path = field(default_factory=lambda: user_data_folder())
-    models: tuple[str, ...] = (DEFAULT_MODEL, "sd15")
+    models: tuple[str, ...] = (DEFAULT_MODEL, "sd15", "sd2.1-base", "sd2.1")
     device: str = ""
     offline: bool = False
     max_upload_mb: Annotated[int, Between(1, 10_000)] = 200

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from diffusers.utils import logging as diffusers_logging
+from huggingface_hub.utils import disable_progress_bars
 from transformers.utils import logging as transformers_logging
 
 from videograin.jobs.context import Handler
@@ -53,6 +54,7 @@ def open_studio(
     """
     diffusers_logging.disable_progress_bar()  # standard error is the log's, one JSON object a line
     transformers_logging.disable_progress_bar()
+    disable_progress_bars()
     lends = is_zero_gpu()
     default = settings.models[0]
     check_obtainable(find_bundle(default), settings.offline)

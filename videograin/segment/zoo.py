@@ -22,7 +22,7 @@ from videograin.device import choose_device
 from videograin.errors import ModelError
 from videograin.files.assets import EMBEDDED_MODEL
 from videograin.files.download import RemoteFile, download
-from videograin.files.hub import WEIGHTS_LOCK, fetch, user_cache_dir
+from videograin.files.hub import WEIGHTS_LOCK, Layout, fetch, user_cache_dir
 from videograin.progress import Report, ignore
 from videograin.segment.model import Network, SegmentModel
 from videograin.segment.networks import Sam2Network, SamNetwork, SamShape, build_sam
@@ -58,7 +58,6 @@ HUB_IDS = {
 """The segmenters of transformers that also follow objects through a video: hub ids by our names."""
 
 _WIDTHS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}
-_HUB_FILES = ("*.json", "*.safetensors")
 _Model = TypeVar("_Model", bound=PreTrainedModel)
 
 
@@ -119,7 +118,7 @@ def fetch_segmenter(
     if "/" not in source and not Path(source).expanduser().exists():
         names = ", ".join(segmenter_names())
         raise ModelError(f"There is no segmenter '{name}'. Choose one of {names}, a .pth file, a folder or a hub id.")
-    return fetch(source, _HUB_FILES, offline)
+    return fetch(source, Layout.NETWORK, offline, report)
 
 
 def architecture(path: Path) -> Architecture:
