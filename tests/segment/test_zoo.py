@@ -173,7 +173,7 @@ def test_offline_says_where_the_file_would_have_to_be(tmp_path):
 
 def test_an_unknown_name_lists_the_known_ones():
     assert segmenter_names()[0] == "emoji-world"
-    with pytest.raises(ModelError, match=r"no segmenter 'vit_x'.* emoji-world, vit_b, .*edgetam"):
+    with pytest.raises(ModelError, match=r"no segmenter 'vit_x'.* emoji-world, grabcut, vit_b, .*edgetam"):
         load_segmenter("vit_x")
 
 

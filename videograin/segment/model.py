@@ -104,7 +104,7 @@ class SegmentModel:
         self.name = name
         self.network = network
         self.network.module.eval().requires_grad_(False)
-        self.fingerprint = fingerprint(network.module)
+        self.fingerprint = fingerprint(network.module) if self.has_weights else name
         self._lock = threading.Lock()
 
     @property
@@ -114,8 +114,13 @@ class SegmentModel:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.network.module.parameters()).device
+        """Where the weights are; the CPU where there are none."""
+        return next(self.network.module.parameters()).device if self.has_weights else torch.device("cpu")
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether the network was trained, rather than being a rule."""
+        return next(self.network.module.parameters(), None) is not None
 
     def encode(self, frame: np.ndarray) -> Features:
         """Return the features of a frame (H, W, 3) uint8 RGB, on the CPU."""

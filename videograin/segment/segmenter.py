@@ -100,7 +100,7 @@ class Segmenter:
         if not found:
             raise NothingFoundError("Nothing was found there. Click on the object's middle, or draw a box around it.")
         best, *others = found
-        if others:
+        if others and self.model.has_weights:
             best = self._refined(points, labels, best)
         return replace(best, alternatives=tuple(sorted(others, key=lambda answer: answer.area)))
 

@@ -1,4 +1,4 @@
-"""Named segmenters and how they are loaded: the embedded one, SAM's own checkpoints, SAM 2.1 and EdgeTAM.
+"""Named segmenters and how they are loaded: the embedded one, GrabCut, SAM's own checkpoints, SAM 2.1 and EdgeTAM.
 
 Weights are safetensors, or pickles of tensors alone (`weights_only`) where SAM's authors give nothing else.
 """
@@ -24,10 +24,14 @@ from videograin.files.assets import EMBEDDED_MODEL
 from videograin.files.download import RemoteFile, download
 from videograin.files.hub import WEIGHTS_LOCK, Layout, fetch, user_cache_dir
 from videograin.progress import Report, ignore
+from videograin.segment.grabcut import GrabCutNetwork
 from videograin.segment.model import Network, SegmentModel
 from videograin.segment.networks import Sam2Network, SamNetwork, SamShape, build_sam
 
 DEFAULT_SEGMENTER = "emoji-world"
+
+GRABCUT = "grabcut"
+"""The segmenter without weights, for photographs where no other can be had."""
 
 SAM_FILES = {
     "vit_b": RemoteFile(
@@ -70,8 +74,26 @@ class Architecture(StrEnum):
 
 
 def segmenter_names() -> tuple[str, ...]:
-    """Return the segmenters that have a name, the embedded one first."""
-    return (DEFAULT_SEGMENTER, *SAM_FILES, *HUB_IDS)
+    """Return the segmenters that have a name, those that need no download first."""
+    return (DEFAULT_SEGMENTER, GRABCUT, *SAM_FILES, *HUB_IDS)
+
+
+def is_here(name: str, cache_dir: Path | None = None) -> bool:
+    """Return whether a segmenter can be used without a download; nothing is loaded."""
+    try:
+        return name == GRABCUT or fetch_segmenter(name, offline=True, cache_dir=cache_dir).exists()
+    except ModelError:
+        return False
+
+
+def reads_strokes(name: str) -> bool:
+    """Return whether strokes say to a segmenter where the object is; to others a stroke is the mask as drawn."""
+    return name == GRABCUT
+
+
+def can_suggest(name: str) -> bool:
+    """Return whether a segmenter knows objects, so that it can suggest some."""
+    return name != GRABCUT
 
 
 def load_segmenter(
@@ -96,6 +118,8 @@ def load_segmenter(
         SettingsError: the device is not there.
     """
     device = choose_device(device)
+    if name == GRABCUT:
+        return SegmentModel(name, GrabCutNetwork())
     path = fetch_segmenter(name, offline=offline, cache_dir=cache_dir, report=report)
     with WEIGHTS_LOCK, _naming_errors(name, path):
         network = _load_network(path)

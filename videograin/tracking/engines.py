@@ -1,4 +1,4 @@
-"""Which engine follows with which segmenter: SAM 2.1 and EdgeTAM by their own video memory, SAM by optical flow."""
+"""Which engine follows with which segmenter: SAM 2.1 and EdgeTAM by their video memory, the rest by optical flow."""
 
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from videograin.progress import Report, ignore
 from videograin.segment.model import EmbeddingCache
 from videograin.segment.zoo import (
     DEFAULT_SEGMENTER,
+    GRABCUT,
     Architecture,
     architecture,
     fetch_segmenter,
@@ -46,6 +47,8 @@ def load_engine(
         ModelError: it cannot be found, downloaded or loaded.
         SettingsError: the device is not there.
     """
+    if name == GRABCUT:
+        return FlowEngine(load_segmenter(name, device), cache)
     path = fetch_segmenter(name, offline=offline, cache_dir=cache_dir, report=report)
     kind = architecture(path)
     if kind is Architecture.SAM:

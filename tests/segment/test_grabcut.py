@@ -1,0 +1,138 @@
+"""The segmenter without weights, on scenes made here and on a photographed dog that was outlined by hand."""
+
+import os
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from videograin.errors import ModelError
+from videograin.media.video import ClipOptions, load_clip
+from videograin.segment.geodesic import geodesic_distance
+from videograin.segment.segmenter import Segmentation, Segmenter
+from videograin.segment.zoo import GRABCUT, is_here, load_segmenter
+from videograin.tracking.engines import load_engine
+from videograin.tracking.propagator import Propagator
+
+HERE = Path(__file__).parent
+BODY = [(190, 160), (212, 166), (230, 175), (255, 175), (268, 178)]
+BETWEEN_THE_LEGS = [(234, 205), (238, 196), (247, 193), (252, 203)]
+DOG_BOX = (177, 149, 283, 222)
+
+
+def overlap(mask: np.ndarray, truth: np.ndarray) -> float:
+    return np.count_nonzero(mask & truth) / np.count_nonzero(mask | truth)
+
+
+def along(line: list[tuple[int, int]]) -> list[tuple[float, float]]:
+    """Return points of a line, 2 pixels apart."""
+    steps = np.cumsum([0.0, *(np.hypot(*np.subtract(b, a)) for a, b in pairwise(line))])
+    places = np.arange(0, steps[-1], 2)
+    xs, ys = (np.interp(places, steps, [point[axis] for point in line]) for axis in (0, 1))
+    return list(zip(xs.tolist(), ys.tolist(), strict=True))
+
+
+def pale_cross(side: int = 96) -> tuple[np.ndarray, np.ndarray]:
+    """A cross hardly brighter than its smooth background, with its mask."""
+    truth = np.zeros((side, side), bool)
+    truth[40:56, 24:72] = truth[24:72, 40:56] = True
+    shade = np.linspace(170, 200, side)[None, :, None] + np.zeros((side, side, 3))
+    return np.where(truth[..., None], shade + 22, shade).astype(np.uint8), truth
+
+
+@pytest.fixture
+def segmenter() -> Segmenter:
+    return Segmenter(load_segmenter(GRABCUT))
+
+
+def ask(segmenter: Segmenter, inside: list[tuple[float, float]], outside: list[tuple[float, float]]) -> Segmentation:
+    return segmenter.click([*inside, *outside], [1] * len(inside) + [0] * len(outside), DOG_BOX)
+
+
+@pytest.fixture(scope="module")
+def dog() -> np.ndarray:
+    clips = Path(os.environ.get("VIDEOGRAIN_CLIPS", Path(__file__).parents[3] / "shared" / "clips"))
+    if not (clips / "dog.mp4").is_file():
+        pytest.skip(f"no dog.mp4 at {clips}; set VIDEOGRAIN_CLIPS")
+    return load_clip(clips / "dog.mp4", ClipOptions(short_side=288, multiple=32, max_frames=16)).frames
+
+
+def outlined(frame: int) -> np.ndarray:
+    """Return the mask of the dog that was drawn by hand."""
+    return cv2.imread(str(HERE / f"dog_frame_{frame:02}.png"), cv2.IMREAD_GRAYSCALE) > 127
+
+
+def test_a_box_finds_an_object_that_is_hardly_brighter_than_what_surrounds_it(segmenter):
+    frame, truth = pale_cross()
+    segmenter.set_frame(frame)
+    assert overlap(segmenter.click([], [], (20, 20, 76, 76)).mask, truth) > 0.9
+
+
+def test_a_point_is_on_the_side_that_it_says(segmenter):
+    segmenter.set_frame(pale_cross()[0])
+    mask = segmenter.click([(30, 30), (48, 30)], [1, 0], (20, 20, 76, 76)).mask
+    assert mask[30, 30]
+    assert not mask[30, 48]
+
+
+def test_the_same_marks_give_the_same_mask(segmenter):
+    segmenter.set_frame(np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8))
+    first, second = (segmenter.click([(40, 30)], [1], (20, 10, 70, 50)).mask for _ in range(2))
+    assert np.array_equal(first, second)
+
+
+def test_a_click_alone_is_a_guess_of_three_sizes_to_be_checked(segmenter):
+    segmenter.set_frame(pale_cross()[0])
+    assert len(segmenter.candidates([(48, 48)], [1])) == 3
+    assert segmenter.click([(48, 48)], [1]).confidence < 0.5
+
+
+def test_an_expected_mask_is_moved_to_the_edge_that_the_picture_has(segmenter):
+    frame, truth = pale_cross()
+    segmenter.set_frame(frame)
+    shifted = np.roll(truth, 3, 1)
+    answer = segmenter.click([(48, 48)], [1], previous=segmenter.as_previous(shifted))
+    assert overlap(shifted, truth) < 0.8 < 0.9 < overlap(answer.mask, truth)
+
+
+@pytest.mark.parametrize("box", [(0, 0, 96, 96), (0, 0, 1, 1), (94, 94, 200, 200)])
+def test_any_box_in_the_picture_is_answered_without_an_error_of_opencv(segmenter, box):
+    segmenter.set_frame(pale_cross()[0])
+    assert segmenter.candidates([], [], box)[0].mask.shape == (96, 96)
+
+
+def test_geodesic_distance_is_what_the_cheapest_path_costs():
+    colours = np.zeros((5, 7, 1), np.float32)
+    colours[:4, 3] = 50  # a wall with a gap at the bottom
+    seeds = np.zeros((5, 7), bool)
+    seeds[0, 0] = True
+    found = geodesic_distance(colours, seeds)
+    assert found[0, 2] == pytest.approx(0.3 * 2)
+    assert found[0, 6] == pytest.approx(0.3 * (6 * np.sqrt(2) + 2))
+    assert found[0, 3] > 49
+
+
+def test_it_needs_no_download():
+    assert is_here(GRABCUT)
+    assert load_engine(GRABCUT, "cpu", offline=True)
+    with pytest.raises(ModelError):
+        load_segmenter("vit_b", offline=True, cache_dir=HERE)
+
+
+def test_a_box_and_two_strokes_cut_out_a_photographed_dog(segmenter, dog):
+    segmenter.set_frame(dog[0])
+    started = time.process_time()
+    answer = ask(segmenter, along(BODY), along(BETWEEN_THE_LEGS))
+    assert overlap(answer.mask, outlined(0)) >= 0.8
+    assert time.process_time() - started < 1.5 * (os.cpu_count() or 1)
+
+
+@pytest.mark.slow
+def test_the_dog_is_followed_for_16_frames(segmenter, dog):
+    segmenter.set_frame(dog[0])
+    propagator = Propagator(dog, load_engine(GRABCUT))
+    propagator.correct("dog", 0, ask(segmenter, along(BODY), along(BETWEEN_THE_LEGS)).mask)
+    assert overlap(propagator.propagate()["dog"].masks[15], outlined(15)) >= 0.7
