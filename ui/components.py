@@ -92,7 +92,7 @@ class Page:
         status: whether the model is loaded, and where.
         held: name of the model that is loaded.
         model: that edits use.
-        file: path of a file that the browser is to fetch.
+        file: path of a file that the browser will fetch.
         clip: the first step.
         mark: the second step.
         edit: the third step.
@@ -113,55 +113,55 @@ class Page:
 
     @property
     def choice(self) -> set[gr.Number | gr.Slider | gr.Radio | gr.Dropdown]:
-        """Which part of the video is edited, how large, and with which model."""
+        """Fields that say which part of the video is edited, how large, and with which model."""
         clip = self.clip
         return {clip.start, clip.end, clip.fps, clip.frames, clip.side, clip.fit, self.model}
 
     @property
     def marks(self) -> set[Block]:
-        """What shows the marked objects and their words."""
+        """Components that show the marked objects and their words."""
         mark = self.mark
         return {mark.stage, mark.objects, mark.buttons, mark.timeline, *self.words}
 
     @property
     def words(self) -> set[Block]:
-        """What shows what the objects become."""
+        """Components that show what the objects become."""
         return {self.edit.words, self.edit.sentence}
 
     @property
     def texts(self) -> set[gr.Textbox]:
-        """The text fields of an edit."""
+        """Text fields of an edit."""
         edit = self.edit
         return {edit.caption, edit.background, edit.negative, edit.target}
 
     @property
     def settings(self) -> set[Component]:
-        """The fields of `EditSettings`."""
+        """Fields of `EditSettings`."""
         return set(self.edit.settings.values())
 
     @property
     def form(self) -> set[Component]:
-        """All that an edit is asked for with, but the objects' words."""
+        """All fields of an edit but the objects' words."""
         return {*self.texts, self.edit.controls, *self.settings}
 
     @property
     def models(self) -> set[Block]:
-        """What shows the model that is chosen."""
+        """Components that show the model that is chosen."""
         return {self.model, self.clip.knows, self.edit.knows, self.edit.controls}
 
     @property
     def following(self) -> set[Block]:
-        """What shows that objects are followed or looked for."""
+        """Components that show how far objects are followed or found."""
         return {self.timer, self.status, self.held, self.mark.job}
 
     @property
     def jobs(self) -> set[Block]:
-        """What shows jobs and results."""
+        """Components that show jobs and results."""
         edit = self.edit
         results = {edit.job, edit.compare, edit.downloads, edit.takeaway, edit.phrases, edit.history}
         return {*self.following, self.shown, *results}
 
     @property
     def everything(self) -> set[Block]:
-        """What shows a whole work and its jobs."""
+        """Components that show a whole work and its jobs."""
         return {*self.marks, *self.form, *self.models, *self.jobs}

@@ -46,7 +46,7 @@ def run_studio(host: str | None = None, port: int | None = None, *, open_browser
 
 
 def check_mcp(settings: OperatorSettings) -> None:
-    """Raise SettingsError where agents are to be served but cannot be."""
+    """Raise SettingsError where the operator wants agents served and that cannot be done."""
     if settings.mcp and find_spec("mcp") is None:
         raise SettingsError(
             f"{variable_of('mcp')} is on, but the package for it is not installed. Run: pip install 'mcp>=1.21,<2', or "

@@ -141,7 +141,7 @@ class Views:
         return {self._page.status: line}
 
     def jobs(self, session: Session, shown: str) -> Updates:
-        """Return what is under way, the result asked for with what belongs to it, and the history.
+        """Return the jobs under way, the result asked for with its files and phrases, and the history.
 
         Args:
             session: whose they are.

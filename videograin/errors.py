@@ -34,7 +34,7 @@ class SegmentError(VideoGrainError):
 
 
 class NothingFoundError(SegmentError):
-    """The segmenter found no pixel of an object where it was asked to look."""
+    """The segmenter found no pixel of an object where it was asked."""
 
 
 class TrackingError(VideoGrainError):

@@ -243,7 +243,7 @@ def test_texts_and_settings_of_the_page_reach_the_edit(studio, session, page, an
         (ShelfState(loading="one"), 2, "Loading one on CPU…"),
         (ShelfState(held="one"), 0, "on CPU · ready"),
         (ShelfState(held="one"), 2, "on CPU · 2 jobs in the queue"),
-        (ShelfState(held="two"), 0, "on CPU · is loaded for the next edit"),
+        (ShelfState(held="two"), 0, "on CPU · loads with the next edit"),
         (ShelfState(problem="There is no <model>."), 0, "There is no &lt;model&gt;."),
     ],
 )

@@ -80,7 +80,7 @@ def status_line(model: str, device: str, shelf: ShelfState, waiting: int) -> str
     elif shelf.held == model:
         state, text = "ready", f"{place} · ready"
     else:
-        state, text = "idle", f"{place} · is loaded for the next edit"
+        state, text = "idle", f"{place} · loads with the next edit"
     return f"<p class='vg-status vg-{state}' role='status'><i></i>{escape(text)}</p>"
 
 
@@ -169,7 +169,7 @@ def words(work: Workspace, frames: np.ndarray, *, are_fresh: bool = False) -> st
     return (
         f"<div class='vg-words'{fresh}>{''.join(rows)}<datalist id='vg-known'>{known}</datalist></div>"
         if rows
-        else "<p class='vg-empty'>Nothing is marked yet. Go back to step 2 and click on what is to change.</p>"
+        else "<p class='vg-empty'>Nothing is marked yet. In step 2, click on each object that will change.</p>"
     )
 
 

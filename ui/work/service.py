@@ -178,7 +178,7 @@ class StudioService:
         """Return the edit that a session's work amounts to, with its masks in a file kept for jobs.
 
         Raises:
-            RegionError: an object that is to change is not marked, or was never followed.
+            RegionError: an object that should change is not marked, or was never followed.
         """
         work, clip = session.opened_work, session.opened_clip
         for each in work.objects:

@@ -15,7 +15,8 @@ from videograin.media.npz import read_npz, write_npz
 from videograin.media.video import ClipOptions, load_clip
 
 MAX_FRAMES = 32
-"""Frames that are cut up together; of a longer clip so many, spread evenly, and objects are followed in between."""
+"""Frames that are cut up together. Of a longer clip this many are taken, evenly spread; in between the user
+follows the objects."""
 
 
 @dataclass(frozen=True)
