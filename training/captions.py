@@ -1,8 +1,8 @@
 """Captions of scenes, assembled as token ids on the device, and their hard negatives.
 
 A caption is a row of slots (prefix, first object, what it wears, relation, second object …); every slot holds the
-number of a phrase whose tokens were looked up once. So a batch of captions is three gathers, and a hard negative is the same
-wording of a slightly different scene.
+number of a phrase whose tokens were looked up once. So a batch of captions is three gathers, and a hard negative is the
+same wording of a slightly different scene.
 """
 
 from dataclasses import dataclass, fields, replace
