@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from videograin.errors import ProjectError
-from videograin.files.atomic import write_whole
-from videograin.files.document import DocumentReader, format_document, parse_document, to_plain
+from videograin.files.document import DocumentReader, parse_document
 from videograin.masks.load import MaskSource, load_masks
 from videograin.masks.target import MaskTarget
 from videograin.media.video import Clip, ClipOptions, load_clip
@@ -111,12 +110,6 @@ def load_project(path: str | os.PathLike[str], model: str | None = None, trusted
         raise ProjectError(f"'{path.name}' has version {version!r}; this program reads version {VERSION}.")
     complete_document(document, path, model, trusted)
     return DocumentReader(path, trusted).read(Project, document, "")
-
-
-def save_project(project: Project, path: str | os.PathLike[str]) -> None:
-    """Write a project file, whole or not at all."""
-    path = Path(path)
-    write_whole(path, format_document(VERSION, to_plain(project, path.absolute().parent)))
 
 
 def load_request(inputs: EditInputs, device: "torch.device | str" = "cpu") -> tuple[EditRequest, Clip]:
