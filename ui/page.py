@@ -169,7 +169,7 @@ def _on(
     """Have a handler answer an event of the page; the API has functions of its own (api.py) and sees none of these.
 
     Args:
-        listener: of the event.
+        listener: the component event as Gradio offers it, such as `button.click`.
         handler: of a class in `ui.handlers`.
         inputs: components whose values the handler takes: one by one, or those of a set in one mapping.
         outputs: components that the handler may fill.

@@ -21,7 +21,7 @@ def in_plain_words(handler: Callable[Arguments, Result], *, as_html: bool = True
     """Turn exceptions of a handler into messages that are shown.
 
     Args:
-        handler: of an event or a call.
+        handler: answers an event of the page or a call of the API.
         as_html: whether a browser shows the text as HTML, where it must still be text; programs take it as it is.
     """
 

@@ -205,7 +205,7 @@ class EditResult:
     Attributes:
         frames: (F, H, W, 3) uint8 RGB; none where only the latents were asked for.
         latents: (F, 4, H/8, W/8) float32, scaled as the UNet expects them.
-        target_prompt: the prompt that was denoised.
+        target_prompt: as given, or as composed of the regions' phrases.
         warnings: for the user, in plain words (that the prompt was cut, say).
         seconds: wall time from frames to frames.
         attention: (R, F, h, w) float32, the share of cross-attention that each region's phrase had, averaged over

@@ -159,7 +159,7 @@ def words(work: Workspace, frames: np.ndarray, *, are_fresh: bool = False) -> st
     """Return a row for each object in which to say what it becomes.
 
     Args:
-        work: the objects and their words.
+        work: its objects, each with its phrase, fill the list.
         frames: (F, H, W, 3) uint8 RGB of the clip.
         are_fresh: whether the words replace those on the page, including text that is being typed.
     """

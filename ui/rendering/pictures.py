@@ -26,7 +26,7 @@ def overlay(work: Workspace, frame: np.ndarray, index: int, selected: int | None
     Args:
         work: the objects, from the bottom to the top.
         frame: (H, W, 3) uint8 RGB.
-        index: of the frame.
+        index: the frame, counted from 0.
         selected: id of an object.
 
     Returns:

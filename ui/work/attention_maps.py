@@ -18,7 +18,7 @@ def phrase_chips(result: JobStatus, store: JobStore, colours: Mapping[str, str])
     """Return a button for each phrase of a result; empty where no maps were recorded.
 
     Args:
-        result: of an edit that is done.
+        result: a finished edit; its maps were recorded or not.
         store: where its request is.
         colours: of the objects by their names.
     """
@@ -36,7 +36,7 @@ def moving_attention_map(result: JobStatus, store: JobStore, number: int) -> str
     """Return a result's frames under the attention map of a phrase, as HTML that moves.
 
     Args:
-        result: of an edit that is done.
+        result: a finished edit; its maps were recorded or not.
         store: where its request is.
         number: of the region, counted from 0.
 

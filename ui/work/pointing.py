@@ -33,7 +33,7 @@ class Stroke:
 
     Attributes:
         points: (x, y) in pixels of the frame.
-        radius: of the brush in pixels.
+        radius: half the width of the brush, in pixels of the clip.
         is_eraser: whether it takes away.
     """
 

@@ -16,7 +16,7 @@ class Segmenting:
     """A process's segmenter.
 
     Args:
-        settings: the operator's.
+        settings: the operator's device, and whether hubs may be asked.
     """
 
     def __init__(self, settings: OperatorSettings) -> None:

@@ -59,7 +59,7 @@ class StudioService:
     """One process's studio.
 
     Args:
-        settings: the operator's.
+        settings: the operator's limits, models, device and data folder.
     """
 
     def __init__(self, settings: OperatorSettings) -> None:

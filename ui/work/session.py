@@ -51,7 +51,7 @@ class Session:
         answers: masks (H, W) that the latest click may have meant, the smallest first.
         answer: which of them was taken.
         tracking: id of the job whose masks are awaited; empty where there is none.
-        suggesting: the same for suggestions.
+        suggesting: id of the job that suggests objects, while one does.
         model: that was chosen before there is a clip; empty takes the default.
         caption: of what the clip shows now, as the page has put it in.
         segmenter: of this clip; made by the first click.

@@ -25,7 +25,7 @@ def encode_frames(vae: AutoencoderKL, frames: np.ndarray, batch: int, device: to
 
     Args:
         vae: any AutoencoderKL.
-        frames: the clip.
+        frames: (F, H, W, 3) uint8 RGB.
         batch: frames at once.
         device: where the VAE runs.
         report: told after every batch.

@@ -24,7 +24,7 @@ class Conditioning:
 
     Attributes:
         unet_embeds: (halves, 77, C).
-        controlnet_embeds: (halves, 77, C); the ControlNet hears the plain prompt, without local embeddings.
+        controlnet_embeds: (halves, 77, C); the ControlNet is given the plain prompt, without local embeddings.
         control_images: for each ControlNet (F, 3, H, W) in [0, 1].
         control_scale: factor on the ControlNets' residuals.
     """

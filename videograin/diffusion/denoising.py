@@ -32,7 +32,7 @@ class Denoising:
         denoiser: predicts the noise.
         scheduler: DDIM, its timesteps set.
         settings: guidance, smoothing and how many steps are modulated or injected.
-        conditioning: of the target prompt.
+        conditioning: embeddings of the target prompt, and the control images.
         source_conditioning: of the source prompt with as many halves, for the injected features.
         step: what the attention layers do in every step, unmodulated.
         modulation: the layout modulation of the first `settings.modulated_steps` steps.

@@ -166,7 +166,7 @@ class VideoGrainPipeline(
         """Carry out a request; arguments, result and errors as in `__call__`, and beyond them:
 
         Args:
-            request: the edit.
+            request: frames, regions, words and settings, checked when it was made.
             generator: see `__call__`.
             callback_on_step_end: see `__call__`.
             callback_on_frames: receives the finished frames as they are decoded.

@@ -59,7 +59,7 @@ class FormingClip:
     """Shows a clip while it forms, as often as `MAX_SHARE` and `MIN_SECONDS` allow.
 
     Args:
-        colours: of the clip.
+        colours: from latents to colours, fitted to this clip.
         show: gets all frames each time.
     """
 

@@ -72,7 +72,7 @@ def find_token_spans(tokenizer: PreTrainedTokenizerBase, prompt: str, phrases: S
 
     Args:
         tokenizer: CLIP's tokenizer.
-        prompt: the whole target prompt.
+        prompt: the target prompt in which the phrases are looked for.
         phrases: one for each region; empty ones have no span.
 
     Raises:

@@ -23,7 +23,7 @@ class PromptEmbeds:
     """The prompts of an edit as the networks receive them; halves are 2 with classifier-free guidance, else 1.
 
     Attributes:
-        target_prompt: the whole target prompt.
+        target_prompt: as given by the user or composed of the regions' phrases.
         target: (halves, 77, C), with local embeddings in the spans of the regions' phrases.
         plain_target: (halves, 77, C), without them, for the ControlNet.
         source: (2, 77, C), of the empty prompt and the source prompt.
@@ -51,7 +51,7 @@ def embed_prompts(
     Args:
         tokenizer: CLIP's tokenizer.
         text_encoder: CLIP's text tower.
-        request: the edit.
+        request: gives the source prompt, the regions' phrases and the target prompt, if any.
         device: where the embeddings are wanted.
         expanded: writes out what stands for several tokens, such as a textual inversion.
 

@@ -37,7 +37,7 @@ class PathMean:
         """Follow trajectories within regions.
 
         Args:
-            trajectories: of the latents' grid.
+            trajectories: paths along the optical flow, on the grid of the latents.
             regions: (R, F, h, w) bool, the cells of each region, on the trajectories' device.
         """
         others, sets = trajectories.path.T.contiguous(), region_sets(regions).flatten()

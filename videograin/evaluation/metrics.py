@@ -128,7 +128,7 @@ def warp_error(result: np.ndarray, flow: OpticalFlow) -> float:
 
     Args:
         result: (F, H, W, 3) uint8 RGB, F ≥ 2.
-        flow: of the source clip.
+        flow: of the F − 1 pairs of consecutive source frames, and where a pixel has no partner.
 
     Returns:
         Mean squared difference of pixels in [0, 1] where the source's next frame shows them, in thousandths; nan
@@ -162,7 +162,7 @@ def share_seen(seen: Sequence[str], wanted: Sequence[str]) -> float:
 
     Args:
         seen: what a judge names in a region, for each frame that it is in.
-        wanted: the names that count.
+        wanted: names that count as what was asked for.
     """
     return float(np.mean([name in wanted for name in seen]))
 

@@ -40,7 +40,7 @@ class EditFiles:
     Attributes:
         video: the edited MP4, with the source's sound.
         comparison: MP4 of source and edit side by side, with the source's sound.
-        target_prompt: the prompt that was denoised.
+        target_prompt: as given, or as composed of the objects' phrases.
         frames: how many there are.
         fps: frames per second.
         seconds: how long it took.
@@ -61,7 +61,7 @@ class EditJobs:
 
     Args:
         shelf: where models come from.
-        settings: the operator's limits.
+        settings: the operator's limits, which a request must keep.
     """
 
     def __init__(self, shelf: ModelShelf, settings: OperatorSettings) -> None:

@@ -167,8 +167,8 @@ class JobStore:
 
         Args:
             owner: a secret text that cannot be guessed, such as a session id.
-            kind: of the job.
-            request: a dataclass of plain values.
+            kind: decides which handler carries it out.
+            request: dataclass of plain values (`dataclass_json`), stored beside the job.
             expected_seconds: how long it should run; None without an estimate.
 
         Raises:

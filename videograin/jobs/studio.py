@@ -25,7 +25,7 @@ class Studio:
     """A studio at work.
 
     Attributes:
-        settings: of its operator.
+        settings: the operator's, which decided how the parts were made.
         store: where files are kept for their owners.
         shelf: knows what an edit will cost.
         worker: takes jobs.
@@ -45,7 +45,7 @@ def open_studio(
     """Start to work; the default model is loaded by the worker's thread, before its first job.
 
     Args:
-        settings: of the operator.
+        settings: data folder, models, device and limits, as the operator chose them.
         handlers: how to carry out the kinds of jobs besides edits and previews.
         purges: remove what else is kept of users (`Worker`).
 

@@ -17,7 +17,7 @@ class SuggestRequest:
     """Where to look for regions.
 
     Attributes:
-        clip: the video.
+        clip: video file that the frame is read from.
         frame: counted from 0.
         clip_options: with which the clip is read.
     """

@@ -32,7 +32,7 @@ class TrackRequest:
     """What to follow, and through which frames.
 
     Attributes:
-        clip: the video.
+        clip: video file whose frames are followed.
         tracks: file of `write_tracks`, all objects of the clip.
         first, last: frames that are followed, both included, counted from 0.
         clip_options: with which the clip is read.

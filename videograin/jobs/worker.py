@@ -60,7 +60,7 @@ class JobStatus:
     """Everything that a page shows of a job.
 
     Attributes:
-        job: the record.
+        job: its record in the store, at the moment of asking.
         progress: how far it is; None unless it runs and has reported.
         preview: an animated WebP of what there is so far, with a new name each time; None where there is none.
         ahead: jobs that are to end before this one starts; None unless it waits.
@@ -86,8 +86,8 @@ class _Lane:
 
     Attributes:
         task: carries one out.
-        waiting: the jobs whose turn comes.
-        running: the present one.
+        waiting: jobs of this lane in the order of their turns.
+        running: the job that its thread carries out now.
         is_interrupting: whether it was the worker, rather than its owner, that asked the present one to stop.
     """
 
@@ -111,7 +111,7 @@ class Worker:
     Args:
         store: where jobs are kept; the worker closes it when it stops.
         handlers: what to do for each kind of job.
-        settings: the operator's limits.
+        settings: the operator's limits on waiting jobs, and how long results are kept.
         executor: where edits run; `MARKING` runs on its lane's own thread.
         purges: remove what else is kept of users, besides jobs and their files.
         prepare: called on the thread of edits before the first one; what it raises is logged, and jobs run all the

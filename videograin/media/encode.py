@@ -60,7 +60,7 @@ class _Container:
 
     Attributes:
         description: for users.
-        suffix: of its files.
+        suffix: ending of its files, with the dot.
         muxer: ffmpeg's name.
         picture: ffmpeg's output arguments for the picture.
         sound: those for the sound; none where it has no sound.

@@ -241,8 +241,8 @@ class _Track:
 
     Attributes:
         number: among all streams of the file.
-        description: the rest of its line.
-        details: the lines below it.
+        description: codec, size, rate and tags, as ffmpeg prints them on the stream's line.
+        details: lines below it, such as metadata and side data.
     """
 
     number: int

@@ -20,8 +20,8 @@ class ArrayHeader:
     """What a file says of an array before the array is read.
 
     Attributes:
-        shape: of the array.
-        dtype: of the array.
+        shape: length of each axis.
+        dtype: type of its elements, `object` for what would have to be unpickled.
     """
 
     shape: tuple[int, ...]

@@ -77,7 +77,7 @@ def add_sound(
         picture: a video without sound.
         audio: begins with the first frame.
         seconds: that the picture lasts.
-        target: the file to write.
+        target: file to write; its ending does not matter.
         muxer: ffmpeg's name of its container.
         codec: ffmpeg's output arguments for the sound.
 

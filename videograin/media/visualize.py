@@ -12,7 +12,7 @@ def comparison_strip(source: np.ndarray, result: np.ndarray, columns: int = 8) -
 
     Args:
         source: (F, H, W, 3) uint8 RGB.
-        result: of the same shape.
+        result: (F, H, W, 3) uint8 RGB, the edited frames.
         columns: frames shown, evenly spread from the first to the last; at most F.
 
     Returns:

@@ -175,11 +175,11 @@ def set_mask(
     """Say where an object is in one frame, by the user's own strokes or by an answer to their clicks.
 
     Args:
-        work: the objects.
+        work: is left as it is; a changed copy is returned.
         number: which of them.
         frame: counted from 0.
         mask: (H, W) bool.
-        frames: of the clip.
+        frames: number of frames of the clip, for an object without a track.
         confidence: of the answer, in [0, 1].
     """
     track = as_track(work.masks[number]) if number in work.masks else Track.untracked((frames, *mask.shape))

@@ -26,7 +26,7 @@ class EditInputs(ABC):
     """Everything that an edit follows from; where the regions come from is for others to say.
 
     Attributes:
-        clip: the video.
+        clip: path of the source video.
         source_prompt: what the clip shows now.
         model: name of a bundle, folder, file or hub id.
         clip_options: which part of the video, and its size.
@@ -91,7 +91,7 @@ def load_project(path: str | os.PathLike[str], model: str | None = None, trusted
     """Read a project file; settings and clip options that it leaves out are those of its model's bundle.
 
     Args:
-        path: the file.
+        path: JSON file; paths in it are relative to its folder.
         model: takes the place of the file's model.
         trusted: whether its paths may lead out of its folder.
 

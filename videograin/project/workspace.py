@@ -148,7 +148,7 @@ class SavedResult:
         video: its MP4.
         date: when it was made, as ISO 8601.
         model: name of the bundle, folder, file or hub id.
-        target_prompt: the prompt that was denoised.
+        target_prompt: as given, or as composed of the objects' phrases.
         settings: with which it was denoised, the seed among them.
         seconds: duration of the edit.
     """

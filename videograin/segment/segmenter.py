@@ -49,7 +49,7 @@ class Segmenter:
     """Turn clicks on a frame into masks. Each session has its own, for one thread at a time.
 
     Args:
-        model: the shared weights.
+        model: network and preprocessing, shared by all sessions.
         cache: of embeddings, which may be shared as well; None makes one.
     """
 

@@ -42,7 +42,7 @@ def suggest_regions(
 
     Args:
         frame: (H, W, 3) uint8 RGB.
-        model: the segmenter.
+        model: a SAM that takes points.
         cache: of embeddings, shared with the `Segmenter` that will refine the suggestions.
         points_per_side: of the grid; more find smaller objects.
         limit: how many suggestions at most.

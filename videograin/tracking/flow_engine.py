@@ -56,7 +56,7 @@ class FlowEngine:
     """Follow objects by optical flow and one SAM, which many clips may share.
 
     Args:
-        model: the segmenter's weights.
+        model: the SAM that refines carried masks.
         cache: of its embeddings; None makes one.
         weights: of the sources of evidence; None takes the fitted ones.
     """

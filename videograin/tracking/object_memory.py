@@ -82,7 +82,7 @@ class View:
     """The object in one frame.
 
     Attributes:
-        picture: the frame.
+        picture: its frame, with features computed on demand.
         logits: (H, W) float32 log-odds within ± `LIMIT` that a pixel is the object's.
         known: (H, W) bool; False where another object hides this one.
         is_anchor: whether the user marked this frame.

@@ -92,8 +92,8 @@ def search(memory: Memory, picture: Picture, hidden: np.ndarray) -> Iterator[tup
     """Yield places of views in this frame: first by their features, then by sliding the newest view over it.
 
     Args:
-        memory: of the object.
-        picture: the frame.
+        memory: views of the object in earlier frames, the newest last.
+        picture: frame in which the place is looked for.
         hidden: (H, W) bool, pixels that belong to other objects.
     """
     for view in reversed(memory.views):
@@ -110,8 +110,8 @@ def register(view: View, picture: Picture, where: np.ndarray) -> Transform | Non
     """Return the transform from a view to a frame by matching SIFT features (Lowe, IJCV 2004), or None.
 
     Args:
-        view: of the object.
-        picture: the frame.
+        view: earlier frame in which the object's pixels are known.
+        picture: frame in which the place is looked for.
         where: (H, W) bool, pixels that may belong to the object.
     """
     points, descriptors = view.picture.features_in(view.visible)

@@ -43,7 +43,7 @@ def plan(tracks: Mapping[str, Track], wanted: range, starts: tuple[int, ...]) ->
 
     Args:
         tracks: to be followed.
-        wanted: the range.
+        wanted: frames to be followed, counted from 0.
         starts: frames at which a shot begins.
     """
     forward, backward, kept, beyond = [], [], {}, {}
@@ -67,7 +67,7 @@ class Passes:
     """Collect the estimates of both passes and make tracks of them.
 
     Args:
-        planned: the work.
+        planned: frames that each pass follows, and those that stay as they are.
         tracks: all objects of the clip as they are before it.
     """
 

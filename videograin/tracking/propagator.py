@@ -70,7 +70,7 @@ class Propagator:
         """Make a mask the anchor of one object in one frame; a new name is a new object.
 
         Args:
-            name: of the object.
+            name: identifies the object within the clip.
             frame: counted from 0.
             mask: (H, W) bool, by clicks or brush; empty where the object is not to be seen in this frame.
             confidence: in [0, 1], of an answer to clicks (`Segmentation.confidence`); frames followed from

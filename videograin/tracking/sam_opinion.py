@@ -54,7 +54,7 @@ class SamOpinions:
     """Ask one SAM about many masks of a frame, which is encoded once.
 
     Args:
-        model: the shared weights.
+        model: network and preprocessing, shared by all clips.
         cache: of embeddings; None makes one.
     """
 

@@ -88,7 +88,7 @@ class FramePair:
     """A frame, the frame before it, and the optical flow between them.
 
     Attributes:
-        picture: the frame.
+        picture: the present frame.
         before: the frame before it in the direction of tracking.
         forward: (2, H, W) float32 flow from `before` to `picture`, in pixels.
         backward: (2, H, W) float32 flow from `picture` to `before`.
@@ -163,7 +163,7 @@ class TrackedObject:
         """Start from a known mask.
 
         Args:
-            picture: the frame.
+            picture: frame of the mask.
             mask: (H, W) bool; empty where the object is known to be absent.
             taken: (H, W) bool, pixels of other objects, behind which this one may continue.
             others: views of other marked frames, placed where their place is roughly known.
@@ -188,7 +188,7 @@ class TrackedObject:
         """Move to the next frame.
 
         Args:
-            pair: the frame.
+            pair: the next frame, with the flow from the present one.
             hidden: (H, W) bool, pixels of other objects.
         """
         origin = self.memory.origin

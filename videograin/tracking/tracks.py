@@ -117,9 +117,9 @@ class Leg:
     """One object's way from a frame whose mask is known, over the frames after it in either direction.
 
     Attributes:
-        name: of the object.
-        start: the frame that is known.
-        stop: the frame that is no longer followed; less than `start` on the way back.
+        name: identifies the object within the clip.
+        start: frame whose mask is known, counted from 0.
+        stop: first frame that is not followed any more; less than `start` on the way back.
     """
 
     name: str

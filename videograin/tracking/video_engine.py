@@ -37,7 +37,7 @@ class VideoEngine:
 
     Args:
         model: frozen, on its device.
-        processor: of its frames.
+        processor: resizes and normalises frames as the model was trained.
     """
 
     def __init__(self, model: Sam2VideoModel | EdgeTamVideoModel, processor: Sam2ImageProcessor) -> None:
