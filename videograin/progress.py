@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol, TypeVar
 
@@ -30,16 +30,39 @@ class Progress:
         done: steps of this phase that are finished.
         total: all its steps.
         seconds_left: of this phase, from the mean of the steps so far; None before the first.
+        part, parts: which of the parts it is that the edit of a long clip has, and how many there are; each goes
+            through all phases.
     """
 
     phase: Phase
     done: int
     total: int
     seconds_left: float | None
+    part: int = 1
+    parts: int = 1
 
 
 Report = Callable[[Progress], None]
 """Called after every step; it may raise `Cancelled` to stop the edit there."""
+
+
+class Parts:
+    """Numbers the parts of an edit in its reports.
+
+    Args:
+        total: how many parts there are.
+        done: how many of them were done before.
+    """
+
+    def __init__(self, total: int, done: int = 0) -> None:
+        self._total = total
+        self._part = done
+
+    def next(self, report: Report) -> Report:
+        """Begin the next part: its progress is passed on to `report` with the part's number."""
+        self._part += 1
+        part, total = self._part, self._total
+        return lambda progress: report(replace(progress, part=part, parts=total))
 
 
 class SizedIterable(Sized, Iterable[T_co], Protocol[T_co]):

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,9 @@ MAX_REGIONS = 62
 MIN_FRAMES = 1
 MAX_SEED = 2**63 - 1
 
+MAX_WINDOW_FRAMES, MAX_ANCHOR_FRAMES = 1024, 64
+"""More than any device can hold at once."""
+
 MAX_CROSS_STRENGTH = 16.0
 """Modulation fades with the fifth power of the timestep: at 60 % noise λ = 13 is what 1 is at full noise."""
 
@@ -30,11 +34,20 @@ class Convention(StrEnum):
 
 
 class AttentionMode(StrEnum):
-    """Which frames' keys a frame's queries see in self-attention."""
+    """Which frames' keys a frame's queries see in self-attention.
 
+    In windows: those of its own window and of the anchors (`diffusion/windows`); a clip that fits in one is `FULL`.
+    """
+
+    WINDOWS = "windows"
     FULL = "full"
     SPARSE_CAUSAL = "sparse_causal"
     PER_FRAME = "per_frame"
+
+    @property
+    def is_joint(self) -> bool:
+        """Whether all frames of a forward see each other."""
+        return self in (AttentionMode.WINDOWS, AttentionMode.FULL)
 
 
 class ControlKind(StrEnum):
@@ -81,6 +94,12 @@ class Region:
         """How messages call this region."""
         return f"Region '{self.name or self.prompt or 'without a name'}'"
 
+    @cached_property
+    def mean_area(self) -> float:
+        """Pixels of the region, the mean over the frames that show it."""
+        areas = self.masks.sum((1, 2), dtype=np.float64)
+        return float(areas.sum() / np.count_nonzero(areas))
+
     @property
     def is_edited(self) -> bool:
         """Whether the region changes; without a prompt it keeps the source."""
@@ -105,6 +124,10 @@ class EditSettings:
         controlnet_conditioning_scale: factor on the ControlNets' residuals.
         convention: which reading of the method, see docs/architecture.md.
         attention_mode: which frames self-attention sees.
+        window_frames: most frames that are denoised together where the mode is `WINDOWS`; a longer clip is divided.
+        anchor_frames: frames spread over a divided clip that all its windows see besides, so that objects look the
+            same in all of them.
+        window_overlap: frames that neighbouring windows share, in which one fades into the next.
         joint_group_norm: whether GroupNorm statistics span all frames.
         trajectory_attention: whether tokens also attend along optical flow at the highest resolution.
         temporal_smoothing: how far the clean latents that each step predicts are drawn to their mean along optical
@@ -127,7 +150,10 @@ class EditSettings:
     inject_steps: int = 0
     controlnet_conditioning_scale: float = 1.0
     convention: Convention = Convention.PAPER
-    attention_mode: AttentionMode = AttentionMode.FULL
+    attention_mode: AttentionMode = AttentionMode.WINDOWS
+    window_frames: int = 16
+    anchor_frames: int = 4
+    window_overlap: int = 2
     joint_group_norm: bool = False
     trajectory_attention: bool = True
     temporal_smoothing: float = 0.0
@@ -144,6 +170,9 @@ class EditSettings:
         _check("mask_growth", self.mask_growth, 0, 256)
         _check("inject_steps", self.inject_steps, 0, self.num_inference_steps)
         _check("controlnet_conditioning_scale", self.controlnet_conditioning_scale, 0, 2)
+        _check("window_frames", self.window_frames, 1, MAX_WINDOW_FRAMES)
+        _check("anchor_frames", self.anchor_frames, 0, MAX_ANCHOR_FRAMES)
+        _check("window_overlap", self.window_overlap, 0, (self.window_frames - 1) // 2)
         _check("temporal_smoothing", self.temporal_smoothing, 0, 1)
         _check("seed", self.seed, 0, MAX_SEED)
 

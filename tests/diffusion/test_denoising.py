@@ -214,12 +214,19 @@ def test_features_of_the_inversion_step_that_led_there_are_injected_in_the_first
     calls: list[tuple[Tensor, int]] = []
     original = Denoiser.predict_noise
 
-    def note(self: Denoiser, latents: Tensor, timestep: int, conditioning: Conditioning, step: AttentionStep) -> Tensor:
+    def note(
+        self: Denoiser,
+        latents: Tensor,
+        timestep: int,
+        conditioning: Conditioning,
+        step: AttentionStep,
+        anchors: Tensor | None = None,
+    ) -> Tensor:
         if step.record is not None:
             assert conditioning is edit.source_conditioning
             assert not step.modulations
             calls.append((latents, timestep))
-        return original(self, latents, timestep, conditioning, step)
+        return original(self, latents, timestep, conditioning, step, anchors)
 
     monkeypatch.setattr(Denoiser, "predict_noise", note)
     injected = edit.run(ignore)

@@ -43,6 +43,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     presets = [preset.name.lower() for preset in Preset]
     parser.add_argument("--preset", choices=presets, help="how daring (default: the settings of the project)")
     parser.add_argument("--steps", type=int, help="denoising steps, 1 to 1000")
+    parser.add_argument("--window", type=int, metavar="N", help="most frames that are denoised together")
+    parser.add_argument("--anchors", type=int, metavar="N", help="frames that all windows of a longer clip see")
     parser.add_argument("--seed", type=int, help=f"of the noise, 0 to {MAX_SEED}")
     parser.add_argument("--offline", action="store_true", help="never ask the hub")
 
@@ -84,7 +86,10 @@ def _read_project(options: argparse.Namespace) -> "EditInputs":
     if options.preset:
         settings = apply_preset(Preset[options.preset.upper()], find_bundle(project.model).settings)
         project = replace(project, settings=settings)
-    given = {"num_inference_steps": options.steps, "seed": options.seed}
+    given = {
+        "num_inference_steps": options.steps, "seed": options.seed, "window_frames": options.window,
+        "anchor_frames": options.anchors,
+    }  # fmt: skip
     changes = {name: value for name, value in given.items() if value is not None}
     clip_options = project.clip_options
     if options.frames is not None:

@@ -61,18 +61,29 @@ class Denoiser:
             yield
 
     @torch.no_grad()
-    def predict_noise(self, latents: Tensor, timestep: int, conditioning: Conditioning, step: AttentionStep) -> Tensor:
+    def predict_noise(
+        self,
+        latents: Tensor,
+        timestep: int,
+        conditioning: Conditioning,
+        step: AttentionStep,
+        anchors: Tensor | None = None,
+    ) -> Tensor:
         """Predict the noise (or v, as the model was trained) of noisy latents.
 
         Args:
             latents: (F, 4, h, w), the same for all halves, or (halves, F, 4, h, w).
             timestep: 0 to 999.
-            conditioning: text and control images; each half gets its own text.
+            conditioning: text, and control images of all frames and anchors; each half gets its own text.
             step: what the attention layers do.
+            anchors: (A, 4, h, w), noisy latents that are seen by the others and not predicted; None where there are
+                no anchors.
 
         Returns:
             (halves, F, 4, h, w) in the dtype of `latents`.
         """
+        if anchors is not None:
+            latents = torch.cat([latents, anchors], dim=-4)
         if latents.ndim == 4:
             latents = repeat(latents, "f c h w -> b f c h w", b=conditioning.halves)
         sample = rearrange(latents, "b f c h w -> (b f) c h w").to(self.unet.dtype)
@@ -88,7 +99,8 @@ class Denoiser:
                 mid_block_additional_residual=mid,
                 return_dict=False,
             )[0]
-        return rearrange(noise_pred, "(b f) c h w -> b f c h w", f=step.frames).to(latents.dtype)
+        noise_pred = rearrange(noise_pred, "(b f) c h w -> b f c h w", f=step.frames)
+        return noise_pred[:, : step.own_frames].to(latents.dtype)
 
     def _control_residuals(
         self, sample: Tensor, timestep: int, conditioning: Conditioning

@@ -14,6 +14,7 @@ from videograin.diffusion.attention.recorder import Features
 from videograin.diffusion.attention.step import AttentionStep, LayoutModulation
 from videograin.diffusion.denoiser import Conditioning, Denoiser
 from videograin.diffusion.smoothing import PathMean
+from videograin.diffusion.windows.anchors import Anchors
 from videograin.progress import Phase, Report, track
 from videograin.region import Convention, EditSettings
 
@@ -38,9 +39,10 @@ class Denoising:
         modulation: the layout modulation of the first `settings.modulated_steps` steps.
         path: (K, F, 4, h, w) from inversion; path[0] is the source, path[-1] where denoising starts.
         edited: (F, 1, h, w) bool, where the result may differ from the source.
-        generator: source of the noise in which the kept part is drowned.
+        generator: source of the noise in which the kept part is drowned, or one for each frame.
         path_mean: what the predicted clean latents are drawn to; None leaves them.
         phrase_maps: adds up how much each phrase is attended to; None records nothing.
+        anchors: frames that all others see besides; None where there are none.
     """
 
     denoiser: Denoiser
@@ -52,9 +54,10 @@ class Denoising:
     modulation: LayoutModulation
     path: Tensor
     edited: Tensor
-    generator: torch.Generator
+    generator: torch.Generator | list[torch.Generator]
     path_mean: PathMean | None = None
     phrase_maps: PhraseMaps | None = None
+    anchors: Anchors | None = None
 
     @property
     def timesteps(self) -> list[int]:
@@ -77,7 +80,8 @@ class Denoising:
         Returns:
             The latents there, and the clean latents to which the step points; where the source is kept, the source's.
         """
-        noise_pred = self.guided_noise(timestep, latents, self.attention_step(index, timestep))
+        beside = None if self.anchors is None else self.anchors.latents[index]
+        noise_pred = self.guided_noise(timestep, latents, self.attention_step(index, timestep), beside)
         latents, clean = self.scheduler.step(noise_pred, timestep, latents, return_dict=False)
         if self.path_mean is not None:
             latents, clean = self.smooth(timestep, latents, clean, self.path_mean(clean))
@@ -85,9 +89,11 @@ class Denoising:
             clean = torch.where(self.edited, clean, self.path[0])
         return self.keep_source(timestep, latents), clean
 
-    def guided_noise(self, timestep: int, latents: Tensor, step: AttentionStep) -> Tensor:
+    def guided_noise(
+        self, timestep: int, latents: Tensor, step: AttentionStep, anchors: Tensor | None = None
+    ) -> Tensor:
         """Predict the noise (F, 4, h, w) with classifier-free guidance (arXiv 2207.12598, eq. 6)."""
-        noise_pred = self.denoiser.predict_noise(latents, timestep, self.conditioning, step)
+        noise_pred = self.denoiser.predict_noise(latents, timestep, self.conditioning, step, anchors)
         unconditional, conditional = noise_pred[0], noise_pred[-1]
         return unconditional + self.settings.guidance_scale * (conditional - unconditional)
 
@@ -95,12 +101,9 @@ class Denoising:
         """Return what the attention layers do in the step of this index."""
         step = replace(self.step, phrase_maps=self.phrase_maps)
         if index < self.settings.modulated_steps:
-            step = replace(
-                step,
-                modulations=self.modulation.at(timestep),
-                modulated_self=self.modulation.modulated_self,
-                modulated_cross=self.modulation.modulated_cross,
-            )
+            step = _modulated(step, self.modulation, timestep)
+            if self.anchors is not None:
+                step = replace(step, anchors=_modulated(self.anchors.step, self.anchors.modulation, timestep))
         if index < self.settings.inject_steps and index + 1 < len(self.path):
             step = replace(step, inject=self._source_features(index))
         return step
@@ -149,8 +152,18 @@ class Denoising:
         features = Features()
         source = self.path[-2 - index]
         step = replace(self.step, record=features)
-        self.denoiser.predict_noise(source, self.timesteps[index + 1], self.source_conditioning, step)
+        beside = None if self.anchors is None else self.anchors.source[-2 - index]
+        self.denoiser.predict_noise(source, self.timesteps[index + 1], self.source_conditioning, step, beside)
         return features
+
+
+def _modulated(step: AttentionStep, modulation: LayoutModulation, timestep: int) -> AttentionStep:
+    return replace(
+        step,
+        modulations=modulation.at(timestep),
+        modulated_self=modulation.modulated_self,
+        modulated_cross=modulation.modulated_cross,
+    )
 
 
 def noised(scheduler: DDIMScheduler, latents: Tensor, noise: Tensor, timestep: int) -> Tensor:

@@ -15,15 +15,15 @@ from videograin.region import EditSettings
 
 @dataclass(frozen=True, eq=False)
 class EditTensors:
-    """What a request comes to on the device of the edit.
+    """What some frames of a request come to on the device of the edit.
 
     Attributes:
         settings: those of the request.
         prompts: embeddings, and whose phrase each token is.
         latents: (F, 4, h, w) float32, the source's.
-        layout: the regions at every resolution of the UNet.
+        layout: the regions of frames and anchors at every resolution of the UNet.
         edited: (F, 1, h, w) bool, the latent cells that may differ from the source.
-        control_images: for each ControlNet (F, 3, H, W) in [0, 1].
+        control_images: for each ControlNet (F + A, 3, H, W) in [0, 1], of frames and anchors.
         step: an unmodulated forward, with the trajectories that attention follows.
         path_mean: what temporal smoothing draws to; None where it is off.
     """
@@ -55,7 +55,8 @@ class EditTensors:
     @property
     def modulation(self) -> LayoutModulation:
         """The layout's modulation of attention."""
-        return modulate_layout(self.layout, self.prompts.token_regions, self.settings, self.halves)
+        anchors = self.step.frames - self.step.own_frames
+        return modulate_layout(self.layout, self.prompts.token_regions, self.settings, self.halves, anchors)
 
     def _condition(self, unet_embeds: Tensor, controlnet_embeds: Tensor) -> Conditioning:
         scale = self.settings.controlnet_conditioning_scale

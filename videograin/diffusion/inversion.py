@@ -27,6 +27,7 @@ def invert(
     conditioning: Conditioning,
     step: AttentionStep,
     report: Report,
+    anchors: Tensor | None = None,
 ) -> Tensor:
     """Extend an inversion path to the last of `timesteps`.
 
@@ -38,6 +39,7 @@ def invert(
         conditioning: one half, of the source prompt.
         step: what the attention layers do, unmodulated.
         report: told after every step.
+        anchors: (K, A, 4, h, w), the path of the anchors as far as `timesteps`; None where there are none.
 
     Returns:
         (len(timesteps), F, 4, h, w), or `path` where it reaches as far already.
@@ -47,7 +49,8 @@ def invert(
     latents = list(path)
     ahead = list(pairwise(timesteps))[len(path) - 1 :]
     for timestep, noisier in track(Phase.INVERT, ahead, report):
-        noise_pred = denoiser.predict_noise(latents[-1], timestep, conditioning, step)[0]
+        beside = None if anchors is None else anchors[len(latents) - 1]
+        noise_pred = denoiser.predict_noise(latents[-1], timestep, conditioning, step, beside)[0]
         latents.append(inverse.step(noise_pred, noisier, latents[-1], return_dict=False)[0])
     return torch.stack(latents)
 
@@ -61,6 +64,7 @@ def inversion_path(
     settings: EditSettings,
     report: Report,
     cache: TensorCache | None = None,
+    anchors: Tensor | None = None,
 ) -> Tensor:
     """Return an edit's inversion path as far as its `strength` says; what the cache knows of it is not computed again.
 
@@ -73,17 +77,19 @@ def inversion_path(
         settings: how far the path goes, and what its cache key depends on.
         report: told after every step.
         cache: where paths are kept; None keeps none.
+        anchors: as in `invert`.
 
     Returns:
         (settings.steps_run, F, 4, h, w).
     """
     timesteps = scheduler.timesteps.tolist()[::-1][: settings.steps_run]
     if cache is None:
-        return invert(denoiser, latents[None], timesteps, scheduler, conditioning, step, report)
-    key = _path_key(denoiser, latents, scheduler, conditioning, step, settings)
+        return invert(denoiser, latents[None], timesteps, scheduler, conditioning, step, report, anchors)
+    seen = latents if anchors is None else torch.cat([latents, anchors[0]])
+    key = _path_key(denoiser, seen, scheduler, conditioning, step, settings)
     known = cache.load(key)
     path = latents[None] if known is None else known[: len(timesteps)].to(latents.device)
-    path = invert(denoiser, path, timesteps, scheduler, conditioning, step, report)
+    path = invert(denoiser, path, timesteps, scheduler, conditioning, step, report, anchors)
     if known is None or len(path) > len(known):
         cache.store(key, path)
     return path
@@ -109,5 +115,6 @@ def _path_key(
         *tables,
         *models,
         str(sorted(scheduler.config.items(), key=str)),
-        f"{settings.num_inference_steps} {conditioning.control_scale} {step.mode} {settings.joint_group_norm}",
+        f"{settings.num_inference_steps} {conditioning.control_scale} {settings.joint_group_norm}",
+        f"{step.mode} {step.own_frames}",
     )

@@ -15,24 +15,17 @@ from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from videograin.diffusion.attention.layout import build_layout, covered_cells
-from videograin.diffusion.attention.phrase_maps import PhraseMaps
 from videograin.diffusion.attention.processors import install_layout_attention
 from videograin.diffusion.attention.recorder import can_inject
-from videograin.diffusion.attention.step import AttentionStep
-from videograin.diffusion.autoencoder import check_frame_size, decode_latents, encode_frames, to_uint8
-from videograin.diffusion.compositing import composite
+from videograin.diffusion.autoencoder import check_frame_size
 from videograin.diffusion.denoiser import AnyControlNet, Denoiser
-from videograin.diffusion.denoising import Denoising
-from videograin.diffusion.edit_tensors import EditTensors
-from videograin.diffusion.inversion import inversion_path
 from videograin.diffusion.prompt_embeds import embed_prompts
-from videograin.diffusion.region_masks import RegionMasks
-from videograin.diffusion.smoothing import PathMean
+from videograin.diffusion.windows.clip_edit import ClipEdit, EditedWindow
+from videograin.diffusion.windows.cross_fade import CrossFade
+from videograin.diffusion.windows.plan import noise_source, request_windows
 from videograin.errors import Cancelled, ModelError, SettingsError
 from videograin.files.tensor_cache import TensorCache
-from videograin.media.flow import Trajectories, optical_flow, trajectories
-from videograin.progress import Progress, Report, ignore
+from videograin.progress import Parts, Progress, Report, ignore
 from videograin.region import EditRequest, EditResult, EditSettings, Region
 
 OnStepEnd = Callable[["VideoGrainPipeline", int, int, dict[str, Tensor]], dict[str, Tensor]]
@@ -175,40 +168,96 @@ class VideoGrainPipeline(
             record_attention: whether the result holds the phrases' attention maps, for a hundredth more time.
         """
         started = time.monotonic()
+        windows = list(
+            self.edit_windows(
+                request, generator, callback_on_step_end, callback_on_frames, report, output_type, record_attention
+            )
+        )
+        maps = [window.attention for window in windows if window.attention is not None]
+        return EditResult(
+            frames=np.concatenate([window.frames for window in windows]),
+            latents=torch.cat([window.latents for window in windows]),
+            target_prompt=windows[0].target_prompt,
+            warnings=windows[0].warnings,
+            seconds=time.monotonic() - started,
+            attention=np.concatenate(maps, axis=1) if maps else None,
+        )
+
+    @torch.no_grad()
+    def edit_windows(
+        self,
+        request: EditRequest,
+        generator: torch.Generator | None = None,
+        callback_on_step_end: OnStepEnd | None = None,
+        callback_on_frames: OnFrames | None = None,
+        report: Report = ignore,
+        output_type: Literal["np", "latent"] = "np",
+        record_attention: bool = False,
+        finished: int = 0,
+        tail: np.ndarray | None = None,
+    ) -> Iterator[EditedWindow]:
+        """Carry out a request window by window, holding no more than one of them; arguments and errors as in `edit`.
+
+        Args:
+            request: its frames, masks and control images may be memory maps.
+            generator: see `__call__`.
+            callback_on_step_end: see `__call__`.
+            callback_on_frames: see `edit`.
+            report: see `__call__`.
+            output_type: see `__call__`.
+            record_attention: see `edit`.
+            finished: windows that an earlier run has finished, which are left out.
+            tail: that of the last of them.
+        """
         self._check(request)
         self._interrupt = False
-        report = self._stoppable(report)
+        windows, fade, anchors = request_windows(request), CrossFade(tail), None
+        reports = Parts(len(windows) + len({w.anchors for w in windows[finished:] if w.anchors}), finished)
+        hook = callback_on_step_end and partial(callback_on_step_end, self)
         try:
-            # 1.-4. Prompts, frames, masks, control images and motion to tensors
-            tensors = self._prepare(request, report)
-            self.scheduler.set_timesteps(request.settings.num_inference_steps)
-            maps = PhraseMaps(tensors.layout, tensors.prompts.token_regions) if record_attention else None
-            denoiser = Denoiser(self.unet, self.controlnet)
-            with denoiser.for_clip(len(tensors.latents), request.settings.joint_group_norm):
-                # 5. Latents to noise
-                path = inversion_path(
-                    denoiser, tensors.latents, self.scheduler, tensors.source.last_halves(1), tensors.step,
-                    request.settings, report, self.inversion_cache,
-                )  # fmt: skip
-                # 6. Noise to edited latents
-                generator = generator or torch.Generator().manual_seed(request.settings.seed)
-                denoising = self._denoising(denoiser, tensors, path, generator, maps)
-                latents = denoising.run(report, callback_on_step_end and partial(callback_on_step_end, self))
-            # 7. Latents to frames, with the source's own pixels where nothing changes
-            frames = [np.empty((0, *request.frames.shape[1:]), np.uint8)]
-            for finished in self._finish(request, latents, report) if output_type == "np" else ():
-                frames.append(finished)
-                if callback_on_frames is not None:
-                    callback_on_frames(finished)
+            # 1. Prompts to embeddings and token spans
+            clip_edit = self._clip_edit(request)
+            for window in windows[finished:]:
+                if window.anchors and (anchors is None or anchors.frames != window.anchors):
+                    anchors = clip_edit.denoise_anchors(window.anchors, reports.next(self._stoppable(report)))
+                part_report = reports.next(self._stoppable(report))
+                # 2.-6. Frames to latents, to noise, to edited latents
+                noise = noise_source(request.settings.seed, generator, window)
+                done = clip_edit.denoise(
+                    window.frames, noise, part_report, anchors if window.anchors else None, hook, record_attention
+                )
+                # 7. Latents to frames, with the source's own pixels where nothing changes
+                frames = [np.empty((0, *request.frames.shape[1:]), np.uint8)]
+                if output_type == "np":
+                    for chunk in fade.join(window, clip_edit.decode(window.frames, done.latents, part_report)):
+                        frames.append(chunk)
+                        if callback_on_frames is not None:
+                            callback_on_frames(chunk)
+                yield EditedWindow(
+                    window=window,
+                    count=len(windows),
+                    frames=np.concatenate(frames),
+                    tail=fade.tail,
+                    latents=done.latents[window.overlap :],
+                    target_prompt=clip_edit.prompts.target_prompt,
+                    warnings=clip_edit.prompts.warnings,
+                    attention=None if done.attention is None else done.attention[:, window.overlap :],
+                )
         finally:
             self.maybe_free_model_hooks()
-        return EditResult(
-            frames=np.concatenate(frames),
-            latents=latents,
-            target_prompt=tensors.prompts.target_prompt,
-            warnings=tensors.prompts.warnings,
-            seconds=time.monotonic() - started,
-            attention=maps.mean().numpy() if maps is not None else None,
+
+    def _clip_edit(self, request: EditRequest) -> ClipEdit:
+        self.scheduler.set_timesteps(request.settings.num_inference_steps)
+        device = self._execution_device
+        return ClipEdit(
+            request=request,
+            prompts=embed_prompts(self.tokenizer, self.text_encoder, request, device, self._expand),
+            vae=self.vae,
+            denoiser=Denoiser(self.unet, self.controlnet),
+            scheduler=self.scheduler,
+            device=device,
+            frames_per_vae_batch=self.frames_per_vae_batch,
+            inversion_cache=self.inversion_cache,
         )
 
     def _check(self, request: EditRequest) -> None:
@@ -227,71 +276,6 @@ class VideoGrainPipeline(
                 "injected. Set it to 0."
             )
 
-    def _prepare(self, request: EditRequest, report: Report) -> EditTensors:
-        settings, device = request.settings, self._execution_device
-        # 1. Prompts to embeddings and token spans
-        prompts = embed_prompts(self.tokenizer, self.text_encoder, request, device, self._expand)
-        # 2. Frames to latents
-        latents = encode_frames(self.vae, request.frames, self.frames_per_vae_batch, device, report)
-        # 3. Masks to the layout at every resolution
-        grid = (latents.shape[-2], latents.shape[-1])
-        regions = RegionMasks.of(request, device)
-        levels = len(self.unet.config["block_out_channels"])
-        layout = build_layout(regions.masks, grid, levels, [region.strength for region in request.regions])
-        # 4. Control images and trajectories
-        controls = [
-            torch.from_numpy(np.ascontiguousarray(images)).movedim(-1, 1).to(device) / 255
-            for images in request.control_images
-        ]
-        paths = _trajectories(request, grid, device)
-        attended = {paths.tokens: paths} if paths and settings.trajectory_attention else {}
-        smoothed = paths if settings.temporal_smoothing else None
-        return EditTensors(
-            settings=settings,
-            prompts=prompts,
-            latents=latents,
-            layout=layout,
-            edited=covered_cells(regions.edited_part[None], grid)[0][:, None],
-            control_images=controls,
-            step=AttentionStep(len(latents), settings.attention_mode, trajectories=attended),
-            path_mean=PathMean.along(smoothed, covered_cells(regions.masks, grid)) if smoothed else None,
-        )
-
-    def _denoising(
-        self,
-        denoiser: Denoiser,
-        tensors: EditTensors,
-        path: Tensor,
-        generator: torch.Generator,
-        maps: PhraseMaps | None,
-    ) -> Denoising:
-        return Denoising(
-            denoiser=denoiser,
-            scheduler=self.scheduler,
-            settings=tensors.settings,
-            conditioning=tensors.target,
-            source_conditioning=tensors.source.last_halves(tensors.halves),
-            step=tensors.step,
-            modulation=tensors.modulation,
-            path=path,
-            edited=tensors.edited,
-            generator=generator,
-            path_mean=tensors.path_mean,
-            phrase_maps=maps,
-        )
-
-    def _finish(self, request: EditRequest, latents: Tensor, report: Report) -> Iterator[np.ndarray]:
-        """Yield the finished frames (n, H, W, 3) uint8 in order, some at a time."""
-        regions = RegionMasks.of(request)
-        changed, kept = regions.edited_part.numpy(), regions.kept_part.numpy()
-        first = 0
-        for pixels in decode_latents(self.vae, latents, self.frames_per_vae_batch, report):
-            frames, part = to_uint8(pixels), slice(first, first + len(pixels))
-            if request.settings.blend_background:
-                frames = composite(request.frames[part], frames, changed[part], kept[part])
-            yield frames
-            first = part.stop
-
     def _expand(self, prompt: str) -> str:
         """Write out textual inversions of several vectors, which take up as many tokens."""
         return cast(str, self.maybe_convert_prompt(prompt, self.tokenizer))
@@ -303,13 +287,6 @@ class VideoGrainPipeline(
                 raise Cancelled("The edit was stopped.")
 
         return stoppable
-
-
-def _trajectories(request: EditRequest, grid: tuple[int, int], device: torch.device) -> Trajectories | None:
-    settings = request.settings
-    if len(request.frames) < 2 or not (settings.trajectory_attention or settings.temporal_smoothing):
-        return None
-    return trajectories(optical_flow(request.frames), grid).to(device)
 
 
 def _ddim_of(scheduler: ConfigMixin) -> DDIMScheduler:

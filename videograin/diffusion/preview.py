@@ -71,9 +71,11 @@ class FormingClip:
         self._finished: list[np.ndarray] = []
 
     def step_end(
-        self, _pipeline: "VideoGrainPipeline", _index: int, _timestep: int, values: dict[str, Tensor]
+        self, _pipeline: "VideoGrainPipeline", index: int, _timestep: int, values: dict[str, Tensor]
     ) -> dict[str, Tensor]:
-        """Show the clean latents that a step predicted; a step callback of the pipeline that changes nothing."""
+        """Show the clean latents that a step predicted of its window; a step callback that changes nothing."""
+        if index == 0:  # of the next window
+            self._finished.clear()
         self._latents = values["pred_original_sample"]
         if time.monotonic() >= self._due:
             self._show_now(self._colours(self._latents))

@@ -31,12 +31,14 @@ class RegionMasks:
     is_edited: tuple[bool, ...]
 
     @classmethod
-    def of(cls, request: EditRequest, device: torch.device | str = "cpu") -> Self:
-        """Take the masks of a request to a device, settle their overlaps and let its edited regions grow."""
-        marked = torch.from_numpy(np.stack([region.masks for region in request.regions])).to(device)
+    def of(cls, request: EditRequest, frames: Sequence[int], device: torch.device | str = "cpu") -> Self:
+        """Take the masks of some frames of a request to a device, settle their overlaps, let edited regions grow."""
+        marked = torch.from_numpy(np.stack([region.masks[list(frames)] for region in request.regions])).to(device)
         is_edited = tuple(region.is_edited for region in request.regions)
         growth = request.settings.mask_growth
-        decided = make_room(smallest_decides(marked, is_edited), is_edited, growth)
+        # Of the whole clip, so that no overlap changes hands from window to window.
+        sizes = [region.mean_area for region in request.regions]
+        decided = make_room(smallest_decides(marked, is_edited, sizes), is_edited, growth)
         release = request.settings.convention == Convention.RELEASE
         return cls(make_room(marked, is_edited, growth) if release else decided, decided, is_edited)
 
@@ -51,14 +53,11 @@ class RegionMasks:
         return self.decided[[not edited for edited in self.is_edited]].any(0)
 
 
-def smallest_decides(masks: Tensor, is_edited: Sequence[bool]) -> Tensor:
+def smallest_decides(masks: Tensor, is_edited: Sequence[bool], sizes: Sequence[float]) -> Tensor:
     """Leave each pixel of masks (R, F, H, W) bool to the smallest of the regions that cover it.
 
-    A region's size is its mean area over the frames that show it, so that no overlap changes hands within a clip. Of
-    regions of one size the kept one decides; those that are also kept or edited alike share their overlap.
+    Of regions of one size the kept one decides; those that are also kept or edited alike share their overlap.
     """
-    areas = masks.sum((2, 3)).double()
-    sizes = (areas.sum(1) / (areas > 0).sum(1).clamp(min=1)).tolist()
     ranks = list(zip(sizes, is_edited, strict=True))
     result, taken = torch.zeros_like(masks), torch.zeros_like(masks[0])
     for rank in sorted(set(ranks)):

@@ -27,7 +27,7 @@ _PROJECTIONS = (torch.ops.aten.addmm, torch.ops.aten.mm)
 
 
 def unet_flops(
-    unet: UNet2DConditionModel, frames: int, grid: tuple[int, int], mode: AttentionMode
+    unet: UNet2DConditionModel, frames: int, grid: tuple[int, int], mode: AttentionMode, anchors: int = 0
 ) -> tuple[int, tuple[int, ...]]:
     """Count the operations of a forward over a clip, one half, unmodulated.
 
@@ -36,11 +36,12 @@ def unet_flops(
         frames: F.
         grid: (h, w) of the latents.
         mode: which frames self-attention sees.
+        anchors: frames that these see besides; they are counted in, as they are carried along.
 
     Returns:
         All operations, and those of self-attention alone by level, largest grid first.
     """
-    return _unet_flops(unet.to_json_string(), frames, grid, mode)
+    return _unet_flops(unet.to_json_string(), frames, grid, mode, anchors)
 
 
 def controlnet_flops(network: ControlNetModel, height: int, width: int, grid: tuple[int, int]) -> int:
@@ -67,12 +68,15 @@ def matmul_speed(device: torch.device, dtype: torch.dtype) -> float:
 
 
 @lru_cache
-def _unet_flops(config: str, frames: int, grid: tuple[int, int], mode: AttentionMode) -> tuple[int, tuple[int, ...]]:
+def _unet_flops(
+    config: str, frames: int, grid: tuple[int, int], mode: AttentionMode, anchors: int
+) -> tuple[int, tuple[int, ...]]:
     with torch.device("meta"):
         unet = cast(UNet2DConditionModel, UNet2DConditionModel.from_config(json.loads(config)))
         install_layout_attention(unet)
-        sample, embeds = _inputs(unet, frames, grid)
-        step = {"step": AttentionStep(frames, mode)}
+        sample, embeds = _inputs(unet, frames + anchors, grid)
+        beside = AttentionStep(anchors) if anchors else None
+        step = {"step": AttentionStep(frames + anchors, mode, anchors=beside)}
         counter = _count(unet, lambda: unet(sample, torch.tensor(1), embeds, cross_attention_kwargs=step))
     levels = [0] * len(unet.config["block_out_channels"])
     for layer, operations in counter.attention.items():

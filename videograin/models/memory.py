@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
+import numpy as np
 import psutil
 import torch
 from diffusers import ControlNetModel
@@ -12,9 +13,10 @@ from torch import nn
 
 from videograin.diffusion.attention.row_range import CHUNK_BYTES
 from videograin.diffusion.pipeline import VideoGrainPipeline
+from videograin.diffusion.windows.plan import Window, plan_windows
 from videograin.errors import SettingsError
 from videograin.models.flops import controlnet_flops, matmul_speed, unet_flops, vae_flops
-from videograin.region import Convention, EditSettings
+from videograin.region import AttentionMode, Convention, EditSettings
 
 ClipShape = tuple[int, int, int]
 """(F, H, W) of a clip, `frames.shape[:3]`."""
@@ -109,7 +111,7 @@ def estimate_edit(
         plan: how it will run.
         speed: operations a second of a large matrix product; None measures it.
     """
-    frames, height, width = clip_shape
+    _, height, width = clip_shape
     halves = _halves(settings)
     forward, modulation = _forward_flops(pipeline, clip_shape, settings)
     inversion = forward * (settings.steps_run - 1)
@@ -117,7 +119,8 @@ def estimate_edit(
     edit = forward * halves * settings.steps_run
     modulated_halves = 1 if settings.convention == Convention.RELEASE else halves
     modulation *= settings.modulated_steps * modulated_halves * MODULATION_COST[device.type]
-    pixels = vae_flops(pipeline.vae, height, width) * frames
+    denoised = sum(len(window.frames) for window in _windows(clip_shape, settings))
+    pixels = vae_flops(pipeline.vae, height, width) * denoised
     speed = EFFICIENCY[device.type] * (speed or matmul_speed(device, pipeline.unet.dtype))
     total = inversion + injection + edit + modulation + pixels
     return Estimate(total / speed, inversion / speed, peak_bytes(pipeline, clip_shape, settings, device, plan))
@@ -170,7 +173,9 @@ def peak_bytes(
     pipeline: VideoGrainPipeline, clip_shape: ClipShape, settings: EditSettings, device: torch.device, plan: MemoryPlan
 ) -> int:
     """Return the most bytes that an edit will hold on its device, weights included."""
-    frames, height, width = clip_shape
+    _, height, width = clip_shape
+    windows = _windows(clip_shape, settings)
+    frames = max(len(window.frames) + len(window.anchors) for window in windows)
     vae, text_encoder = _bytes_of(pipeline.vae), _bytes_of(pipeline.text_encoder)
     unet = _bytes_of(pipeline.unet)
     controlnets = sum(map(_bytes_of, _controlnets(pipeline)))
@@ -227,13 +232,29 @@ def _advice(
 
 
 def _forward_flops(pipeline: VideoGrainPipeline, clip_shape: ClipShape, settings: EditSettings) -> tuple[float, float]:
-    """Return the operations of one half of a forward, and those of its self-attention that may be modulated."""
-    frames, height, width = clip_shape
+    """Return the operations of one half of all windows' forwards, and those of self-attention that may be modulated."""
+    _, height, width = clip_shape
     grid = (height // pipeline.vae_scale_factor, width // pipeline.vae_scale_factor)
-    total, by_level = unet_flops(pipeline.unet, frames, grid, settings.attention_mode)
     control = sum(controlnet_flops(network, height, width, grid) for network in _controlnets(pipeline))
     first = 1 if settings.convention == Convention.RELEASE else 0  # the release leaves the largest grid plain
-    return total + frames * control, sum(by_level[first:])
+    windows = _windows(clip_shape, settings)
+    forwards = [(len(window.frames), len(window.anchors)) for window in windows]
+    if anchors := len(windows[0].anchors):
+        forwards.append((anchors, 0))  # they are denoised by themselves first
+    total = modulated = 0.0
+    for frames, anchors in forwards:
+        operations, by_level = unet_flops(pipeline.unet, frames, grid, settings.attention_mode, anchors)
+        total += operations + (frames + anchors) * control
+        modulated += sum(by_level[first:])
+    return total, modulated
+
+
+def _windows(clip_shape: ClipShape, settings: EditSettings) -> list[Window]:
+    """Return the windows of a clip without cuts whose objects are always in sight."""
+    frames = clip_shape[0]
+    if settings.attention_mode != AttentionMode.WINDOWS:
+        return [Window(0, frames)]
+    return plan_windows(np.ones(frames, bool), settings.window_frames, settings.anchor_frames, settings.window_overlap)
 
 
 def _controlnets(pipeline: VideoGrainPipeline) -> list[ControlNetModel]:

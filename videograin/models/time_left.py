@@ -10,7 +10,7 @@ from videograin.progress import Phase, Progress, Report
 class TimeLeft:
     """A report that passes on each progress with the seconds left of the whole edit instead of its phase.
 
-    The time of later phases is taken from the estimate, corrected by how long the current phase takes
+    The time of later phases and parts is taken from the estimate, corrected by how long the current phase takes
     against its own.
 
     Args:
@@ -20,15 +20,17 @@ class TimeLeft:
 
     def __init__(self, estimate: Estimate, report: Report) -> None:
         inversion = estimate.inversion_seconds
-        self._expected = {Phase.INVERT: inversion, Phase.EDIT: estimate.seconds - inversion}
+        self._whole = {Phase.INVERT: inversion, Phase.EDIT: estimate.seconds - inversion}
         self._report = report
         self._started = time.monotonic()
         self._pace = 1.0
 
     def __call__(self, progress: Progress) -> None:
         """Pass a progress on."""
-        expected = self._expected.get(progress.phase, 0.0)
-        later = sum(seconds for phase, seconds in self._expected.items() if _follows(phase, progress.phase))
+        of_part = {phase: seconds / progress.parts for phase, seconds in self._whole.items()}
+        expected = of_part.get(progress.phase, 0.0)
+        later = sum(seconds for phase, seconds in of_part.items() if _follows(phase, progress.phase))
+        later += sum(of_part.values()) * (progress.parts - progress.part)
         left = progress.seconds_left
         if progress.done == 0:
             self._started = time.monotonic()

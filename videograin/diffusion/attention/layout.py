@@ -53,10 +53,15 @@ class LayoutLevel:
         members = self.memberships.float()
         return members @ members.T
 
-    def self_regions(self, mode: AttentionMode) -> SharedRegions:
-        """Return the classes of queries and keys in self-attention; the batch is 1, or F where frames are apart."""
-        if mode == AttentionMode.FULL:
-            queries = keys = self.classes.reshape(1, -1)
+    def self_regions(self, mode: AttentionMode, anchors: int = 0) -> SharedRegions:
+        """Return the classes of queries and keys in self-attention; the batch is 1, or F where frames are apart.
+
+        Args:
+            mode: which frames a query sees.
+            anchors: of the last frames, how many are keys alone.
+        """
+        if mode.is_joint:
+            queries, keys = self.classes[: self.frames - anchors].reshape(1, -1), self.classes.reshape(1, -1)
         else:
             queries, keys = self.classes, gather_keys(self.classes[None], mode)
         return SharedRegions(queries, keys, self.overlaps > 0)
@@ -71,11 +76,11 @@ class LayoutLevel:
         shares = (self.memberships.float() @ sets.float().T) > 0
         return SharedRegions(self.classes, token_classes[None], shares)
 
-    def self_sizes(self, mode: AttentionMode, convention: Convention) -> Tensor:
+    def self_sizes(self, mode: AttentionMode, convention: Convention, anchors: int = 0) -> Tensor:
         """Return size_i of every query in self-attention, (1, F·h·w) or (F, h·w) float32 like `self_regions`."""
-        regions = self.self_regions(mode)
+        regions = self.self_regions(mode, anchors)
         sizes = self._sizes(regions.key_classes, convention)
-        if mode == AttentionMode.FULL and convention == Convention.RELEASE:
+        if mode.is_joint and convention == Convention.RELEASE:
             sizes = sizes / self.frames  # the release divides by F²·h·w, not by its F·h·w keys
         return sizes.gather(1, regions.query_classes)
 
@@ -166,12 +171,13 @@ def gather_keys(tokens: Tensor, mode: AttentionMode) -> Tensor:
 
     Args:
         tokens: (halves, F, n, ...) tokens of each frame.
-        mode: full: all frames; sparse_causal: the first and the previous frame; per_frame: the own frame.
+        mode: full, windows: all frames; sparse_causal: the first and the previous frame; per_frame: the own frame.
 
     Returns:
-        (halves, F·n, ...) for full, (halves·F, 2n, ...) for sparse_causal, (halves·F, n, ...) for per_frame.
+        (halves, F·n, ...) for full and windows, (halves·F, 2n, ...) for sparse_causal, (halves·F, n, ...) for
+        per_frame.
     """
-    if mode == AttentionMode.FULL:
+    if mode.is_joint:
         return tokens.flatten(1, 2)
     if mode == AttentionMode.SPARSE_CAUSAL:
         first = tokens[:, :1].expand_as(tokens)

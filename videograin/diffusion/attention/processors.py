@@ -67,9 +67,18 @@ class SelfAttentionProcessor:
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, scale: float, step: AttentionStep) -> Tensor:
         """Attend over (halves, F, n, heads, d); returns (halves, F·n, heads·d)."""
-        halves, tokens = query.shape[0], query.shape[2]
-        own_frames = AttentionMode.FULL if step.mode == AttentionMode.FULL else AttentionMode.PER_FRAME
-        queries = _heads_first(gather_keys(query, own_frames))
+        if step.anchors is None:
+            return self._attend_own(query, key, value, scale, step)
+        own, anchors = slice(step.own_frames), slice(step.own_frames, None)
+        window = self._attend_own(query[:, own], key, value, scale, step)
+        among_anchors = self._attend_own(query[:, anchors], key[:, anchors], value[:, anchors], scale, step.anchors)
+        return torch.cat([window, among_anchors], dim=1)
+
+    def _attend_own(self, query: Tensor, key: Tensor, value: Tensor, scale: float, step: AttentionStep) -> Tensor:
+        """Attend from the first frames of those that are seen (halves, F, n, heads, d), or from all of them."""
+        halves, frames, tokens = query.shape[:3]
+        together = AttentionMode.FULL if step.mode.is_joint else AttentionMode.PER_FRAME
+        queries = _heads_first(gather_keys(query, together))
         keys, values = (_heads_first(gather_keys(x, step.mode)) for x in (key, value))
         level = step.modulations.get(tokens)
         if level is None:
@@ -79,7 +88,7 @@ class SelfAttentionProcessor:
         out = rearrange(out, "(b g) h n d -> b (g n) h d", b=halves)
         if tokens in step.trajectories:
             out = _heads_first(out)
-            own_query, own_key = (_heads_first(x.flatten(1, 2)) for x in (query, key))
+            own_query, own_key = (_heads_first(x[:, :frames].flatten(1, 2)) for x in (query, key))
             out = trajectory_attention(own_query, own_key, out, step.trajectories[tokens], scale)
             out = rearrange(out, "b h n d -> b n h d")
         return out.flatten(2)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Self
 
 from torch import Tensor
 
@@ -35,7 +36,7 @@ class AttentionStep:
     """One forward of the UNet over a clip whose frames ride in the batch axis, (halves frames).
 
     Attributes:
-        frames: number of frames F.
+        frames: number of frames F, anchors included.
         mode: which frames self-attention sees.
         modulations: by number of tokens of a frame; a resolution that is not named stays plain.
         modulated_self: for each half of the batch (unconditional first), whether self-attention is modulated.
@@ -44,6 +45,8 @@ class AttentionStep:
         record: where to keep the features of this forward.
         inject: features that replace those of this forward.
         phrase_maps: adds up how much each phrase is attended to; None records nothing.
+        anchors: of the last frames, which all frames see but which see only one another: what their self-attention
+            does; None where there are no such frames.
     """
 
     frames: int
@@ -55,6 +58,12 @@ class AttentionStep:
     record: Features | None = None
     inject: Features | None = None
     phrase_maps: PhraseMaps | None = None
+    anchors: Self | None = None
+
+    @property
+    def own_frames(self) -> int:
+        """Number of frames without the anchors."""
+        return self.frames - (self.anchors.frames if self.anchors else 0)
 
 
 @dataclass(frozen=True)
@@ -88,7 +97,9 @@ class LayoutModulation:
         }
 
 
-def modulate_layout(layout: Layout, token_regions: Tensor, settings: EditSettings, halves: int) -> LayoutModulation:
+def modulate_layout(
+    layout: Layout, token_regions: Tensor, settings: EditSettings, halves: int, anchors: int = 0
+) -> LayoutModulation:
     """Work out the modulation of an edit.
 
     Args:
@@ -96,12 +107,13 @@ def modulate_layout(layout: Layout, token_regions: Tensor, settings: EditSetting
         token_regions: (77, R) bool, the regions whose phrase a text token belongs to.
         settings: strengths, attention mode and convention.
         halves: 2 with classifier-free guidance, else 1.
+        anchors: of the layout's last frames, how many are keys alone in self-attention.
     """
     release = settings.convention == Convention.RELEASE
     levels = list(layout.levels.items())
     modulated = levels[1:] if release else levels  # the release leaves the largest resolution plain
     return LayoutModulation(
-        {tokens: _full_strength(level, layout, token_regions, settings) for tokens, level in modulated},
+        {tokens: _full_strength(level, layout, token_regions, settings, anchors) for tokens, level in modulated},
         # The release indexes the batch so that only its first half is modulated.
         modulated_self=_where(settings.self_strength > 0, (True, not release)[:halves]),
         modulated_cross=_where(settings.cross_strength > 0, (False, True)[-halves:]),
@@ -114,11 +126,11 @@ def _where(is_on: bool, halves: tuple[bool, ...]) -> tuple[bool, ...]:
 
 
 def _full_strength(
-    level: LayoutLevel, layout: Layout, token_regions: Tensor, settings: EditSettings
+    level: LayoutLevel, layout: Layout, token_regions: Tensor, settings: EditSettings, anchors: int
 ) -> LevelModulation:
-    regions = level.self_regions(settings.attention_mode)
+    regions = level.self_regions(settings.attention_mode, anchors)
     factors = _class_factors(level, layout.region_strengths)
-    self_sizes = level.self_sizes(settings.attention_mode, settings.convention)
+    self_sizes = level.self_sizes(settings.attention_mode, settings.convention, anchors)
     cross_sizes = level.cross_sizes(settings.convention)
     return LevelModulation(
         settings.self_strength * (1 - self_sizes) * factors[regions.query_classes],

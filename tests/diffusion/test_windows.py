@@ -1,0 +1,120 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from fakes import box, tiny_frames, tiny_pipeline, tiny_regions
+
+from videograin.diffusion.windows.cross_fade import CrossFade
+from videograin.diffusion.windows.plan import Window, plan_windows
+from videograin.region import AttentionMode, EditRequest, EditSettings, Region
+
+FRAMES = 8
+SETTINGS = EditSettings(num_inference_steps=3, window_frames=4, anchor_frames=2, window_overlap=1)
+
+
+def request(settings: EditSettings = SETTINGS, frames: int = FRAMES) -> EditRequest:
+    return EditRequest(
+        tiny_frames(frames), tiny_regions(frames), "a man and a dog", background="on grass", settings=settings
+    )
+
+
+# The plan
+
+
+@pytest.mark.parametrize("frames", [17, 30, 31, 100, 1800])
+def test_windows_cover_a_clip_and_share_as_many_frames_as_they_are_told(frames: int) -> None:
+    windows = plan_windows(np.ones(frames, bool), 16, 4, 2)
+    assert (windows[0].start, windows[-1].stop) == (0, frames)
+    assert (windows[0].overlap, windows[-1].next_overlap) == (0, 0)
+    lengths = [len(window.frames) for window in windows]
+    assert max(lengths) <= 16
+    assert max(lengths) - min(lengths) <= 1
+    for before, after in zip(windows, windows[1:], strict=False):
+        assert before.stop - after.start == before.next_overlap == after.overlap == 2
+
+
+def test_a_clip_that_fits_is_one_window_that_sees_nothing_else() -> None:
+    assert plan_windows(np.ones(16, bool), 16, 4, 2, shots=(0, 8)) == [Window(0, 16)]
+
+
+def test_neither_windows_nor_anchors_cross_a_cut() -> None:
+    windows = plan_windows(np.ones(40, bool), 16, 4, 2, shots=(0, 10))
+    assert windows[0] == Window(0, 10)
+    assert all(window.start >= 10 and min(window.anchors) >= 10 for window in windows[1:])
+
+
+def test_anchors_are_spread_over_the_frames_that_show_an_edited_region() -> None:
+    visible = np.zeros(40, bool)
+    visible[20:28] = True
+    assert {window.anchors for window in plan_windows(visible, 16, 4, 2)} == {(21, 23, 25, 27)}
+
+
+# The joint
+
+
+def test_an_overlap_fades_from_the_older_window_to_the_newer() -> None:
+    fade = CrossFade()
+    first, second = Window(0, 4, 0, 3), Window(1, 6, 3, 0)
+    (head,) = fade.join(first, [np.zeros((4, 1, 1, 3), np.uint8)])
+    rest = np.concatenate(list(fade.join(second, np.full((5, 1, 1, 1, 3), 100, np.uint8))))
+    assert head.tolist() == [[[[0, 0, 0]]]]
+    assert rest[:, 0, 0, 0].tolist() == [25, 50, 75, 100, 100]
+
+
+# The edit
+
+
+def test_a_clip_that_fits_in_one_window_is_edited_as_a_whole_bit_for_bit() -> None:
+    pipe = tiny_pipeline()
+    full = replace(SETTINGS, attention_mode=AttentionMode.FULL)
+    whole, windowed = (pipe.edit(request(each, frames=4)) for each in (full, SETTINGS))
+    assert torch.equal(whole.latents, windowed.latents)
+    assert np.array_equal(whole.frames, windowed.frames)
+
+
+def test_a_longer_clip_comes_back_with_all_its_frames() -> None:
+    clip = request()
+    result = tiny_pipeline().edit(clip, record_attention=True)
+    assert result.frames.shape == clip.frames.shape
+    assert len(result.latents) == FRAMES
+    assert result.attention is not None
+    assert result.attention.shape[:2] == (2, FRAMES)
+    assert not np.array_equal(result.frames, clip.frames)
+
+
+def test_a_window_depends_on_nothing_but_clip_and_seed() -> None:
+    """An edit that goes on behind its first windows ends with the same frames as one in a piece."""
+    pipe, clip = tiny_pipeline(), request()
+    windows = list(pipe.edit_windows(clip))
+    resumed = list(pipe.edit_windows(clip, finished=2, tail=windows[1].tail))
+    assert len(windows) == 3
+    assert np.array_equal(resumed[0].frames, windows[2].frames)
+    assert torch.equal(resumed[0].latents, windows[2].latents)
+
+
+def test_what_lies_in_another_window_counts_only_where_it_is_an_anchor() -> None:
+    pipe, clip = tiny_pipeline(), request()
+    first = next(iter(pipe.edit_windows(clip)))
+    anchors = first.window.anchors
+    for frame in range(len(first.window.frames), FRAMES):
+        frames = clip.frames.copy()
+        frames[frame, 4:8, 4:8] = 255 - frames[frame, 4:8, 4:8]
+        changed = next(iter(pipe.edit_windows(replace(clip, frames=frames))))
+        assert torch.equal(changed.latents, first.latents) == (frame not in anchors)
+    assert set(anchors) - set(first.window.frames)
+
+
+def test_frames_in_which_no_edited_region_is_seen_are_the_source() -> None:
+    masks = box(2, 2, 8, 12, FRAMES)
+    masks[3:] = False
+    clip = EditRequest(tiny_frames(FRAMES), [Region(masks, "a fox")], "a man", settings=SETTINGS)
+    frames = tiny_pipeline().edit(clip).frames
+    assert np.array_equal(frames[4:], clip.frames[4:])
+    assert not np.array_equal(frames[:3], clip.frames[:3])
+
+
+def test_the_parts_of_a_long_edit_are_told() -> None:
+    told: list[tuple[int, int]] = []
+    tiny_pipeline().edit(request(), report=lambda progress: told.append((progress.part, progress.parts)))
+    assert list(dict.fromkeys(told)) == [(1, 4), (2, 4), (3, 4), (4, 4)]  # the anchors, then three windows

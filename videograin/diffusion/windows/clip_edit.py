@@ -1,0 +1,215 @@
+"""An edit that is being carried out: some frames of its clip at a time are brought to noise and back."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler
+from torch import Tensor
+
+from videograin.diffusion.attention.layout import build_layout, covered_cells
+from videograin.diffusion.attention.phrase_maps import PhraseMaps
+from videograin.diffusion.attention.step import AttentionStep
+from videograin.diffusion.autoencoder import decode_latents, encode_frames, to_uint8
+from videograin.diffusion.compositing import composite
+from videograin.diffusion.denoiser import Denoiser
+from videograin.diffusion.denoising import Denoising, StepHook
+from videograin.diffusion.edit_tensors import EditTensors
+from videograin.diffusion.inversion import inversion_path
+from videograin.diffusion.prompt_embeds import PromptEmbeds
+from videograin.diffusion.region_masks import RegionMasks
+from videograin.diffusion.smoothing import PathMean
+from videograin.diffusion.windows.anchors import Anchors
+from videograin.diffusion.windows.plan import Window, frame_generators
+from videograin.files.tensor_cache import TensorCache
+from videograin.media.flow import Trajectories, optical_flow, trajectories
+from videograin.progress import Report
+from videograin.region import AttentionMode, EditRequest
+
+Noise = torch.Generator | list[torch.Generator]
+
+
+@dataclass(frozen=True, eq=False)
+class EditedWindow:
+    """A finished window of an edit.
+
+    Attributes:
+        window: which frames were denoised.
+        count: how many windows the clip has.
+        frames: (n, H, W, 3) uint8 RGB, final, from the window's first frame to where the next window begins; none
+            where only latents were asked for.
+        tail: (window.next_overlap, H, W, 3) uint8, the frames behind them, which are to fade into the next window.
+        latents: (window's frames without its overlap, 4, h, w) float32.
+        target_prompt, warnings: as in `EditResult`, of the whole edit.
+        attention: as in `EditResult`, of the frames of `latents`.
+    """
+
+    window: Window
+    count: int
+    frames: np.ndarray
+    tail: np.ndarray
+    latents: Tensor
+    target_prompt: str
+    warnings: tuple[str, ...]
+    attention: np.ndarray | None
+
+
+@dataclass(frozen=True, eq=False)
+class Denoised:
+    """Frames that were brought to noise and back.
+
+    Attributes:
+        tensors: what they followed from.
+        path: (K, F, 4, h, w), their inversion.
+        latents: (F, 4, h, w), edited.
+        attention: (R, F, h, w) float32, as in `EditResult`; None where it was not asked for.
+    """
+
+    tensors: EditTensors
+    path: Tensor
+    latents: Tensor
+    attention: np.ndarray | None
+
+
+@dataclass(frozen=True, eq=False)
+class ClipEdit:
+    """A request and the networks that carry it out.
+
+    Attributes:
+        request: the edit.
+        prompts: its embeddings.
+        vae: frames to latents and back.
+        denoiser: predicts noise.
+        scheduler: DDIM, its timesteps set.
+        device: where the networks work.
+        frames_per_vae_batch: frames that the VAE works on at once.
+        inversion_cache: where inversion paths are kept; None keeps none.
+    """
+
+    request: EditRequest
+    prompts: PromptEmbeds
+    vae: AutoencoderKL
+    denoiser: Denoiser
+    scheduler: DDIMScheduler
+    device: torch.device
+    frames_per_vae_batch: int
+    inversion_cache: TensorCache | None
+
+    def denoise_anchors(self, frames: tuple[int, ...], report: Report) -> Anchors:
+        """Edit the anchors of a shot by themselves, and keep where each of their steps begins."""
+        after_steps: list[Tensor] = []
+
+        def keep(_index: int, _timestep: int, values: dict[str, Tensor]) -> dict[str, Tensor]:
+            after_steps.append(values["latents"])
+            return {}
+
+        done = self.denoise(frames, frame_generators(self.request.settings.seed, frames), report, on_step_end=keep)
+        latents = torch.stack([done.path[-1], *after_steps[:-1]])
+        return Anchors(frames, done.path, latents, done.tensors.step, done.tensors.modulation)
+
+    def denoise(
+        self,
+        frames: Sequence[int],
+        noise: Noise,
+        report: Report,
+        anchors: Anchors | None = None,
+        on_step_end: StepHook | None = None,
+        record_attention: bool = False,
+    ) -> Denoised:
+        """Bring frames to noise and back.
+
+        Args:
+            frames: their numbers; those in a range follow each other, all others lie apart.
+            noise: of the kept part.
+            report: told after every step of every phase.
+            anchors: what they see besides themselves.
+            on_step_end: called after every denoising step.
+            record_attention: whether the phrases' attention maps are gathered.
+        """
+        tensors = self._prepare(frames, anchors, report)
+        maps = PhraseMaps(tensors.layout, self.prompts.token_regions) if record_attention else None
+        path, latents = tensors.latents[None], tensors.latents
+        if tensors.edited.any() or not self.request.settings.blend_background:  # else the source is the result
+            with self.denoiser.for_clip(tensors.step.frames, self.request.settings.joint_group_norm):
+                path = inversion_path(
+                    self.denoiser, latents, self.scheduler, tensors.source.last_halves(1), tensors.step,
+                    self.request.settings, report, self.inversion_cache, anchors.source if anchors else None,
+                )  # fmt: skip
+                latents = self._denoising(tensors, path, noise, maps, anchors).run(report, on_step_end)
+        attention = None if maps is None else maps.mean()[:, : len(frames)].numpy()
+        return Denoised(tensors, path, latents, attention)
+
+    def decode(self, frames: Sequence[int], latents: Tensor, report: Report) -> Iterator[np.ndarray]:
+        """Yield frames (n, H, W, 3) uint8 of their edited latents in order, some at a time."""
+        regions = RegionMasks.of(self.request, frames)
+        changed, kept = regions.edited_part.numpy(), regions.kept_part.numpy()
+        first = 0
+        for pixels in decode_latents(self.vae, latents, self.frames_per_vae_batch, report):
+            finished, part = to_uint8(pixels), slice(first, first + len(pixels))
+            if self.request.settings.blend_background:
+                finished = composite(self.request.frames[list(frames[part])], finished, changed[part], kept[part])
+            yield finished
+            first = part.stop
+
+    def _prepare(self, frames: Sequence[int], anchors: Anchors | None, report: Report) -> EditTensors:
+        request, settings = self.request, self.request.settings
+        seen = [*frames, *(anchors.frames if anchors else ())]
+        # 2. Frames to latents
+        latents = encode_frames(self.vae, request.frames[list(frames)], self.frames_per_vae_batch, self.device, report)
+        # 3. Masks to the layout at every resolution
+        grid = (latents.shape[-2], latents.shape[-1])
+        regions, own = (RegionMasks.of(request, numbers, self.device) for numbers in (seen, frames))
+        levels = len(self.denoiser.unet.config["block_out_channels"])
+        layout = build_layout(regions.masks, grid, levels, [region.strength for region in request.regions])
+        # 4. Control images and trajectories
+        controls = [
+            torch.from_numpy(np.ascontiguousarray(images[seen])).movedim(-1, 1).to(self.device) / 255
+            for images in request.control_images
+        ]
+        paths = self._trajectories(frames, grid)
+        smoothed = paths if settings.temporal_smoothing else None
+        step = AttentionStep(
+            frames=len(seen),
+            mode=AttentionMode.FULL if settings.attention_mode.is_joint else settings.attention_mode,
+            trajectories={paths.tokens: paths} if paths and settings.trajectory_attention else {},
+            anchors=anchors.step if anchors else None,
+        )
+        return EditTensors(
+            settings=settings,
+            prompts=self.prompts,
+            latents=latents,
+            layout=layout,
+            edited=covered_cells(own.edited_part[None], grid)[0][:, None],
+            control_images=controls,
+            step=step,
+            path_mean=PathMean.along(smoothed, covered_cells(own.masks, grid)) if smoothed else None,
+        )
+
+    def _denoising(
+        self, tensors: EditTensors, path: Tensor, noise: Noise, maps: PhraseMaps | None, anchors: Anchors | None
+    ) -> Denoising:
+        return Denoising(
+            denoiser=self.denoiser,
+            scheduler=self.scheduler,
+            settings=tensors.settings,
+            conditioning=tensors.target,
+            source_conditioning=tensors.source.last_halves(tensors.halves),
+            step=tensors.step,
+            modulation=tensors.modulation,
+            path=path,
+            edited=tensors.edited,
+            generator=noise,
+            path_mean=tensors.path_mean,
+            phrase_maps=maps,
+            anchors=anchors,
+        )
+
+    def _trajectories(self, frames: Sequence[int], grid: tuple[int, int]) -> Trajectories | None:
+        """Return the paths through consecutive frames; frames that lie apart have none."""
+        settings = self.request.settings
+        if len(frames) < 2 or not isinstance(frames, range):
+            return None
+        if not (settings.trajectory_attention or settings.temporal_smoothing):
+            return None
+        return trajectories(optical_flow(self.request.frames[list(frames)]), grid).to(self.device)
