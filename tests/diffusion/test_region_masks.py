@@ -39,20 +39,20 @@ def rows(*spans: tuple[int, int], frames: int = 1) -> torch.Tensor:
 
 def test_of_regions_that_overlap_the_smaller_decides():
     man, shirt, button = rows((0, 9), (2, 7), (3, 4))
-    decided = smallest_decides(torch.stack([man, shirt, button]), [True, True, False])
+    decided = smallest_decides(torch.stack([man, shirt, button]), [True, True, False], [9, 5, 1])
     assert torch.equal(decided, torch.stack([man & ~shirt, shirt & ~button, button]))
 
 
 def test_a_region_s_size_is_its_area_where_it_is_shown():
-    man, face = rows((0, 4), (2, 5), frames=4)
-    man[1:] = False  # 4 pixels in all, the face has 12
-    assert smallest_decides(torch.stack([man, face]), [True, True])[0, 0].sum() == 2
+    man = rows((0, 4), frames=4)[0]
+    man[1:] = False  # 4 pixels in all
+    assert Region(man.numpy(), "a fox").mean_area == 4
 
 
 def test_regions_of_one_size_share_their_overlap_unless_one_of_them_is_kept():
     masks = rows((0, 4), (2, 6))
-    assert torch.equal(smallest_decides(masks, [True, True]), masks)
-    assert smallest_decides(masks, [True, False])[0].sum() == 2
+    assert torch.equal(smallest_decides(masks, [True, True], [4, 4]), masks)
+    assert smallest_decides(masks, [True, False], [4, 4])[0].sum() == 2
 
 
 @pytest.mark.parametrize("convention", Convention)
@@ -64,7 +64,7 @@ def test_only_the_release_s_attention_sees_overlaps(convention):
         "a man",
         settings=EditSettings(convention=convention, mask_growth=4),
     )
-    regions = RegionMasks.of(request)
+    regions = RegionMasks.of(request, range(len(request.frames)))
     assert np.array_equal(regions.edited_part, man & ~face)
     assert np.array_equal(regions.kept_part, face)
     assert np.array_equal(regions.masks[0], man if convention == Convention.RELEASE else man & ~face)
