@@ -224,6 +224,12 @@ class Api:
             )  # fmt: skip
         return self._describe(found)
 
+    def propose_caption(self, session: str) -> str:
+        """Caption what the clip shows now, in place of the source prompt, and return the caption."""
+        found = self._find(session)
+        self._studio.propose_caption(found)
+        return found.opened_work.source_prompt
+
     def edit(
         self,
         session: str,

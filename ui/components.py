@@ -58,6 +58,7 @@ class EditStep:
     words: gr.HTML
     background: gr.Textbox
     caption: gr.Textbox
+    propose: gr.Button
     sentence: gr.HTML
     target: gr.Textbox
     negative: gr.Textbox

@@ -130,6 +130,7 @@ def _wire_edit(page: Page, handlers: EditHandlers, marking: MarkHandlers, everyw
             field.change, handlers.texts_changed, {session, *page.texts}, edit.sentence, mode="always_last",
             in_turn="words",
         )  # fmt: skip
+    _on(edit.propose.click, handlers.propose_caption, session, edit.caption, in_turn="words")
     _on(edit.preset.input, handlers.preset_chosen, [session, edit.preset], page.settings, mode="always_last")
     for button, run in ((edit.preview, handlers.preview), (edit.run, handlers.edit)):
         collected = button.click(

@@ -110,6 +110,7 @@ def build_edit_step(studio: StudioService) -> EditStep:
                     label="What the clip shows now", info="A plain caption; the better it fits, the better the edit.",
                     max_length=300, elem_id="caption",
                 )  # fmt: skip
+                propose = gr.Button("Propose a caption", size="sm", elem_id="propose-caption")
                 target = gr.Textbox(
                     label="The whole sentence, in your own words", placeholder="empty: put together from the above",
                     info="It must contain each object's words.", max_length=600,
@@ -140,8 +141,8 @@ def build_edit_step(studio: StudioService) -> EditStep:
             history = widgets.panel("history")
             collected = gr.Textbox(visible=False)
     return EditStep(
-        words=words, background=background, caption=caption, sentence=sentence, target=target, negative=negative,
-        knows=knows, controls=controls, preset=preset, settings=settings, preview=preview, run=run,
+        words=words, background=background, caption=caption, propose=propose, sentence=sentence, target=target,
+        negative=negative, knows=knows, controls=controls, preset=preset, settings=settings, preview=preview, run=run,
         collected=collected, job=job, compare=compare, downloads=downloads, takeaway=takeaway,
         project_out=project_out, masks_out=masks_out, phrases=phrases, attention=attention, history=history,
     )  # fmt: skip

@@ -226,6 +226,15 @@ def test_every_handler_fills_only_what_its_event_is_wired_to(studio, session, pa
     answer("job_action", session.id, "", event("cancel", value=job.id))
 
 
+def test_a_caption_is_proposed_by_the_objects_names(studio, session, page, answer):
+    assert answer("propose_caption", session.id) == {page.edit.caption: "a ball"}
+    assert session.opened_work.source_prompt == "a ball"
+    session.change(objects.rename_object(session.opened_work, 1, "Object 1"))
+    with pytest.raises(gr.Error, match="Name the objects in step 2"):
+        answer("propose_caption", session.id)
+    assert session.opened_work.source_prompt == "a ball"
+
+
 def test_texts_and_settings_of_the_page_reach_the_edit(studio, session, page, answer):
     fields = form_of(page, session, studio)
     fields |= {page.edit.background: " on grass ", page.edit.negative: None, page.edit.settings["seed"]: 7}

@@ -63,6 +63,12 @@ class EditHandlers:
                 session.set_words(self._with_texts(session.opened_work, values))
         return self._views.sentence(session)
 
+    def propose_caption(self, session_id: str) -> Updates:
+        """Propose what the clip shows now."""
+        session = self._studio.sessions.find(session_id)
+        self._studio.propose_caption(session)
+        return {self._page.edit.caption: session.opened_work.source_prompt}
+
     def preset_chosen(self, session_id: str, preset: str) -> Updates:
         """Set the settings that a preset means."""
         bundle = self._studio.bundle(self._studio.sessions.find(session_id))

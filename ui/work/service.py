@@ -9,7 +9,7 @@ from threading import Thread
 import numpy as np
 
 from ui.work.marking import Marking
-from ui.work.naming import Naming, with_caption, without_composed_sentence
+from ui.work.naming import Naming, caption, with_caption, without_composed_sentence
 from ui.work.segmenting import Segmenting
 from ui.work.session import Session, Sessions
 from ui.work.visitors import visitor_address
@@ -169,6 +169,22 @@ class StudioService:
         with session.lock:
             work, session.caption = with_caption(session.opened_work, session.caption)
             session.set_words(work)
+
+    def propose_caption(self, session: Session) -> None:
+        """Caption what the clip shows now by the objects' names, in place of what the caption was.
+
+        Raises:
+            RegionError: no object has a name yet.
+        """
+        with session.lock:
+            found = caption(session.opened_work)
+            if not found:
+                raise RegionError(
+                    "A caption is made of the objects' names, and none has one yet. Name the objects in step 2, or "
+                    "write the caption yourself."
+                )
+            session.caption = found
+            session.set_words(replace(session.opened_work, source_prompt=found))
 
     def submit_edit(self, session: Session, kind: JobKind) -> Job:
         """Ask for an edit of the session's work, or a preview of it."""
