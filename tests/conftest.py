@@ -46,6 +46,15 @@ def load_golden_config(load_golden: object) -> Callable[[str], dict]:
 
 
 @pytest.fixture(scope="session")
+def real_clips() -> Path:
+    """The folder of videos that were filmed."""
+    clips = Path(os.environ.get("VIDEOGRAIN_CLIPS", SHARED / "clips"))
+    if not clips.is_dir():
+        pytest.skip(f"no folder of real clips at {clips}; set VIDEOGRAIN_CLIPS")
+    return clips
+
+
+@pytest.fixture(scope="session")
 def shared_cases() -> Path:
     """The folder of files that other programs made and that were once read wrong."""
     cases = Path(os.environ.get("VIDEOGRAIN_CASES", SHARED / "cases"))

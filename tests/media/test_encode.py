@@ -17,7 +17,6 @@ from videograin.media.encode import GREEN, OutputFormat, save_clip, save_video
 from videograin.media.sound import AudioSource, Mix, find_sound
 from videograin.media.video import ClipOptions, load_clip, probe
 
-CASES = Path(__file__).parents[3] / "shared" / "cases"
 BEEP = "aevalsrc='if(gte(t,1),sin(2*PI*440*t),0)':d=2:s=48000"  # silent for one second, then a tone
 TWO_TONES = ("-f", "lavfi", "-i", "sine=440:d=2", "-f", "lavfi", "-i", "sine=880:d=2")
 TONES = (*TWO_TONES, "-map", "0", "-map", "1", "-map", "2")
@@ -128,11 +127,8 @@ def test_sound_is_as_long_as_the_picture_to_the_millisecond(tmp_path, beep, fram
     assert probe(tmp_path / "a.mp4").duration == pytest.approx(frames / fps, abs=0.01)
 
 
-def test_sound_of_an_odd_rate_is_as_long_as_the_picture(tmp_path):
-    source = CASES / "audio-overrun" / "a8k.mov"
-    if not source.is_file():
-        pytest.skip(f"no file {source}")
-    clip = load_clip(source, small(end=1.6))
+def test_sound_of_an_odd_rate_is_as_long_as_the_picture(shared_cases, tmp_path):
+    clip = load_clip(shared_cases / "audio-overrun" / "a8k.mov", small(end=1.6))
     save_video(tmp_path / "a.mp4", clip.frames, clip.fps, audio=clip.audio)
     assert seconds_of_sound(tmp_path / "a.mp4") == pytest.approx(1.6, abs=0.001)
 

@@ -1,6 +1,5 @@
 """The video module against real files: made here by ffmpeg, and the clips in the folder VIDEOGRAIN_CLIPS."""
 
-import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -43,14 +42,6 @@ def counter(folder: Path) -> Path:
 @pytest.fixture(scope="session")
 def beep(folder: Path) -> Path:
     return make(folder / "beep.mp4", COUNTER, "-f", "lavfi", "-i", BEEP, "-shortest")
-
-
-@pytest.fixture
-def real_clips() -> Path:
-    clips = Path(os.environ.get("VIDEOGRAIN_CLIPS", Path(__file__).parents[3] / "shared" / "clips"))
-    if not clips.is_dir():
-        pytest.skip(f"no folder of real clips at {clips}; set VIDEOGRAIN_CLIPS")
-    return clips
 
 
 # Any file that ffmpeg reads

@@ -53,11 +53,8 @@ def ask(segmenter: Segmenter, inside: list[tuple[float, float]], outside: list[t
 
 
 @pytest.fixture(scope="module")
-def dog() -> np.ndarray:
-    clips = Path(os.environ.get("VIDEOGRAIN_CLIPS", Path(__file__).parents[3] / "shared" / "clips"))
-    if not (clips / "dog.mp4").is_file():
-        pytest.skip(f"no dog.mp4 at {clips}; set VIDEOGRAIN_CLIPS")
-    return load_clip(clips / "dog.mp4", ClipOptions(short_side=288, multiple=32, max_frames=16)).frames
+def dog(real_clips: Path) -> np.ndarray:
+    return load_clip(real_clips / "dog.mp4", ClipOptions(short_side=288, multiple=32, max_frames=16)).frames
 
 
 def outlined(frame: int) -> np.ndarray:

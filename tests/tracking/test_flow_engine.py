@@ -1,6 +1,4 @@
-import os
 from collections.abc import Mapping
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -120,12 +118,9 @@ def test_a_frame_that_sam_makes_nothing_of_is_flagged():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "x", "y"), [("wolf", 100, 140), ("pingpong", 328, 105), ("dog", 217, 160)])
-def test_photographs_which_the_embedded_sam_never_saw_are_flagged(name, x, y):
-    clips = Path(os.environ.get("VIDEOGRAIN_CLIPS", Path(__file__).parents[3] / "shared" / "clips"))
-    if not clips.is_dir():
-        pytest.skip(f"no folder of real clips at {clips}; set VIDEOGRAIN_CLIPS")
+def test_photographs_which_the_embedded_sam_never_saw_are_flagged(real_clips, name, x, y):
     model = load_segmenter(device="cpu", offline=True)
-    frames = load_clip(clips / f"{name}.mp4", ClipOptions(short_side=256, multiple=32, max_frames=4)).frames
+    frames = load_clip(real_clips / f"{name}.mp4", ClipOptions(short_side=256, multiple=32, max_frames=4)).frames
     segmenter = Segmenter(model)
     segmenter.set_frame(frames[0])
     answer = segmenter.click([(x, y)], [1])
