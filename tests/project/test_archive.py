@@ -1,3 +1,4 @@
+import json
 import shutil
 import stat
 import zipfile
@@ -6,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_work import make_clip, small_work
+from fake_work import any_clip, make_clip, small_work
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from videograin.errors import ProjectError, VideoError, VideoGrainError
+from videograin.errors import ProjectError, RegionError, VideoError, VideoGrainError
+from videograin.media.video import ClipOptions
 from videograin.project import archive
 from videograin.project.archive import export_workspace, import_workspace, pack_folder, unpack_archive
 from videograin.project.workspace import SavedResult
@@ -37,7 +39,7 @@ def pack(path: Path, **contents: bytes) -> Path:
 
 
 def test_work_arrives_whole_on_another_machine(packed: Path, tmp_path: Path) -> None:
-    loaded = import_workspace(packed, tmp_path / "there")
+    loaded = import_workspace(packed, tmp_path / "there", any_clip)
     assert not loaded.problems
     assert loaded.workspace.clip == tmp_path / "there" / "clip-1.mp4"
     original = small_work(loaded.workspace.clip)
@@ -53,7 +55,7 @@ def test_results_travel_unless_they_are_gone(tmp_path: Path) -> None:
     )
     work = replace(small_work(make_clip(tmp_path)), results=(here, gone), output=tmp_path / "out.mp4")
     export_workspace(work, tmp_path / "work.zip")
-    (result,) = import_workspace(tmp_path / "work.zip", tmp_path / "there").workspace.results
+    (result,) = import_workspace(tmp_path / "work.zip", tmp_path / "there", any_clip).workspace.results
     assert result.video.read_bytes() == b"video"
 
 
@@ -67,7 +69,7 @@ def test_a_folder_packed_by_hand_is_read(tmp_path: Path) -> None:
     shutil.make_archive(str(tmp_path / "friends"), "zip", CLIPS, "friends")
     with zipfile.ZipFile(tmp_path / "friends.zip", "a") as file:
         file.writestr("__MACOSX/friends/._clip.mp4", b"junk")
-    loaded = import_workspace(tmp_path / "friends.zip", tmp_path / "there")
+    loaded = import_workspace(tmp_path / "friends.zip", tmp_path / "there", any_clip)
     assert not loaded.problems
     assert len(loaded.workspace.masks) == len(loaded.workspace.objects) >= 2
 
@@ -78,7 +80,7 @@ def test_a_folder_packed_by_hand_is_read(tmp_path: Path) -> None:
 def test_a_name_that_leads_out_of_the_folder_is_refused(tmp_path: Path, name: str) -> None:
     pack(tmp_path / "evil.zip", **{"project.json": b"{}", name: b"{}"})
     with pytest.raises(ProjectError, match="a place outside of its folder"):
-        import_workspace(tmp_path / "evil.zip", tmp_path / "there")
+        import_workspace(tmp_path / "evil.zip", tmp_path / "there", any_clip)
     assert [file.name for file in tmp_path.iterdir()] == ["evil.zip"]
 
 
@@ -134,15 +136,15 @@ def test_a_damaged_archive_ends_in_work_or_one_clear_error(
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     (folder / "a.zip").write_bytes(content[: data.draw(st.integers(0, len(content)))])
     try:
-        import_workspace(folder / "a.zip", folder / "there")
+        import_workspace(folder / "a.zip", folder / "there", any_clip)
     except VideoGrainError:
         assert [file.name for file in folder.iterdir()] == ["a.zip"]
 
 
 def test_an_archive_without_a_project_leaves_nothing(tmp_path: Path) -> None:
     pack(tmp_path / "a.zip", **{"holiday.mp4": b"x"})
-    with pytest.raises(ProjectError, match="cannot be opened"):
-        import_workspace(tmp_path / "a.zip", tmp_path / "there")
+    with pytest.raises(ProjectError, match=r"holds no project\.json"):
+        import_workspace(tmp_path / "a.zip", tmp_path / "there", any_clip)
     assert [file.name for file in tmp_path.iterdir()] == ["a.zip"]
 
 
@@ -150,7 +152,7 @@ def test_a_folder_with_something_in_it_is_left_alone(packed: Path, tmp_path: Pat
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / "thesis.txt").touch()
     with pytest.raises(ProjectError, match="cannot be written"):
-        import_workspace(packed, tmp_path / "there")
+        import_workspace(packed, tmp_path / "there", any_clip)
     assert [file.name for file in (tmp_path / "there").iterdir()] == ["thesis.txt"]
 
 
@@ -160,3 +162,66 @@ def test_pictures_of_masks_travel_too(tmp_path: Path) -> None:
     pack_folder(tmp_path / "masks", tmp_path / "masks.zip")
     unpack_archive(tmp_path / "masks.zip", tmp_path / "there")
     assert (tmp_path / "there" / "dog" / "00000.png").read_bytes() == b"png"
+
+
+def bomb(path: Path, clip: Path, objects: int, shape: tuple[int, int, int]) -> Path:
+    """Write an archive of a few kilobytes whose objects all claim one file of masks of a shape (F, H, W)."""
+    frames, height, width = shape
+    arrays = {
+        "packed": np.zeros((frames, height, width // 8), np.uint8), "width": np.array(width),
+        "confidence": np.ones(frames, np.float32), "states": np.array([], np.str_), "anchors": np.array([], np.int64),
+    }  # fmt: skip
+    masks = path.with_suffix(".npz")
+    np.savez_compressed(masks, **arrays)
+    stored = [{"object": number, "file": "masks/1.npz"} for number in range(1, objects + 1)]
+    document = {
+        "version": 2, "clip": "a.mp4", "source_prompt": "", "masks": stored,
+        "objects": [{"id": each["object"]} for each in stored],
+        "clip_options": {"short_side": 64, "multiple": 32},
+    }  # fmt: skip
+    contents = {"project.json": json.dumps(document).encode(), "a.mp4": clip.read_bytes()}
+    return pack(path, **contents, **{"masks/1.npz": masks.read_bytes()})
+
+
+def test_masks_of_another_clip_are_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("videograin.project.workspace_files.unpack_masks", None)
+    path = bomb(tmp_path / "bomb.zip", make_clip(tmp_path), 2, (2040, 1024, 1024))
+    assert path.stat().st_size < 500_000
+    loaded = import_workspace(path, tmp_path / "there", any_clip)
+    assert loaded.workspace.masks == {}
+    assert "holds 2040 masks of 1024×1024 pixels; the clip has 4 frames of 96×64" in loaded.problems[0]
+    assert len(loaded.problems) == 2
+
+
+def test_masks_that_do_not_fit_into_the_memory_together_are_left_out(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("videograin.project.workspace_files.MAX_CLIP_BYTES", 3 * 64 * 96 * 2)
+    loaded = import_workspace(bomb(tmp_path / "a.zip", make_clip(tmp_path), 3, (3, 64, 96)), tmp_path / "b", any_clip)
+    assert list(loaded.workspace.masks) == [1, 2]
+    assert "all masks together exceed" in loaded.problems[0]
+
+
+def test_more_objects_than_an_edit_has_regions_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(RegionError, match="63 objects; at most 62"):
+        import_workspace(bomb(tmp_path / "a.zip", make_clip(tmp_path), 63, (3, 64, 96)), tmp_path / "b", any_clip)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_clip_beyond_the_operator_s_limits_is_not_decoded(tmp_path: Path, monkeypatch, version: int) -> None:
+    def refuse(file: Path, options: ClipOptions) -> tuple[int, int, int]:
+        raise VideoError("There would be up to 900 frames")
+
+    for name in ("load_clip", "unpack_masks"):
+        monkeypatch.setattr(f"videograin.project.workspace_files.{name}", None)
+    if version == 1:
+        shutil.make_archive(str(tmp_path / "a"), "zip", CLIPS, "friends")
+    else:
+        bomb(tmp_path / "a.zip", make_clip(tmp_path), 1, (3, 64, 96))
+    with pytest.raises(VideoError, match="900 frames"):
+        import_workspace(tmp_path / "a.zip", tmp_path / "there", refuse)
+    assert not (tmp_path / "there").exists()
+
+
+def test_a_project_file_of_many_megabytes_is_not_parsed(tmp_path: Path) -> None:
+    pack(tmp_path / "a.zip", **{"project.json": b" " * (17 << 20)})
+    with pytest.raises(ProjectError, match="has 17 MiB; a project file has at most 16"):
+        import_workspace(tmp_path / "a.zip", tmp_path / "there", any_clip)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from synthetic_video import moving_scene
 
 from videograin.media.encode import save_video
-from videograin.media.video import ClipOptions
+from videograin.media.video import ClipOptions, clip_shape, probe
 from videograin.project.workspace import Box, Click, MarkedObject, ObjectMasks, SavedResult, Workspace
 from videograin.region import ControlKind, EditSettings
 
@@ -19,6 +19,11 @@ def make_clip(folder: Path, frames: int = 3) -> Path:
     """Write a clip of 96×64 pixels."""
     save_video(folder / "holiday.mp4", moving_scene(frames, 64, 96), 8)
     return folder / "holiday.mp4"
+
+
+def any_clip(file: Path, options: ClipOptions) -> tuple[int, int, int]:
+    """Allow every clip, as a studio without limits would."""
+    return clip_shape(probe(file), options)
 
 
 def square(left: int, top: int, size: int, frames: int = 3) -> ObjectMasks:

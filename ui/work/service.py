@@ -111,9 +111,9 @@ class StudioService:
         """Return a video's header, or raise VideoError where it is unreadable or beyond the operator's limits."""
         return limits.check_video(file, self.settings)
 
-    def check_clip(self, file: Path, options: ClipOptions) -> None:
-        """Raise VideoError where a clip of a video is beyond the operator's limits."""
-        limits.check_clip(file, options, self.settings)
+    def check_clip(self, file: Path, options: ClipOptions) -> tuple[int, int, int]:
+        """Return the shape (F, H, W) of a clip of a video, or raise VideoError beyond the operator's limits."""
+        return limits.check_clip(file, options, self.settings)
 
     def estimate(
         self, info: VideoInfo, options: ClipOptions, model: str, settings: EditSettings

@@ -117,9 +117,8 @@ def open_project(studio: StudioService, session: Session, file: Path) -> tuple[s
         VideoGrainError: the file cannot be read, or is beyond a limit of this studio.
     """
     with TemporaryDirectory(prefix="videograin-") as folder:
-        loaded = import_workspace(file, Path(folder, "project"))
+        loaded = import_workspace(file, Path(folder, "project"), studio.check_clip)
         work = loaded.workspace
-        studio.check_clip(work.clip, work.clip_options)
         kept = studio.store.keep(session.id, work.clip)
     model = work.model if work.model in studio.settings.models else studio.default_model
     clip = load_clip(kept, work.clip_options)

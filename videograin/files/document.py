@@ -16,6 +16,9 @@ from videograin.errors import ProjectError, VideoGrainError
 NOT_IN_FILE = {"in_file": False}
 """Metadata of a dataclass field that is not written to files."""
 
+MAX_BYTES = 16 * 2**20
+"""Of a file: 62 objects with some thousand clicks each take a tenth of it."""
+
 _NAMES = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
 
 
@@ -23,10 +26,11 @@ def parse_document(path: Path) -> dict[str, Any]:
     """Read a file that holds one JSON object.
 
     Raises:
-        ProjectError: it is missing, damaged, or holds no JSON object.
+        ProjectError: it is missing, damaged, too large, or holds no JSON object.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        size = path.stat().st_size
+        document = None if size > MAX_BYTES else json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ProjectError(
             f"Project '{path}' cannot be opened ({error.strerror}). Check its name and folder."
@@ -37,6 +41,8 @@ def parse_document(path: Path) -> dict[str, Any]:
         ) from error
     except (ValueError, RecursionError) as error:
         raise ProjectError(f"'{path.name}' is no project file: it is not JSON in UTF-8.") from error
+    if size > MAX_BYTES:
+        raise ProjectError(f"'{path.name}' has {size >> 20} MiB; a project file has at most {MAX_BYTES >> 20}.")
     if not isinstance(document, dict):
         raise ProjectError(f"'{path.name}' is no project file: it holds no JSON object.")
     return document

@@ -11,15 +11,20 @@ from videograin.errors import ProjectError, VideoGrainError
 from videograin.files.atomic import written_aside
 from videograin.project.workspace import Workspace
 from videograin.project.workspace_files import (
+    BACKUP,
     FILE,
+    ClipCheck,
     LoadedWorkspace,
     gather_files,
     load_workspace,
     save_workspace,
 )
 
-MAX_BYTES = 4 * 2**30
-"""That an archive may unpack to."""
+MAX_BYTES = 2**30
+"""That an archive may unpack to, unless it is large itself: clips and results are packed as they are."""
+
+MAX_GROWTH = 2
+"""Times an archive's own size that it may unpack to beyond `MAX_BYTES`."""
 
 MAX_ENTRIES = 20_000
 """Files and folders of an archive: 40 objects of 480 frames with a picture each."""
@@ -46,19 +51,24 @@ def export_workspace(workspace: Workspace, path: Path) -> None:
         pack_folder(Path(folder), path)
 
 
-def import_workspace(path: Path, folder: Path) -> LoadedWorkspace:
+def import_workspace(path: Path, folder: Path, check: ClipCheck) -> LoadedWorkspace:
     """Unpack and read a user's work that comes from anywhere.
 
     Args:
         path: the .zip.
         folder: new or empty; nothing is left there if the work is refused.
+        check: asked for the clip before anything is decoded.
 
     Raises:
         ProjectError: the archive is damaged, beyond a limit or holds no project, or a path in it leads elsewhere.
+        VideoError: the clip cannot be read, or `check` refuses it.
+        RegionError: there are too many objects.
     """
     unpack_archive(path, folder)
     try:
-        loaded = load_workspace(folder, trusted=False)
+        if not any((folder / name).is_file() for name in (FILE, BACKUP)):
+            raise ProjectError(f"Archive '{path.name}' holds no {FILE}, so it is no project. Choose another file.")
+        loaded = load_workspace(folder, check=check)
         save_workspace(loaded.workspace, folder)  # from now on it is a folder of ours, whatever it was
     except VideoGrainError:
         shutil.rmtree(folder)
@@ -91,7 +101,7 @@ def unpack_archive(path: Path, folder: Path, suffixes: Collection[str] = SUFFIXE
     try:
         with zipfile.ZipFile(path) as archive, written_aside(folder) as aside:
             aside.mkdir()
-            for place, entry in _places(archive.infolist(), path.name, suffixes).items():
+            for place, entry in _places(archive.infolist(), path, suffixes).items():
                 (aside / place).parent.mkdir(parents=True, exist_ok=True)
                 with archive.open(entry) as source, (aside / place).open("wb") as target:
                     shutil.copyfileobj(source, target)  # never more bytes than the entry claims
@@ -101,15 +111,16 @@ def unpack_archive(path: Path, folder: Path, suffixes: Collection[str] = SUFFIXE
         raise ProjectError(f"Archive '{path.name}' cannot be read ({error}). Pack it again as a ZIP file.") from error
 
 
-def _places(entries: list[zipfile.ZipInfo], name: str, suffixes: Collection[str]) -> dict[PurePath, zipfile.ZipInfo]:
+def _places(entries: list[zipfile.ZipInfo], path: Path, suffixes: Collection[str]) -> dict[PurePath, zipfile.ZipInfo]:
     """Return where each file that is wanted goes, relative to the folder."""
     size = sum(entry.file_size for entry in entries)
-    if len(entries) > MAX_ENTRIES or size > MAX_BYTES:
+    allowed = max(MAX_BYTES, MAX_GROWTH * path.stat().st_size)
+    if len(entries) > MAX_ENTRIES or size > allowed:
         raise ProjectError(
-            f"Archive '{name}' holds {len(entries)} files of {size >> 20} MiB; {MAX_ENTRIES} of {MAX_BYTES >> 20} MiB "
-            "are allowed. Pack fewer results or a shorter clip."
+            f"Archive '{path.name}' holds {len(entries)} files of {size >> 20} MiB; {MAX_ENTRIES} of {allowed >> 20} "
+            "MiB are allowed. Pack fewer results or a shorter clip."
         )
-    places = {_place(entry.filename, name): entry for entry in entries if not entry.is_dir()}
+    places = {_place(entry.filename, path.name): entry for entry in entries if not entry.is_dir()}
     wanted = {place: entry for place, entry in places.items() if _is_wanted(place, suffixes)}
     tops = {place.parts[0] for place in wanted}
     if len(tops) == 1 and PurePath(*tops, FILE) in wanted:

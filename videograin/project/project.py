@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from videograin.errors import ProjectError
 from videograin.files.document import DocumentReader, parse_document
+from videograin.masks.labels import check_number
 from videograin.masks.load import MaskSource, load_masks
 from videograin.masks.target import MaskTarget
 from videograin.media.video import Clip, ClipOptions, load_clip
@@ -81,6 +82,7 @@ class Project(EditInputs):
     def load_regions(self, clip: Clip) -> list[Region]:
         """Read the masks and bring them to the clip's size."""
         target = MaskTarget.of(clip, self.clip_options)
+        check_number(len(self.regions), target)
         return [
             Region(load_masks(region.masks, target), region.prompt, region.name, region.strength)
             for region in self.regions

@@ -9,29 +9,27 @@ A save writes new mask files first and then renames the new project.json into pl
 One writer at a time.
 """
 
-import hashlib
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from videograin.errors import ProjectError, RegionError
 from videograin.files.atomic import write_whole, written_aside
 from videograin.files.document import DocumentReader, format_document, parse_document, to_plain
 from videograin.media.ffmpeg import check_file
-from videograin.media.npz import read_npz, write_npz
-from videograin.media.video import MAX_CLIP_BYTES, load_clip
+from videograin.media.video import MAX_CLIP_BYTES, ClipOptions, load_clip
 from videograin.models.bundles import DEFAULT_MODEL
 from videograin.project.project import VERSION as FILE_VERSION
 from videograin.project.project import complete_document, load_project
+from videograin.project.stored_masks import store_masks, unpack_masks, unpacked_bytes
 from videograin.project.workspace import MarkedObject, ObjectMasks, Workspace, from_project
+from videograin.region import MAX_REGIONS
 from videograin.segment.zoo import segmenter_names
 
 VERSION = 2
@@ -40,6 +38,10 @@ VERSION = 2
 FILE, BACKUP = "project.json", "project.backup.json"
 MASKS, RESULTS = "masks", "results"
 _OWN_FILE = re.compile(r"\d+-[0-9a-f]{16}\.npz|\.[0-9a-f]{16}\.part")  # of a save; others are the user's
+
+
+ClipCheck = Callable[[Path, ClipOptions], tuple[int, int, int]]
+"""Returns the shape (F, H, W) of a clip by its header, or raises VideoError where it is beyond a limit."""
 
 
 @dataclass(frozen=True)
@@ -69,31 +71,40 @@ class _Marked:
     masks: tuple[_StoredMasks, ...] = ()
 
 
-def load_workspace(folder: str | os.PathLike[str], model: str | None = None, trusted: bool = True) -> LoadedWorkspace:
+def load_workspace(
+    folder: str | os.PathLike[str], model: str | None = None, check: ClipCheck | None = None
+) -> LoadedWorkspace:
     """Read a user's work; damaged parts are left out or keep their defaults, and are reported.
 
     Args:
         folder: of `save_workspace`, or one with an edit's file of version 1 named project.json.
         model: takes the place of the project's model.
-        trusted: whether paths may lead out of the folder, and models be others than those with a name.
+        check: of a work that is not trusted, asked for its clip before anything is decoded. Paths may then not lead out
+            of the folder, models must have a name, and masks must have the clip's shape.
 
     Raises:
         ProjectError: there is no project, nothing of it can be read, or it is not trusted and its clip lies outside.
-        VideoError: the clip of an edit's file cannot be read, and its masks only fit a clip.
+        VideoError: the clip of an edit's file cannot be read, and its masks only fit a clip; or `check` refuses it.
+        RegionError: there are too many objects.
     """
+    trusted = check is None
     problems: list[str] = []
     path, document = _read_document(Path(folder), problems)
     version = document.pop("version", None)
     if version == FILE_VERSION:
         project = load_project(path, model, trusted)
+        if check:
+            check(project.clip, project.clip_options)
         return LoadedWorkspace(from_project(project, load_clip(project.clip, project.clip_options)), tuple(problems))
     if version != VERSION:
-        raise ProjectError(f"'{path}' has version {version!r}; this program reads {FILE_VERSION} and {VERSION}.")
+        raise ProjectError(f"'{path.name}' has version {version!r}; this program reads {FILE_VERSION} and {VERSION}.")
+    _check_number(document.get("objects"))
     reader = DocumentReader(path, trusted, problems)
     marked = reader.read(_Marked, {name: document.pop(name, []) for name in ("objects", "masks")}, "")
     _complete(document, path, model, trusted, problems)
     workspace = replace(reader.read(Workspace, document, ""), objects=_unique(marked.objects, problems))
-    workspace = replace(workspace, masks=_load_masks(workspace, marked.masks, problems))
+    shape = check(workspace.clip, workspace.clip_options) if check else None
+    workspace = replace(workspace, masks=_load_masks(workspace, marked.masks, shape, problems))
     problems += _missing_files(workspace)
     return LoadedWorkspace(workspace, tuple(problems))
 
@@ -111,7 +122,7 @@ def save_workspace(workspace: Workspace, folder: str | os.PathLike[str]) -> None
     folder = Path(folder).absolute()
     _make_folder(folder / MASKS)
     stored = [
-        {"object": each.id, "file": _store_masks(workspace.masks[each.id], each.id, folder)}
+        {"object": each.id, "file": store_masks(workspace.masks[each.id], each.id, folder, MASKS)}
         for each in workspace.objects
         if each.id in workspace.masks
     ]
@@ -148,6 +159,11 @@ def _read_document(folder: Path, problems: list[str]) -> tuple[Path, dict[str, A
         return folder / BACKUP, parse_document(folder / BACKUP)
 
 
+def _check_number(objects: Any) -> None:
+    if isinstance(objects, list) and len(objects) > MAX_REGIONS:
+        raise RegionError(f"This project has {len(objects)} objects; at most {MAX_REGIONS} can be edited at once.")
+
+
 def _complete(document: dict[str, Any], path: Path, model: str | None, trusted: bool, problems: list[str]) -> None:
     try:
         complete_document(document, path, model, trusted)
@@ -170,13 +186,20 @@ def _unique(objects: tuple[MarkedObject, ...], problems: list[str]) -> tuple[Mar
     return tuple(unique.values())
 
 
-def _load_masks(workspace: Workspace, stored: tuple[_StoredMasks, ...], problems: list[str]) -> dict[int, ObjectMasks]:
+def _load_masks(
+    workspace: Workspace, stored: tuple[_StoredMasks, ...], shape: tuple[int, int, int] | None, problems: list[str]
+) -> dict[int, ObjectMasks]:
+    """Read the masks of all objects, after their headers have told that they fit into the memory together."""
     files = {item.object: item.file for item in stored}
     masks = {}
+    room = MAX_CLIP_BYTES
     for each in workspace.objects:
         if each.id in files:
             try:
-                masks[each.id] = _unpack(read_npz(files[each.id]))
+                room -= unpacked_bytes(files[each.id], shape)
+                if room < 0:
+                    raise RegionError(f"all masks together exceed {MAX_CLIP_BYTES >> 30} GiB.")
+                masks[each.id] = unpack_masks(files[each.id])
             except RegionError as error:
                 problems.append(
                     f"{each.title} has lost its masks: {error} Its words and clicks are here; follow it through the "
@@ -188,43 +211,11 @@ def _load_masks(workspace: Workspace, stored: tuple[_StoredMasks, ...], problems
 def _missing_files(workspace: Workspace) -> list[str]:
     clip = workspace.clip
     lost = [
-        f"'{result.video}' is gone, an edit of {result.date}."
+        f"'{result.video.name}' is gone, an edit of {result.date}."
         for result in workspace.results
         if not result.video.is_file()
     ]
-    return lost if clip.is_file() else [f"The clip '{clip}' is gone. Choose it again; all else is here.", *lost]
-
-
-def _store_masks(masks: ObjectMasks, number: int, folder: Path) -> str:
-    """Write an object's masks unless they are there already, and return the file's place in the folder."""
-    arrays = {
-        "packed": np.packbits(masks.masks, axis=-1),
-        "width": np.array(masks.masks.shape[-1]),
-        "confidence": masks.confidence,
-        "states": np.array(masks.states, dtype=np.str_),
-        "anchors": np.array(masks.anchors, dtype=np.int64),
-    }
-    digest = hashlib.sha256()
-    for array in arrays.values():
-        digest.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
-    place = f"{MASKS}/{number}-{digest.hexdigest()[:16]}.npz"
-    try:
-        read_npz(folder / place)
-    except RegionError:
-        write_npz(folder / place, arrays)
-    return place
-
-
-def _unpack(arrays: Mapping[str, np.ndarray]) -> ObjectMasks:
-    try:
-        packed, width = arrays["packed"], int(arrays["width"])
-        if packed.shape[-1] != -(-width // 8) or packed.size * 8 > MAX_CLIP_BYTES:
-            raise ValueError(f"{packed.shape} bytes for {width} columns")
-        masks = np.unpackbits(packed, axis=-1, count=width).view(np.bool_)
-        states = tuple(str(state) for state in arrays["states"])
-        return ObjectMasks(masks, arrays["confidence"], states, tuple(int(anchor) for anchor in arrays["anchors"]))
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise RegionError(f"the file holds something else ({error}).") from error
+    return lost if clip.is_file() else [f"The clip '{clip.name}' is gone. Choose it again; all else is here.", *lost]
 
 
 def _back_up(folder: Path) -> set[str]:
