@@ -133,13 +133,10 @@ def _wire_edit(page: Page, handlers: EditHandlers, marking: MarkHandlers, everyw
     _on(edit.propose.click, handlers.propose_caption, session, edit.caption, in_turn="words")
     _on(edit.preset.input, handlers.preset_chosen, [session, edit.preset], page.settings, mode="always_last")
     for button, run in ((edit.preview, handlers.preview), (edit.run, handlers.edit)):
-        collected = button.click(
-            None, [edit.collected, edit.target], [edit.collected, edit.target], js=widgets.script("collect_words.js"),
-            api_visibility="private",
-        )  # fmt: skip
         _on(
-            collected.then, run, {session, edit.collected, *page.form}, {edit.attention, *page.words, *page.jobs}
-        ).success(None, None, None, js=widgets.script("show_job.js"), api_visibility="private")
+            button.click, run, {session, edit.collected, *page.form}, {edit.attention, *page.words, *page.jobs},
+            js=widgets.script("collect_words.js"),
+        ).success(None, None, None, js=widgets.script("show_job.js"), api_visibility="private")  # fmt: skip
     _on(edit.job.act, everywhere.job_action, [session, page.shown], page.jobs)
     _on(
         edit.history.act, handlers.history_action, [session, page.shown],

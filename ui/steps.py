@@ -139,7 +139,7 @@ def build_edit_step(studio: StudioService) -> EditStep:
             phrases = widgets.panel("phrases")
             attention = gr.HTML("", elem_id="attention", apply_default_css=False, padding=False)
             history = widgets.panel("history")
-            collected = gr.Textbox(visible=False)
+            collected = gr.Textbox("@words", visible=False)  # the place of what scripts/collect_words.js finds
     return EditStep(
         words=words, background=background, caption=caption, propose=propose, sentence=sentence, target=target,
         negative=negative, knows=knows, controls=controls, preset=preset, settings=settings, preview=preview, run=run,

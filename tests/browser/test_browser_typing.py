@@ -94,3 +94,13 @@ def test_a_word_changed_just_before_the_button_is_in_the_sentence_of_an_example_
     page.wait_for_function("document.querySelector('.vg-sentence').innerText.includes('a dog wearing a straw hat')")
     page.click("#edit-job [data-action=cancel]")  # it was not refused
     page.wait_for_selector(".vg-stopped")
+
+
+def test_a_button_that_is_pressed_twice_asks_once(visit):
+    visitor = visit()
+    page = visitor.page
+    visitor.take_ready("cap")
+    page.dblclick("#preview")
+    page.click("#edit-job [data-action=cancel]")
+    page.wait_for_selector(".vg-stopped")
+    assert page.locator(".vg-history li").count() == 1

@@ -237,11 +237,17 @@ def test_a_caption_is_proposed_by_the_objects_names(studio, session, page, answe
 
 def test_texts_and_settings_of_the_page_reach_the_edit(studio, session, page, answer):
     fields = form_of(page, session, studio)
-    fields |= {page.edit.background: " on grass ", page.edit.negative: None, page.edit.settings["seed"]: 7}
+    fields |= {
+        page.edit.background: " on grass ",
+        page.edit.negative: None,
+        page.edit.target: "I see a red panda",
+        page.edit.settings["seed"]: 7,
+    }
     answer("texts_changed", fields)
     assert session.opened_work.background == "on grass"
-    answer("preview", fields | {page.edit.collected: '{"1": "a fox"}'})
+    answer("preview", fields | {page.edit.collected: '{"1": ["a red panda", "a fox"]}'})
     work = session.opened_work
+    assert work.target_prompt == "I see a fox"
     assert (work.objects[0].prompt, work.settings.seed, work.settings.num_inference_steps) == ("a fox", 7, 2)
     studio.worker.cancel(studio.edits(session)[0].id, session.id)
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from html import escape
 from typing import Any
 
@@ -114,7 +115,7 @@ class EditHandlers:
         session = self._studio.sessions.find(values[page.session])
         with session.lock:
             work = self._with_texts(session.opened_work, values)
-            work = _with_prompts(work, json.loads(values[page.edit.collected] or "{}"))
+            work = _with_prompts(work, json.loads(values[page.edit.collected]))
             settings = settings_from_form({name: values[field] for name, field in page.edit.settings.items()})
             controls = tuple(ControlKind(control) for control in values[page.edit.controls])
             session.set_words(replace(work, controls=controls, settings=settings))
@@ -136,7 +137,14 @@ class EditHandlers:
         )
 
 
-def _with_prompts(work: Workspace, prompts: Mapping[str, str]) -> Workspace:
-    """Return the work with what objects become, by their ids, as the page's fields had it."""
-    said = tuple(replace(each, prompt=prompts.get(str(each.id), each.prompt).strip()) for each in work.objects)
-    return replace(work, objects=said)
+def _with_prompts(work: Workspace, fields: Mapping[str, tuple[str, str]]) -> Workspace:
+    """Return the work with what objects become, by their ids: what the page knew of, and what its fields hold now.
+
+    The sentence is the page's, so it has the phrase that the page knew of.
+    """
+    for each in work.objects:
+        if str(each.id) in fields:
+            before, now = fields[str(each.id)]
+            work = objects.change_object(work, each.id, partial(replace, prompt=before))
+            work = objects.say(work, each.id, now.strip())
+    return work
