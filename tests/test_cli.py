@@ -2,6 +2,7 @@ import json
 import signal
 import subprocess
 import sys
+import zipfile
 from functools import partial
 from pathlib import Path
 
@@ -13,8 +14,8 @@ from synthetic_video import make, moving_scene
 
 from videograin.cli.main import INTERRUPTED, OK, UNEXPECTED, USAGE, main
 from videograin.cli.terminal import LABELS
-from videograin.media.encode import save_video
-from videograin.media.video import load_clip, probe
+from videograin.media.encode import GREEN, save_video
+from videograin.media.video import ClipOptions, load_clip, probe
 from videograin.progress import Phase
 from videograin.project.project import load_project
 from videograin.project.workspace import from_project
@@ -125,6 +126,18 @@ def test_a_folder_of_one_s_own_comes_before_the_example_of_its_name(
     assert "project.json' cannot be opened" in capsys.readouterr().err
 
 
+def test_the_output_s_ending_chooses_the_format_and_a_cutout_shows_the_edited_object_alone(project: Path) -> None:
+    arguments = ["edit", str(project), "--device", "cpu", "--steps", "1", "-o"]
+    assert main([*arguments, str(project.with_suffix(".zip"))]) == OK
+    with zipfile.ZipFile(project.with_suffix(".zip")) as pictures:
+        assert pictures.namelist() == ["00000.png", "00001.png", "00002.png"]
+    assert main([*arguments, str(project.with_name("green.mp4")), "--green-screen"]) == OK
+    frame = load_clip(project.with_name("green.mp4"), ClipOptions(short_side=32, multiple=16)).frames[0].astype(int)
+    is_green = np.abs(frame - GREEN).max(2) < 20
+    assert is_green[:6].all()  # of the mask's rows, 8 to 24 of 32
+    assert not is_green[10:22, 18:30].any()
+
+
 def test_sound_is_kept(project: Path) -> None:
     sine = ("-f", "lavfi", "-i", "sine=440:d=0.4", "-shortest")
     make(project.with_name("clip.mp4"), "testsrc=s=96x64:r=8:d=0.4", *sine)
@@ -137,8 +150,12 @@ def test_sound_is_kept(project: Path) -> None:
     [
         (["edit", "gone.json"], "'gone.json' cannot be opened"),
         (["edit", "{project.parent}/tiny"], "project.json' cannot be opened"),
-        (["edit", "{project}", "-o", "out.avi"], "'out.avi' must end in .mp4"),
+        (
+            ["edit", "{project}", "-o", "out.avi"],
+            "'out.avi' ends in no format that can be written. Choose one of",
+        ),
         (["edit", "{project}", "-o", "/no/such/out.mp4"], "There is no folder '/no/such'"),
+        (["edit", "{project}", "-o", "out.gif", "--green-screen"], "'out.gif' is not the name of"),
         (["edit", "{project}", "--strip", "strip.jpg"], "'strip.jpg' must end in .png"),
         (["edit", "{project}", "--steps", "0"], "num_inference_steps is 0"),
         (["edit", "{project}", "--device", "toaster"], "Device 'toaster'"),

@@ -18,6 +18,7 @@ from videograin.project.examples import example_names, example_path
 from videograin.region import MAX_SEED, EditResult
 
 if TYPE_CHECKING:
+    from videograin.media.encode import OutputFormat
     from videograin.media.video import Clip
     from videograin.project.project import EditInputs
 
@@ -33,8 +34,13 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         + ", ".join(example_names()),
     )
     parser.add_argument(
-        "-o", "--output", type=Path, help="MP4 to write (default: the project's output or name, in a folder edit.mp4)"
+        "-o",
+        "--output",
+        type=Path,
+        help="file to write; its ending chooses the format: .mp4, .webm or .mov (the edited objects, transparent "
+        "around them), .zip (PNG pictures), .gif (default: the project's output or name as MP4, in a folder edit.mp4)",
     )
+    parser.add_argument("--green-screen", action="store_true", help="write an MP4 of the edited objects on green")
     parser.add_argument("--strip", type=Path, help="PNG to write: frames before and after, one above the other")
     parser.add_argument("--model", help=f"{', '.join(named_bundles())}, a folder, a file or a hub id")
     parser.add_argument("--device", help="cuda, mps or cpu (default: the best there is)")
@@ -51,13 +57,15 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(options: argparse.Namespace) -> None:
     """Edit a project's clip and save the result."""
+    from videograin.diffusion.region_masks import RegionMasks
+    from videograin.media.encode import save_clip
     from videograin.models.loading import load_pipeline
     from videograin.models.memory import apply_plan, estimate_edit, plan_memory
     from videograin.project.project import load_request
 
     started = time.monotonic()
     project = _read_project(options)
-    output = _output(project, options)
+    output, output_format = _output(project, options)
     device = choose_device(options.device)
     dtype = choose_dtype(device, options.dtype)
     silence_libraries()
@@ -74,7 +82,11 @@ def run(options: argparse.Namespace) -> None:
     )
     with ProgressBars() as bars:
         result = pipeline.edit(request, report=bars)
-    _save(result, clip, output, options.strip)
+    for note in (*clip.notes, *result.warnings):
+        print(f"note: {note}", file=sys.stderr)
+    _save_strip(options.strip, clip, result)
+    opacity = RegionMasks.of(request, range(len(clip.frames))).edited_part.numpy() if output_format.is_cutout else None
+    save_clip(output, result.frames, clip.fps, output_format, opacity=opacity, audio=clip.audio)
     print(f"{output}: {result.target_prompt} ({duration(time.monotonic() - started)})")
 
 
@@ -111,28 +123,27 @@ def _load_folder(options: argparse.Namespace) -> "EditInputs":
     return loaded.workspace
 
 
-def _output(project: "EditInputs", options: argparse.Namespace) -> Path:
-    """Return where the MP4 goes; a path that cannot be written fails now, not after minutes of work."""
+def _output(project: "EditInputs", options: argparse.Namespace) -> "tuple[Path, OutputFormat]":
+    """Return what is written where; a path that cannot be written fails now, not after minutes of work."""
+    from videograin.media.encode import OutputFormat, check_target
+
     beside = options.project / "edit.mp4" if options.project.is_dir() else options.project.with_suffix(".mp4")
     output = options.output or project.output or beside
-    for path, suffix in ((output, ".mp4"), (options.strip, ".png")):
-        if path is not None and path.suffix.lower() != suffix:
-            raise ProjectError(f"'{path}' must end in {suffix}.")
-        if path is not None and not path.absolute().parent.is_dir():
-            raise ProjectError(f"There is no folder '{path.parent}' to write '{path.name}' to. Create it first.")
-    return output
+    output_format = OutputFormat.GREEN_SCREEN if options.green_screen else OutputFormat.of(output)
+    check_target(output, output_format)
+    if (strip := options.strip) and strip.suffix.lower() != ".png":
+        raise ProjectError(f"'{strip}' must end in .png.")
+    if strip and not strip.absolute().parent.is_dir():
+        raise ProjectError(f"There is no folder '{strip.parent}' to write '{strip.name}' to. Create it first.")
+    return output, output_format
 
 
-def _save(result: EditResult, clip: "Clip", output: Path, strip: Path | None) -> None:
+def _save_strip(path: Path | None, clip: "Clip", result: EditResult) -> None:
     from PIL import Image
 
-    from videograin.media.encode import save_video
     from videograin.media.visualize import comparison_strip
 
-    for note in (*clip.notes, *result.warnings):
-        print(f"note: {note}", file=sys.stderr)
-    if strip is not None:
+    if path is not None:
         picture = BytesIO()
         Image.fromarray(comparison_strip(clip.frames, result.frames)).save(picture, "PNG")
-        write_whole(strip, picture.getvalue())
-    save_video(output, result.frames, clip.fps, audio=clip.audio)
+        write_whole(path, picture.getvalue())

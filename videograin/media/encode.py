@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -42,6 +43,19 @@ class OutputFormat(StrEnum):
     def suffix(self) -> str:
         """The ending of such a file's name."""
         return _CONTAINERS[self].suffix
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Return the format that a file's ending stands for; of two with the same, the first.
+
+        Raises:
+            VideoError: the ending is of none.
+        """
+        for each in cls:
+            if each.suffix == path.suffix.lower():
+                return each
+        endings = ", ".join(dict.fromkeys(each.suffix for each in cls))
+        raise VideoError(f"'{path.name}' ends in no format that can be written. Choose one of {endings}.")
 
     @property
     def is_cutout(self) -> bool:
