@@ -3,13 +3,14 @@
 A session's id stands for its user: whoever has it sees that work and no other.
 """
 
-import dataclasses
 from dataclasses import replace
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, TypeVar
 
 import gradio as gr
 
+from ui.arguments import checked
 from ui.plain_errors import in_plain_words
 from ui.rendering.markup import target_prompt
 from ui.work import pointing, transfer
@@ -18,6 +19,7 @@ from ui.work.service import ClipChoice, StudioService
 from ui.work.session import Session
 from ui.work.web_files import cached
 from videograin.errors import ProjectError, RegionError, SettingsError
+from videograin.files.document import DocumentReader, to_plain
 from videograin.jobs.store import JobKind
 from videograin.jobs.worker import JobStatus
 from videograin.masks.shapes import Combination
@@ -42,7 +44,7 @@ class Api:
     def register(self) -> None:
         """Offer all functions of the page that is being built, each under its own name."""
         for name in ENDPOINTS:
-            gr.api(in_plain_words(getattr(self, name), as_html=False), api_name=name, concurrency_limit=None)
+            gr.api(in_plain_words(checked(getattr(self, name)), as_html=False), api_name=name, concurrency_limit=None)
 
     def new_session(self) -> str:
         """Begin a session and return its id, which every other call takes. Keep it secret."""
@@ -148,13 +150,14 @@ class Api:
     ) -> Document:
         """Say what an object is called and becomes, whether it is kept or hidden, and how its mask is shaped."""
         given = {
-            "name": name, "prompt": prompt, "is_kept": keep, "is_hidden": hidden, "grow": grow, "feather": feather,
+            "prompt": prompt, "is_kept": keep, "is_hidden": hidden, "grow": grow, "feather": feather,
             "strength": strength,
         }  # fmt: skip
         changes: Document = {key: value for key, value in given.items() if value is not None}
         found = self._at(session, None, number)
         with found.lock:
-            found.change(objects.change_object(found.opened_work, number, lambda each: replace(each, **changes)))
+            work = objects.rename_object(found.opened_work, number, name or "")
+            found.change(objects.change_object(work, number, lambda each: replace(each, **changes)))
         return self._describe(found)
 
     def move_object(self, session: str, number: int, steps: int = 1) -> Document:
@@ -312,15 +315,12 @@ class Api:
         found = self._find(session)
         if unknown := set(controls or ()) - set(ControlKind):
             raise SettingsError(f"There is no ControlNet '{min(unknown)}'. Known are: {', '.join(ControlKind)}.")
-        known = {field.name for field in dataclasses.fields(EditSettings)}
-        if unknown := set(settings or {}) - known:
-            raise SettingsError(f"There is no setting '{min(unknown)}'. Known are: {', '.join(sorted(known))}.")
         own = self._studio.bundle(found).settings
         with found.lock:
             work = found.opened_work
             chosen = apply_preset(_member(Preset, preset), own) if preset else work.settings
             wanted = tuple(ControlKind(kind) for kind in controls or ())
-            found.set_words(replace(work, settings=replace(chosen, **(settings or {})), controls=wanted))
+            found.set_words(replace(work, settings=_overridden(chosen, settings or {}), controls=wanted))
             return self._studio.submit_edit(found, kind).id
 
     def _find(self, session: str) -> Session:
@@ -355,6 +355,12 @@ class Api:
             ],
             "jobs": [job.id for job in self._studio.worker.jobs(session.id)],
         }  # fmt: skip
+
+
+def _overridden(settings: EditSettings, values: Document) -> EditSettings:
+    """Return settings with single fields overridden, each checked for its name, type and range."""
+    plain = to_plain(settings, Path())
+    return DocumentReader(Path("settings")).read(EditSettings, {**plain, **values}, "settings")
 
 
 Member = TypeVar("Member", bound=StrEnum)

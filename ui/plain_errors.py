@@ -9,12 +9,17 @@ from typing import ParamSpec, TypeVar
 
 import gradio as gr
 
-from videograin.errors import VideoGrainError
+from videograin.errors import VideoGrainError, for_visitors
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 log = logging.getLogger(__name__)
+
+
+def plain_text(error: VideoGrainError) -> str:
+    """Return what a visitor is told of an error: its sentence, without the folders of this machine."""
+    return for_visitors(str(error))
 
 
 def in_plain_words(handler: Callable[Arguments, Result], *, as_html: bool = True) -> Callable[Arguments, Result]:
@@ -30,7 +35,7 @@ def in_plain_words(handler: Callable[Arguments, Result], *, as_html: bool = True
         try:
             return handler(*args, **kwargs)
         except VideoGrainError as error:
-            text = escape(str(error)) if as_html else str(error)
+            text = escape(plain_text(error)) if as_html else plain_text(error)
             raise gr.Error(text, title="That does not work", print_exception=False) from error
         except gr.Error:
             raise

@@ -4,6 +4,19 @@ Message form: what, got, allowed, fix. The page shows these texts as they are; a
 defect of ours.
 """
 
+import re
+
+_QUOTED_PATH = re.compile(r"'(?:/|[A-Za-z]:[/\\\\])[^'\n]*[/\\\\]([^'/\\\\\n]+)'")
+_LONG_QUOTE = re.compile(r"'([^'\n]{60})[^'\n]{61,}'")
+
+
+def for_visitors(message: str) -> str:
+    """Return a message as visitors of a studio may see it.
+
+    Of paths in quotes only the names stay, as the folders are the operator's business; long values are cut.
+    """
+    return _LONG_QUOTE.sub(r"'\1…'", _QUOTED_PATH.sub(r"'\1'", message))
+
 
 class VideoGrainError(ValueError):
     """Base of all errors that the caller can mend."""

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mask_targets import frames_of
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from synthetic_video import moving_scene
 
 from videograin.errors import RegionError
@@ -130,3 +130,14 @@ def test_a_picture_far_larger_than_the_video_is_refused_by_its_header(tmp_path: 
     Image.new("1", (9000, 8667)).save(tmp_path / "huge.png")
     with pytest.raises(RegionError, match="masks of 9000×8667 pixels; 16 million pixels are allowed"):
         load_masks(MaskSource(tmp_path / "huge.png"), frames_of(4, 64, 96))
+
+
+def test_pictures_are_opened_as_png_or_jpeg_and_as_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "script.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n%%EOF\n")
+    Image.new("L", (4, 4)).save(tmp_path / "gif.png", format="GIF")
+    texts = PngImagePlugin.PngInfo()
+    texts.add_text("bomb", "x" * (2 << 20), zip=True)
+    Image.new("L", (4, 4)).save(tmp_path / "text.png", pnginfo=texts)
+    for name in ("script", "gif", "text"):
+        with pytest.raises(RegionError, match=rf"'{name}\.png' cannot be read: it is damaged or no PNG or JPEG"):
+            load_masks(MaskSource(tmp_path / f"{name}.png"), frames_of(3, 4, 4))

@@ -9,6 +9,7 @@ import gradio as gr
 from gradio.blocks import Block
 
 from ui.components import Page
+from ui.plain_errors import plain_text
 from ui.rendering import markup
 from ui.views import Updates, Views
 from ui.work import transfer
@@ -37,7 +38,7 @@ class ClipHandlers:
         try:
             info = self._studio.check_video(Path(file)) if file else None
         except VideoGrainError as error:
-            gr.Warning(escape(str(error)), title="This clip cannot be used")
+            gr.Warning(escape(plain_text(error)), title="This clip cannot be used")
             info = None
         return {
             clip.measured: info,
@@ -58,7 +59,7 @@ class ClipHandlers:
             options = self._studio.clip_options(self._choice(values), model)
             shape, estimate = self._studio.estimate(info, options, model, find_bundle(model).settings)
         except VideoGrainError as error:
-            return {clip.estimate: markup.problem(str(error))}
+            return {clip.estimate: markup.problem(plain_text(error))}
         return {clip.estimate: markup.estimate_note(shape, options.fps or info.fps, estimate)}
 
     def model_chosen(self, session_id: str, model: str) -> Updates:
@@ -67,7 +68,7 @@ class ClipHandlers:
         try:
             self._studio.choose_model(session, model)
         except VideoGrainError as error:
-            gr.Warning(escape(str(error)), title="This model cannot be used")
+            gr.Warning(escape(plain_text(error)), title="This model cannot be used")
             return self._views.model(session)
         bundle = find_bundle(model)
         return {

@@ -15,6 +15,9 @@ from videograin.segment.segmenter import Segmentation, Segmenter
 
 MAX_BRUSH = 256.0
 
+FARTHEST = 2.0**14
+"""Pixels beyond which a stroke's points are cut off: OpenCV draws in 16 bits and more."""
+
 
 class Tool(StrEnum):
     """A tool of the picture."""
@@ -101,7 +104,8 @@ def choose_answer(session: Session, steps: int) -> None:
 def paint(size: tuple[int, int], stroke: Stroke) -> np.ndarray:
     """Return the pixels (H, W) bool that a stroke covers."""
     canvas = np.zeros(size, np.uint8)
-    points = np.rint(np.asarray(stroke.points, np.float64)).astype(np.int32).reshape(-1, 1, 2)
+    near = np.clip(np.asarray(stroke.points, np.float64), -FARTHEST, FARTHEST)
+    points = np.rint(near).astype(np.int32).reshape(-1, 1, 2)
     cv2.polylines(canvas, [points], isClosed=False, color=1, thickness=max(1, round(2 * stroke.radius)))
     for x, y in points[[0, -1], 0]:
         cv2.circle(canvas, (int(x), int(y)), max(1, round(stroke.radius)), 1, cv2.FILLED)

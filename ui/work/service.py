@@ -128,6 +128,7 @@ class StudioService:
         Raises:
             VideoGrainError: it cannot be read, or is beyond a limit.
         """
+        limits.check_model(model, self.settings)
         options = self.clip_options(choice, model)
         self.check_clip(file, options)
         kept = self.store.keep(session.id, file)

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -149,10 +150,13 @@ def uploaded(file: gr.FileData) -> Path:
     Raises:
         ProjectError: it was not uploaded here.
     """
-    path = Path(file["path"] if isinstance(file, dict) else file.path).resolve()
-    if not path.is_relative_to(Path(get_upload_folder()).resolve()) or not path.is_file():
-        raise ProjectError("This file was not uploaded to the studio. Upload it, with handle_file() of gradio_client.")
-    return path
+    stated = file.get("path") if isinstance(file, dict) else getattr(file, "path", None)
+    folder = Path(get_upload_folder()).resolve()
+    with suppress(OSError, ValueError):  # a name too long, or one with a NUL
+        path = Path(str(stated)).resolve()
+        if stated and path.is_relative_to(folder) and path.is_file():
+            return path
+    raise ProjectError("This file was not uploaded to the studio. Upload it, with handle_file() of gradio_client.")
 
 
 def _new_file(name: str) -> Path:

@@ -106,7 +106,7 @@ def fetch(source: str, layout: Layout, offline: bool = False, report: Report = i
     Raises:
         ModelError: it is not there, and cannot be downloaded; without a network within `CONNECT_SECONDS`.
     """
-    path = Path(source).expanduser()
+    path = local_path(source)
     if path.exists():
         return path
     if not is_hub_id(source):
@@ -121,9 +121,24 @@ def fetch(source: str, layout: Layout, offline: bool = False, report: Report = i
     return _download(list_repository(source), layout, report)
 
 
+def local_path(source: str) -> Path:
+    """Return where a model would lie if its name is a path.
+
+    Raises:
+        ModelError: it can be neither a path nor a hub id.
+    """
+    try:
+        path = Path(source).expanduser()
+        path.exists()  # complains of a name too long and of one with a NUL
+    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: a home folder of a user whom there is not
+        shown = source if len(source) <= 60 else f"{source[:60]}…"
+        raise ModelError(f"'{shown}' cannot be a model's name or path ({error}). Choose another one.") from error
+    return path
+
+
 def is_hub_id(source: str) -> bool:
     """Whether `source` can only be a hub id: it is no path that exists, and does not look like one."""
-    path = Path(source).expanduser()
+    path = local_path(source)
     return not (path.exists() or path.is_absolute() or path.suffix in _SINGLE_FILES or source.startswith("."))
 
 

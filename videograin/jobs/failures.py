@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from videograin.errors import VideoGrainError
+from videograin.errors import VideoGrainError, for_visitors
 
 _NO_MEMORY = (
     "out of memory",
@@ -46,7 +46,7 @@ def in_plain_words(error: BaseException, job_id: str) -> str:
     if is_out_of_space(error):
         return OUT_OF_SPACE
     if isinstance(error, VideoGrainError):
-        return str(error)
+        return for_visitors(str(error))
     return (
         f"Something broke that is no fault of yours. Try again; if it stays, tell the operator the job's id: {job_id}"
     )

@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from videograin.files.assets import EMBEDDED_MODEL
+from videograin.files.hub import local_path
 from videograin.region import ControlKind, Convention, EditSettings
 
 DEFAULT_MODEL = "emoji-world"
@@ -133,7 +134,7 @@ def _sd21() -> ModelBundle:
 
 
 def _unnamed(source: str) -> ModelBundle:
-    folder = Path(source).expanduser()
+    folder = local_path(source)
     short_side = _trained_side(folder)
     return ModelBundle(
         name=source,

@@ -22,7 +22,7 @@ from videograin.device import choose_device
 from videograin.errors import ModelError
 from videograin.files.assets import EMBEDDED_MODEL
 from videograin.files.download import RemoteFile, download
-from videograin.files.hub import WEIGHTS_LOCK, Layout, fetch, user_cache_dir
+from videograin.files.hub import WEIGHTS_LOCK, Layout, fetch, local_path, user_cache_dir
 from videograin.progress import Report, ignore
 from videograin.segment.grabcut import GrabCutNetwork
 from videograin.segment.model import Network, SegmentModel
@@ -139,7 +139,7 @@ def fetch_segmenter(
             raise ModelError(f"Segmenter '{name}' is not at '{file}'. Connect to the network, or fetch {source.url}.")
         return download(source, file, report)
     source = HUB_IDS.get(name, name)
-    if "/" not in source and not Path(source).expanduser().exists():
+    if "/" not in source and not local_path(source).exists():
         names = ", ".join(segmenter_names())
         raise ModelError(f"There is no segmenter '{name}'. Choose one of {names}, a .pth file, a folder or a hub id.")
     return fetch(source, Layout.NETWORK, offline, report)
