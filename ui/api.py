@@ -54,6 +54,20 @@ class Api:
         """Return the names of the example clips."""
         return example_names()
 
+    def list_models(self) -> list[Document]:
+        """Return models, ControlNets and segmenters: name, title, purpose, bytes and whether they are installed."""
+        return [
+            {
+                "name": entry.name, "title": entry.title, "purpose": entry.purpose.value, "about": entry.about,
+                "bytes": entry.size, "installed": entry.is_installed,
+            }
+            for entry in self._studio.catalog()
+        ]  # fmt: skip
+
+    def download(self, session: str, name: str) -> str:
+        """Download what `list_models` names; a job whose `done` and `total` are bytes. Return its id."""
+        return self._studio.submit_download(self._find(session), name).id
+
     def open_clip(
         self,
         session: str,

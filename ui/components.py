@@ -92,6 +92,7 @@ class Page:
         tabs: the three steps.
         status: whether the model is loaded, and where.
         held: name of the model that is loaded.
+        download: what the model that is chosen lacks on this machine, and the progress of its download.
         model: that edits use.
         file: path of a file that the browser will fetch.
         clip: the first step.
@@ -106,6 +107,7 @@ class Page:
     tabs: gr.Tabs
     status: gr.HTML
     held: gr.State
+    download: gr.HTML
     model: gr.Dropdown
     file: gr.Textbox
     clip: ClipStep
@@ -148,12 +150,12 @@ class Page:
     @property
     def models(self) -> set[Block]:
         """Components that show the model that is chosen."""
-        return {self.model, self.clip.knows, self.edit.knows, self.edit.controls}
+        return {self.model, self.download, self.clip.knows, self.edit.knows, self.edit.controls}
 
     @property
     def following(self) -> set[Block]:
         """Components that show how far objects are followed or found."""
-        return {self.timer, self.status, self.held, self.mark.job}
+        return {self.timer, self.status, self.held, self.download, self.mark.job}
 
     @property
     def jobs(self) -> set[Block]:

@@ -15,8 +15,7 @@ from ui.handlers.edit import EditHandlers
 from ui.handlers.mark import MarkHandlers
 from ui.handlers.whole_page import WholePageHandlers
 from ui.plain_errors import in_plain_words
-from ui.rendering import widgets
-from ui.rendering.markup import header
+from ui.rendering import markup, widgets
 from ui.steps import build_clip_step, build_edit_step, build_mark_step
 from ui.views import IDLE_SECONDS
 from ui.work.service import StudioService
@@ -46,12 +45,13 @@ def build_components(studio: StudioService) -> Page:
     kept, session, shown, held = gr.Textbox(visible=False), gr.State(""), gr.State(""), gr.State("")
     timer, file = gr.Timer(IDLE_SECONDS), gr.Textbox(visible=False)
     with gr.Row(elem_id="top"):
-        gr.HTML(header(), elem_id="header", apply_default_css=False, padding=False)
+        gr.HTML(markup.header(), elem_id="header", apply_default_css=False, padding=False)
         status = widgets.panel("status")
         model = gr.Dropdown(
-            list(studio.settings.models), value=studio.default_model, show_label=False, label="Model", container=False,
-            elem_id="model", min_width=150, scale=0,
+            markup.model_choices(studio.settings.models), value=studio.default_model, show_label=False, label="Model",
+            container=False, elem_id="model", min_width=150, scale=0,
         )  # fmt: skip
+    download = widgets.panel("download")
     with gr.Tabs(selected="clip", elem_id="steps") as tabs:
         with gr.Tab("1 Clip", id="clip"):
             clip = build_clip_step(studio)
@@ -61,6 +61,7 @@ def build_components(studio: StudioService) -> Page:
             edit = build_edit_step(studio)
     return Page(
         kept=kept, session=session, shown=shown, timer=timer, tabs=tabs, status=status, held=held, model=model,
+        download=download,
         file=file, clip=clip, mark=mark, edit=edit,
     )  # fmt: skip
 
@@ -80,6 +81,7 @@ def _wire_page(blocks: gr.Blocks, page: Page, handlers: WholePageHandlers) -> No
         js=widgets.script("session_claim.js"),
     ).then(None, page.kept, None, js=widgets.script("session_keep.js"))  # fmt: skip
     page.tabs.change(None, None, None, js=widgets.script("to_top.js"), api_visibility="private")
+    _on(page.download.act, handlers.download_action, [page.session, page.shown], page.jobs)
     _on(page.timer.tick, handlers.tick, [page.session, page.shown, page.timer], page.marks | page.jobs)
 
 

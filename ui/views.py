@@ -13,7 +13,7 @@ from ui.work import attention_maps
 from ui.work.service import StudioService
 from ui.work.session import Session
 from ui.work.web_files import cached
-from videograin.jobs.store import Job, JobKind
+from videograin.jobs.store import Job, JobKind, JobState
 from videograin.jobs.worker import JobStatus
 from videograin.project.project import Project
 from videograin.region import EditSettings
@@ -114,11 +114,24 @@ class Views:
         size = markup.size_note(bundle, session.clip.frames.shape[1:3]) if session.clip else ""
         controls = [kind.value for kind in session.work.controls] if session.work else []
         return {
+            **self.download(session),
             page.model: bundle.name,
             page.clip.knows: note,
             page.edit.knows: note + size,
             page.edit.controls: gr.CheckboxGroup(choices=markup.control_choices(bundle), value=controls),
         }
+
+    def download(self, session: Session) -> Updates:
+        """Return what the model that is chosen lacks on this machine, with its size, or how far its download is."""
+        studio = self._studio
+        job = next((job for job in studio.worker.jobs(session.id) if job.kind is JobKind.DOWNLOAD), None)
+        missing = studio.missing(session)
+        offer = markup.download_offer(missing, can_ask=not studio.settings.offline) if missing else ""
+        if job is not None and not job.state.is_final:
+            offer = job_markup.job_panel(studio.worker.status(job.id, session.id))
+        elif job is not None and missing and job.state is JobState.FAILED:
+            offer = job_markup.job_panel(studio.worker.status(job.id, session.id)) + offer
+        return {self._page.download: offer}
 
     def following(self, session: Session) -> Updates:
         """Return how far objects are followed or looked for, the status and the pace of the timer."""
@@ -128,6 +141,7 @@ class Views:
             studio.live_jobs(session) or session.tracking or session.suggesting or studio.shelf.state.loading
         )
         return {
+            **self.download(session),
             page.timer: gr.Timer(BUSY_SECONDS if is_busy else IDLE_SECONDS),
             **self.status(session),
             page.held: studio.shelf.state.held,

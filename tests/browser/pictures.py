@@ -108,7 +108,7 @@ def say_and_set(visitor: Visitor, take: Take) -> None:
         visitor.open_drawer(title)
     page.click("#model input")
     take("16-models")
-    page.get_by_role("option", name="sd15").click()
+    page.get_by_role("option", name="Stable Diffusion 1.5").click()
     visitor.wait_for_toast("not in the hub's local cache")
     take("17-model-not-here")
 

@@ -152,9 +152,9 @@ def test_a_model_that_is_not_here_is_said_and_the_other_stays(visit):
     visitor = visit()
     visitor.take_example("friends", frames=2)
     visitor.page.click("#model input")
-    visitor.page.get_by_role("option", name="sd15").click()
+    visitor.page.get_by_role("option", name="Stable Diffusion 1.5").click()
     visitor.wait_for_toast("not in the hub's local cache")
-    visitor.page.wait_for_function("document.querySelector('#model input').value == 'emoji-world'")
+    visitor.page.wait_for_function("document.querySelector('#model input').value == 'Emoji World'")
     assert "on CPU · ready" in visitor.page.locator("#status").inner_text()
 
 

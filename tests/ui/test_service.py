@@ -325,8 +325,8 @@ def test_regions_of_a_whole_clip_become_objects_that_only_a_longer_clip_has_foll
         left[:, :, :8] = True
         return [Proposal(left, False), Proposal(~left, True)]
 
-    monkeypatch.setattr("videograin.jobs.discover.discover_regions", halves)
-    monkeypatch.setattr("videograin.jobs.discover.MAX_FRAMES", at_most)
+    monkeypatch.setattr("videograin.jobs.suggest.discover_regions", halves)
+    monkeypatch.setattr("videograin.jobs.suggest.MAX_FRAMES", at_most)
     api = Api(studio)
     job = api.suggest(session.id, in_all_frames=True)
     finish(studio, session)

@@ -39,6 +39,15 @@ class WholePageHandlers:
             marks = self._views.marks(session) if has_news else self._views.sentence(session)
         return {**marks, **self._views.jobs(session, shown)}
 
+    def download_action(self, session_id: str, shown: str, event: gr.EventData) -> Updates:
+        """Download what the user was told the size of, or stop that."""
+        session = self._studio.sessions.find(session_id)
+        if event.action == "download":
+            self._studio.submit_download(session, event.value)
+        else:
+            self._studio.worker.cancel(event.value, session.id)
+        return self._views.jobs(session, shown)
+
     def job_action(self, session_id: str, shown: str, event: gr.EventData) -> Updates:
         """Cancel a job."""
         session = self._studio.sessions.find(session_id)

@@ -8,7 +8,7 @@ from ui.rendering.markup import duration, settings_line
 from ui.rendering.pictures import as_url
 from videograin.jobs.store import Job, JobKind, JobState
 from videograin.jobs.worker import JobStatus
-from videograin.progress import Phase
+from videograin.progress import Phase, Progress
 from videograin.project.project import Project
 
 NO_RESULT = (
@@ -22,10 +22,11 @@ NAMES = {
     JobKind.DISCOVER: "Finding objects in all frames",
     JobKind.PREVIEW: "Preview",
     JobKind.EDIT: "Edit",
+    JobKind.DOWNLOAD: "Download",
 }
 
 PHASES = {
-    Phase.DOWNLOAD: "fetching the model",
+    Phase.DOWNLOAD: "downloading",
     Phase.SUGGEST: "looking",
     Phase.TRACK: "following",
     Phase.ENCODE: "reading the clip",
@@ -42,6 +43,7 @@ WEIGHTS = {
     JobKind.DISCOVER: {Phase.ENCODE: 0.1, Phase.INVERT: 0.6, Phase.SUGGEST: 0.3},
     JobKind.PREVIEW: EDIT_WEIGHTS,
     JobKind.EDIT: EDIT_WEIGHTS,
+    JobKind.DOWNLOAD: {Phase.DOWNLOAD: 1.0},
 }
 """How far each phase of a job moves the bar, roughly, in the order of its phases."""
 
@@ -97,9 +99,18 @@ def _progress_words(status: JobStatus) -> str:
         return "stopping…"
     if progress is None:
         return "loading the model"
-    steps = f" · step {progress.done} of {progress.total}" if progress.total else ""
+    steps = f" · {_amount(progress)}" if progress.total else ""
     left = "" if progress.seconds_left is None else f" · {duration(progress.seconds_left)} left"
     return PHASES[progress.phase] + steps + left
+
+
+def _amount(progress: Progress) -> str:
+    """Return how much is done of how much: steps, or megabytes and how fast they come."""
+    if progress.phase is not Phase.DOWNLOAD:
+        return f"step {progress.done} of {progress.total}"
+    left, seconds = progress.total - progress.done, progress.seconds_left
+    speed = f" · {left / seconds / 1e6:.1f} MB/s" if seconds else ""
+    return f"{progress.done / 1e6:.0f} of {progress.total / 1e6:.0f} MB{speed}"
 
 
 def _share(status: JobStatus) -> float:

@@ -18,14 +18,14 @@ from videograin.evaluation.vocabulary import known_phrases
 from videograin.jobs.model_shelf import ShelfState
 from videograin.masks.shapes import Combination
 from videograin.media.preview_webp import encode_preview
-from videograin.models.bundles import ModelBundle
+from videograin.models.bundles import ModelBundle, find_bundle
+from videograin.models.catalog import CONTROL_TITLES, CatalogEntry, size_words
 from videograin.models.memory import Estimate
 from videograin.project.objects import is_followed, weakest_frame
 from videograin.project.workspace import MarkedObject, Workspace
-from videograin.region import ControlKind, EditSettings
+from videograin.region import EditSettings
 
 EMPTY_ESTIMATE = "<p class='vg-note'>Choose a clip to see what editing it takes.</p>"
-CONTROLS = {ControlKind.CANNY: "Outlines", ControlKind.DEPTH: "Depth", ControlKind.POSE: "Poses"}
 
 COMBINATIONS = {
     Combination.UNION: "Join with",
@@ -49,7 +49,24 @@ def header() -> str:
 
 def model_note(bundle: ModelBundle) -> str:
     """Return what a model can draw."""
-    return f"<p class='vg-note'><b>{escape(bundle.name)}</b> knows: {escape(bundle.knows)}</p>"
+    return f"<p class='vg-note'><b>{escape(bundle.title)}</b> knows: {escape(bundle.knows)}</p>"
+
+
+def model_choices(models: Iterable[str]) -> list[tuple[str, str]]:
+    """Return models as a list offers them: their titles, and their names."""
+    return [(find_bundle(model).title, model) for model in models]
+
+
+def download_offer(entry: CatalogEntry, *, can_ask: bool) -> str:
+    """Return what an entry of the catalog is for and its size, with a button to download it where that can be."""
+    text = f"<b>{escape(entry.title)}</b> is not on this machine yet. {escape(entry.about)}"
+    if not can_ask:
+        return f"<div class='vg-job'><p>{text} This studio is kept off the network; choose another model.</p></div>"
+    return (
+        f"<div class='vg-job'><div class='vg-job-line'><span>{text} It is downloaded once: "
+        f"{size_words(entry.size)}.</span><button type='button' class='vg-button' data-action='download' "
+        f"data-value='{escape(entry.name, quote=True)}'>Download</button></div></div>"
+    )
 
 
 def size_note(bundle: ModelBundle, size: tuple[int, int]) -> str:
@@ -65,7 +82,7 @@ def size_note(bundle: ModelBundle, size: tuple[int, int]) -> str:
 
 def control_choices(bundle: ModelBundle) -> list[tuple[str, str]]:
     """Return the ControlNets that a model has, with what each holds an edit to."""
-    return [(CONTROLS[kind], kind.value) for kind in bundle.controls]
+    return [(CONTROL_TITLES[kind], kind.value) for kind in bundle.controls]
 
 
 def status_line(model: str, device: str, shelf: ShelfState, waiting: int) -> str:

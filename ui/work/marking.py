@@ -11,9 +11,8 @@ from ui.work.segmenting import Segmenting
 from ui.work.session import Session
 from ui.work.visitors import visitor_address
 from videograin.errors import RegionError
-from videograin.jobs.discover import DiscoverRequest, read_discovered
 from videograin.jobs.store import Job, JobKind, JobState, JobStore
-from videograin.jobs.suggest import SuggestRequest
+from videograin.jobs.suggest import DiscoverRequest, SuggestRequest, read_discovered
 from videograin.jobs.track import TrackRequest, read_tracks, write_tracks
 from videograin.jobs.worker import JobStatus, Worker
 from videograin.media.npz import read_npz

@@ -16,6 +16,7 @@ from ui.work.visitors import visitor_address
 from ui.work.web_files import purge_web_files
 from videograin.errors import RegionError
 from videograin.jobs import limits
+from videograin.jobs.download import DownloadRequest
 from videograin.jobs.settings import OperatorSettings
 from videograin.jobs.store import Job, JobKind, JobState
 from videograin.jobs.studio import open_studio
@@ -26,6 +27,7 @@ from videograin.masks.load import MaskSource
 from videograin.media.npz import write_npz
 from videograin.media.video import ClipOptions, VideoInfo, clip_shape, load_clip
 from videograin.models.bundles import ModelBundle, find_bundle
+from videograin.models.catalog import CatalogEntry, catalog, find_entry
 from videograin.models.loading import check_obtainable
 from videograin.models.memory import Estimate
 from videograin.project.examples import example_path
@@ -186,6 +188,20 @@ class StudioService:
                 )
             session.caption = found
             session.set_words(replace(session.opened_work, source_prompt=found))
+
+    def catalog(self) -> list[CatalogEntry]:
+        """Return all that may have to be downloaded here."""
+        return catalog(self.settings.models)
+
+    def missing(self, session: Session) -> CatalogEntry | None:
+        """Return what a session's edits need and is not on this machine yet: its model, or one of its ControlNets."""
+        model, controls = self.bundle(session).name, session.work.controls if session.work else ()
+        entries = map(find_entry, (model, *(f"{model}+{kind}" for kind in controls)))
+        return next((entry for entry in entries if not entry.is_installed), None)
+
+    def submit_download(self, session: Session, name: str) -> Job:
+        """Ask for a download, of what the user has seen the size of."""
+        return self.worker.submit(session.id, JobKind.DOWNLOAD, DownloadRequest(name), visitor_address())
 
     def submit_edit(self, session: Session, kind: JobKind) -> Job:
         """Ask for an edit of the session's work, or a preview of it."""

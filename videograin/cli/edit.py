@@ -8,6 +8,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from videograin.cli.download import obtain
 from videograin.cli.terminal import ProgressBars, duration, silence_libraries
 from videograin.device import DTYPES, choose_device, choose_dtype
 from videograin.errors import ProjectError
@@ -69,6 +70,9 @@ def run(options: argparse.Namespace) -> None:
     device = choose_device(options.device)
     dtype = choose_dtype(device, options.dtype)
     silence_libraries()
+    if not options.offline:
+        for name in (project.model, *(f"{project.model}+{kind}" for kind in project.controls)):
+            obtain(name)
     request, clip = load_request(project, device)
     pipeline = load_pipeline(project.model, project.controls, device=device, dtype=dtype, offline=options.offline)
     shape = (len(clip.frames), clip.frames.shape[1], clip.frames.shape[2])

@@ -6,13 +6,13 @@ import traceback
 from collections.abc import Sequence
 
 from videograin import __version__
-from videograin.cli import app, edit, info
+from videograin.cli import app, download, edit, info, models
 from videograin.cli.ctrl_c import CtrlC
 from videograin.errors import VideoGrainError
 
 OK, UNEXPECTED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
-COMMANDS = (edit, info, app)
+COMMANDS = (edit, info, models, download, app)
 """In the order of `--help`. Each module has `add_parser`, which names the function that carries the command out."""
 
 _EXAMPLES = """\
@@ -25,6 +25,8 @@ examples:
   videograin info
   videograin info cats-source.mp4
   videograin info sd15
+  videograin models
+  videograin download sd15
   videograin app --open
 
 exit codes: 0 done, 1 unexpected failure, 2 something to mend in the input, 130 stopped by Ctrl-C

@@ -36,7 +36,13 @@ class ProgressBars:
         if self._bar is None or progress.phase != self._phase:
             self.__exit__()
             self._phase = progress.phase
-            self._bar = tqdm(total=progress.total, desc=f"{LABELS[progress.phase]:18}", unit="step")
+            is_bytes = progress.phase is Phase.DOWNLOAD
+            self._bar = tqdm(
+                total=progress.total,
+                desc=f"{LABELS[progress.phase]:18}",
+                unit="B" if is_bytes else "step",
+                unit_scale=is_bytes,
+            )
         self._bar.update(progress.done - self._bar.n)
 
 

@@ -15,6 +15,7 @@ from videograin.diffusion.autoencoder import encode_frames
 from videograin.diffusion.pipeline import VideoGrainPipeline
 from videograin.diffusion.preview import FIT_FRAMES, FormingClip, LatentColours
 from videograin.jobs.context import Handler, JobContext
+from videograin.jobs.download import check_installed
 from videograin.jobs.limits import check_edit
 from videograin.jobs.model_shelf import ModelShelf
 from videograin.jobs.settings import OperatorSettings
@@ -82,6 +83,7 @@ class EditJobs:
             VideoGrainError: the video cannot be read, or something is beyond the operator's limits.
         """
         shape = check_edit(project, self._settings)
+        check_installed(project)
         estimate = self._shelf.estimate(project.model, project.controls, shape, project.settings)
         return estimate.seconds if estimate else None
 

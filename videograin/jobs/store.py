@@ -48,6 +48,7 @@ class JobKind(StrEnum):
     DISCOVER = "discover"
     PREVIEW = "preview"
     EDIT = "edit"
+    DOWNLOAD = "download"
 
 
 class JobState(StrEnum):

@@ -9,12 +9,13 @@ from huggingface_hub.utils import disable_progress_bars
 from transformers.utils import logging as transformers_logging
 
 from videograin.jobs.context import Handler
-from videograin.jobs.discover import discover_handlers
+from videograin.jobs.download import download_handlers
 from videograin.jobs.edit import EditJobs
 from videograin.jobs.executor import ZERO_GPU_SPEED, is_zero_gpu, on_own_thread, on_zero_gpu
 from videograin.jobs.model_shelf import ModelShelf
 from videograin.jobs.settings import OperatorSettings
 from videograin.jobs.store import JobKind, JobStore
+from videograin.jobs.suggest import discover_handlers
 from videograin.jobs.worker import Purge, Worker
 from videograin.models.bundles import find_bundle
 from videograin.models.loading import check_obtainable
@@ -67,7 +68,7 @@ def open_studio(
     if lends:
         shelf.get(default)  # before the first fork, so that no job has to load it again
     store = JobStore(settings.data_folder / "jobs")
-    own = EditJobs(shelf, settings).handlers() | discover_handlers(shelf, settings)
+    own = EditJobs(shelf, settings).handlers() | discover_handlers(shelf, settings) | download_handlers(settings)
     every = own | dict(handlers or {})
     executor = on_zero_gpu if lends else on_own_thread
     worker = Worker(store, every, settings, executor, [shelf.purge, *purges], lambda: shelf.get(default))

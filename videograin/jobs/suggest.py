@@ -1,15 +1,25 @@
-"""Suggesting regions of a frame as a job."""
+"""Suggesting regions as jobs: of a frame by the segmenter, or of all frames at once by the edits' own model."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
+from videograin.diffusion.clusters import discover_regions
 from videograin.errors import NothingFoundError
 from videograin.jobs.context import Handler, JobContext
+from videograin.jobs.limits import check_clip, check_model
+from videograin.jobs.model_shelf import ModelShelf
+from videograin.jobs.settings import OperatorSettings
 from videograin.jobs.store import JobKind
 from videograin.jobs.track import SegmentSource
-from videograin.media.npz import write_npz
+from videograin.media.npz import read_npz, write_npz
 from videograin.media.video import ClipOptions, load_clip
 from videograin.segment.suggest import suggest_regions
+
+MAX_FRAMES = 32
+"""Frames that are cut up together. Of a longer clip this many are taken, evenly spread; in between the user
+follows the objects."""
 
 
 @dataclass(frozen=True)
@@ -51,3 +61,72 @@ def suggest_handlers(segmenting: SegmentSource) -> dict[JobKind, Handler[Suggest
         return SuggestFiles(Path("masks.npz"))
 
     return {JobKind.SUGGEST: Handler(SuggestRequest, SuggestFiles, run)}
+
+
+@dataclass(frozen=True)
+class DiscoverRequest:
+    """Which clip is cut up, and by which model.
+
+    Attributes:
+        clip: the video.
+        model: name of the bundle whose features are clustered.
+        source_prompt: what the clip shows; the features are better with it.
+        clip_options: with which the clip is read.
+    """
+
+    clip: Path
+    model: str
+    source_prompt: str = ""
+    clip_options: ClipOptions = field(default_factory=ClipOptions)
+
+
+@dataclass(frozen=True)
+class DiscoverFiles:
+    """The regions that were found.
+
+    Attributes:
+        regions: file of `read_discovered`.
+    """
+
+    regions: Path
+
+
+@dataclass(frozen=True, eq=False)
+class Discovered:
+    """Regions of a clip.
+
+    Attributes:
+        frames: that were cut up, ascending.
+        masks: (F, H, W) bool in those frames of each region: objects before backdrops, the smallest first.
+    """
+
+    frames: tuple[int, ...]
+    masks: tuple[np.ndarray, ...]
+
+
+def discover_handlers(
+    shelf: ModelShelf, settings: OperatorSettings
+) -> dict[JobKind, Handler[DiscoverRequest, DiscoverFiles]]:
+    """Return what the worker needs to know about cutting clips up."""
+
+    def admit(request: DiscoverRequest) -> None:
+        check_model(request.model, settings)
+        check_clip(request.clip, request.clip_options, settings)
+
+    def run(request: DiscoverRequest, context: JobContext) -> DiscoverFiles:
+        pipeline = shelf.get(request.model, (), context.check)
+        frames = load_clip(request.clip, request.clip_options).frames
+        chosen = np.unique(np.linspace(0, len(frames) - 1, min(len(frames), MAX_FRAMES)).round().astype(int))
+        found = discover_regions(pipeline, frames[chosen], request.source_prompt, report=context.report)
+        arrays = {f"{place:03}": region.masks for place, region in enumerate(found)}
+        write_npz(context.results / "regions.npz", {**arrays, "frames": chosen})
+        return DiscoverFiles(Path("regions.npz"))
+
+    return {JobKind.DISCOVER: Handler(DiscoverRequest, DiscoverFiles, run, admit)}
+
+
+def read_discovered(path: Path) -> Discovered:
+    """Return the regions in a job's file."""
+    arrays = read_npz(path)
+    frames = tuple(int(frame) for frame in arrays.pop("frames"))
+    return Discovered(frames, tuple(arrays[name] for name in sorted(arrays)))

@@ -1,7 +1,7 @@
-"""The worker: two lanes, each with a thread that carries out one job after the other, whatever happens to any of them.
+"""The worker: three lanes, each with a thread that carries out one job after the other, whatever happens to any.
 
-Edits have one lane and the models that they need; following and suggesting have the other, so that a follow of seconds
-does not wait behind an edit of minutes.
+Edits have one lane and the models that they need; following and suggesting have another, so that a follow of seconds
+does not wait behind an edit of minutes, and downloads, which need nothing but the network, have the third.
 
 A job outlives whoever asked for it: its state is on disk from the moment it is asked for. After a restart, what waited
 is carried out and what ran is marked as interrupted.
@@ -112,7 +112,7 @@ class Worker:
         store: where jobs are kept; the worker closes it when it stops.
         handlers: what to do for each kind of job.
         settings: the operator's limits on waiting jobs, and how long results are kept.
-        executor: where edits run; `MARKING` runs on its lane's own thread.
+        executor: where edits run; the other lanes run on threads of their own.
         purges: remove what else is kept of users, besides jobs and their files.
         prepare: called on the thread of edits before the first one; what it raises is logged, and jobs run all the
             same.
@@ -134,13 +134,14 @@ class Worker:
         self._prepare = prepare
         task = JobRunner(store, handlers, log_words=settings.log_prompts).run
         self._changed = Condition()  # guards the fields below
-        self._editing, self._marking = _Lane(executor(task)), _Lane(task)
+        self._editing, self._marking, self._downloading = _Lane(executor(task)), _Lane(task), _Lane(task)
         self._stopping = False
         self._purged = -PURGE_SECONDS
         # A job that never reaches its next step must not keep the process alive: hence daemons.
         self._threads = [
             Thread(target=self._edit, name="worker", daemon=True),
             Thread(target=self._loop, args=(self._marking,), name="marking", daemon=True),
+            Thread(target=self._loop, args=(self._downloading,), name="downloading", daemon=True),
         ]
 
     def start(self) -> None:
@@ -267,10 +268,12 @@ class Worker:
         return all(thread.is_alive() for thread in self._threads) and not self._stopping
 
     @property
-    def _lanes(self) -> tuple[_Lane, _Lane]:
-        return self._editing, self._marking
+    def _lanes(self) -> tuple[_Lane, ...]:
+        return self._editing, self._marking, self._downloading
 
     def _lane_of(self, kind: JobKind) -> _Lane:
+        if kind is JobKind.DOWNLOAD:
+            return self._downloading
         return self._marking if kind in MARKING else self._editing
 
     def _seconds_of(self, jobs: list[Job]) -> float | None:

@@ -134,7 +134,7 @@ def fetch_segmenter(
     if name == DEFAULT_SEGMENTER:
         return EMBEDDED_MODEL / "sam"
     if name in SAM_FILES:
-        source, file = SAM_FILES[name], (cache_dir or user_cache_dir()) / "segmenters" / f"sam_{name}.pth"
+        source, file = SAM_FILES[name], sam_file(name, cache_dir)
         if offline and not file.is_file():
             raise ModelError(f"Segmenter '{name}' is not at '{file}'. Connect to the network, or fetch {source.url}.")
         return download(source, file, report)
@@ -143,6 +143,11 @@ def fetch_segmenter(
         names = ", ".join(segmenter_names())
         raise ModelError(f"There is no segmenter '{name}'. Choose one of {names}, a .pth file, a folder or a hub id.")
     return fetch(source, Layout.NETWORK, offline, report)
+
+
+def sam_file(name: str, cache_dir: Path | None = None) -> Path:
+    """Return where a checkpoint of `SAM_FILES` is kept; None is the user's cache folder."""
+    return (cache_dir or user_cache_dir()) / "segmenters" / f"sam_{name}.pth"
 
 
 def architecture(path: Path) -> Architecture:

@@ -1,0 +1,67 @@
+"""Downloading a model, a ControlNet or a segmenter as a job: asked for by a user, who has seen its size."""
+
+from dataclasses import dataclass
+
+from videograin.errors import ModelError
+from videograin.jobs.context import Handler, JobContext
+from videograin.jobs.limits import check_model
+from videograin.jobs.settings import OperatorSettings
+from videograin.jobs.store import JobKind
+from videograin.models.catalog import CatalogEntry, Purpose, find_entry, size_words
+from videograin.project.project import EditInputs
+
+OFFLINE = "This studio is kept off the network. The embedded model works without one."
+
+
+@dataclass(frozen=True)
+class DownloadRequest:
+    """What to download.
+
+    Attributes:
+        name: as the catalog has it.
+    """
+
+    name: str
+
+
+@dataclass(frozen=True)
+class DownloadReceipt:
+    """What was downloaded.
+
+    Attributes:
+        name: as the catalog has it.
+        size: bytes that were received; 0 where all of it was here already.
+    """
+
+    name: str
+    size: int
+
+
+def download_handlers(settings: OperatorSettings) -> dict[JobKind, Handler[DownloadRequest, DownloadReceipt]]:
+    """Return what the worker needs to know about downloads."""
+
+    def admit(request: DownloadRequest) -> None:
+        check_offered(find_entry(request.name), settings)
+        if settings.offline:
+            raise ModelError(OFFLINE)
+
+    def run(request: DownloadRequest, context: JobContext) -> DownloadReceipt:
+        return DownloadReceipt(request.name, find_entry(request.name).download(context.report))
+
+    return {JobKind.DOWNLOAD: Handler(DownloadRequest, DownloadReceipt, run, admit)}
+
+
+def check_offered(entry: CatalogEntry, settings: OperatorSettings) -> None:
+    """Raise ModelError where the operator does not offer what an entry is for."""
+    if entry.purpose in (Purpose.EDIT, Purpose.CONTROL):
+        check_model(entry.name.rpartition("+")[0] if entry.purpose is Purpose.CONTROL else entry.name, settings)
+
+
+def check_installed(inputs: EditInputs) -> None:
+    """Raise ModelError where an edit's model or one of its ControlNets is not on this machine yet."""
+    for name in (inputs.model, *(f"{inputs.model}+{kind}" for kind in inputs.controls)):
+        entry = find_entry(name)
+        if not entry.is_installed:
+            raise ModelError(
+                f"{entry.title} is not on this machine yet. Press 'Download' first: it takes {size_words(entry.size)}."
+            )

@@ -1,0 +1,234 @@
+"""What can be downloaded: models, their ControlNets and segmenters, by the names that users and programs give."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from videograin.diffusion.control import DEPTH_MODEL
+from videograin.errors import ModelError
+from videograin.files.download import ByteMeter, RemoteFile, check_room, is_whole, receive
+from videograin.files.hub import Layout, fetch, find_snapshot, is_hub_id, list_repository
+from videograin.models.architecture import check_folder
+from videograin.models.bundles import ModelBundle, find_bundle
+from videograin.progress import Report, ignore
+from videograin.region import ControlKind
+from videograin.segment.zoo import HUB_IDS, SAM_FILES, sam_file
+
+CONTROL_TITLES = {ControlKind.CANNY: "Outlines", ControlKind.DEPTH: "Depth", ControlKind.POSE: "Poses"}
+
+SEGMENTER_TITLES = {
+    "vit_b": "SAM, base",
+    "vit_l": "SAM, large",
+    "vit_h": "SAM, huge",
+    "sam2.1-tiny": "SAM 2.1, tiny",
+    "sam2.1-small": "SAM 2.1, small",
+    "sam2.1-base-plus": "SAM 2.1, base plus",
+    "sam2.1-large": "SAM 2.1, large",
+    "edgetam": "EdgeTAM",
+}
+
+_MARKS = "Marks what is clicked on in photographs; masks are followed by optical flow."
+_MARKS_AND_FOLLOWS = "Marks what is clicked on in photographs, and follows it through the clip by a memory of its own."
+
+_CONTROL_BYTES = 1_450_000_000  # of a ControlNet of either family, about
+_DEPTH_BYTES = 99_000_000
+_SEGMENTER_BYTES = {
+    "sam2.1-tiny": 156_000_000,
+    "sam2.1-small": 184_000_000,
+    "sam2.1-base-plus": 324_000_000,
+    "sam2.1-large": 898_000_000,
+    "edgetam": 56_000_000,
+}
+
+
+class Purpose(StrEnum):
+    """What something that can be downloaded is for."""
+
+    EDIT = "edit"
+    CONTROL = "control"
+    MARK = "mark"
+
+
+@dataclass(frozen=True)
+class HubPart:
+    """A repository of a hub, or a folder or file in its place.
+
+    Attributes:
+        source: hub id or path.
+        layout: which files of it are needed.
+    """
+
+    source: str
+    layout: Layout
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is on this machine."""
+        return not is_hub_id(self.source) or find_snapshot(self.source, self.layout) is not None
+
+    def missing(self) -> list[tuple[RemoteFile, Path]]:
+        """Ask the hub for the large files that are not here, each with its place."""
+        weights = [] if self.is_here else list_repository(self.source).weights(self.layout)
+        return [(source, target) for source, target in weights if not is_whole(target, source)]
+
+    def complete(self) -> None:
+        """Fetch what is missing besides the large files."""
+        fetch(self.source, self.layout)
+
+
+@dataclass(frozen=True)
+class FilePart:
+    """A file at an address of its own.
+
+    Attributes:
+        file: what it is.
+        target: its place on this machine.
+    """
+
+    file: RemoteFile
+    target: Path
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is on this machine."""
+        return is_whole(self.target, self.file)
+
+    def missing(self) -> list[tuple[RemoteFile, Path]]:
+        """Return the file with its place unless it is here."""
+        return [] if self.is_here else [(self.file, self.target)]
+
+    def complete(self) -> None:
+        """Do nothing: the file is all there is."""
+
+
+@dataclass(frozen=True)
+class CatalogEntry:
+    """Something that is used under a name and may have to be downloaded first.
+
+    Attributes:
+        name: by which users and programs ask for it.
+        title: what users call it.
+        purpose: what it is for.
+        about: a sentence on that.
+        size: about how many bytes it takes; 0 where that is unknown.
+        parts: what it consists of.
+    """
+
+    name: str
+    title: str
+    purpose: Purpose
+    about: str
+    size: int
+    parts: tuple[HubPart | FilePart, ...]
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether all of it is on this machine."""
+        return all(part.is_here for part in self.parts)
+
+    def missing_bytes(self) -> int:
+        """Ask for the exact size of what is missing.
+
+        Raises:
+            ModelError: the hub cannot be reached, or has no such model.
+        """
+        return sum(source.size for part in self.parts for source, _ in part.missing())
+
+    def download(self, report: Report = ignore) -> int:
+        """Fetch what is missing and return its bytes.
+
+        Args:
+            report: told the bytes received; may raise `Cancelled`. The next download goes on where this one ended.
+
+        Raises:
+            ModelError: the network, the hub or the disk does not allow it, or it is a model that cannot edit here.
+        """
+        if self.purpose is Purpose.EDIT:
+            (part,) = self.parts
+            assert isinstance(part, HubPart)
+            check_folder(self.name, fetch(part.source, Layout.CONFIGS))
+        missing = [pair for part in self.parts for pair in part.missing()]
+        size = sum(source.size for source, _ in missing)
+        for _, target in missing[:1]:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            check_room(size, target.parent)
+        meter = ByteMeter(size, report)
+        for source, target in missing:
+            receive(source, target, meter)
+        for part in self.parts:
+            part.complete()
+        return size
+
+
+def catalog(models: Iterable[str]) -> list[CatalogEntry]:
+    """Return models with their ControlNets, and the segmenters; what comes with the program has no parts."""
+    entries = []
+    for model in models:
+        bundle = find_bundle(model)
+        entries += [model_entry(bundle), *(control_entry(bundle, kind) for kind in bundle.controls)]
+    return entries + [segmenter_entry(name) for name in (*SAM_FILES, *HUB_IDS)]
+
+
+def find_entry(name: str) -> CatalogEntry:
+    """Return what has a name: a segmenter's, "sd15+canny" for a model's ControlNet, or else a model's."""
+    if name in SAM_FILES or name in HUB_IDS:
+        return segmenter_entry(name)
+    model, _, kind = name.rpartition("+")
+    if model and kind in list(ControlKind):
+        return control_entry(find_bundle(model), ControlKind(kind))
+    return model_entry(find_bundle(name))
+
+
+def model_entry(bundle: ModelBundle) -> CatalogEntry:
+    """Return what has to be downloaded for a model."""
+    return CatalogEntry(
+        name=bundle.name,
+        title=bundle.title,
+        purpose=Purpose.EDIT,
+        about=bundle.knows,
+        size=bundle.download_bytes,
+        parts=(HubPart(bundle.source, Layout.PIPELINE),),
+    )
+
+
+def control_entry(bundle: ModelBundle, kind: ControlKind) -> CatalogEntry:
+    """Return what has to be downloaded to hold a model's edits to the source in one way.
+
+    Raises:
+        ModelError: there is no such ControlNet for the model.
+    """
+    if kind not in bundle.controls:
+        known = ", ".join(bundle.controls) or "none"
+        raise ModelError(f"Model '{bundle.name}' has no ControlNet for '{kind}'. Its kinds: {known}.")
+    network = HubPart(bundle.controls[kind], Layout.NETWORK)
+    detector = [HubPart(DEPTH_MODEL, Layout.NETWORK)] if kind is ControlKind.DEPTH else []
+    return CatalogEntry(
+        name=f"{bundle.name}+{kind}",
+        title=f"{CONTROL_TITLES[kind]} for {bundle.title}",
+        purpose=Purpose.CONTROL,
+        about=f"Holds edits to the {CONTROL_TITLES[kind].lower()} of the source (ControlNet).",
+        size=_CONTROL_BYTES + (_DEPTH_BYTES if detector else 0),
+        parts=(network, *detector),
+    )
+
+
+def segmenter_entry(name: str) -> CatalogEntry:
+    """Return what has to be downloaded for a segmenter that has a name."""
+    is_sam2 = name in HUB_IDS
+    part = HubPart(HUB_IDS[name], Layout.NETWORK) if is_sam2 else FilePart(SAM_FILES[name], sam_file(name))
+    return CatalogEntry(
+        name=name,
+        title=SEGMENTER_TITLES[name],
+        purpose=Purpose.MARK,
+        about=_MARKS_AND_FOLLOWS if is_sam2 else _MARKS,
+        size=_SEGMENTER_BYTES[name] if is_sam2 else SAM_FILES[name].size,
+        parts=(part,),
+    )
+
+
+def size_words(size: int) -> str:
+    """Return bytes as a user reads them: "4.3 GB", "156 MB"; for 0 that the size is not known before."""
+    if not size:
+        return "a size that is known once it has begun"
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
