@@ -14,6 +14,7 @@ class ClipStep:
     video: gr.Video
     measured: gr.State
     examples: gr.HTML
+    trim: gr.HTML
     part: gr.Row
     start: gr.Number
     end: gr.Number

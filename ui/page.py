@@ -91,6 +91,10 @@ def _wire_clip(page: Page, handlers: ClipHandlers) -> None:
         clip.video.change, handlers.video_chosen, clip.video,
         {clip.measured, clip.part, clip.start, clip.end, clip.fps}, mode="always_last",
     )  # fmt: skip
+    _on(clip.video.change, handlers.show_strip, clip.video, clip.trim, mode="always_last")
+    _on(clip.trim.act, handlers.trim, clip.measured, {clip.start, clip.end}, mode="multiple", in_turn="trim")
+    for field in (clip.start, clip.end):
+        field.input(None, [clip.start, clip.end], None, js=widgets.script("place_trim.js"), api_visibility="private")
     _on(
         partial(gr.on, [each.change for each in (clip.measured, page.held, *page.choice)]),
         handlers.estimate, {clip.measured, *page.choice}, clip.estimate, mode="always_last", in_turn="estimate",

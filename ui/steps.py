@@ -30,6 +30,7 @@ def build_clip_step(studio: StudioService) -> ClipStep:
             examples.value = example_cards()
         with gr.Column(scale=2, min_width=300, elem_classes="vg-card"):
             gr.HTML("<h2>Which part, how large</h2>", apply_default_css=False)
+            trim = widgets.trim()
             with gr.Row(visible=False) as part:  # before there is a clip, its fields could only show zeros
                 start = gr.Number(0, label="From second", step=0.1, min_width=80)
                 end = gr.Number(None, label="To second", step=0.1, min_width=80, placeholder="end")
@@ -44,8 +45,8 @@ def build_clip_step(studio: StudioService) -> ClipStep:
             estimate = gr.HTML(markup.EMPTY_ESTIMATE, elem_id="estimate", apply_default_css=False)
             open_button = gr.Button("Continue to marking", variant="primary", elem_id="open-clip")
     return ClipStep(
-        video=video, measured=gr.State(), examples=examples, part=part, start=start, end=end, fps=fps, frames=frames,
-        side=side, fit=fit, knows=knows, project_in=project_in, estimate=estimate, open=open_button,
+        video=video, measured=gr.State(), examples=examples, trim=trim, part=part, start=start, end=end, fps=fps,
+        frames=frames, side=side, fit=fit, knows=knows, project_in=project_in, estimate=estimate, open=open_button,
     )  # fmt: skip
 
 

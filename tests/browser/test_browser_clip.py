@@ -34,3 +34,22 @@ def test_the_part_is_that_of_the_last_clip(visit):
     held.let_go()
     visitor.wait_for_estimate("4 frames of 256×256, 0.3 s at 12 fps")
     assert visitor.page.get_by_label("Frames/s").input_value() == "12"
+
+
+def test_a_part_is_chosen_on_a_strip_of_pictures(visit):
+    visitor = visit()
+    page = visitor.page
+    visitor.choose_clip("friends")
+    page.wait_for_selector("#trim img")
+    start, end = (page.locator(f"#trim input[name={name}]") for name in ("start", "end"))
+    longest = float(end.input_value())
+    end.focus()
+    for _ in range(5):
+        page.keyboard.press("ArrowLeft")
+    page.wait_for_function(
+        "seconds => document.querySelector('[aria-label=\"To second\"]').value == seconds", arg=f"{longest - 0.5:g}"
+    )
+    page.get_by_label("From second").fill("0.5")
+    page.wait_for_function("document.querySelector('#trim input[name=start]').value == '0.5'")
+    start.fill(str(longest))  # handles never cross
+    assert float(start.input_value()) < float(end.input_value())

@@ -1,6 +1,7 @@
 """Handlers of the first step: a clip, an example or a project is chosen, and the model."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from gradio.blocks import Block
 from ui.components import Page
 from ui.plain_errors import plain_text
 from ui.rendering import markup
+from ui.rendering.trim import trim_strip
 from ui.views import Updates, Views
 from ui.work import transfer
 from ui.work.service import ClipChoice, StudioService
@@ -47,6 +49,20 @@ class ClipHandlers:
             clip.end: round(info.duration, 2) if info else None,
             clip.fps: round(info.fps, 3) if info else None,
         }
+
+    def show_strip(self, file: str | None) -> Updates:
+        """Show pictures of a video, on which a part is chosen; none where it cannot be used, as `video_chosen` says."""
+        strip = ""
+        with suppress(VideoGrainError):
+            if file:
+                duration = self._studio.check_video(Path(file)).duration
+                strip = trim_strip(self._studio.film_strip(Path(file), duration), duration)
+        return {self._page.clip.trim: strip}
+
+    def trim(self, info: VideoInfo, event: gr.EventData) -> Updates:
+        """Take the start or the end of the part."""
+        seconds, clip = min(round(event.value, 1), round(info.duration, 2)), self._page.clip
+        return {(clip.start if event.action == "start" else clip.end): seconds}
 
     def estimate(self, values: Mapping[Block, Any]) -> Updates:
         """Say what an edit of a part of a video takes."""

@@ -26,6 +26,11 @@ def stage() -> gr.HTML:
     )  # fmt: skip
 
 
+def trim() -> gr.HTML:
+    """Return the strip on which the user chooses a part of a video; its event `act` has a handle's name and seconds."""
+    return gr.HTML("", elem_id="trim", js_on_load=script("trim.js"), apply_default_css=False, padding=False)
+
+
 def compare() -> gr.HTML:
     """Return a player of before and after; its value is the cached path of a video with both side by side."""
     return gr.HTML(

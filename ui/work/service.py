@@ -36,6 +36,9 @@ from videograin.project.project import Project, ProjectRegion, load_project
 from videograin.project.workspace import SavedResult, Workspace, from_project
 from videograin.region import EditSettings
 
+STRIP_PICTURES, STRIP_HEIGHT = 8, 72
+"""Pictures on which the user chooses a part of a video, and the pixels of their shorter side."""
+
 
 @dataclass(frozen=True)
 class ClipChoice:
@@ -112,6 +115,16 @@ class StudioService:
     def check_video(self, file: Path) -> VideoInfo:
         """Return a video's header, or raise VideoError where it is unreadable or beyond the operator's limits."""
         return limits.check_video(file, self.settings)
+
+    def film_strip(self, file: Path, duration: float) -> list[np.ndarray]:
+        """Return small pictures (H, W, 3) uint8 RGB, evenly spread over a video of `duration` seconds.
+
+        Raises:
+            VideoError: it cannot be read.
+        """
+        middles = [duration * (place + 0.5) / STRIP_PICTURES for place in range(STRIP_PICTURES)]
+        options = ClipOptions(max_frames=1, short_side=STRIP_HEIGHT, multiple=2)
+        return [load_clip(file, replace(options, start=start)).frames[0] for start in middles]
 
     def check_clip(self, file: Path, options: ClipOptions) -> tuple[int, int, int]:
         """Return the shape (F, H, W) of a clip of a video, or raise VideoError beyond the operator's limits."""
