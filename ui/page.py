@@ -15,7 +15,7 @@ from ui.handlers.edit import EditHandlers
 from ui.handlers.mark import MarkHandlers
 from ui.handlers.whole_page import WholePageHandlers
 from ui.plain_errors import in_plain_words
-from ui.rendering import markup, widgets
+from ui.rendering import markup, model_markup, widgets
 from ui.steps import build_clip_step, build_edit_step, build_mark_step
 from ui.views import IDLE_SECONDS
 from ui.work.service import StudioService
@@ -48,7 +48,7 @@ def build_components(studio: StudioService) -> Page:
         gr.HTML(markup.header(), elem_id="header", apply_default_css=False, padding=False)
         status = widgets.panel("status")
         model = gr.Dropdown(
-            markup.model_choices(studio.settings.models), value=studio.default_model, show_label=False, label="Model",
+            model_markup.model_choices(studio.settings.models), value=studio.default_model, show_label=False, label="Model",
             container=False, elem_id="model", min_width=150, scale=0,
         )  # fmt: skip
     download = widgets.panel("download")

@@ -3,7 +3,7 @@
 import gradio as gr
 
 from ui.components import ClipStep, EditStep, MarkStep
-from ui.rendering import markup, widgets
+from ui.rendering import markup, model_markup, widgets
 from ui.rendering.example_markup import example_cards
 from ui.settings_form import SETTING_FIELDS, Range, SettingField
 from ui.work.service import StudioService
@@ -41,7 +41,7 @@ def build_clip_step(studio: StudioService) -> ClipStep:
             )  # fmt: skip
             side = gr.Slider(64, limits.max_side, bundle.short_side, step=32, label="Shorter side in pixels")
             fit = gr.Radio([("Crop the edges", "crop"), ("Keep everything", "fit")], value="crop", label="Shape")
-            knows = gr.HTML(markup.model_note(bundle), apply_default_css=False)
+            knows = gr.HTML(model_markup.model_note(bundle), apply_default_css=False)
             estimate = gr.HTML(markup.EMPTY_ESTIMATE, elem_id="estimate", apply_default_css=False)
             open_button = gr.Button("Continue to marking", variant="primary", elem_id="open-clip")
     return ClipStep(
@@ -101,7 +101,7 @@ def build_edit_step(studio: StudioService) -> EditStep:
         with gr.Column(scale=2, min_width=320, elem_classes="vg-card"):
             gr.HTML("<h2>What each one becomes</h2>", apply_default_css=False)
             words = widgets.panel("words")
-            knows = gr.HTML(markup.model_note(bundle), apply_default_css=False)
+            knows = gr.HTML(model_markup.model_note(bundle), apply_default_css=False)
             background = gr.Textbox(
                 label="Everything around them", placeholder="on grass under a clear sky", max_length=300
             )
@@ -123,7 +123,7 @@ def build_edit_step(studio: StudioService) -> EditStep:
             )  # fmt: skip
             with gr.Accordion("Every setting", open=False, elem_id="settings"):
                 controls = gr.CheckboxGroup(
-                    markup.control_choices(bundle), label="Hold to the source's",
+                    model_markup.control_choices(bundle), label="Hold to the source's",
                     info="ControlNets that keep the source's lines, depth or poses; none changes shapes most freely.",
                 )  # fmt: skip
                 settings = {field.name: _setting(field, bundle.settings) for field in SETTING_FIELDS}

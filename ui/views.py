@@ -6,7 +6,7 @@ import gradio as gr
 from gradio.blocks import Block
 
 from ui.components import Page
-from ui.rendering import job_markup, markup
+from ui.rendering import job_markup, markup, model_markup
 from ui.rendering.pictures import data_url, overlay
 from ui.settings_form import settings_to_form
 from ui.work import attention_maps
@@ -110,15 +110,15 @@ class Views:
         The second place also says where the clip that is open has another size than suits the model.
         """
         page, bundle = self._page, self._studio.bundle(session)
-        note = markup.model_note(bundle)
-        size = markup.size_note(bundle, session.clip.frames.shape[1:3]) if session.clip else ""
+        note = model_markup.model_note(bundle)
+        size = model_markup.size_note(bundle, session.clip.frames.shape[1:3]) if session.clip else ""
         controls = [kind.value for kind in session.work.controls] if session.work else []
         return {
             **self.download(session),
             page.model: bundle.name,
             page.clip.knows: note,
             page.edit.knows: note + size,
-            page.edit.controls: gr.CheckboxGroup(choices=markup.control_choices(bundle), value=controls),
+            page.edit.controls: gr.CheckboxGroup(choices=model_markup.control_choices(bundle), value=controls),
         }
 
     def download(self, session: Session) -> Updates:
@@ -126,7 +126,7 @@ class Views:
         studio = self._studio
         job = next((job for job in studio.worker.jobs(session.id) if job.kind is JobKind.DOWNLOAD), None)
         missing = studio.missing(session)
-        offer = markup.download_offer(missing, can_ask=not studio.settings.offline) if missing else ""
+        offer = model_markup.download_offer(missing, can_ask=not studio.settings.offline) if missing else ""
         if job is not None and not job.state.is_final:
             offer = job_markup.job_panel(studio.worker.status(job.id, session.id))
         elif job is not None and missing and job.state is JobState.FAILED:

@@ -15,7 +15,7 @@ from synthetic_video import make
 from ui.api import Api
 from ui.components import Page
 from ui.page import build_components, wire
-from ui.rendering import markup
+from ui.rendering import markup, model_markup
 from ui.views import BUSY_SECONDS, IDLE_SECONDS, Updates, Views
 from ui.work import attention_maps, transfer
 from ui.work.service import ClipChoice, StudioService
@@ -168,7 +168,7 @@ def test_a_page_looks_seldom_while_it_is_idle_but_never_stops_to(studio, session
 
 def test_a_clip_of_a_size_that_does_not_suit_the_model_is_told_so(studio, session, page):
     bundle = find_bundle("emoji-world")
-    assert markup.size_note(bundle, (256, 456)) == markup.size_note(bundle, (320, 320)) == ""
+    assert model_markup.size_note(bundle, (256, 456)) == model_markup.size_note(bundle, (320, 320)) == ""
     studio.choose_model(session, "emoji-world")
     note = Views(studio, page).model(session)[page.edit.knows]
     assert "open at 32×32, but this model draws best with a shorter side of 256" in note

@@ -18,8 +18,6 @@ from videograin.evaluation.vocabulary import known_phrases
 from videograin.jobs.model_shelf import ShelfState
 from videograin.masks.shapes import Combination
 from videograin.media.preview_webp import encode_preview
-from videograin.models.bundles import ModelBundle, find_bundle
-from videograin.models.catalog import CONTROL_TITLES, CatalogEntry, size_words
 from videograin.models.memory import Estimate
 from videograin.project.objects import is_followed, weakest_frame
 from videograin.project.workspace import MarkedObject, Workspace
@@ -32,8 +30,6 @@ COMBINATIONS = {
     Combination.DIFFERENCE: "Cut out",
     Combination.INTERSECTION: "Keep only inside",
 }
-OTHER_SIZE = 1.5
-"""From this ratio to the size that suits the model, in either direction, the page warns of the clip's size."""
 
 NO_CLIP = "<p class='vg-empty'>Choose a clip in step 1 first.</p>"
 EMPTY_OBJECTS = "Click on an object in the picture. Each one you pick appears here."
@@ -45,44 +41,6 @@ def header() -> str:
         "<header class='vg-header'><span class='vg-logo' aria-hidden='true'><i></i><i></i><i></i><i></i></span>"
         "<div><h1>VideoGrain Studio</h1><p>Click on objects in a clip, say what each becomes.</p></div></header>"
     )
-
-
-def model_note(bundle: ModelBundle) -> str:
-    """Return what a model can draw."""
-    return f"<p class='vg-note'><b>{escape(bundle.title)}</b> knows: {escape(bundle.knows)}</p>"
-
-
-def model_choices(models: Iterable[str]) -> list[tuple[str, str]]:
-    """Return models as a list offers them: their titles, and their names."""
-    return [(find_bundle(model).title, model) for model in models]
-
-
-def download_offer(entry: CatalogEntry, *, can_ask: bool) -> str:
-    """Return what an entry of the catalog is for and its size, with a button to download it where that can be."""
-    text = f"<b>{escape(entry.title)}</b> is not on this machine yet. {escape(entry.about)}"
-    if not can_ask:
-        return f"<div class='vg-job'><p>{text} This studio is kept off the network; choose another model.</p></div>"
-    return (
-        f"<div class='vg-job'><div class='vg-job-line'><span>{text} It is downloaded once: "
-        f"{size_words(entry.size)}.</span><button type='button' class='vg-button' data-action='download' "
-        f"data-value='{escape(entry.name, quote=True)}'>Download</button></div></div>"
-    )
-
-
-def size_note(bundle: ModelBundle, size: tuple[int, int]) -> str:
-    """Return that frames of a size (H, W) do not suit a model, and what to do; empty where they do."""
-    height, width = size
-    if 1 / OTHER_SIZE < min(size) / bundle.short_side < OTHER_SIZE:
-        return ""
-    return (
-        f"<p class='vg-note vg-advice'>This clip is open at {width}×{height}, but this model draws best with a shorter "
-        f"side of {bundle.short_side} pixels. To change that, continue from step 1 again; marking then starts over.</p>"
-    )
-
-
-def control_choices(bundle: ModelBundle) -> list[tuple[str, str]]:
-    """Return the ControlNets that a model has, with what each holds an edit to."""
-    return [(CONTROL_TITLES[kind], kind.value) for kind in bundle.controls]
 
 
 def status_line(model: str, device: str, shelf: ShelfState, waiting: int) -> str:
