@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.health import answers_at_once
+from benchmarks.health import is_ready
 
 ROOT = Path(__file__).parents[1]
 START_SECONDS = 180  # on a machine with a lot to do
@@ -87,7 +87,7 @@ def _free_port() -> int:
 def _wait_for(studio: RunningStudio) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and studio.process.poll() is None:
-        if answers_at_once(studio.url):
+        if is_ready(studio.url):
             return
         time.sleep(0.2)
     raise RuntimeError(f"the studio did not start: {studio.log.read_text()[-2000:]}")

@@ -7,8 +7,10 @@ from importlib.util import find_spec
 from threading import Event
 from typing import NoReturn
 
-from fastapi.routing import APIRoute
+from starlette.middleware import Middleware
 
+from ui.guard import Guard
+from ui.health import health_route
 from ui.page import build_page
 from ui.rendering.theme import CSS, studio_theme
 from ui.work.service import StudioService
@@ -64,7 +66,8 @@ def serve(
 ) -> str:
     """Start to serve a studio's page in the background and return its address."""
     blocks = build_page(studio)
-    app, url, _ = blocks.queue(default_concurrency_limit=None).launch(
+    os.environ["FORWARDED_ALLOW_IPS"] = ""  # uvicorn's own would believe every process of this machine; see guard.py
+    _, url, _ = blocks.queue(default_concurrency_limit=None).launch(
         server_name=host,
         server_port=port,
         inbrowser=open_browser,
@@ -81,13 +84,8 @@ def serve(
         theme=studio_theme(),
         css=CSS,
         quiet=True,
+        app_kwargs={"routes": [health_route(studio)], "middleware": [Middleware(Guard, settings=settings)]},
     )
-
-    async def health() -> dict[str, object]:
-        """Answer at once: a coroutine waits for none of the threads that handlers keep busy."""
-        return {"status": "ok", "jobs": studio.busy_with()}
-
-    app.router.routes.insert(0, APIRoute("/health", health))
     return url
 
 

@@ -91,7 +91,7 @@ def test_the_next_process_finds_everything_again(store: JobStore) -> None:
 
 
 def test_two_processes_cannot_share_a_folder(store: JobStore) -> None:
-    with pytest.raises(JobError, match=r"in use by another process\. Stop it"):
+    with pytest.raises(JobError, match=rf"in use by another studio \(process {os.getpid()} on .*\)\. Stop it"):
         JobStore(store.root)
     store.close()
     JobStore(store.root).close()

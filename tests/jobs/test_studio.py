@@ -27,7 +27,7 @@ def test_a_studio_loads_its_model_before_its_first_job_and_takes_every_kind_of_j
     wait_until(lambda: opened.shelf.state.held)  # following has a lane of its own, and does not wait for the model
     assert opened.shelf.estimate(settings.models[0], (), (3, 16, 16), EditSettings(num_inference_steps=2))
     assert opened.shelf.state.held == settings.models[0]
-    with pytest.raises(JobError, match="in use by another process"):
+    with pytest.raises(JobError, match="in use by another studio"):
         open_studio(settings)
     assert opened.worker.stop()
 

@@ -205,6 +205,27 @@ def test_an_upload_cannot_leave_its_folder(web: httpx.Client, folder: Path, name
     assert not list(folder.parent.glob("escaped.mp4"))
 
 
+def test_answers_carry_the_guard_s_headers_and_links_no_host_that_a_visitor_made_up(web: httpx.Client) -> None:
+    page = web.get("", headers={"X-Forwarded-Host": "evil.example"})
+    assert page.headers["X-Content-Type-Options"] == "nosniff"
+    assert "frame-ancestors 'self'" in page.headers["Content-Security-Policy"]
+    assert "evil.example" not in page.text
+    assert web.get("gradio_api/dev/reload").status_code == 404
+
+
+def test_a_call_larger_than_words_can_be_is_refused(web: httpx.Client) -> None:
+    answer = web.post("gradio_api/call/new_session", json={"data": ["x" * 5_000_000]})
+    assert (answer.status_code, answer.text) == (413, "This is too large; at most 4 MB can be sent here at once.")
+
+
+def test_a_second_studio_on_the_same_data_refuses_to_start_and_names_the_first(
+    studio: RunningStudio, folder: Path
+) -> None:
+    refusal = rf"in use by another studio \(process {studio.process.pid} "
+    with pytest.raises(RuntimeError, match=refusal), running_studio(folder):
+        raise AssertionError("two studios on one folder")
+
+
 # Jobs
 
 

@@ -6,7 +6,7 @@ from gradio.context import LocalContext
 def visitor_address() -> str:
     """Return the address of the visitor whose event or call this thread answers; empty where there is none.
 
-    Behind a proxy that the operator has named it is the address that the proxy tells (`guard.py`).
+    Behind a proxy that the operator has named it is the address that the proxy tells (`ui/guard.py`).
     """
     request = LocalContext.request.get(None)
     client = request.client if request is not None else None

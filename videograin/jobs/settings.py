@@ -49,6 +49,10 @@ class OperatorSettings:
         max_waiting: jobs that may wait at once.
         max_waiting_each: jobs that one session may have waiting.
         max_waiting_address: jobs that all sessions from one network address may have waiting together.
+        max_open_address: requests that one network address may have open at once; a page in a browser has one or two.
+        trusted_proxies: addresses or networks of proxies, separated by commas, that are believed who a visitor is and
+            under which name the studio is reached; * believes all. On a Hugging Face Space its own proxy always stands
+            in front, and it is *.
         retention_hours: how long clips and results are kept after their last use.
         auth: user:password, several separated by commas, asked for before the page opens; empty lets everyone in.
         mcp: whether agents may use the studio as an MCP server.
@@ -67,6 +71,8 @@ class OperatorSettings:
     max_waiting: Annotated[int, Between(1, 10_000)] = 32
     max_waiting_each: Annotated[int, Between(1, 10_000)] = 8
     max_waiting_address: Annotated[int, Between(1, 10_000)] = 16
+    max_open_address: Annotated[int, Between(1, 100_000)] = 100
+    trusted_proxies: tuple[str, ...] = ()
     retention_hours: Annotated[float, Between(0.1, 8760)] = 24.0
     auth: tuple[Login, ...] = ()
     mcp: bool = False
@@ -82,6 +88,8 @@ def read_operator_settings(environment: Mapping[str, str] = os.environ) -> Opera
     hints = get_type_hints(OperatorSettings, include_extras=True)
     _check_spelling(environment, [variable_of(name) for name in hints])
     given = {name: environment.get(variable_of(name), "").strip() for name in hints}
+    if environment.get("SPACE_ID"):
+        given["trusted_proxies"] = given["trusted_proxies"] or "*"
     return OperatorSettings(**{name: _parse(name, text, hints[name]) for name, text in given.items() if text})
 
 

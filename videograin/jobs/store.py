@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import logging
 import os
+import platform
 import re
 import secrets
 import shutil
@@ -119,7 +120,7 @@ class JobStore:
         self.root = root.absolute()
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = RLock()
-        self._claim = (self.root / ".claim").open("w")
+        self._claim = (self.root / ".claim").open("a+")
         self._refuse_company()
         self._jobs = {job.id: job for job in self._read_jobs()}
 
@@ -265,10 +266,16 @@ class JobStore:
         try:
             flock(self._claim, LOCK_EX | LOCK_NB)
         except OSError as error:
+            self._claim.seek(0)
+            holder = self._claim.read() or "an unknown process"
             self._claim.close()
             raise JobError(
-                f"The folder '{self.root}' is in use by another process. Stop it, or choose another folder."
+                f"The folder '{self.root}' is in use by another studio ({holder}). Stop it, or choose another folder "
+                "with VIDEOGRAIN_DATA_FOLDER."
             ) from error
+        self._claim.truncate(0)
+        self._claim.write(f"process {os.getpid()} on {platform.node()}")
+        self._claim.flush()
 
     def _read_jobs(self) -> Iterator[Job]:
         for file in self.root.glob("*/jobs/*/job.json"):

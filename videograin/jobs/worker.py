@@ -52,6 +52,10 @@ Purge = Callable[[float], None]
 STOPPED = "Stopped, as you asked."
 INTERRUPTED = "The studio was restarted while this was running. Start it again."
 
+PREPARING = "The model is being loaded."
+NOT_PREPARED = "The model could not be loaded; the log says why."
+ENDING = "The studio is about to stop."
+
 log = logging.getLogger(__name__)
 
 
@@ -136,6 +140,7 @@ class Worker:
         self._changed = Condition()  # guards the fields below
         self._editing, self._marking, self._downloading = _Lane(executor(task)), _Lane(task), _Lane(task)
         self._stopping = False
+        self._unprepared = PREPARING if prepare else ""
         self._purged = -PURGE_SECONDS
         # A job that never reaches its next step must not keep the process alive: hence daemons.
         self._threads = [
@@ -268,6 +273,11 @@ class Worker:
         return all(thread.is_alive() for thread in self._threads) and not self._stopping
 
     @property
+    def why_not_ready(self) -> str:
+        """Why no job can be done at the moment, in a sentence; empty where they can."""
+        return self._unprepared if self.is_alive else ENDING
+
+    @property
     def _lanes(self) -> tuple[_Lane, ...]:
         return self._editing, self._marking, self._downloading
 
@@ -290,7 +300,9 @@ class Worker:
         if self._prepare is not None:
             try:
                 self._prepare()
+                self._unprepared = ""
             except Exception:
+                self._unprepared = NOT_PREPARED
                 log.exception("preparation failed")
         self._loop(self._editing)
 
@@ -326,6 +338,8 @@ class Worker:
             if outcome.state is JobState.CANCELLED:
                 reason = (JobState.INTERRUPTED, INTERRUPTED) if lane.is_interrupting else (outcome.state, STOPPED)
                 outcome = Outcome(*reason)
+            if lane is self._editing and outcome.state is JobState.DONE:
+                self._unprepared = ""  # what failed at first, a download say, was mended meanwhile
             lane.running = None
             self._end(job, outcome)
 
