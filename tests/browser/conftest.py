@@ -22,11 +22,15 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def visit(browser: Any, address: str) -> Iterator[Callable[..., Visitor]]:
-    """Return a function that opens the page as a new visitor."""
-    contexts = []
+    """Return a function that opens the page as a new visitor; no page may break its own Content-Security-Policy."""
+    contexts, violations = [], []
+
+    def note(message: Any) -> None:
+        violations.extend([message.text] if "Content Security Policy" in message.text else [])
 
     def visit(query: str = "", **options: object) -> Visitor:
         context = browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | options))
+        context.on("console", note)
         contexts.append(context)
         return Visitor(context.new_page(), address, query)
 
@@ -34,3 +38,4 @@ def visit(browser: Any, address: str) -> Iterator[Callable[..., Visitor]]:
     for context in contexts:
         context.unroute_all(behavior="ignoreErrors")  # do not wait for requests that a test held and did not let go
         context.close()
+    assert not violations
