@@ -32,8 +32,20 @@ GRACE_SECONDS = 30.0
 MIN_PACE = 10_000
 """Bytes a second; a phone at the edge of its network sends more."""
 
-CLOSED_PATHS = ("/dev/reload",)
-"""Ends of Gradio's paths for developing a page."""
+CLOSED_PATHS = tuple(
+    f"/gradio_api/{name}"
+    for name in (
+        "custom_component/",
+        "dev/",
+        "process_recording",
+        "proxy=",
+        "run-history",
+        "runs",
+        "undo-vibe",
+        "vibe-",
+    )
+)
+"""Beginnings of what Gradio offers and the studio has no use for: to reload code, fetch from elsewhere, keep runs."""
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -77,7 +89,7 @@ class Guard:
         """Answer a request if its visitor has not too many open."""
         guarded = _with_headers(send)
         address = _address(scope)
-        if scope["path"].endswith(CLOSED_PATHS):
+        if scope["path"].startswith(CLOSED_PATHS):
             await PlainTextResponse("There is nothing here.", 404)(scope, receive, guarded)
         elif self._open[address] >= self._max_open:
             sentence = f"This address has {self._max_open} requests open; end some and try again."

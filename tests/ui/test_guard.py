@@ -26,7 +26,7 @@ async def tell(request: Request) -> JSONResponse:
 
 
 def studio(peer: str = VISITOR, **settings) -> httpx.AsyncClient:
-    paths = ("/call", "/gradio_api/upload", "/gradio_api/dev/reload")
+    paths = ("/call", "/gradio_api/upload", "/gradio_api/{rest:path}")
     app = Starlette(routes=[Route(path, tell, methods=["GET", "POST"]) for path in paths])
     guarded = Guard(app, OperatorSettings(max_upload_mb=10, **settings))
     return httpx.AsyncClient(transport=httpx.ASGITransport(guarded, client=(peer, 1)), base_url="http://studio")
@@ -104,4 +104,5 @@ def test_every_answer_forbids_what_the_page_does_not_need_and_the_developers_doo
     answer = ask(studio(), "GET", "/call")
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert "object-src 'none'" in answer.headers["Content-Security-Policy"]
-    assert ask(studio(), "GET", "/gradio_api/dev/reload").status_code == 404
+    for path in ("dev/reload", "proxy=http://example.org/", "vibe-editor"):
+        assert ask(studio(), "GET", f"/gradio_api/{path}").status_code == 404
