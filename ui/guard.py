@@ -9,6 +9,7 @@ from asyncio import wait_for
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
@@ -72,7 +73,8 @@ class Guard:
         self._app = app
         self._max_upload = settings.max_upload_mb * 10**6 + FORM_BYTES
         self._max_open = settings.max_open_address
-        self._by_proxy = ProxyHeadersMiddleware(self._admit, trusted_hosts=list(settings.trusted_proxies))
+        # Of other types for the same protocol than Starlette's, hence Any.
+        self._by_proxy: Any = ProxyHeadersMiddleware(cast(Any, self._admit), list(settings.trusted_proxies))
         self._open: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
