@@ -3,16 +3,16 @@
 A session's id stands for its user: whoever has it sees that work and no other.
 """
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import gradio as gr
 
+from ui.answers import Document, describe_work
 from ui.arguments import checked
 from ui.plain_errors import in_plain_words
-from ui.rendering.markup import target_prompt
 from ui.work import pointing, transfer
 from ui.work.pointing import Tool
 from ui.work.service import ClipChoice, StudioService
@@ -27,8 +27,6 @@ from videograin.models.presets import Preset, apply_preset
 from videograin.project import objects
 from videograin.project.examples import example_names
 from videograin.region import ControlKind, EditSettings
-
-Document = dict[str, Any]
 
 
 class Api:
@@ -102,6 +100,22 @@ class Api:
         """Take another model for the edits, with the settings that suit it."""
         found = self._find(session)
         self._studio.choose_model(found, model)
+        return self._describe(found)
+
+    def list_segmenters(self, session: str) -> list[Document]:
+        """Return the segmenters that may mark the clip: which is chosen, here, for photographs, and told by strokes."""
+        return [asdict(each) for each in self._studio.segmenters.offered(self._find(session))]
+
+    def choose_segmenter(self, session: str, segmenter: str) -> Document:
+        """Have another segmenter answer and follow; an empty name takes the one that goes with the model."""
+        found = self._find(session)
+        self._studio.segmenters.choose(found, segmenter)
+        return self._describe(found)
+
+    def switch_to_photographs(self, session: str) -> Document:
+        """Take a model and a segmenter that know photographs; the segmenter alone where no such model is here."""
+        found = self._find(session)
+        self._studio.switch_to_photographs(found)
         return self._describe(found)
 
     def get_work(self, session: str) -> Document:
@@ -352,23 +366,7 @@ class Api:
         return found
 
     def _describe(self, session: Session) -> Document:
-        work, clip = session.opened_work, session.opened_clip
-        frames, height, width = clip.frames.shape[:3]
-        estimate = self._studio.shelf.estimate(work.model, work.controls, (frames, height, width), work.settings)
-        return {
-            "frames": frames, "width": width, "height": height, "fps": clip.fps, "model": work.model,
-            "seconds": estimate.seconds if estimate else None, "source_prompt": work.source_prompt,
-            "target_prompt": target_prompt(work),
-            "objects": [
-                {
-                    "number": each.id, "name": each.name, "prompt": each.prompt, "keep": each.is_kept,
-                    "hidden": each.is_hidden, "followed": objects.is_followed(work, each.id),
-                    "area": int(work.masks[each.id].masks[session.frame].sum()) if each.id in work.masks else 0,
-                }
-                for each in work.objects
-            ],
-            "jobs": [job.id for job in self._studio.worker.jobs(session.id)],
-        }  # fmt: skip
+        return describe_work(self._studio, session)
 
 
 def _overridden(settings: EditSettings, values: Document) -> EditSettings:

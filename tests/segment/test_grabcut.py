@@ -59,7 +59,9 @@ def dog(real_clips: Path) -> np.ndarray:
 
 def outlined(frame: int) -> np.ndarray:
     """Return the mask of the dog that was drawn by hand."""
-    return cv2.imread(str(HERE / f"dog_frame_{frame:02}.png"), cv2.IMREAD_GRAYSCALE) > 127
+    drawn = cv2.imread(str(HERE / f"dog_frame_{frame:02}.png"), cv2.IMREAD_GRAYSCALE)
+    assert drawn is not None
+    return drawn > 127
 
 
 def test_a_box_finds_an_object_that_is_hardly_brighter_than_what_surrounds_it(segmenter):

@@ -10,7 +10,7 @@ from ui.work.pointing import Stroke, Tool, box, click, draw
 from ui.work.segmenting import Segmenting
 from ui.work.session import Session
 from ui.work.visitors import visitor_address
-from videograin.errors import RegionError
+from videograin.errors import RegionError, SegmentError
 from videograin.jobs.store import Job, JobKind, JobState, JobStore
 from videograin.jobs.suggest import DiscoverRequest, SuggestRequest, read_discovered
 from videograin.jobs.track import TrackRequest, read_tracks, write_tracks
@@ -18,6 +18,7 @@ from videograin.jobs.worker import JobStatus, Worker
 from videograin.media.npz import read_npz
 from videograin.project import objects
 from videograin.project.workspace import Workspace
+from videograin.segment.zoo import can_suggest
 
 CLUSTER_CONFIDENCE = 0.5
 """Of masks that were cut out of the whole clip: they come without a measure, and are rougher than a segmenter's."""
@@ -40,13 +41,13 @@ class Marking:
     def prepare_frame(self, session: Session) -> None:
         """Encode the frame that is shown, so that the first click on it is answered at once."""
         frame = session.opened_clip.frames[session.frame]
-        Thread(target=self._segmenting.encode, args=(frame,), daemon=True).start()
+        Thread(target=self._segmenting.encode, args=(session, frame), daemon=True).start()
 
     def mark(self, session: Session, tool: Tool, points: Sequence[tuple[float, float]], radius: float) -> None:
         """Take a press or stroke on the frame that is shown."""
         with session.lock:
             if tool in (Tool.BRUSH, Tool.ERASER):
-                draw(session, Stroke(points, radius, tool is Tool.ERASER))
+                draw(session, self._segmenting.segmenter(session), Stroke(points, radius, tool is Tool.ERASER))
             elif tool is Tool.BOX:
                 (x0, y0), (x1, y1) = points
                 box(session, self._segmenting.segmenter(session), (x0, y0, x1, y1))
@@ -66,6 +67,7 @@ class Marking:
             first=session.frame if direction == "forwards" else 0,
             last=session.frame if direction == "backwards" else len(clip.frames) - 1,
             clip_options=work.clip_options,
+            segmenter=self._segmenting.name_for(session),
         )
         job = self._worker.submit(session.id, JobKind.TRACK, request, visitor_address())
         session.tracking = job.id
@@ -75,7 +77,14 @@ class Marking:
     def suggest_on_frame(self, session: Session) -> Job:
         """Ask for the objects on the frame that is shown, by the segmenter."""
         work = session.opened_work
-        return self._suggest(session, JobKind.SUGGEST, SuggestRequest(work.clip, session.frame, work.clip_options))
+        segmenter = self._segmenting.name_for(session)
+        if not can_suggest(segmenter):
+            raise SegmentError(
+                f"The segmenter '{segmenter}' sees colours, not objects, and cannot suggest any on a frame. Draw a box "
+                "around the object instead, or have suggestions made for the whole clip."
+            )
+        request = SuggestRequest(work.clip, session.frame, work.clip_options, segmenter)
+        return self._suggest(session, JobKind.SUGGEST, request)
 
     def suggest_in_clip(self, session: Session) -> Job:
         """Ask for the objects in all frames at once, by the model of the edits, without the segmenter."""

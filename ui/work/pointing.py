@@ -1,4 +1,7 @@
-"""Marking, as masks: clicks and boxes are answered by the segmenter, strokes are taken as drawn."""
+"""Marking, as masks: clicks and boxes are answered by the segmenter, strokes are taken as drawn.
+
+A segmenter without weights reads strokes as well: they say where the object is, and it answers with all of the object.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,13 +13,20 @@ import numpy as np
 from ui.work.session import Session
 from videograin.errors import RegionError
 from videograin.project.objects import add_object, mask_at, set_mask, with_marks
-from videograin.project.workspace import Box, Click, Workspace
+from videograin.project.workspace import Box, Click, MarkedObject, Scribble, Workspace
 from videograin.segment.segmenter import Segmentation, Segmenter
+from videograin.segment.zoo import reads_strokes
 
 MAX_BRUSH = 256.0
 
 FARTHEST = 2.0**14
 """Pixels beyond which a stroke's points are cut off: OpenCV draws in 16 bits and more."""
+
+STROKE_SPACING = 2
+"""Pixels between the points by which a segmenter is told of a stroke."""
+
+STROKE_EDGE = 2
+"""Pixels of a stroke's edge that it is not told of, for its points have a size of their own."""
 
 
 class Tool(StrEnum):
@@ -40,7 +50,7 @@ class Stroke:
         is_eraser: whether it takes away.
     """
 
-    points: Sequence[tuple[float, float]]
+    points: Sequence[Sequence[float]]
     radius: float
     is_eraser: bool
 
@@ -69,14 +79,23 @@ def box(session: Session, segmenter: Segmenter, corners: tuple[float, float, flo
     _answer(session, segmenter, work, number, clip.frames[session.frame])
 
 
-def draw(session: Session, stroke: Stroke) -> None:
-    """Paint over the selected object's mask; where none is selected, the brush begins one."""
+def draw(session: Session, segmenter: Segmenter, stroke: Stroke) -> None:
+    """Paint over the selected object's mask; where none is selected, the brush begins one.
+
+    A segmenter that reads strokes answers with the object that they mean instead.
+    """
     work, clip = session.opened_work, session.opened_clip
     if not stroke.points or not 0 < stroke.radius <= MAX_BRUSH:
         raise RegionError(f"A stroke needs points and a radius up to {MAX_BRUSH:g} pixels.")
     if stroke.is_eraser and session.object is None:
         raise RegionError("There is nothing to erase yet. Pick an object first.")
     work, number = _target(session, work, is_new=session.object is None)
+    if reads_strokes(segmenter.model.name):
+        points = tuple((float(x), float(y)) for x, y in stroke.points)
+        scribble = Scribble(session.frame, points, stroke.radius, not stroke.is_eraser)
+        work = with_marks(work, number, scribbles=[scribble])
+        _answer(session, segmenter, work, number, clip.frames[session.frame])
+        return
     frames, size = len(clip.frames), clip.frames.shape[1:3]
     mask = mask_at(work, number, session.frame)
     mask = np.zeros(size, bool) if mask is None else mask
@@ -130,13 +149,32 @@ def _answer(session: Session, segmenter: Segmenter, work: Workspace, number: int
     segmenter.set_frame(frame)
     mask = mask_at(work, number, session.frame)
     previous = None if mask is None else segmenter.as_previous(mask)
-    found = segmenter.click(
-        [(each.x, each.y) for each in clicks], [each.is_inside for each in clicks], corners, previous
-    )
+    points, labels = [(each.x, each.y) for each in clicks], [each.is_inside for each in clicks]
+    if reads_strokes(segmenter.model.name):
+        drawn = _scribbled(marked, session.frame, (frame.shape[0], frame.shape[1]))
+        points, labels = points + [point for point, _ in drawn], labels + [is_inside for _, is_inside in drawn]
+    found = segmenter.click(points, labels, corners, previous)
     answers = sorted((found, *found.alternatives), key=lambda answer: answer.area)
     work = set_mask(work, number, session.frame, found.mask, len(session.opened_clip.frames), found.confidence)
     _take(session, work, number, _distinct(answers))
     session.answer = next(i for i, mask in enumerate(session.answers) if np.array_equal(mask, found.mask))
+
+
+def _scribbled(marked: MarkedObject, frame: int, size: tuple[int, int]) -> list[tuple[tuple[float, float], bool]]:
+    """Return points (x, y) all over an object's scribbles on a frame, each with whether it lies on the object.
+
+    Where scribbles cross, the latest counts.
+    """
+    sides = np.zeros(size, np.int8)
+    for each in marked.scribbles:
+        if each.frame == frame:
+            drawn = paint(size, Stroke(each.points, each.radius, not each.is_inside))
+            core = cv2.erode(drawn.astype(np.uint8), np.ones((2 * STROKE_EDGE + 1,) * 2, np.uint8)).astype(bool)
+            sides[drawn] = 0
+            sides[core if core.any() else drawn] = 1 if each.is_inside else -1
+    spaced = np.zeros(size, bool)
+    spaced[::STROKE_SPACING, ::STROKE_SPACING] = True
+    return [((float(x), float(y)), bool(sides[y, x] > 0)) for y, x in np.argwhere((sides != 0) & spaced)]
 
 
 def _distinct(answers: Sequence[Segmentation]) -> tuple[np.ndarray, ...]:

@@ -1,19 +1,32 @@
-"""The segmenter that answers clicks: loaded once, shared by all sessions, beside the worker's queue."""
+"""The segmenters that answer clicks and follow: loaded once, shared by all sessions, beside the worker's queue."""
 
+from collections import OrderedDict
+from collections.abc import Callable
 from threading import Lock
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from ui.work.session import Session
 from videograin.jobs.executor import is_zero_gpu
+from videograin.jobs.limits import check_segmenter
 from videograin.jobs.settings import OperatorSettings
+from videograin.models.segmenters import default_segmenter
 from videograin.segment.model import EmbeddingCache, SegmentModel
 from videograin.segment.segmenter import Segmenter
-from videograin.segment.zoo import DEFAULT_SEGMENTER, load_segmenter
+from videograin.segment.zoo import load_segmenter
+from videograin.tracking.engines import has_video_memory, load_engine
+from videograin.tracking.flow_engine import FlowEngine
+from videograin.tracking.propagator import Engine
+
+KEPT_MODELS = 2
+"""Segmenters whose weights stay in memory: one for drawings and one for photographs."""
+
+Loaded = TypeVar("Loaded")
 
 
 class Segmenting:
-    """A process's segmenter.
+    """A process's segmenters.
 
     Args:
         settings: the operator's device, and whether hubs may be asked.
@@ -21,25 +34,69 @@ class Segmenting:
 
     def __init__(self, settings: OperatorSettings) -> None:
         self.embeddings = EmbeddingCache()
-        self._offline = settings.offline
+        self._settings = settings
         # A GPU is lent to jobs alone; clicks are answered without one.
         self._device = "cpu" if is_zero_gpu() else settings.device or None
-        self._model: SegmentModel | None = None
-        self._loading = Lock()
+        self._models: _Shelf[SegmentModel] = _Shelf(KEPT_MODELS)
+        self._engines: _Shelf[Engine] = _Shelf(KEPT_MODELS)
 
-    def model(self) -> SegmentModel:
-        """Return the weights, loading them if need be."""
-        with self._loading:
-            if self._model is None:
-                self._model = load_segmenter(DEFAULT_SEGMENTER, self._device, offline=self._offline)
-            return self._model
+    def name_for(self, session: Session) -> str:
+        """Return the segmenter that marks a session's clip: that chosen, or else the one that goes with its model."""
+        chosen = session.work.segmenter if session.work else session.chosen_segmenter
+        model = session.work.model if session.work else session.model
+        offered = self._settings.segmenters
+        return chosen if chosen in offered else default_segmenter(model or self._settings.models[0], offered)
+
+    def model(self, name: str) -> SegmentModel:
+        """Return a segmenter's weights, loading them if need be.
+
+        Raises:
+            ModelError: it is not offered, not on this machine, or cannot be loaded.
+        """
+        check_segmenter(name, self._settings)
+        return self._models.get(name, lambda: load_segmenter(name, self._device, offline=True))
+
+    def engine(self, name: str) -> Engine:
+        """Return what follows objects with a segmenter; errors as in `model`."""
+        check_segmenter(name, self._settings)
+        if not has_video_memory(name):
+            return FlowEngine(self.model(name), self.embeddings)  # the weights that answer clicks
+        return self._engines.get(name, lambda: load_engine(name, self._device, offline=True))
 
     def segmenter(self, session: Session) -> Segmenter:
         """Return the segmenter of a session's clip."""
-        if session.segmenter is None:
-            session.segmenter = Segmenter(self.model(), self.embeddings)
+        name = self.name_for(session)
+        if session.segmenter is None or session.segmenter.model.name != name:
+            session.segmenter = Segmenter(self.model(name), self.embeddings)
         return session.segmenter
 
-    def encode(self, frame: np.ndarray) -> None:
-        """Encode a frame (H, W, 3) uint8 RGB before the first click on it."""
-        self.embeddings.features(self.model(), frame)
+    def encode(self, session: Session, frame: np.ndarray) -> None:
+        """Encode a frame (H, W, 3) uint8 RGB of a session's clip before the first click on it."""
+        self.embeddings.features(self.model(self.name_for(session)), frame)
+
+
+class _Shelf(Generic[Loaded]):
+    """What was loaded by name; the least recently used goes first.
+
+    Args:
+        size: how much is kept.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._kept: OrderedDict[str, Loaded] = OrderedDict()
+        self._locks: dict[str, Lock] = {}
+        self._lock = Lock()
+
+    def get(self, name: str, load: Callable[[], Loaded]) -> Loaded:
+        """Return what has a name, loading it if need be; others are not held up meanwhile."""
+        with self._lock:
+            loading = self._locks.setdefault(name, Lock())
+        with loading:
+            loaded = self._kept.get(name) or load()
+            with self._lock:
+                self._kept[name] = loaded
+                self._kept.move_to_end(name)
+                if len(self._kept) > self._size:
+                    self._kept.popitem(last=False)
+            return loaded

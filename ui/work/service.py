@@ -10,6 +10,7 @@ import numpy as np
 
 from ui.work.marking import Marking
 from ui.work.naming import Naming, caption, with_caption, without_composed_sentence
+from ui.work.segmenter_choice import SegmenterChoices, is_photograph
 from ui.work.segmenting import Segmenting
 from ui.work.session import Session, Sessions
 from ui.work.visitors import visitor_address
@@ -30,6 +31,7 @@ from videograin.models.bundles import ModelBundle, find_bundle
 from videograin.models.catalog import CatalogEntry, catalog, find_entry
 from videograin.models.loading import check_obtainable
 from videograin.models.memory import Estimate
+from videograin.models.segmenters import default_segmenter
 from videograin.project.examples import example_path
 from videograin.project.objects import is_followed, with_colours
 from videograin.project.project import Project, ProjectRegion, load_project
@@ -76,12 +78,13 @@ class StudioService:
         studio = open_studio(settings, handlers, [self.sessions.purge, purge_web_files])
         self.shelf, self.store, self.worker = studio.shelf, studio.store, studio.worker
         self._naming = Naming()
+        self.segmenters = SegmenterChoices(settings, self._segmenting)
         self.marking = Marking(self._segmenting, self._naming, self.store, self.worker)
         Thread(target=self._prepare_marking, daemon=True).start()
 
     def _prepare_marking(self) -> None:
         """Load what answers clicks, so that the first one does not wait for it."""
-        self._segmenting.model()
+        self._segmenting.model(default_segmenter(self.default_model, self.settings.segmenters))
         self._naming.judge(self.default_model)
 
     @property
@@ -152,6 +155,7 @@ class StudioService:
             bundle = find_bundle(model)
             work = Workspace(
                 clip=kept, source_prompt="", model=model, clip_options=options, settings=bundle.settings,
+                segmenter=session.chosen_segmenter,
             )  # fmt: skip
             session.open(work, clip)
 
@@ -179,6 +183,26 @@ class StudioService:
             session.model = model
             if session.work is not None:
                 session.set_words(replace(session.work, model=model, settings=bundle.settings, controls=()))
+
+    def switch_to_photographs(self, session: Session) -> None:
+        """Take a model and a segmenter that know photographs; the segmenter alone where no such model is here."""
+        model = self.segmenters.model_for_photographs()
+        if model is not None:
+            self.choose_model(session, model)
+        self.segmenters.choose_for_photographs(session)
+
+    def photograph_notice(self, session: Session) -> str:
+        """Return what to tell where the clip was filmed and the model only knows drawings; else nothing."""
+        model, segmenter = self.bundle(session).name, self._segmenting.name_for(session)
+        return self.segmenters.notice(model, session.is_photograph, segmenter)
+
+    def video_notice(self, session: Session, video: Path, model: str) -> str:
+        """Return the notice of `photograph_notice` for a video that is not opened yet.
+
+        Raises:
+            VideoError: it cannot be read.
+        """
+        return self.segmenters.notice(model, is_photograph(video), self._segmenting.name_for(session))
 
     def suggest_caption(self, session: Session) -> None:
         """Caption what the clip shows now by the objects' names, unless the user has."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from videograin.errors import ProjectError, VideoGrainError
 from videograin.jobs.store import owner_digest
+from videograin.media.appearance import looks_like_photograph
 from videograin.media.video import Clip, load_clip
 from videograin.project.objects import with_words_of
 from videograin.project.workspace import MarkedObject, Workspace
@@ -53,6 +54,8 @@ class Session:
         tracking: id of the job whose masks are awaited; empty where there is none.
         suggesting: id of the job that suggests objects, while one does.
         model: that was chosen before there is a clip; empty takes the default.
+        chosen_segmenter: that was chosen before there is a clip; empty takes the one that goes with the model.
+        is_photograph: whether the clip was filmed rather than drawn, as far as it shows.
         caption: of what the clip shows now, as the page has put it in.
         segmenter: of this clip; made by the first click.
     """
@@ -69,6 +72,8 @@ class Session:
     tracking: str = ""
     suggesting: str = ""
     model: str = ""
+    chosen_segmenter: str = ""
+    is_photograph: bool = False
     caption: str = ""
     segmenter: Segmenter | None = None
     past: list[Workspace] = field(default_factory=list)
@@ -105,6 +110,7 @@ class Session:
     def open(self, work: Workspace, clip: Clip) -> None:
         """Start to work on a clip; the work before is gone."""
         self.work, self.clip = work, clip
+        self.is_photograph = looks_like_photograph(clip.frames)
         self.frame, self.answers, self.answer, self.segmenter = 0, (), 0, None
         self.selected = work.objects[-1].id if work.objects else None
         self.tracking = self.suggesting = self.caption = ""
@@ -147,6 +153,7 @@ class Session:
         try:
             work = load_workspace(self.folder).workspace
             self.clip = load_clip(work.clip, work.clip_options)
+            self.is_photograph = looks_like_photograph(self.clip.frames)
             self.work = work
             self.selected = work.objects[-1].id if work.objects else None
             self.tracking = (self.folder / "tracking").read_text()

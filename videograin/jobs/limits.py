@@ -6,12 +6,21 @@ from videograin.errors import ModelError, SettingsError, VideoError
 from videograin.jobs.settings import OperatorSettings
 from videograin.media.video import ClipOptions, VideoInfo, clip_shape, probe
 from videograin.project.project import EditInputs
+from videograin.segment.zoo import GRABCUT, is_here
 
 
 def check_model(name: str, limits: OperatorSettings) -> None:
     """Raise ModelError where a model is not offered by the operator."""
     if name not in limits.models:
         raise ModelError(f"Model '{name}' is not offered here. Choose one of: {', '.join(limits.models)}.")
+
+
+def check_segmenter(name: str, limits: OperatorSettings) -> None:
+    """Raise ModelError where a segmenter is not offered by the operator, or not on this machine."""
+    if name not in limits.segmenters:
+        raise ModelError(f"Segmenter '{name}' is not offered here. Choose one of: {', '.join(limits.segmenters)}.")
+    if not is_here(name):
+        raise ModelError(f"Segmenter '{name}' is not on this machine yet. Download it first, or choose '{GRABCUT}'.")
 
 
 def check_video(file: Path, limits: OperatorSettings) -> VideoInfo:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 from videograin.errors import SettingsError
 from videograin.media.video import MAX_FRAMES
 from videograin.models.bundles import DEFAULT_MODEL
+from videograin.models.segmenters import OFFERED_SEGMENTERS
 
 PREFIX = "VIDEOGRAIN_"
 
@@ -39,6 +40,8 @@ class OperatorSettings:
     Attributes:
         data_folder: where clips, jobs and results are kept; of this process alone.
         models: names, folders, files or hub ids that may be chosen, separated by commas; the first is the default.
+        segmenters: names that may be chosen, separated by commas; the first one for drawings and the first one for
+            photographs that are on this machine are the defaults of models for these.
         device: cuda, mps or cpu; empty takes the best there is.
         offline: whether to leave model hubs alone.
         max_upload_mb: largest file that may be uploaded, in megabytes.
@@ -61,6 +64,7 @@ class OperatorSettings:
 
     data_folder: Path = field(default_factory=lambda: user_data_folder())
     models: tuple[str, ...] = (DEFAULT_MODEL, "sd15", "sd2.1-base", "sd2.1")
+    segmenters: tuple[str, ...] = OFFERED_SEGMENTERS
     device: str = ""
     offline: bool = False
     max_upload_mb: Annotated[int, Between(1, 10_000)] = 200

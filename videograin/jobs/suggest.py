@@ -16,6 +16,7 @@ from videograin.jobs.track import SegmentSource
 from videograin.media.npz import read_npz, write_npz
 from videograin.media.video import ClipOptions, load_clip
 from videograin.segment.suggest import suggest_regions
+from videograin.segment.zoo import DEFAULT_SEGMENTER
 
 MAX_FRAMES = 32
 """Frames that are cut up together. Of a longer clip this many are taken, evenly spread; in between the user
@@ -30,11 +31,13 @@ class SuggestRequest:
         clip: video file that the frame is read from.
         frame: counted from 0.
         clip_options: with which the clip is read.
+        segmenter: that is asked.
     """
 
     clip: Path
     frame: int
     clip_options: ClipOptions = field(default_factory=ClipOptions)
+    segmenter: str = DEFAULT_SEGMENTER
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,9 @@ def suggest_handlers(segmenting: SegmentSource) -> dict[JobKind, Handler[Suggest
 
     def run(request: SuggestRequest, context: JobContext) -> SuggestFiles:
         frame = load_clip(request.clip, request.clip_options).frames[request.frame]
-        found = suggest_regions(frame, segmenting.model(), segmenting.embeddings, report=context.report)
+        found = suggest_regions(
+            frame, segmenting.model(request.segmenter), segmenting.embeddings, report=context.report
+        )
         if not found:
             raise NothingFoundError("Nothing stands out on this frame. Click on what you mean, or try another frame.")
         arrays = {f"{place:03}": answer.mask for place, answer in enumerate(found)}

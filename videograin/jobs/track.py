@@ -12,18 +12,22 @@ from videograin.jobs.store import JobKind
 from videograin.media.npz import read_npz, write_npz
 from videograin.media.video import ClipOptions, load_clip
 from videograin.segment.model import EmbeddingCache, SegmentModel
-from videograin.tracking.flow_engine import FlowEngine
-from videograin.tracking.propagator import Propagator
+from videograin.segment.zoo import DEFAULT_SEGMENTER
+from videograin.tracking.propagator import Engine, Propagator
 from videograin.tracking.tracks import FrameState, Track
 
 
 class SegmentSource(Protocol):
-    """Where the segmenter and what it has seen are kept."""
+    """Where segmenters and what they have seen are kept."""
 
     embeddings: EmbeddingCache
 
-    def model(self) -> SegmentModel:
-        """Return the weights, loading them if need be."""
+    def model(self, name: str) -> SegmentModel:
+        """Return a segmenter's weights, loading them if need be."""
+        ...
+
+    def engine(self, name: str) -> Engine:
+        """Return what follows objects with a segmenter, loading it if need be."""
         ...
 
 
@@ -36,6 +40,7 @@ class TrackRequest:
         tracks: file of `write_tracks`, all objects of the clip.
         first, last: frames that are followed, both included, counted from 0.
         clip_options: with which the clip is read.
+        segmenter: whose engine follows.
     """
 
     clip: Path
@@ -43,6 +48,7 @@ class TrackRequest:
     first: int
     last: int
     clip_options: ClipOptions = field(default_factory=ClipOptions)
+    segmenter: str = DEFAULT_SEGMENTER
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,7 @@ def track_handlers(segmenting: SegmentSource) -> dict[JobKind, Handler[TrackRequ
 
     def run(request: TrackRequest, context: JobContext) -> TrackFiles:
         frames = load_clip(request.clip, request.clip_options).frames
-        engine = FlowEngine(segmenting.model(), segmenting.embeddings)
+        engine = segmenting.engine(request.segmenter)
         propagator = Propagator(frames, engine, read_tracks(request.tracks))
         tracks = propagator.propagate(range(request.first, request.last + 1), report=context.report)
         write_tracks(context.results / "tracks.npz", tracks)

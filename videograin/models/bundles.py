@@ -59,6 +59,7 @@ class ModelBundle:
         controls: folder or hub id of the ControlNet of each kind.
         download_bytes: about how much is fetched when it is first used; 0 where that is unknown or nothing.
         prediction: what its UNet predicts; None is what its own files say.
+        knows_photographs: whether it can draw photographs, and is therefore for filmed clips.
     """
 
     name: str
@@ -71,6 +72,7 @@ class ModelBundle:
     controls: Mapping[ControlKind, str] = field(default_factory=dict)
     download_bytes: int = 0
     prediction: Prediction | None = None
+    knows_photographs: bool = True
 
 
 def named_bundles() -> dict[str, ModelBundle]:
@@ -94,6 +96,7 @@ def _emoji_world() -> ModelBundle:
         multiple=32,
         settings=EMOJI_WORLD_SETTINGS,
         controls=_own_controls(EMBEDDED_MODEL),
+        knows_photographs=False,
     )
 
 
@@ -144,6 +147,7 @@ def _unnamed(source: str) -> ModelBundle:
         short_side=short_side,
         multiple=64 if short_side >= 512 else min(32, short_side),
         controls=_own_controls(folder) or _SD15_CONTROLS,
+        knows_photographs=not (folder / "sam").is_dir(),
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from videograin.errors import RegionError
 from videograin.masks.shapes import Combination, combine, drop_specks, fill_holes
 from videograin.project.project import EditInputs, Project
-from videograin.project.workspace import Box, Click, MarkedObject, ObjectMasks, Workspace
+from videograin.project.workspace import Box, Click, MarkedObject, ObjectMasks, Scribble, Workspace
 from videograin.region import MAX_REGIONS
 from videograin.tracking.tracks import FrameState, Track
 
@@ -135,7 +135,8 @@ def with_words_of(work: Workspace, other: Workspace) -> Workspace:
         replace(each, prompt=says.prompt, strength=says.strength, is_kept=says.is_kept)
         for each, says in zip(work.objects, words, strict=True)
     ]
-    return replace(work, objects=tuple(kept), **{part.name: getattr(other, part.name) for part in fields(EditInputs)})
+    inputs = {part.name: getattr(other, part.name) for part in fields(EditInputs)}
+    return replace(work, objects=tuple(kept), segmenter=other.segmenter, **inputs)
 
 
 def with_words_of_edit(work: Workspace, edit: Project) -> Workspace:
@@ -212,10 +213,23 @@ def is_marked(work: Workspace, frame: int, mask: np.ndarray) -> bool:
     return any((mask & other).sum() > SAME * (mask | other).sum() for other in others)
 
 
-def with_marks(work: Workspace, number: int, clicks: Sequence[Click] = (), boxes: Sequence[Box] = ()) -> Workspace:
-    """Add clicks and boxes to those of an object."""
+def with_marks(
+    work: Workspace,
+    number: int,
+    clicks: Sequence[Click] = (),
+    boxes: Sequence[Box] = (),
+    scribbles: Sequence[Scribble] = (),
+) -> Workspace:
+    """Add clicks, boxes and scribbles to those of an object."""
     return change_object(
-        work, number, lambda each: replace(each, clicks=(*each.clicks, *clicks), boxes=(*each.boxes, *boxes))
+        work,
+        number,
+        lambda each: replace(
+            each,
+            clicks=(*each.clicks, *clicks),
+            boxes=(*each.boxes, *boxes),
+            scribbles=(*each.scribbles, *scribbles),
+        ),
     )
 
 

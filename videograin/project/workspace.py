@@ -48,6 +48,30 @@ class Box:
 
 
 @dataclass(frozen=True)
+class Scribble:
+    """A line drawn with a round brush for a segmenter that reads strokes, in pixels of the clip's frames.
+
+    Attributes:
+        frame: counted from 0.
+        points: (x, y) of its corners.
+        radius: of the brush.
+        is_inside: whether it lies on the object rather than outside it.
+
+    Raises:
+        SettingsError: a point that has no x and y.
+    """
+
+    frame: int
+    points: tuple[tuple[float, ...], ...]
+    radius: float
+    is_inside: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.points or any(len(point) != 2 for point in self.points):
+            raise SettingsError(f"A scribble has the points {self.points}; give each as (x, y).")
+
+
+@dataclass(frozen=True)
 class MarkedObject:
     """An object in the clip, and what it is to become.
 
@@ -62,7 +86,7 @@ class MarkedObject:
         strength: factor on the modulation, 0 to 4.
         grow: pixels by which its masks are grown for the edit, or shrunk where negative.
         feather: pixels over which its edge is softened in pictures and exports.
-        clicks, boxes: what was marked, in the order of the marking.
+        clicks, boxes, scribbles: what was marked, in the order of the marking.
 
     Raises:
         SettingsError: a value outside its range.
@@ -80,6 +104,7 @@ class MarkedObject:
     feather: float = 0.0
     clicks: tuple[Click, ...] = ()
     boxes: tuple[Box, ...] = ()
+    scribbles: tuple[Scribble, ...] = ()
 
     def __post_init__(self) -> None:
         if self.colour and not _COLOUR.fullmatch(self.colour):

@@ -79,9 +79,9 @@ class _Marks:
 class GrabCutNetwork:
     """Cut out by colour what boxes, strokes and earlier masks mark; fulfils `Network`."""
 
-    levels = 1
-    input_size = INPUT_SIZE
-    logits_size = (INPUT_SIZE, INPUT_SIZE)
+    levels: int = 1
+    input_size: int = INPUT_SIZE
+    logits_size: tuple[int, int] = (INPUT_SIZE, INPUT_SIZE)
 
     def __init__(self) -> None:
         self.module: nn.Module = nn.Identity()
@@ -177,7 +177,7 @@ def _cut(picture: np.ndarray, marks: _Marks) -> tuple[np.ndarray, float]:
     channels = np.dstack([chroma, 255 * shares]).clip(0, 255).astype(np.uint8)
     cv2.setRNGSeed(0)  # its colour models start from k-means
     models = np.zeros((1, 65)), np.zeros((1, 65))
-    cv2.grabCut(channels, labels, None, *models, ITERATIONS, cv2.GC_INIT_WITH_MASK)
+    cv2.grabCut(channels, labels, (0, 0, 0, 0), *models, ITERATIONS, cv2.GC_INIT_WITH_MASK)
     cut = _is_foreground(labels)
     mask = np.zeros(picture.shape[:2], bool)
     mask[seen] = cut

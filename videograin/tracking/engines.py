@@ -47,12 +47,10 @@ def load_engine(
         ModelError: it cannot be found, downloaded or loaded.
         SettingsError: the device is not there.
     """
-    if name == GRABCUT:
-        return FlowEngine(load_segmenter(name, device), cache)
-    path = fetch_segmenter(name, offline=offline, cache_dir=cache_dir, report=report)
-    kind = architecture(path)
-    if kind is Architecture.SAM:
+    if not has_video_memory(name, offline=offline, cache_dir=cache_dir, report=report):
         return FlowEngine(load_segmenter(name, device, offline=True, cache_dir=cache_dir), cache)
+    path = fetch_segmenter(name, offline=True, cache_dir=cache_dir)
+    kind = architecture(path)
     try:
         is_sam2 = kind is Architecture.SAM2
         model = load_pretrained(Sam2VideoModel, path) if is_sam2 else load_pretrained(EdgeTamVideoModel, path)
@@ -62,3 +60,13 @@ def load_engine(
         raise ModelError(f"Segmenter '{name}' cannot follow from '{path}': {reason}. Choose another.") from error
     model.to(choose_device(device))  # pyright: ignore[reportArgumentType] (transformers wraps it untyped)
     return VideoEngine(model, processor)
+
+
+def has_video_memory(
+    name: str, *, offline: bool = True, cache_dir: Path | None = None, report: Report = ignore
+) -> bool:
+    """Return whether a segmenter follows by a memory of its own rather than by optical flow; as `load_engine`."""
+    if name == GRABCUT:
+        return False
+    path = fetch_segmenter(name, offline=offline, cache_dir=cache_dir, report=report)
+    return architecture(path) is not Architecture.SAM

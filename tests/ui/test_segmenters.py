@@ -1,0 +1,151 @@
+"""Which segmenter marks and follows, through the API: GrabCut, SAM 2.1, and what goes with a model."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from fake_tracking import tiny_sam2_video
+from fakes import tiny_pipeline
+
+from ui.api import Api
+from ui.work.service import ClipChoice, StudioService
+from videograin.errors import ModelError, SegmentError
+from videograin.jobs.settings import OperatorSettings
+from videograin.jobs.store import JobState
+from videograin.media.encode import save_video
+from videograin.project.workspace_files import load_workspace
+
+BOX = (18, 10, 52, 46)
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudioService]:
+    folder = tmp_path_factory.mktemp("studio")
+    tiny_pipeline().save_pretrained(folder / "tiny")
+    for part in tiny_sam2_video():
+        part.save_pretrained(folder / "sam2")
+    studio = StudioService(
+        OperatorSettings(
+            data_folder=folder,
+            models=("emoji-world", str(folder / "tiny")),
+            segmenters=("emoji-world", "grabcut", str(folder / "sam2"), "vit_h"),
+            device="cpu",
+            offline=True,
+        )
+    )
+    yield studio
+    assert studio.worker.stop()
+
+
+@pytest.fixture
+def api(studio: StudioService) -> Api:
+    return Api(studio)
+
+
+def filmed(frames: int = 4) -> np.ndarray:
+    """Return frames (F, 64, 96, 3): a dark ball that moves over a soft, grainy ground, as if filmed."""
+    rows, columns = np.mgrid[0:64, 0:96]
+    light = 150 + 40 * np.sin(rows / 30) * np.cos(columns / 40)
+    random = np.random.default_rng(0)
+    clip = []
+    for t in range(frames):
+        frame = light[..., None] * [1.0, 0.95, 0.9] + random.normal(0, 4, (64, 96, 3))
+        cv2.circle(frame, (34 + 2 * t, 28), 12, (70, 50, 40), cv2.FILLED)
+        clip.append(frame.clip(0, 255).astype(np.uint8))
+    return np.stack(clip)
+
+
+def ball(frame: int) -> np.ndarray:
+    return cv2.circle(np.zeros((64, 96), np.uint8), (34 + 2 * frame, 28), 12, 1, cv2.FILLED).astype(bool)
+
+
+def overlap(mask: np.ndarray, truth: np.ndarray) -> float:
+    return np.count_nonzero(mask & truth) / np.count_nonzero(mask | truth)
+
+
+@pytest.fixture
+def session(studio: StudioService, api: Api, tmp_path: Path) -> str:
+    """A session with a filmed clip, opened with the model that only knows drawings."""
+    save_video(tmp_path / "ball.mp4", filmed(), 8)
+    session = api.new_session()
+    choice = ClipChoice(short_side=64)
+    studio.open_clip(studio.sessions.find(session), tmp_path / "ball.mp4", choice, "emoji-world")
+    return session
+
+
+def masks_of(studio: StudioService, session: str, number: int) -> np.ndarray:
+    return studio.sessions.find(session).opened_work.masks[number].masks
+
+
+def finish(api: Api, session: str, job: str) -> dict[str, object]:
+    while not JobState(api.get_job(session, job)["state"]).is_final:
+        time.sleep(0.1)
+    return api.get_job(session, job)
+
+
+def test_a_filmed_clip_is_noticed_and_one_call_takes_a_model_and_a_segmenter_for_it(api, session):
+    before = api.get_work(session)
+    assert (before["is_photograph"], before["segmenter"]) == (True, "emoji-world")
+    assert before["notice"] == "This looks like a photograph. Emoji World only knows drawings."
+    after = api.switch_to_photographs(session)
+    assert (Path(after["model"]).name, after["segmenter"], after["notice"]) == ("tiny", "grabcut", "")
+
+
+def test_a_video_is_judged_before_it_is_opened(studio, api, session, tmp_path):
+    found, video = studio.sessions.find(api.new_session()), tmp_path / "ball.mp4"
+    assert studio.video_notice(found, video, "emoji-world").startswith("This looks like a photograph.")
+    studio.segmenters.choose(found, "grabcut")
+    assert studio.video_notice(found, video, "emoji-world").startswith("Emoji World only knows drawings")
+    assert studio.video_notice(found, video, studio.settings.models[1]) == ""
+
+
+def test_the_segmenter_goes_with_the_model_until_one_is_chosen(studio, api, session):
+    tiny = studio.settings.models[1]
+    assert api.choose_model(session, tiny)["segmenter"] == "grabcut"
+    assert api.choose_model(session, "emoji-world")["segmenter"] == "emoji-world"
+    assert api.choose_segmenter(session, "grabcut")["segmenter"] == "grabcut"
+    saved = load_workspace(studio.sessions.find(session).folder).workspace
+    assert saved.segmenter == "grabcut"
+    assert [each["name"] for each in api.list_segmenters(session) if each["is_chosen"]] == ["grabcut"]
+
+
+def test_only_segmenters_that_are_offered_and_here_can_be_chosen(api, session):
+    with pytest.raises(ModelError, match=r"'vit_l' is not offered here\. Choose one of: emoji-world, grabcut"):
+        api.choose_segmenter(session, "vit_l")
+    with pytest.raises(ModelError, match="'vit_h' is not on this machine yet"):
+        api.choose_segmenter(session, "vit_h")
+
+
+def test_grabcut_marks_by_box_and_strokes_and_follows(studio, api, session):
+    api.choose_segmenter(session, "grabcut")
+    api.box(session, 0, *BOX)
+    assert overlap(masks_of(studio, session, 1)[0], ball(0)) > 0.85
+    api.brush(session, 0, [[34, 20], [34, 36]], 2, to=1, erase=True)
+    assert not masks_of(studio, session, 1)[0, 28, 34]
+    api.brush(session, 0, [[34, 20], [34, 36]], 3, to=1)
+    assert masks_of(studio, session, 1)[0, 28, 34]
+    assert overlap(masks_of(studio, session, 1)[0], ball(0)) > 0.85
+    assert finish(api, session, api.track(session))["state"] == JobState.DONE
+    assert overlap(masks_of(studio, session, 1)[3], ball(3)) > 0.8
+
+
+def test_grabcut_says_that_it_cannot_suggest(api, session):
+    api.choose_segmenter(session, "grabcut")
+    with pytest.raises(SegmentError, match="sees colours, not objects"):
+        api.suggest(session)
+
+
+def test_sam2_follows_by_its_own_memory_and_keeps_what_was_marked(studio, api, session, monkeypatch):
+    def by_flow(*_: object) -> None:
+        raise AssertionError("it was followed by flow")
+
+    monkeypatch.setattr("ui.work.segmenting.FlowEngine", by_flow)
+    api.choose_segmenter(session, studio.settings.segmenters[2])
+    api.brush(session, 1, [[34, 28]], 8)
+    marked = masks_of(studio, session, 1)[1].copy()
+    assert finish(api, session, api.track(session, frame=1))["state"] == JobState.DONE
+    assert np.array_equal(masks_of(studio, session, 1)[1], marked)
+    assert api.get_work(session)["objects"][0]["followed"]

@@ -1,0 +1,116 @@
+"""Which segmenter marks a session's clip, and whether its model is for clips of this kind at all."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ui.work.segmenting import Segmenting
+from ui.work.session import Session
+from videograin.jobs.limits import check_segmenter
+from videograin.jobs.settings import OperatorSettings
+from videograin.media.appearance import looks_like_photograph
+from videograin.media.video import ClipOptions, load_clip, probe
+from videograin.models.bundles import find_bundle
+from videograin.models.loading import is_available_offline
+from videograin.models.segmenters import is_for_photographs, suitable_segmenter
+from videograin.segment.zoo import is_here, reads_strokes
+
+STILL_SIDE = 256
+"""Shorter side in pixels of the frames by which a video is judged; smaller ones are not enlarged, for that smooths."""
+
+
+@dataclass(frozen=True)
+class SegmenterChoice:
+    """A segmenter that may be chosen.
+
+    Attributes:
+        name: by which it is chosen.
+        is_chosen: whether it is the one that answers now.
+        is_here: whether it needs no download.
+        is_for_photographs: whether it can mark filmed clips.
+        reads_strokes: whether the brush tells it where the object is, rather than painting the mask itself.
+    """
+
+    name: str
+    is_chosen: bool
+    is_here: bool
+    is_for_photographs: bool
+    reads_strokes: bool
+
+
+def is_photograph(video: Path) -> bool:
+    """Return whether a video was filmed rather than drawn, by a frame from its start and one from its middle.
+
+    Raises:
+        VideoError: it cannot be read.
+    """
+    info = probe(video)
+    side = min(STILL_SIDE, info.width, info.height)
+    stills = (
+        load_clip(video, ClipOptions(start=start, max_frames=1, short_side=side, multiple=1))
+        for start in (0.0, info.duration / 2)
+    )
+    return any(looks_like_photograph(still.frames) for still in stills)
+
+
+class SegmenterChoices:
+    """Shows and takes users' choices of a segmenter.
+
+    Args:
+        settings: the operator's.
+        segmenting: holds the segmenters.
+    """
+
+    def __init__(self, settings: OperatorSettings, segmenting: Segmenting) -> None:
+        self._settings, self._segmenting = settings, segmenting
+
+    def offered(self, session: Session) -> list[SegmenterChoice]:
+        """Return the segmenters that may be chosen, in the operator's order."""
+        chosen = self._segmenting.name_for(session)
+        return [
+            SegmenterChoice(
+                name=name,
+                is_chosen=name == chosen,
+                is_here=is_here(name),
+                is_for_photographs=is_for_photographs(name),
+                reads_strokes=reads_strokes(name),
+            )
+            for name in self._settings.segmenters
+        ]
+
+    def name_for(self, session: Session) -> str:
+        """Return the segmenter that marks a session's clip."""
+        return self._segmenting.name_for(session)
+
+    def choose(self, session: Session, name: str) -> None:
+        """Have a segmenter answer from now on; masks that are there stay. An empty name goes with the model.
+
+        Raises:
+            ModelError: it is not offered, or not on this machine.
+        """
+        if name:
+            check_segmenter(name, self._settings)
+        with session.lock:
+            session.chosen_segmenter = name
+            if session.work is not None:
+                session.set_words(replace(session.work, segmenter=name))
+
+    def model_for_photographs(self) -> str | None:
+        """Return the first model offered that knows photographs and is on this machine; None where there is none."""
+        bundles = [find_bundle(name) for name in self._settings.models]
+        return next((each.name for each in bundles if each.knows_photographs and is_available_offline(each)), None)
+
+    def choose_for_photographs(self, session: Session) -> None:
+        """Have the segmenter answer that goes with models for photographs."""
+        self.choose(session, suitable_segmenter(True, self._settings.segmenters))
+
+    def notice(self, model: str, is_photograph: bool, segmenter: str) -> str:
+        """Return what to tell about a filmed clip with a model that only knows drawings; empty where the two agree."""
+        bundle = find_bundle(model)
+        if bundle.knows_photographs or not is_photograph:
+            return ""
+        if not is_for_photographs(segmenter):
+            return f"This looks like a photograph. {bundle.title} only knows drawings."
+        return (
+            f"{bundle.title} only knows drawings: mark, follow and export cut-outs of this clip, or choose another "
+            "model to edit it."
+        )
