@@ -23,6 +23,7 @@ class ClipStep:
     side: gr.Slider
     fit: gr.Radio
     knows: gr.HTML
+    gif_in: gr.UploadButton
     project_in: gr.UploadButton
     estimate: gr.HTML
     open: gr.Button

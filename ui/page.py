@@ -80,6 +80,7 @@ def _wire_page(blocks: gr.Blocks, page: Page, handlers: WholePageHandlers) -> No
         blocks.load, handlers.load, page.kept, {page.kept, page.session, page.tabs, *page.everything},
         js=widgets.script("session_claim.js"),
     ).then(None, page.kept, None, js=widgets.script("session_keep.js"))  # fmt: skip
+    blocks.load(None, None, None, js=widgets.script("quiet_player.js"), api_visibility="private")
     page.tabs.change(None, None, None, js=widgets.script("to_top.js"), api_visibility="private")
     _on(page.download.act, handlers.download_action, [page.session, page.shown], page.jobs)
     _on(page.timer.tick, handlers.tick, [page.session, page.shown, page.timer], page.marks | page.jobs)
@@ -89,12 +90,13 @@ def _wire_clip(page: Page, handlers: ClipHandlers) -> None:
     clip, session, opened = page.clip, page.session, {page.tabs, *page.everything}
     _on(
         clip.video.change, handlers.video_chosen, clip.video,
-        {clip.measured, clip.part, clip.start, clip.end, clip.fps}, mode="always_last",
+        {clip.video, clip.measured, clip.part, clip.start, clip.end, clip.fps}, mode="always_last",
     )  # fmt: skip
     _on(clip.video.change, handlers.show_strip, clip.video, clip.trim, mode="always_last")
     _on(clip.trim.act, handlers.trim, clip.measured, {clip.start, clip.end}, mode="multiple", in_turn="trim")
     for field in (clip.start, clip.end):
         field.input(None, [clip.start, clip.end], None, js=widgets.script("place_trim.js"), api_visibility="private")
+    _on(clip.gif_in.upload, handlers.gif_chosen, clip.gif_in, clip.video, busy=True)
     _on(
         partial(gr.on, [each.change for each in (clip.measured, page.held, *page.choice)]),
         handlers.estimate, {clip.measured, *page.choice}, clip.estimate, mode="always_last", in_turn="estimate",

@@ -23,9 +23,13 @@ def build_clip_step(studio: StudioService) -> ClipStep:
                 label="Your clip", sources=["upload", "webcam"], height=340, elem_id="upload",
                 webcam_options=gr.WebcamOptions(mirror=False), buttons=[],
             )  # fmt: skip
-            project_in = gr.UploadButton(
-                "Open a saved project (.zip)", size="sm", file_types=[".zip"], elem_id="project-in"
-            )
+            with gr.Row():  # browsers count GIFs among pictures, so that the box above does not take them
+                gif_in = gr.UploadButton(
+                    "Upload a GIF", size="sm", min_width=120, file_types=[".gif"], elem_id="gif-in"
+                )
+                project_in = gr.UploadButton(
+                    "Open a saved project (.zip)", size="sm", file_types=[".zip"], elem_id="project-in"
+                )
             examples = widgets.panel("examples")
             examples.value = example_cards()
         with gr.Column(scale=2, min_width=300, elem_classes="vg-card"):
@@ -46,7 +50,8 @@ def build_clip_step(studio: StudioService) -> ClipStep:
             open_button = gr.Button("Continue to marking", variant="primary", elem_id="open-clip")
     return ClipStep(
         video=video, measured=gr.State(), examples=examples, trim=trim, part=part, start=start, end=end, fps=fps,
-        frames=frames, side=side, fit=fit, knows=knows, project_in=project_in, estimate=estimate, open=open_button,
+        frames=frames, side=side, fit=fit, knows=knows, gif_in=gif_in, project_in=project_in,
+        estimate=estimate, open=open_button,
     )  # fmt: skip
 
 

@@ -1,6 +1,9 @@
 """Choosing a clip and a part of it while the studio is slow: what is shown belongs to the last choice."""
 
+from pathlib import Path
+
 import pytest
+from synthetic_video import make
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -53,3 +56,24 @@ def test_a_part_is_chosen_on_a_strip_of_pictures(visit):
     page.wait_for_function("document.querySelector('#trim input[name=start]').value == '0.5'")
     start.fill(str(longest))  # handles never cross
     assert float(start.input_value()) < float(end.input_value())
+
+
+def test_after_a_file_that_is_no_video_another_one_can_be_chosen(visit, tmp_path: Path):
+    (tmp_path / "letter.mp4").write_text("Dear Sir or Madam\n" * 99)
+    clip = make(tmp_path / "clip.mp4", "testsrc2=s=96x64:r=8:d=0.5")
+    visitor = visit()
+    visitor.page.set_input_files("#upload input[type=file]", tmp_path / "letter.mp4")
+    visitor.page.wait_for_selector(".toast-body")
+    visitor.page.wait_for_timeout(1500)  # for a second toast, were there one
+    (toast,) = visitor.page.locator(".toast-body").all_inner_texts()
+    assert "'letter.mp4' is not a video that can be opened" in toast
+    visitor.page.set_input_files("#upload input[type=file]", clip)
+    visitor.wait_for_estimate("4 frames")
+
+
+def test_a_gif_is_a_clip_like_any_other(visit, tmp_path: Path):
+    gif = make(tmp_path / "clip.gif", "testsrc2=s=97x64:r=10:d=0.8")
+    visitor = visit()
+    visitor.page.get_by_test_id("Upload a GIF-upload-button").set_input_files(gif)
+    visitor.wait_for_estimate("8 frames")
+    visitor.page.wait_for_function("document.querySelector('#upload video')?.videoWidth == 96")

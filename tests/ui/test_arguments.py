@@ -65,7 +65,7 @@ def calls(api: Api) -> Iterator[tuple[Callable[..., Any], dict[str, Any]]]:
     """Yield every function with each odd value in the place of each of its arguments, the others sane."""
     for name in ENDPOINTS:
         function = getattr(api, name)
-        _session, *parameters = signature(function).parameters.values() or [None]
+        parameters = list(signature(function).parameters.values())[1:]
         for odd, value in product(parameters, ODD):
             needed = [each for each in parameters if each.default is Parameter.empty]
             yield function, {**{each.name: SANE.get(each.name, 1) for each in needed}, odd.name: value}

@@ -35,7 +35,7 @@ class ClipHandlers:
         self._studio, self._page, self._views = studio, page, Views(studio, page)
 
     def video_chosen(self, file: str | None) -> Updates:
-        """Measure a video, and set the fields of the first step to what it has."""
+        """Measure a video, and set the fields of the first step to what it has; one that is refused makes room."""
         clip = self._page.clip
         try:
             info = self._studio.check_video(Path(file)) if file else None
@@ -43,6 +43,7 @@ class ClipHandlers:
             gr.Warning(escape(plain_text(error)), title="This clip cannot be used")
             info = None
         return {
+            clip.video: gr.skip() if info else None,
             clip.measured: info,
             clip.part: gr.Row(visible=info is not None),
             clip.start: 0,
@@ -63,6 +64,10 @@ class ClipHandlers:
         """Take the start or the end of the part."""
         seconds, clip = min(round(event.value, 1), round(info.duration, 2)), self._page.clip
         return {(clip.start if event.action == "start" else clip.end): seconds}
+
+    def gif_chosen(self, file: str) -> Updates:
+        """Take a GIF as a video that browsers play."""
+        return {self._page.clip.video: transfer.as_video(self._studio, Path(file))}
 
     def estimate(self, values: Mapping[Block, Any]) -> Updates:
         """Say what an edit of a part of a video takes."""

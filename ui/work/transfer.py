@@ -18,6 +18,7 @@ from videograin.masks.export import save_indexed_pngs, save_npz, save_png_folder
 from videograin.masks.load import MASK_FILES, load_objects
 from videograin.masks.shapes import Combination
 from videograin.masks.target import MaskTarget
+from videograin.media.playable import make_playable
 from videograin.media.video import load_clip
 from videograin.project import objects
 from videograin.project.archive import export_workspace, import_workspace, pack_folder, unpack_archive
@@ -77,6 +78,18 @@ def import_masks(session: Session, file: Path) -> str:
             raise RegionError("Another clip was opened while these masks were read. Import them again for this one.")
         session.change(objects.add_masks(session.opened_work, found.masks))
     return found.note
+
+
+def as_video(studio: StudioService, file: Path) -> str:
+    """Write a video that browsers do not play as an MP4 and return its path in the cache.
+
+    Raises:
+        VideoError: it cannot be read, or is beyond a limit of this studio.
+    """
+    studio.check_video(file)
+    path = _new_file(f"{file.stem}.mp4")
+    make_playable(file, path)
+    return str(path)
 
 
 def export_masks(session: Session, kind: MaskFormat) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from videograin.errors import RegionError, SettingsError, VideoError
 from videograin.files.atomic import written_aside
 from videograin.media.ffmpeg import MAX_FPS, MIN_FPS, THREADS, FFmpeg
-from videograin.media.filters import SCALE_FLAGS, rate_of
+from videograin.media.filters import rate_of, yuv_filters
 from videograin.media.png_sequence import write_png_sequence
 from videograin.media.sound import AAC, AudioSource, add_sound
 
@@ -88,9 +88,7 @@ class _Container:
 
 
 def _converted(pixel_format: str) -> tuple[str, ...]:
-    """Return the filters from RGB to a format of YUV pixels, in bt709 and saying so."""
-    tags = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv"
-    return "-vf", f"scale=out_color_matrix=bt709:out_range=tv:{SCALE_FLAGS},format={pixel_format},{tags}"
+    return "-vf", ",".join(yuv_filters(pixel_format))
 
 
 _H264 = (*_converted("yuv420p"), "-c:v", "libx264")

@@ -38,6 +38,12 @@ def picture_filters(info: VideoInfo, scaled: tuple[int, int], size: tuple[int, i
     return [*_missing_tags(info), *over_white, scale, *_to_bt709(info), "format=rgb24", f"crop={size[0]}:{size[1]}"]
 
 
+def yuv_filters(pixel_format: str) -> list[str]:
+    """Return the filters from RGB to a format of YUV pixels, in bt709 and saying so."""
+    tags = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv"
+    return [f"scale=out_color_matrix=bt709:out_range=tv:{SCALE_FLAGS}", f"format={pixel_format}", tags]
+
+
 def _missing_tags(info: VideoInfo) -> list[str]:
     """Fill in what the file does not say: HDR is bt2020, 720 lines or more are bt709, fewer have bt601's matrix."""
     matrix = "bt2020nc" if info.is_hdr else "bt709" if min(info.width, info.height) >= 720 else "smpte170m"

@@ -1,0 +1,35 @@
+"""Videos that browsers do not play, such as GIFs, as MP4s that they do."""
+
+from pathlib import Path
+
+from videograin.errors import VideoError
+from videograin.files.atomic import written_aside
+from videograin.media.ffmpeg import alpha_decoder, input_arguments, probe, run
+from videograin.media.filters import picture_filters, sampling_filters, track_filters, yuv_filters
+from videograin.media.video import ClipOptions, clip_size
+
+NEARLY_LOSSLESS = 12
+"""CRF of H.264 at which the few colours of a GIF stay what they are to the eye."""
+
+
+def make_playable(path: Path, target: Path) -> None:
+    """Write a video as an H.264 MP4 of its own rate and size, but for a last odd row or column.
+
+    Raises:
+        VideoError: it cannot be read, or a limit is met.
+        ProjectError: the target cannot be written.
+    """
+    info = probe(path)
+    scaled, size = clip_size(info.width, info.height, ClipOptions(short_side=None, multiple=2))
+    filters = [
+        *track_filters(info),
+        *sampling_filters(info, 0.0, info.fps),
+        *picture_filters(info, scaled, size),
+        *yuv_filters("yuv420p"),
+    ]
+    h264 = ["-c:v", "libx264", "-crf", str(NEARLY_LOSSLESS), "-movflags", "+faststart"]
+    with written_aside(target) as aside:
+        output = ["-map", f"0:{info.track}", "-vf", ",".join(filters), "-an", *h264, "-f", "mp4", str(aside)]
+        content, log = run(["-v", "error", *alpha_decoder(info), *input_arguments(path), *output], path.name)
+        if not content:
+            raise VideoError(f"'{path.name}' cannot be shown ({log.strip()[:200]}). Convert it to MP4 and upload that.")
