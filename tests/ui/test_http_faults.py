@@ -1,5 +1,6 @@
 """Faults between a visitor and a studio, over HTTP with a real process, real files and the embedded model."""
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -224,6 +225,26 @@ def test_a_second_studio_on_the_same_data_refuses_to_start_and_names_the_first(
     refusal = rf"in use by another studio \(process {studio.process.pid} "
     with pytest.raises(RuntimeError, match=refusal), running_studio(folder):
         raise AssertionError("two studios on one folder")
+
+
+def test_an_address_in_the_place_of_a_file_is_not_fetched(bob: ApiVisitor, web: httpx.Client) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as inner:
+        inner.settimeout(1)
+        url = f"http://127.0.0.1:{inner.getsockname()[1]}/clip.mp4"
+        for file in ({"path": url}, {"path": url, "url": url, "meta": {"_type": "gradio.FileData"}}):
+            with pytest.raises(AppError):
+                bob.call("open_clip", file)
+        with pytest.raises(TimeoutError):
+            inner.accept()
+    assert web.get(f"gradio_api/file={url}").status_code in (403, 404)
+
+
+def test_an_uploaded_page_is_served_as_a_file_to_save(web: httpx.Client) -> None:
+    page = b"<script>alert(document.cookie)</script>"
+    for name in ("a.html", "a.svg", "a.xhtml"):
+        (path,) = web.post("gradio_api/upload", files={"files": (name, page)}).json()
+        answer = web.get(f"gradio_api/file={path}")
+        assert answer.headers["content-disposition"].startswith("attachment"), name
 
 
 # Jobs
