@@ -6,6 +6,7 @@ import zipfile
 from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from fakes import tiny_pipeline
@@ -241,3 +242,47 @@ def test_emoji_world_edits_from_the_command_line(project: Path) -> None:
 
 def test_every_phase_has_words_for_the_bar() -> None:
     assert set(LABELS) == set(Phase)
+
+
+@pytest.fixture
+def ball_clip(tmp_path: Path) -> Path:
+    """A red ball and a blue one that move over grey, 5 frames of 120×80."""
+    frames = np.full((5, 80, 120, 3), 128, np.uint8)
+    for t, frame in enumerate(frames):
+        cv2.circle(frame, (30 + 3 * t, 25), 12, (220, 40, 30), cv2.FILLED)
+        cv2.circle(frame, (90 - 3 * t, 60), 10, (40, 60, 220), cv2.FILLED)
+    save_video(tmp_path / "balls.mp4", frames, 8)
+    return tmp_path / "balls.mp4"
+
+
+def test_marked_objects_are_followed_and_saved_as_masks_of_the_video_s_size(
+    ball_clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    marks = ["--object", "red", "--box", "10,8,50,45", "--object", "blue", "--box", "62,44,94,76,2"]
+    output = ball_clip.with_name("masks.npz")
+    assert main(["mask", str(ball_clip), *marks, "--segmenter", "grabcut", "-o", str(output)]) == OK
+    with np.load(output) as masks:
+        assert sorted(masks) == ["blue", "red"]
+        assert masks["red"].shape == (5, 80, 120)
+        assert masks["red"][4, 25, 42]
+        assert not masks["red"][4, 25, 20]
+        assert masks["blue"][0, 60, 90]
+    assert "red: sure in" in capsys.readouterr().out
+
+
+def test_a_mark_that_is_no_mark_or_not_in_the_clip_is_named(
+    ball_clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for wrong in (["--click", "12"], ["--click", "1,2,3,4"], ["--box", "1,2"], ["--stroke", "a,b,c,d"]):
+        with pytest.raises(SystemExit):
+            main(["mask", str(ball_clip), *wrong])
+        assert f"argument {wrong[0]}: '{wrong[1]}' is not" in capsys.readouterr().err
+    assert main(["mask", str(ball_clip)]) == USAGE
+    assert "Nothing is marked" in capsys.readouterr().err
+    assert main(["mask", str(ball_clip), "--click", "5,5,9", "--segmenter", "grabcut"]) == USAGE
+    assert "Frame 9 is not in the clip; it has 5" in capsys.readouterr().err
+
+
+def test_masks_never_replace_a_folder_of_other_files(ball_clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["mask", str(ball_clip), "--click", "30,25", "-o", str(ball_clip.parent)]) == USAGE
+    assert "holds something already" in capsys.readouterr().err

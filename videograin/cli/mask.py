@@ -1,0 +1,231 @@
+"""`videograin mask`: objects marked by clicks, boxes and strokes, followed through a clip, as mask files."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from videograin.cli.download import obtain
+from videograin.cli.terminal import ProgressBars, silence_libraries
+from videograin.errors import ProjectError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from videograin.segment.model import SegmentModel
+    from videograin.tracking.tracks import Track
+
+WORK_SIDE = 512
+"""Shorter side in pixels at which a clip is read to be marked; the masks get the video's own size."""
+
+HALF_COVERED = 0.5
+"""Share of an enlarged pixel above which it belongs to a mask."""
+
+STROKE_STEP = 2.0
+"""Pixels between the points by which a segmenter is told of a stroke."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What is said of one object, in pixels of the video.
+
+    Attributes:
+        name: of the object.
+        frame: counted from 0.
+        box: (x0, y0, x1, y1), or None.
+        inside, outside: points (x, y) on the object and beside it.
+    """
+
+    name: str
+    frame: int
+    box: tuple[float, ...] | None = None
+    inside: tuple[tuple[float, float], ...] = ()
+    outside: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass
+class _Marks:
+    """The marks in the order of the command line; those after an `--object` are of this object."""
+
+    name: str = "object"
+    given: list[Mark] = field(default_factory=list)
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command and its options."""
+    parser = commands.add_parser(
+        "mask",
+        help="mark objects in a clip, follow them, and save their masks",
+        description="Marks are in pixels of the video, FRAME counts from 0 and is 0 where it is left out.",
+    )
+    parser.set_defaults(run=run)
+    parser.add_argument("clip", type=Path, help="the video")
+    _add_mark(parser, "--object", "NAME", "the marks that follow are of this object", _named)
+    _add_mark(parser, "--click", "X,Y[,FRAME]", "a point on the object", _read_line("inside", 2))
+    _add_mark(parser, "--click-outside", "X,Y[,FRAME]", "a point beside the object", _read_line("outside", 2))
+    _add_mark(parser, "--box", "X0,Y0,X1,Y1[,FRAME]", "a box around the object", _read_box)
+    _add_mark(parser, "--stroke", "X,Y,X,Y,…[,FRAME]", "a line over the object", _read_line("inside", 4))
+    _add_mark(parser, "--stroke-outside", "X,Y,X,Y,…[,FRAME]", "a line beside the object", _read_line("outside", 4))
+    parser.add_argument(
+        "-o", "--output", type=Path, help="folder, .zip or .npz to write (default: a folder CLIP-masks beside the clip)"
+    )
+    parser.add_argument(
+        "--segmenter", help="as 'videograin models' lists it (default: what suits the clip and is here)"
+    )
+    parser.add_argument("--frames", type=int, metavar="N", help="only the first N frames")
+    parser.add_argument("--device", help="cuda, mps or cpu (default: the best there is)")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Mark, follow and save."""
+    from videograin.media.appearance import looks_like_photograph
+    from videograin.media.video import MAX_FRAMES, ClipOptions, load_clip, probe
+    from videograin.models.segmenters import OFFERED_SEGMENTERS, suitable_segmenter
+    from videograin.segment.zoo import HUB_IDS, SAM_FILES, load_segmenter
+    from videograin.tracking.engines import load_engine
+    from videograin.tracking.propagator import Propagator
+
+    marks = options.marks.given if options.marks else []
+    if not marks:
+        raise ProjectError("Nothing is marked. Give at least one --click X,Y or --box X0,Y0,X1,Y1.")
+    output = _check_output(options.output or options.clip.with_name(f"{options.clip.stem}-masks"))
+    silence_libraries()
+    info = probe(options.clip)
+    side = min(WORK_SIDE, info.width, info.height)
+    clip_options = ClipOptions(max_frames=options.frames or MAX_FRAMES, short_side=side, multiple=1)
+    frames = load_clip(options.clip, clip_options).frames
+    name = options.segmenter or suitable_segmenter(looks_like_photograph(frames), OFFERED_SEGMENTERS)
+    if name in HUB_IDS or name in SAM_FILES:
+        obtain(name)
+    propagator = Propagator(frames, load_engine(name, options.device))
+    _mark(propagator.correct, frames, load_segmenter(name, options.device), marks, frames.shape[2] / info.width)
+    with ProgressBars() as bars:
+        tracks = propagator.propagate(report=bars)
+    _save(output, tracks, (info.height, info.width))
+    for title, track in tracks.items():
+        print(f"{title}: {_summary(track)}")
+    print(f"{output}: marked by {name}")
+
+
+def _add_mark(
+    parser: argparse.ArgumentParser, option: str, metavar: str, text: str, read: Callable[[_Marks, str], None]
+) -> None:
+    """Add an option whose place among the others counts."""
+
+    class Remember(argparse.Action):
+        def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+            namespace.marks = namespace.marks or _Marks()
+            try:
+                read(namespace.marks, values)
+            except ValueError as error:
+                parser.error(f"argument {option_string}: '{values}' is not {metavar} ({error}).")
+
+    parser.add_argument(option, action=Remember, metavar=metavar, help=text, dest="marks")
+
+
+def _named(marks: _Marks, name: str) -> None:
+    marks.name = name
+
+
+def _read_line(side: str, least: int) -> Callable[[_Marks, str], None]:
+    """Return what reads coordinates as a line, or a point, on one side of the object's edge."""
+
+    def read(marks: _Marks, text: str) -> None:
+        numbers, frame = _numbers(text)
+        if len(numbers) < least or (least == 2 and len(numbers) > 2):
+            raise ValueError(f"it has {len(numbers)} coordinates")
+        corners = list(zip(numbers[::2], numbers[1::2], strict=True))
+        marks.given.append(replace(Mark(marks.name, frame), **{side: _along(corners)}))
+
+    return read
+
+
+def _read_box(marks: _Marks, text: str) -> None:
+    numbers, frame = _numbers(text)
+    if len(numbers) != 4:
+        raise ValueError(f"it has {len(numbers)} coordinates")
+    marks.given.append(Mark(marks.name, frame, box=tuple(numbers)))
+
+
+def _numbers(text: str) -> tuple[list[float], int]:
+    """Return an even number of coordinates, and the frame that may stand behind them."""
+    parts = text.split(",")
+    frame = int(parts.pop()) if len(parts) % 2 else 0
+    return [float(part) for part in parts], frame
+
+
+def _along(corners: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+    """Return points of a line, `STROKE_STEP` pixels apart."""
+    points = [corners[0]]
+    for (x0, y0), (x1, y1) in pairwise(corners):
+        count = max(1, round(((x1 - x0) ** 2 + (y1 - y0) ** 2) ** 0.5 / STROKE_STEP))
+        points += [(x0 + (x1 - x0) * i / count, y0 + (y1 - y0) * i / count) for i in range(1, count + 1)]
+    return tuple(points)
+
+
+def _mark(
+    correct: Callable[..., object], frames: "np.ndarray", model: "SegmentModel", marks: Sequence[Mark], scale: float
+) -> None:
+    """Have the segmenter answer all marks of each object on each frame."""
+    from videograin.segment.segmenter import Segmenter
+
+    segmenter = Segmenter(model)
+    for name, frame in dict.fromkeys((mark.name, mark.frame) for mark in marks):
+        if not 0 <= frame < len(frames):
+            raise ProjectError(f"Frame {frame} is not in the clip; it has {len(frames)}, counted from 0.")
+        said = [mark for mark in marks if (mark.name, mark.frame) == (name, frame)]
+        inside, outside = ([point for mark in said for point in getattr(mark, side)] for side in ("inside", "outside"))
+        boxes = [mark.box for mark in said if mark.box]
+        segmenter.set_frame(frames[frame])
+        found = segmenter.click(
+            [(x * scale, y * scale) for x, y in (*inside, *outside)],
+            [1] * len(inside) + [0] * len(outside),
+            [value * scale for value in boxes[-1]] if boxes else None,
+        )
+        correct(name, frame, found.mask, found.confidence)
+
+
+def _check_output(output: Path) -> Path:
+    """Return where the masks go; what cannot be written fails now, not after minutes of work."""
+    if not output.absolute().parent.is_dir():
+        raise ProjectError(f"There is no folder '{output.parent}' to write '{output.name}' to. Create it first.")
+    if output.is_dir() and any(output.iterdir()):
+        raise ProjectError(f"The folder '{output}' holds something already. Name another, or empty it.")
+    return output
+
+
+def _save(output: Path, tracks: "dict[str, Track]", size: tuple[int, int]) -> None:
+    """Write the masks at the video's own size (H, W)."""
+    from tempfile import TemporaryDirectory
+
+    from videograin.masks.export import save_npz, save_png_folders
+    from videograin.project.archive import pack_folder
+
+    masks = {name: _enlarged(track.masks, size) for name, track in tracks.items()}
+    if output.suffix.lower() == ".npz":
+        save_npz(output, masks)
+    elif output.suffix.lower() == ".zip":
+        with TemporaryDirectory(prefix="videograin-") as folder:
+            save_png_folders(Path(folder, "masks"), masks)
+            pack_folder(Path(folder, "masks"), output)
+    else:
+        save_png_folders(output, masks)
+
+
+def _enlarged(masks: "np.ndarray", size: tuple[int, int]) -> "np.ndarray":
+    import cv2
+    import numpy as np
+
+    if masks.shape[1:] == size:
+        return masks
+    return np.stack([cv2.resize(mask.astype(np.float32), size[::-1]) > HALF_COVERED for mask in masks])
+
+
+def _summary(track: "Track") -> str:
+    from videograin.tracking.tracks import FrameState
+
+    unsure = [str(t) for t, state in enumerate(track.states) if state is FrameState.UNCERTAIN]
+    seen = sum(state is FrameState.VISIBLE for state in track.states)
+    return f"sure in {seen} of {len(track.states)} frames" + (f"; check {', '.join(unsure)}" if unsure else "")
