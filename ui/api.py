@@ -13,6 +13,7 @@ import gradio as gr
 from ui.answers import Document, describe_work
 from ui.arguments import checked
 from ui.plain_errors import in_plain_words
+from ui.turns import LONG_WORK, Turns
 from ui.work import pointing, transfer
 from ui.work.pointing import Tool
 from ui.work.service import ClipChoice, StudioService
@@ -42,7 +43,11 @@ class Api:
     def register(self) -> None:
         """Offer all functions of the page that is being built, each under its own name."""
         for name in ENDPOINTS:
-            gr.api(in_plain_words(checked(getattr(self, name)), as_html=False), api_name=name, concurrency_limit=None)
+            turns = LONG_WORK if name in LONG_ENDPOINTS else Turns(None, None)
+            gr.api(
+                in_plain_words(checked(getattr(self, name)), as_html=False), api_name=name,
+                concurrency_limit=turns.limit, concurrency_id=turns.name,
+            )  # fmt: skip
 
     def new_session(self) -> str:
         """Begin a session and return its id, which every other call takes. Keep it secret."""
@@ -385,3 +390,6 @@ def _member(kind: type[Member], value: str) -> Member:
 
 
 ENDPOINTS = tuple(name for name in vars(Api) if not name.startswith("_") and name != "register")
+
+LONG_ENDPOINTS = {"open_clip", "open_example", "open_project", "import_masks", "export_masks", "export_project"}
+"""Those that read or write clips and files."""

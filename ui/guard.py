@@ -1,11 +1,12 @@
 """The guard between the network and the page: what a request may send and how slowly, and what every answer forbids.
 
 A request is refused with a sentence: 413 for a body that is too large, 408 for one that comes too slowly, 429 where one
-address has too many open. What proxies tell of the visitor is believed of those proxies alone that the operator names.
+address has too many open, 507 for a file for which the disk has no room. What proxies tell of the visitor is believed
+of those proxies alone that the operator names.
 """
 
 import time
-from asyncio import wait_for
+from asyncio import to_thread, wait_for
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from videograin.errors import ProjectError
+from videograin.files.disk import DiskRoom
 from videograin.jobs.settings import OperatorSettings
 
 MAX_BODY = 4 * 2**20
@@ -37,6 +40,7 @@ CLOSED_PATHS = tuple(
     f"/gradio_api/{name}"
     for name in (
         "custom_component/",
+        "deep_link",
         "dev/",
         "process_recording",
         "proxy=",
@@ -46,7 +50,7 @@ CLOSED_PATHS = tuple(
         "vibe-",
     )
 )
-"""Beginnings of what Gradio offers and the studio has no use for: to reload code, fetch from elsewhere, keep runs."""
+"""Beginnings of what Gradio offers and the studio has no use for: to reload code, fetch from elsewhere, keep copies."""
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -67,10 +71,11 @@ class Guard:
     Args:
         app: answers what is let through.
         settings: the operator's; the largest upload, open requests of one address, trusted proxies.
+        room: that uploads have on the disk.
     """
 
-    def __init__(self, app: ASGIApp, settings: OperatorSettings) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, settings: OperatorSettings, room: DiskRoom) -> None:
+        self._app, self._room = app, room
         self._max_upload = settings.max_upload_mb * 10**6 + FORM_BYTES
         self._max_open = settings.max_open_address
         # Of other types for the same protocol than Starlette's, hence Any.
@@ -118,13 +123,23 @@ class Guard:
                 started = True
                 await send(message)
 
-        if announced.isdecimal() and int(announced) > body.limit:
+        length = int(announced) if announced.isdecimal() else 0
+        if length > body.limit:
             body.refuse_size()
+        elif is_upload and (problem := await to_thread(self._lack_of_room, length)):
+            body.refuse(507, problem)
         else:
             with suppress(Refused):
                 await self._app(scope, body.receive, send_unless_refused)
         if body.refusal is not None and not started:
             await body.refusal(scope, receive, send)
+
+    def _lack_of_room(self, length: int) -> str:
+        try:
+            self._room.check(length)
+        except ProjectError as error:
+            return str(error)
+        return ""
 
 
 class Refused(Exception):  # noqa: N818 - ends the reading of a body; the visitor is told by the response
@@ -156,7 +171,7 @@ class _Body:
         try:
             message = await wait_for(self.source(), min(IDLE_SECONDS, max(left, 0.0)))
         except TimeoutError:
-            self._refuse(408, "The upload stood still or came too slowly. Try again, with a better connection.")
+            self.refuse(408, "The upload stood still or came too slowly. Try again, with a better connection.")
             raise Refused from None
         self._bytes += len(message.get("body", b""))
         self._is_complete = not message.get("more_body", False)
@@ -167,9 +182,10 @@ class _Body:
 
     def refuse_size(self) -> None:
         """Have the visitor told that the body is too large."""
-        self._refuse(413, f"This is too large; at most {self.limit / 1e6:.0f} MB can be sent here at once.")
+        self.refuse(413, f"This is too large; at most {self.limit / 1e6:.0f} MB can be sent here at once.")
 
-    def _refuse(self, status: int, sentence: str) -> None:
+    def refuse(self, status: int, sentence: str) -> None:
+        """Have the visitor told a sentence instead of the answer."""
         self.refusal = PlainTextResponse(sentence, status, headers={"Connection": "close"})
 
 

@@ -66,8 +66,10 @@ def serve(
 ) -> str:
     """Start to serve a studio's page in the background and return its address."""
     blocks = build_page(studio)
+    guard = Middleware(Guard, settings=settings, room=studio.room)
     os.environ["FORWARDED_ALLOW_IPS"] = ""  # uvicorn's own would believe every process of this machine; see guard.py
-    _, url, _ = blocks.queue(default_concurrency_limit=None).launch(
+    # Without the queue no limit on long work would hold.
+    _, url, _ = blocks.queue(default_concurrency_limit=None, api_open=False).launch(
         server_name=host,
         server_port=port,
         inbrowser=open_browser,
@@ -84,7 +86,7 @@ def serve(
         theme=studio_theme(),
         css=CSS,
         quiet=True,
-        app_kwargs={"routes": [health_route(studio)], "middleware": [Middleware(Guard, settings=settings)]},
+        app_kwargs={"routes": [health_route(studio)], "middleware": [guard]},
     )
     return url
 

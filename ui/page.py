@@ -17,6 +17,7 @@ from ui.handlers.whole_page import WholePageHandlers
 from ui.plain_errors import in_plain_words
 from ui.rendering import markup, model_markup, widgets
 from ui.steps import build_clip_step, build_edit_step, build_mark_step
+from ui.turns import LONG_WORK, Turns
 from ui.views import IDLE_SECONDS
 from ui.work.service import StudioService
 from ui.work.transfer import MaskFormat
@@ -92,11 +93,11 @@ def _wire_clip(page: Page, handlers: ClipHandlers) -> None:
         clip.video.change, handlers.video_chosen, clip.video,
         {clip.video, clip.measured, clip.part, clip.start, clip.end, clip.fps}, mode="always_last",
     )  # fmt: skip
-    _on(clip.video.change, handlers.show_strip, clip.video, clip.trim, mode="always_last")
+    _on(clip.video.change, handlers.show_strip, clip.video, clip.trim, mode="always_last", is_long=True)
     _on(clip.trim.act, handlers.trim, clip.measured, {clip.start, clip.end}, mode="multiple", in_turn="trim")
     for field in (clip.start, clip.end):
         field.input(None, [clip.start, clip.end], None, js=widgets.script("place_trim.js"), api_visibility="private")
-    _on(clip.gif_in.upload, handlers.gif_chosen, clip.gif_in, clip.video, busy=True)
+    _on(clip.gif_in.upload, handlers.gif_chosen, clip.gif_in, clip.video, busy=True, is_long=True)
     _on(
         partial(gr.on, [each.change for each in (clip.measured, page.held, *page.choice)]),
         handlers.estimate, {clip.measured, *page.choice}, clip.estimate, mode="always_last", in_turn="estimate",
@@ -105,9 +106,9 @@ def _wire_clip(page: Page, handlers: ClipHandlers) -> None:
         page.model.select, handlers.model_chosen, [session, page.model],
         {clip.side, page.status, *page.models, *page.settings}, mode="always_last",
     )  # fmt: skip
-    _on(clip.project_in.upload, handlers.open_project, [session, clip.project_in], opened, busy=True)
-    _on(clip.examples.act, handlers.example, [session, clip.frames], {clip.video, *opened})
-    _on(clip.open.click, handlers.open_clip, {session, clip.video, *page.choice}, opened, busy=True)
+    _on(clip.project_in.upload, handlers.open_project, [session, clip.project_in], opened, busy=True, is_long=True)
+    _on(clip.examples.act, handlers.example, [session, clip.frames], {clip.video, *opened}, is_long=True)
+    _on(clip.open.click, handlers.open_clip, {session, clip.video, *page.choice}, opened, busy=True, is_long=True)
 
 
 def _wire_mark(page: Page, handlers: MarkHandlers, everywhere: WholePageHandlers) -> None:
@@ -124,8 +125,8 @@ def _wire_mark(page: Page, handlers: MarkHandlers, everywhere: WholePageHandlers
     _on(mark.suggest.click, handlers.suggest, session, page.following)
     _on(mark.suggest_in_clip.click, handlers.suggest_in_clip, session, page.following)
     _on(mark.job.act, everywhere.job_action, [session, page.shown], page.jobs)
-    _on(mark.play.click, handlers.overlay_video, session, mark.overlay, busy=True)
-    _on(mark.masks_in.upload, handlers.import_masks, [session, mark.masks_in], page.marks, busy=True)
+    _on(mark.play.click, handlers.overlay_video, session, mark.overlay, busy=True, is_long=True)
+    _on(mark.masks_in.upload, handlers.import_masks, [session, mark.masks_in], page.marks, busy=True, is_long=True)
     _download(page, mark.masks_out, handlers.export_masks, [session, mark.format])
     _on(mark.next.click, handlers.to_edit, session, {page.tabs, page.edit.caption, *page.marks})
 
@@ -157,7 +158,7 @@ def _wire_edit(page: Page, handlers: EditHandlers, marking: MarkHandlers, everyw
 
 def _download(page: Page, button: gr.Button, handler: Handler, inputs: Inputs) -> None:
     """Have a button make a file and the browser fetch it."""
-    made = _on(button.click, handler, inputs, page.file, busy=True)
+    made = _on(button.click, handler, inputs, page.file, busy=True, is_long=True)
     made.then(None, page.file, None, js=widgets.script("download.js"))
 
 
@@ -171,6 +172,7 @@ def _on(
     busy: bool = False,
     js: str | None = None,
     in_turn: str | None = None,
+    is_long: bool = False,
 ) -> Dependency:
     """Have a handler answer an event of the page; the API has functions of its own (api.py) and sees none of these.
 
@@ -183,10 +185,12 @@ def _on(
         busy: whether the outputs show that they are waited for.
         js: run in the browser on the inputs first.
         in_turn: events of the same name are answered one after the other, so that no answer is overtaken by an older.
+        is_long: whether a clip or file is read or written: of all users' few are at a time (`LONG_WORK`), and the page
+            shows the place of those that wait.
     """
+    turns = LONG_WORK if is_long else Turns(in_turn, 1 if in_turn else None)
     return listener(
         in_plain_words(handler), inputs, outputs, trigger_mode=mode, js=js, api_visibility="private",
         api_name=f"page_{handler.__name__}",
-        show_progress="minimal" if busy else "hidden", concurrency_limit=1 if in_turn else None,
-        concurrency_id=in_turn,
+        show_progress="minimal" if busy else "hidden", concurrency_limit=turns.limit, concurrency_id=turns.name,
     )  # fmt: skip

@@ -14,7 +14,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
-from videograin.errors import JobError
+from videograin.errors import JobError, ProjectError
+from videograin.files.disk import DiskRoom
 from videograin.jobs.store import Job, JobKind, JobState, JobStore, owner_digest
 
 HOUR = 3600.0
@@ -302,3 +303,19 @@ def test_the_order_is_that_of_asking_also_after_a_restart(store: JobStore) -> No
     ids = [store.add(ANN, JobKind.EDIT, Count(str(i))).id for i in range(5)]
     assert [job.id for job in store.all_jobs()] == ids
     assert [job.id for job in reopened(store).all_jobs()] == ids
+
+
+def test_a_clip_or_job_beyond_its_owner_s_share_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    store = JobStore(tmp_path / "jobs", DiskRoom(tmp_path, total_bytes=1e9, reserve_bytes=0, owner_bytes=1000))
+    (tmp_path / "clip.mp4").write_bytes(bytes(900))
+    (tmp_path / "other.mp4").write_bytes(bytes(901))
+    kept = store.keep(ANN, tmp_path / "clip.mp4")
+    with pytest.raises(ProjectError, match="one session may keep"):
+        store.keep(ANN, tmp_path / "other.mp4")
+    assert store.keep(ANN, tmp_path / "clip.mp4") == kept  # what is there already takes no more
+    assert [path.name for path in kept.parent.iterdir()] == [kept.name]
+    assert store.keep(BOB, tmp_path / "other.mp4").exists()
+    kept.with_name("more.mp4").write_bytes(bytes(101))
+    with pytest.raises(ProjectError, match="one session may keep"):
+        store.add(ANN, JobKind.EDIT, Count("fox"))
+    assert store.jobs_of(ANN) == []

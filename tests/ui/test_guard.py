@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
 
 import httpx
 import pytest
@@ -12,6 +13,7 @@ from starlette.routing import Route
 
 from ui import guard
 from ui.guard import MAX_BODY, Guard
+from videograin.files.disk import FULL, DiskRoom
 from videograin.jobs.settings import OperatorSettings
 
 PROXY, VISITOR = "10.0.0.1", "203.0.113.7"
@@ -28,7 +30,8 @@ async def tell(request: Request) -> JSONResponse:
 def studio(peer: str = VISITOR, **settings) -> httpx.AsyncClient:
     paths = ("/call", "/gradio_api/upload", "/gradio_api/{rest:path}")
     app = Starlette(routes=[Route(path, tell, methods=["GET", "POST"]) for path in paths])
-    guarded = Guard(app, OperatorSettings(max_upload_mb=10, **settings))
+    room = DiskRoom(Path("nowhere"), total_bytes=11 * MEGABYTE, reserve_bytes=0, owner_bytes=0)
+    guarded = Guard(app, OperatorSettings(max_upload_mb=10, **settings), room)
     return httpx.AsyncClient(transport=httpx.ASGITransport(guarded, client=(peer, 1)), base_url="http://studio")
 
 
@@ -53,6 +56,16 @@ def test_a_body_has_a_limit_and_uploads_the_operator_s(path: str, allowed: int, 
     assert (answer.status_code, "at most" in answer.text) == (413, True)
     fits = bytes(allowed) if is_announced else parts([allowed // 2, allowed // 2])
     assert ask(studio(), "POST", path, content=fits).json()["bytes"] == allowed
+
+
+def test_a_file_for_which_the_disk_has_no_room_is_refused_and_the_next_that_fits_is_taken() -> None:
+    client, content = studio(), {"content": bytes(6 * MEGABYTE)}
+    statuses = [ask(client, "POST", "/gradio_api/upload", **content).status_code for _ in range(2)]
+    assert statuses == [200, 507]
+    answer = ask(client, "POST", "/gradio_api/upload", **content)
+    assert (answer.status_code, answer.text) == (507, FULL)
+    assert ask(client, "POST", "/gradio_api/upload", content=bytes(MEGABYTE)).status_code == 200
+    assert ask(client, "POST", "/call", content=bytes(10)).status_code == 200
 
 
 def test_a_body_that_stands_still_ends_the_request(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,10 +16,12 @@ from ui.api import Api
 from ui.components import Page
 from ui.page import build_components, wire
 from ui.rendering import markup, model_markup
+from ui.turns import LONG_WORK
 from ui.views import BUSY_SECONDS, IDLE_SECONDS, Updates, Views
 from ui.work import attention_maps, transfer
 from ui.work.service import ClipChoice, StudioService
-from ui.work.session import KEPT_IN_MEMORY, Session
+from ui.work.session import Session, Sessions
+from ui.work.transfer import MaskFormat
 from videograin.diffusion.clusters import Proposal
 from videograin.errors import ModelError, ProjectError, RegionError, SettingsError, VideoError
 from videograin.jobs.edit import read_attention
@@ -148,13 +150,12 @@ def test_an_edit_used_again_brings_its_words_its_strength_and_its_model_back(stu
     finish(studio, session)
 
 
-def test_a_page_that_only_looks_does_not_bring_work_back_into_memory_but_one_that_waits_does(studio, session, answer):
-    for _ in range(KEPT_IN_MEMORY):
-        studio.sessions.create()
-    assert answer("tick", session.id, "", IDLE_SECONDS) == gr.skip()
-    assert not studio.sessions.is_in_memory(session.id)
-    answer("tick", session.id, "", BUSY_SECONDS)
-    assert studio.sessions.is_in_memory(session.id)
+def test_a_page_that_only_looks_does_not_bring_work_back_into_memory_but_one_that_waits_does(studio, answer):
+    away = Sessions(studio.settings.data_folder / "sessions").create().id  # of an earlier process
+    assert answer("tick", away, "", IDLE_SECONDS) == gr.skip()
+    assert not studio.sessions.is_in_memory(away)
+    answer("tick", away, "", BUSY_SECONDS)
+    assert studio.sessions.is_in_memory(away)
 
 
 def test_a_page_looks_seldom_while_it_is_idle_but_never_stops_to(studio, session, page):
@@ -362,3 +363,23 @@ def test_without_a_preset_an_edit_keeps_the_settings_of_its_project(studio):
         studio.worker.cancel(job, session.id)
         assert (session.opened_work.settings.strength, session.opened_work.settings.seed) == (strength, 5)
     finish(studio, session)
+
+
+def test_long_work_of_the_page_takes_turns_and_clicks_and_reads_never_wait_for_it(blocks, page):
+    limits = {fn.api_name: (fn.concurrency_id, fn.concurrency_limit) for fn in blocks.fns.values() if fn.api_name}
+    long = {name for name, turns in limits.items() if turns == (LONG_WORK.name, LONG_WORK.limit)}
+    assert {name.removeprefix("page_").rstrip("_0123456789") for name in long} == {
+        "open_clip", "example", "open_project", "import_masks", "export_masks", "export_project", "overlay_video",
+        "show_strip", "gif_chosen",
+    }  # fmt: skip
+    for name in ("page_mark", "page_tick", "page_object_action", "page_load"):
+        assert limits[name][1] is None, name
+
+
+def test_an_export_takes_the_place_of_the_one_before(studio, session, tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "web"))
+    first, archive = (Path(transfer.export_masks(session, kind)) for kind in (MaskFormat.NPZ, MaskFormat.PNG))
+    second = Path(transfer.export_masks(session, MaskFormat.NPZ))
+    assert (first.exists(), second.exists(), archive.exists()) == (False, True, True)
+    assert first != second
+    assert session.id not in str(second)

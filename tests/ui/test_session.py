@@ -1,14 +1,18 @@
 """Sessions: one browser's work, kept and undone, and no other's."""
 
+import errno
+import gc
 import os
+import shutil
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ui.work.session import ID, Session, Sessions
+from ui.work.session import ID, Session, Sessions, one_at_a_time
 from videograin.errors import ProjectError
 from videograin.media.encode import save_video
 from videograin.media.video import ClipOptions, load_clip
@@ -112,3 +116,79 @@ def test_undo_leaves_the_words_that_were_written_since(sessions, clip_file):
     session.undo()
     work = session.opened_work
     assert (work.objects[0].grow, work.objects[0].prompt, work.background) == (0, "a fox", "in the snow")
+
+
+def test_a_session_in_use_is_the_same_object_however_many_came_since(sessions, clip_file, monkeypatch):
+    monkeypatch.setattr("ui.work.session.KEPT_BYTES", 0)
+    used = start(sessions.create(), clip_file)
+    used.change(objects.add_object(used.opened_work))
+    others = [start(sessions.create(), clip_file).id for _ in range(3)]
+    gc.collect()
+    assert sessions.find(used.id) is used
+    assert len(used.past) == 1
+    assert [sessions.is_in_memory(each) for each in others] == [False, False, False]
+
+
+def test_sessions_stay_in_memory_while_there_is_room(sessions, clip_file):
+    ids = [start(sessions.create(), clip_file).id for _ in range(20)]
+    gc.collect()
+    assert all(sessions.is_in_memory(each) for each in ids)
+
+
+def test_the_jobs_that_are_awaited_are_there_after_a_restart(sessions, clip_file, tmp_path):
+    session = start(sessions.create(), clip_file)
+    session.tracking, session.suggesting = "a", "b"
+    session.save()
+    again = Sessions(tmp_path / "sessions").find(session.id)
+    assert (again.tracking, again.suggesting) == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda session: session.change(objects.add_object(session.opened_work)),
+        lambda session: session.set_words(replace(session.opened_work, background="in the snow")),
+        lambda session: session.undo(),
+        lambda session: session.open(replace(session.opened_work, background="new"), session.opened_clip),
+    ],
+    ids=["change", "words", "undo", "open"],
+)
+def test_what_cannot_be_saved_is_not_done_and_nothing_is_lost(sessions, clip_file, monkeypatch, step):
+    session = start(sessions.create(), clip_file)
+    session.change(objects.add_object(session.opened_work))
+    before = (session.work, session.past, session.future, session.selected)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("videograin.files.atomic.os.replace", full)
+        with pytest.raises(ProjectError, match="Your work is as it was before"):
+            step(session)
+    assert (session.work, session.past, session.future, session.selected) == before
+    session.undo()
+    assert session.opened_work.objects == ()
+
+
+def test_one_session_reads_or_writes_one_file_at_a_time_and_others_meanwhile(sessions):
+    ann, bob = sessions.create(), sessions.create()
+
+    @one_at_a_time
+    def read(session: Session, during: Callable[[], object]) -> object:
+        return during()
+
+    def read_again() -> str:
+        with pytest.raises(ProjectError, match="still being read or written"):
+            read(ann, lambda: "never")
+        return read(bob, lambda: "bob's")
+
+    assert read(ann, read_again) == "bob's"
+    assert read(ann, lambda: "the next") == "the next"
+
+
+def test_work_outlives_a_data_folder_that_vanished_and_is_written_again(sessions, clip_file, tmp_path):
+    session = start(sessions.create(), clip_file)
+    shutil.rmtree(tmp_path / "sessions")
+    assert sessions.find(session.id) is session
+    session.change(objects.add_object(session.opened_work))
+    assert len(Sessions(tmp_path / "sessions").find(session.id).opened_work.objects) == 1

@@ -6,7 +6,7 @@ import pytest
 from gradio.processing_utils import save_file_to_cache
 from gradio.utils import get_upload_folder
 
-from ui.work.web_files import keep_web_files_in, purge_web_files
+from ui.work.web_files import ABANDONED_SECONDS, keep_web_files_in, purge_web_files
 
 HOUR = 3600.0
 
@@ -50,3 +50,18 @@ def test_what_was_not_fetched_for_a_while_goes_with_its_folder_and_the_rest_stay
     clock.time = lambda: between + 3 * HOUR
     purge_web_files(HOUR)
     assert list(folder.iterdir()) == []
+
+
+def test_an_upload_whose_sender_is_gone_is_removed_and_one_under_way_stays(folder: Path, monkeypatch) -> None:
+    abandoned = folder / "tmpabandoned"
+    abandoned.write_bytes(b"half")
+    whole = folder / "digest/clip.mp4"
+    whole.parent.mkdir()
+    whole.write_bytes(b"whole")
+    started = abandoned.lstat().st_ctime
+    monkeypatch.setattr("ui.work.web_files.time", SimpleNamespace(time=lambda: started + ABANDONED_SECONDS - 10))
+    purge_web_files(24 * HOUR)
+    assert abandoned.exists()
+    monkeypatch.setattr("ui.work.web_files.time", SimpleNamespace(time=lambda: started + ABANDONED_SECONDS + 10))
+    purge_web_files(24 * HOUR)
+    assert (abandoned.exists(), whole.exists()) == (False, True)

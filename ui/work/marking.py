@@ -102,11 +102,13 @@ class Marking:
         if ended := self._ended(session, session.suggesting):
             session.suggesting, is_taken = "", True
             self._take(session, ended)
+            session.save()
         return is_taken
 
     def _suggest(self, session: Session, kind: JobKind, request: object) -> Job:
         job = self._worker.submit(session.id, kind, request, visitor_address())
         session.suggesting = job.id
+        session.save()
         return job
 
     def _ended(self, session: Session, job_id: str) -> JobStatus | None:

@@ -12,7 +12,7 @@ from ui.work.marking import Marking
 from ui.work.naming import Naming, caption, with_caption, without_composed_sentence
 from ui.work.segmenter_choice import SegmenterChoices, is_photograph
 from ui.work.segmenting import Segmenting
-from ui.work.session import Session, Sessions
+from ui.work.session import Session, Sessions, one_at_a_time
 from ui.work.visitors import visitor_address
 from ui.work.web_files import purge_web_files
 from videograin.errors import RegionError
@@ -76,7 +76,7 @@ class StudioService:
         self._segmenting = Segmenting(settings)
         handlers = track_handlers(self._segmenting) | suggest_handlers(self._segmenting)
         studio = open_studio(settings, handlers, [self.sessions.purge, purge_web_files])
-        self.shelf, self.store, self.worker = studio.shelf, studio.store, studio.worker
+        self.shelf, self.store, self.worker, self.room = studio.shelf, studio.store, studio.worker, studio.room
         self._naming = Naming()
         self.segmenters = SegmenterChoices(settings, self._segmenting)
         self.marking = Marking(self._segmenting, self._naming, self.store, self.worker)
@@ -140,6 +140,7 @@ class StudioService:
         shape = clip_shape(info, options)
         return shape, self.shelf.estimate(model, (), shape, settings)
 
+    @one_at_a_time
     def open_clip(self, session: Session, file: Path, choice: ClipChoice, model: str) -> None:
         """Begin to work on a video.
 
@@ -159,6 +160,7 @@ class StudioService:
             )  # fmt: skip
             session.open(work, clip)
 
+    @one_at_a_time
     def open_example(self, session: Session, name: str, frames: int) -> None:
         """Begin to work on an example that is marked and worded already."""
         project = load_project(example_path(name) / "project.json")

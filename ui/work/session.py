@@ -6,13 +6,20 @@ import secrets
 import shutil
 import time
 from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path
 from threading import Lock, RLock
+from typing import ParamSpec, TypeVar
+from weakref import WeakValueDictionary
 
 import numpy as np
 
 from videograin.errors import ProjectError, VideoGrainError
+from videograin.files.atomic import write_whole
+from videograin.files.dataclass_json import from_json, to_json
 from videograin.jobs.store import owner_digest
 from videograin.media.appearance import looks_like_photograph
 from videograin.media.video import Clip, load_clip
@@ -21,11 +28,13 @@ from videograin.project.workspace import MarkedObject, Workspace
 from videograin.project.workspace_files import load_workspace, save_workspace
 from videograin.segment.segmenter import Segmenter
 
+AWAITED = "awaited.json"
+
 ID = re.compile(r"[\w-]{32}")
 """Shape of a session's id: 24 random bytes in base64, unguessable; whoever has it has the session."""
 
-KEPT_IN_MEMORY = 16
-"""Sessions whose frames stay decoded; others are read from their folders again."""
+KEPT_BYTES = 2 * 2**30
+"""What the sessions that are not in use may hold in memory; others are read from their folders again."""
 
 UNDO_BYTES = 256 * 2**20
 """What the earlier states of one session may hold in masks, roughly."""
@@ -34,10 +43,28 @@ MAX_UNDO = 50
 
 NO_CLIP = "There is no clip yet. Upload one, or take an example."
 
+NOT_SAVED = (
+    "This could not be saved: the disk of this server is full or cannot be written. Your work is as it was before; try "
+    "again later."
+)
+
+BUSY = "A clip or file of yours is still being read or written. Wait until that has ended, then try again."
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
 log = logging.getLogger(__name__)
 
 
-@dataclass
+@dataclass(frozen=True)
+class AwaitedJobs:
+    """The jobs whose masks a session has asked for and does not have yet; an id is empty where there is none."""
+
+    tracking: str = ""
+    suggesting: str = ""
+
+
+@dataclass(eq=False)
 class Session:
     """The work of one browser.
 
@@ -58,6 +85,8 @@ class Session:
         is_photograph: whether the clip was filmed rather than drawn, as far as it shows.
         caption: of what the clip shows now, as the page has put it in.
         segmenter: of this clip; made by the first click.
+        past, future: states of the work that undo and redo lead to.
+        long_work: held while a clip or file is read or written for this session (`one_at_a_time`).
     """
 
     id: str
@@ -78,6 +107,7 @@ class Session:
     segmenter: Segmenter | None = None
     past: list[Workspace] = field(default_factory=list)
     future: list[Workspace] = field(default_factory=list)
+    long_work: Lock = field(default_factory=Lock)
 
     @property
     def opened_work(self) -> Workspace:
@@ -108,30 +138,40 @@ class Session:
         return next((each for each in objects if each.id == self.selected), None)
 
     def open(self, work: Workspace, clip: Clip) -> None:
-        """Start to work on a clip; the work before is gone."""
-        self.work, self.clip = work, clip
-        self.is_photograph = looks_like_photograph(clip.frames)
-        self.frame, self.answers, self.answer, self.segmenter = 0, (), 0, None
-        self.selected = work.objects[-1].id if work.objects else None
-        self.tracking = self.suggesting = self.caption = ""
-        self.past.clear()
-        self.future.clear()
-        self.save()
+        """Start to work on a clip; the work before is gone.
+
+        Raises:
+            ProjectError: it cannot be saved; then the work before is still there.
+        """
+        with self._as_before_unless_saved():
+            self.work, self.clip = work, clip
+            self.is_photograph = looks_like_photograph(clip.frames)
+            self.frame, self.answers, self.answer, self.segmenter = 0, (), 0, None
+            self.selected = work.objects[-1].id if work.objects else None
+            self.tracking = self.suggesting = self.caption = ""
+            self.past, self.future = [], []
 
     def change(self, work: Workspace) -> None:
-        """Take a step that can be undone."""
+        """Take a step that can be undone.
+
+        Raises:
+            ProjectError: it cannot be saved; then it was not taken.
+        """
         before, clip = self.opened_work, self.opened_clip
-        self.past.append(before)
         steps = max(3, min(MAX_UNDO, UNDO_BYTES // clip.frames[..., 0].size))
-        del self.past[:-steps]
-        self.future.clear()
-        self._show(work)
+        with self._as_before_unless_saved():
+            self.past, self.future = [*self.past, before][-steps:], []
+            self._show(work)
 
     def set_words(self, work: Workspace) -> None:
-        """Change parts that undo leaves alone: names that were found, words and settings."""
+        """Change parts that undo leaves alone: names that were found, words and settings.
+
+        Raises:
+            ProjectError: they cannot be saved; then they are as before.
+        """
         if work != self.work:
-            self.work = work
-            self.save()
+            with self._as_before_unless_saved():
+                self.work = work
 
     def undo(self) -> None:
         """Go back one step, if there is one."""
@@ -142,9 +182,16 @@ class Session:
         self._move(self.future, self.past)
 
     def save(self) -> None:
-        """Write the work to its folder."""
-        save_workspace(self.opened_work, self.folder)
-        (self.folder / "tracking").write_text(self.tracking)
+        """Write the work to its folder.
+
+        Raises:
+            ProjectError: it cannot be written.
+        """
+        try:
+            save_workspace(self.opened_work, self.folder)
+            write_whole(self.folder / AWAITED, to_json(AwaitedJobs(self.tracking, self.suggesting)))
+        except (ProjectError, OSError) as error:
+            raise ProjectError(NOT_SAVED) from error
 
     def restore(self) -> None:
         """Read the work from its folder, if there is some; a work that cannot be read is lost and logged."""
@@ -156,25 +203,65 @@ class Session:
             self.is_photograph = looks_like_photograph(self.clip.frames)
             self.work = work
             self.selected = work.objects[-1].id if work.objects else None
-            self.tracking = (self.folder / "tracking").read_text()
+            awaited = from_json((self.folder / AWAITED).read_bytes(), AwaitedJobs)
+            self.tracking, self.suggesting = awaited.tracking, awaited.suggesting
         except (VideoGrainError, OSError):
             log.exception("session not readable")
+
+    @property
+    def held_bytes(self) -> int:
+        """What the frames and the states for undo hold in memory, roughly."""
+        if self.clip is None:
+            return 0
+        frames = self.clip.frames
+        return frames.nbytes + (len(self.past) + len(self.future)) * frames[..., 0].size
 
     def _move(self, source: list[Workspace], target: list[Workspace]) -> None:
         if source:
             latest = self.opened_work
+            with self._as_before_unless_saved():
+                self._show(with_words_of(source[-1], latest))
+            source.pop()
             target.append(latest)
-            self._show(with_words_of(source.pop(), latest))
 
     def _show(self, work: Workspace) -> None:
         self.work = work
         if self.object is None:
             self.selected = work.objects[-1].id if work.objects else None
-        self.save()
+
+    @contextmanager
+    def _as_before_unless_saved(self) -> Iterator[None]:
+        """Save what the block changes, or take it back."""
+        before = dict(vars(self))
+        try:
+            yield
+            self.save()
+        except ProjectError:
+            vars(self).update(before)
+            raise
+
+
+def one_at_a_time(work: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Refuse to do long work of a session, which is one of the arguments, while other long work of it is done."""
+
+    @wraps(work)
+    def alone(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        session = next(each for each in args if isinstance(each, Session))
+        if not session.long_work.acquire(blocking=False):
+            raise ProjectError(BUSY)
+        try:
+            return work(*args, **kwargs)
+        finally:
+            session.long_work.release()
+
+    return alone
 
 
 class Sessions:
     """All browsers' sessions by their ids; a session can be reached by its id alone.
+
+    Those in use are found in memory as long as anyone holds them, so that there are never two of one id; others stay
+    there while there is room.
 
     Args:
         root: folder that holds a folder for each.
@@ -182,14 +269,22 @@ class Sessions:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._sessions: OrderedDict[str, Session] = OrderedDict()
+        self._alive: WeakValueDictionary[str, Session] = WeakValueDictionary()
+        self._kept: OrderedDict[str, Session] = OrderedDict()  # the one that was asked for last at the end
         self._lock = Lock()
 
     def create(self) -> Session:
-        """Begin a session."""
+        """Begin a session.
+
+        Raises:
+            ProjectError: its folder cannot be made.
+        """
         session_id = secrets.token_urlsafe(24)
         folder = self._folder(session_id)
-        folder.mkdir(parents=True, mode=0o700)
+        try:
+            folder.mkdir(parents=True, mode=0o700)
+        except OSError as error:
+            raise ProjectError(NOT_SAVED) from error
         return self._remember(Session(session_id, folder))
 
     def find(self, session_id: str) -> Session:
@@ -198,14 +293,15 @@ class Sessions:
         Raises:
             ProjectError: there is none.
         """
-        if not ID.fullmatch(session_id) or not self._folder(session_id).is_dir():
-            raise ProjectError("This session is over; work is deleted after a while. Load the page again.")
         with self._lock:
-            session = self._sessions.get(session_id)
+            session = self._alive.get(session_id)
         if session is None:
+            if not ID.fullmatch(session_id) or not self._folder(session_id).is_dir():
+                raise ProjectError("This session is over; work is deleted after a while. Load the page again.")
             session = Session(session_id, self._folder(session_id))
             session.restore()
-        session.folder.touch()  # its age counts from its last use
+        with suppress(OSError):  # a disk that cannot be written may still be read
+            session.folder.touch()  # its age counts from its last use
         return self._remember(session)
 
     def find_or_create(self, session_id: str | None) -> Session:
@@ -218,21 +314,31 @@ class Sessions:
     def is_in_memory(self, session_id: str) -> bool:
         """Whether a session's work is at hand, without being read again."""
         with self._lock:
-            return session_id in self._sessions
+            return session_id in self._alive
 
     def purge(self, max_age: float) -> None:
         """Delete the sessions that were not used for `max_age` seconds."""
         oldest = time.time() - max_age
         for folder in self._root.glob("*/"):
             if folder.stat().st_mtime < oldest:
+                self._forget(folder)
                 shutil.rmtree(folder, ignore_errors=True)
+
+    def _forget(self, folder: Path) -> None:
+        with self._lock:
+            for each in [each for each in self._alive.values() if each.folder == folder]:
+                del self._alive[each.id]
+                self._kept.pop(each.id, None)
 
     def _remember(self, session: Session) -> Session:
         with self._lock:
-            session = self._sessions.setdefault(session.id, session)
-            self._sessions.move_to_end(session.id)
-            if len(self._sessions) > KEPT_IN_MEMORY:
-                self._sessions.popitem(last=False)
+            session = self._alive.setdefault(session.id, session)
+            self._kept[session.id] = session
+            self._kept.move_to_end(session.id)
+            held = sum(each.held_bytes for each in self._kept.values())
+            while held > KEPT_BYTES and len(self._kept) > 1:
+                _, oldest = self._kept.popitem(last=False)
+                held -= oldest.held_bytes
         return session
 
     def _folder(self, session_id: str) -> Path:

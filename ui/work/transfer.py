@@ -1,10 +1,12 @@
 """Masks, whole projects and earlier edits in and out of a session, and the actions of the object list's buttons."""
 
 import secrets
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from enum import StrEnum
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,7 +14,7 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 
 from ui.work.service import StudioService
-from ui.work.session import Session
+from ui.work.session import Session, one_at_a_time
 from videograin.errors import ProjectError, RegionError
 from videograin.masks.export import save_indexed_pngs, save_npz, save_png_folders
 from videograin.masks.load import MASK_FILES, load_objects
@@ -57,6 +59,7 @@ def _combined(work: Workspace, number: int, how: str, other: str) -> Workspace:
     return objects.combine_objects(work, number, int(other), Combination(how))
 
 
+@one_at_a_time
 def import_masks(session: Session, file: Path) -> str:
     """Add the objects that a file holds to a session's, and return a sentence on what was read.
 
@@ -87,11 +90,12 @@ def as_video(studio: StudioService, file: Path) -> str:
         VideoError: it cannot be read, or is beyond a limit of this studio.
     """
     studio.check_video(file)
-    path = _new_file(f"{file.stem}.mp4")
+    path = _new_file(Path(get_upload_folder()), f"{file.stem}.mp4")
     make_playable(file, path)
     return str(path)
 
 
+@one_at_a_time
 def export_masks(session: Session, kind: MaskFormat) -> str:
     """Write a session's masks to a file and return its path in the cache.
 
@@ -103,24 +107,26 @@ def export_masks(session: Session, kind: MaskFormat) -> str:
     if not named:
         raise RegionError("Nothing is marked yet, so there are no masks to export.")
     if kind is MaskFormat.NPZ:
-        path = _new_file("masks.npz")
+        path = _new_export(session, "masks.npz")
         save_npz(path, named)
         return str(path)
-    path = _new_file("masks.zip")
+    path = _new_export(session, "masks.zip")
     with TemporaryDirectory(prefix="videograin-") as folder:
         (save_png_folders if kind is MaskFormat.PNG else save_indexed_pngs)(Path(folder, "masks"), named)
         pack_folder(Path(folder, "masks"), path)
     return str(path)
 
 
+@one_at_a_time
 def export_project(studio: StudioService, session: Session) -> str:
     """Write a session's whole work, with its clip and results, to a ZIP file and return its path in the cache."""
-    path = _new_file("project.zip")
+    path = _new_export(session, "project.zip")
     work = session.opened_work
     export_workspace(replace(work, results=studio.saved_results(session)), path)
     return str(path)
 
 
+@one_at_a_time
 def open_project(studio: StudioService, session: Session, file: Path) -> tuple[str, ...]:
     """Go on with the work that a ZIP file holds; what the session held before is gone.
 
@@ -172,8 +178,16 @@ def uploaded(file: gr.FileData) -> Path:
     raise ProjectError("This file was not uploaded to the studio. Upload it, with handle_file() of gradio_client.")
 
 
-def _new_file(name: str) -> Path:
-    """Return a path in the cache that cannot be guessed."""
-    folder = Path(get_upload_folder(), secrets.token_hex(32))
+def _new_export(session: Session, name: str) -> Path:
+    """Return a path in the cache that cannot be guessed, in place of the session's previous file of this name."""
+    own = Path(get_upload_folder(), sha256(f"exports of {session.id}".encode()).hexdigest())
+    for earlier in own.glob(f"*/{name}"):
+        shutil.rmtree(earlier.parent, ignore_errors=True)
+    return _new_file(own, name)  # a new address, or browsers would show what they have of the old one
+
+
+def _new_file(root: Path, name: str) -> Path:
+    """Return a path in a folder that cannot be guessed."""
+    folder = root / secrets.token_hex(32)
     folder.mkdir(parents=True)
     return folder / name

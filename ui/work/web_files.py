@@ -20,13 +20,18 @@ def cached(file: Path) -> str:
     return save_file_to_cache(file, get_upload_folder())
 
 
+ABANDONED_SECONDS = 600.0
+"""Uploads under way lie beside the folders of whole ones; without a new byte for so long, their sender is gone."""
+
+
 def purge_web_files(max_age: float) -> None:
     """Remove files that were last sent or fetched more than `max_age` seconds ago.
 
     Gradio's own `delete_cache` forgets what there was before a restart, and never knew the files of handlers.
     """
-    oldest = time.time() - max_age
-    for path in sorted(Path(get_upload_folder()).rglob("*"), reverse=True):  # files before their folder
+    now, root = time.time(), Path(get_upload_folder())
+    for path in sorted(root.rglob("*"), reverse=True):  # files before their folder
         with suppress(OSError):  # gone meanwhile, or a folder that is not empty
-            if path.lstat().st_ctime < oldest:
+            is_under_way = path.parent == root and not path.is_dir()
+            if now - path.lstat().st_ctime > (min(ABANDONED_SECONDS, max_age) if is_under_way else max_age):
                 path.rmdir() if path.is_dir() else path.unlink()

@@ -56,6 +56,9 @@ class OperatorSettings:
         trusted_proxies: addresses or networks of proxies, separated by commas, that are believed who a visitor is and
             under which name the studio is reached; * believes all. On a Hugging Face Space its own proxy always stands
             in front, and it is *.
+        max_session_mb: what one session's clips, masks and results may take on the disk, in megabytes.
+        max_data_gb: what the data folder may take, in gigabytes.
+        min_free_gb: what must stay free on the data folder's disk, in gigabytes.
         retention_hours: how long clips and results are kept after their last use.
         auth: user:password, several separated by commas, asked for before the page opens; empty lets everyone in.
         mcp: whether agents may use the studio as an MCP server.
@@ -77,6 +80,9 @@ class OperatorSettings:
     max_waiting_address: Annotated[int, Between(1, 10_000)] = 16
     max_open_address: Annotated[int, Between(1, 100_000)] = 100
     trusted_proxies: tuple[str, ...] = ()
+    max_session_mb: Annotated[int, Between(1, 10_000_000)] = 4000
+    max_data_gb: Annotated[float, Between(0.001, 100_000)] = 100.0
+    min_free_gb: Annotated[float, Between(0, 100_000)] = 0.5
     retention_hours: Annotated[float, Between(0.1, 8760)] = 24.0
     auth: tuple[Login, ...] = ()
     mcp: bool = False

@@ -29,6 +29,7 @@ from typing import TypeVar
 from videograin.errors import JobError, ProjectError
 from videograin.files.atomic import write_whole
 from videograin.files.dataclass_json import from_json, paths_in, to_json
+from videograin.files.disk import DiskRoom
 
 if sys.platform != "win32":
     from fcntl import LOCK_EX, LOCK_NB, flock
@@ -111,13 +112,15 @@ class JobStore:
 
     Args:
         root: made if absent; no other process may use it meanwhile.
+        room: that its files have on the disk; None is all there is.
 
     Raises:
         JobError: another process uses the folder.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, room: DiskRoom | None = None) -> None:
         self.root = root.absolute()
+        self._room = room
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = RLock()
         self._claim = (self.root / ".claim").open("a+")
@@ -135,16 +138,19 @@ class JobStore:
         makes the same request.
 
         Raises:
-            JobError: there is no room for it.
+            ProjectError: the owner has enough, or all of them together.
+            JobError: it cannot be written.
         """
         with file.open("rb") as content:
             digest = hashlib.file_digest(content, "sha256").hexdigest()[:32]
         suffix = file.suffix.lower() if re.fullmatch(r"\.\w{1,8}", file.suffix, re.ASCII) else ""
         kept = self._files(owner_digest(owner)) / f"{digest}{suffix}"
         if not kept.exists():
-            kept.parent.mkdir(parents=True, exist_ok=True)
+            if self._room:
+                self._room.check_owner(self.root / owner_digest(owner), file.stat().st_size)
             aside = kept.with_name(f".{secrets.token_hex(8)}.part")
             try:
+                kept.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file, aside)
                 aside.replace(kept)
             except OSError as error:
@@ -174,18 +180,23 @@ class JobStore:
             expected_seconds: how long it should run; None without an estimate.
 
         Raises:
-            JobError: there is no room for it.
+            ProjectError: the owner has enough on the disk, or all of them together.
+            JobError: it cannot be written.
         """
+        if self._room:
+            self._room.check_owner(self.root / owner_digest(owner))
         key = request_key(kind, request)
         job = Job(secrets.token_urlsafe(24), owner_digest(owner), kind, key, time.time(), expected_seconds)
         folder = self.folder(job)
-        folder.mkdir(parents=True)
         try:
+            folder.mkdir(parents=True)
             write_whole(folder / "request.json", to_json(request))
             write_whole(folder / "job.json", to_json(job))
-        except ProjectError as error:
+        except (ProjectError, OSError) as error:
             shutil.rmtree(folder, ignore_errors=True)
-            raise JobError("The job could not be written down: the server's disk is full. Try again later.") from error
+            raise JobError(
+                "The job could not be written down: the server's disk is full or cannot be written. Try again later."
+            ) from error
         with self._lock:
             self._jobs[job.id] = job
         return job

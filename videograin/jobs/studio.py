@@ -8,6 +8,7 @@ from diffusers.utils import logging as diffusers_logging
 from huggingface_hub.utils import disable_progress_bars
 from transformers.utils import logging as transformers_logging
 
+from videograin.files.disk import DiskRoom
 from videograin.jobs.context import Handler
 from videograin.jobs.download import download_handlers
 from videograin.jobs.edit import EditJobs
@@ -27,12 +28,14 @@ class Studio:
 
     Attributes:
         settings: the operator's, which decided how the parts were made.
+        room: that the data folder has on its disk.
         store: where files are kept for their owners.
         shelf: knows what an edit will cost.
         worker: takes jobs.
     """
 
     settings: OperatorSettings
+    room: DiskRoom
     store: JobStore
     shelf: ModelShelf
     worker: Worker
@@ -67,10 +70,16 @@ def open_studio(
     )
     if lends:
         shelf.get(default)  # before the first fork, so that no job has to load it again
-    store = JobStore(settings.data_folder / "jobs")
+    room = DiskRoom(
+        settings.data_folder,
+        total_bytes=settings.max_data_gb * 1e9,
+        reserve_bytes=settings.min_free_gb * 1e9,
+        owner_bytes=settings.max_session_mb * 1e6,
+    )
+    store = JobStore(settings.data_folder / "jobs", room)
     own = EditJobs(shelf, settings).handlers() | discover_handlers(shelf, settings) | download_handlers(settings)
     every = own | dict(handlers or {})
     executor = on_zero_gpu if lends else on_own_thread
     worker = Worker(store, every, settings, executor, [shelf.purge, *purges], lambda: shelf.get(default))
     worker.start()
-    return Studio(settings, store, shelf, worker)
+    return Studio(settings=settings, room=room, store=store, shelf=shelf, worker=worker)

@@ -1,0 +1,77 @@
+"""How much of a disk the users' files may take, and what must stay free on it."""
+
+import os
+import shutil
+import time
+from contextlib import suppress
+from pathlib import Path
+from threading import Lock
+
+from videograin.errors import ProjectError
+
+MEASURED_SECONDS = 10.0
+"""How long a folder's size is believed; to add it up takes milliseconds for each hundred files."""
+
+FULL = "The disk of this server is full, so that nothing more can be kept. What you have is safe. Try again later."
+
+
+class DiskRoom:
+    """The room that a folder has on its disk, shared by all who write there; from any thread.
+
+    Args:
+        folder: what is limited, with everything in it; it may be missing.
+        total_bytes: that it may take.
+        reserve_bytes: that stay free on its disk.
+        owner_bytes: that a folder of one owner may take.
+    """
+
+    def __init__(self, folder: Path, total_bytes: float, reserve_bytes: float, owner_bytes: float) -> None:
+        self._folder = folder
+        self._total, self._reserve, self._owner = total_bytes, reserve_bytes, owner_bytes
+        self._lock = Lock()
+        self._used, self._measured = 0, float("-inf")
+
+    def check(self, more: int = 0) -> None:
+        """Count `more` bytes that are about to be written.
+
+        Raises:
+            ProjectError: there is no room for them.
+        """
+        with self._lock:
+            if time.monotonic() - self._measured > MEASURED_SECONDS:
+                self._used, self._measured = used_bytes(self._folder), time.monotonic()
+            if free_bytes(self._folder) - more < self._reserve or self._used + more > self._total:
+                raise ProjectError(FULL)
+            self._used += more
+
+    def check_owner(self, folder: Path, more: int = 0) -> None:
+        """Count `more` bytes that are about to be written for the owner of a folder.
+
+        Raises:
+            ProjectError: there is no room for them, or the owner has enough.
+        """
+        used = used_bytes(folder)
+        if used + more > self._owner:
+            raise ProjectError(
+                f"Your clips and results take {used / 1e6:.0f} MB here, and {more / 1e6:.0f} MB more would exceed the "
+                f"{self._owner / 1e6:.0f} MB that one session may keep. Save your project and go on in a new session, "
+                "or take a shorter clip."
+            )
+        self.check(more)
+
+
+def used_bytes(folder: Path) -> int:
+    """Return what the files of a folder take together; 0 where it is missing."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):  # removed meanwhile
+                total += os.lstat(os.path.join(place, name)).st_size
+    return total
+
+
+def free_bytes(folder: Path) -> int:
+    """Return what is free on a folder's disk; the folder may be missing, though not its disk."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
