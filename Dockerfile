@@ -26,7 +26,7 @@ ENV VIRTUAL_ENV=/opt/venv \
 ARG TORCH_BACKEND=""
 COPY requirements.txt /tmp/requirements.txt
 RUN --mount=type=cache,target=/root/.cache/uv \
-    uv venv --python /usr/bin/python3 "$VIRTUAL_ENV" \
+    uv venv --no-python-downloads --python 3.12 "$VIRTUAL_ENV" \
     && uv pip install ${TORCH_BACKEND:+--torch-backend "$TORCH_BACKEND"} --requirement /tmp/requirements.txt
 
 # What changes least comes first.
