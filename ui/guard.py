@@ -87,7 +87,7 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
         elif _address(scope) in self._by_proxy.trusted_hosts:
-            await self._by_proxy(scope, receive, send)
+            await cast("ASGIApp", self._by_proxy)(scope, receive, send)
         else:
             told = [header for header in scope["headers"] if not header[0].startswith(b"x-forwarded-")]
             await self._admit({**scope, "headers": told}, receive, send)

@@ -83,5 +83,5 @@ def test_no_file_of_the_machine_is_served(address, path):
 
 
 def test_an_unknown_setting_is_named(client):
-    with pytest.raises(AppError, match="settings.steps is unknown"):
+    with pytest.raises(AppError, match=r"settings\.steps is unknown"):
         client.predict(open_ready(client), settings={"steps": 3}, api_name="/edit")

@@ -232,6 +232,7 @@ def test_features_of_the_inversion_step_that_led_there_are_injected_in_the_first
     injected = edit.run(ignore)
     assert [timestep for _, timestep in calls] == [801, 701]
     assert all(torch.equal(latents, edit.path[-2 - i]) for i, (latents, _) in enumerate(calls))
+    assert isinstance(edit.generator, torch.Generator)
     edit.generator.manual_seed(0)
     assert not torch.allclose(replace(edit, settings=EditSettings(num_inference_steps=10)).run(ignore), injected)
 

@@ -57,10 +57,6 @@ def test_numbers_that_fit_are_taken_as_what_is_asked_for() -> None:
     assert checked(greet)("ann", 3.0, at=2) == ("ann", 3, False, 2.0, None)  # pyright: ignore[reportArgumentType]
 
 
-def names(api: Api) -> list[str]:
-    return [name for name in ENDPOINTS if name not in ("new_session", "list_examples")]
-
-
 def calls(api: Api) -> Iterator[tuple[Callable[..., Any], dict[str, Any]]]:
     """Yield every function with each odd value in the place of each of its arguments, the others sane."""
     for name in ENDPOINTS:
