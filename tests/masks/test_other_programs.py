@@ -187,6 +187,16 @@ def test_polygons_and_run_lengths_of_coco_are_read(tmp_path: Path) -> None:
     assert not found["dog 4"][0].any()
 
 
+def test_frames_beside_coco_s_file_are_no_masks_and_another_list_beside_masks_is_none_of_coco_s(tmp_path: Path) -> None:
+    save(tmp_path / "cvat/images", np.full((2, 24, 32, 3), 90, np.uint8), ending="jpg")
+    (tmp_path / "cvat/annotations").mkdir()
+    (tmp_path / "cvat/annotations/instances_default.json").write_text(json.dumps(COCO))
+    assert list(load_objects(zipped(tmp_path / "cvat", tmp_path), SMALL).masks) == ["cat", "dog 4"]
+    save(tmp_path / "vos/swing", LABELS, "P")
+    (tmp_path / "vos/meta.json").write_text('{"videos": {}}')
+    assert same(load_objects(tmp_path / "vos", SMALL).masks, _1=LEFT, _2=RIGHT)
+
+
 def test_json_that_is_empty_or_none_of_coco_s_is_named(shared_cases: Path, tmp_path: Path) -> None:
     with pytest.raises(RegionError, match=r"'a\.json' holds no annotation"):
         load_objects(shared_cases / "coco-json/a.json", CASES)

@@ -42,6 +42,15 @@ def read_coco(path: Path, target: MaskTarget) -> FoundObjects:
         raise RegionError(f"{title} is not as COCO describes it ({error!r}). Export it again as COCO 1.0.") from error
 
 
+def is_coco(path: Path) -> bool:
+    """Whether a JSON file is one of COCO's; other programs leave lists of their own beside pictures."""
+    try:
+        _parse(path)
+    except RegionError:
+        return False
+    return True
+
+
 def _parse(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_JSON_BYTES:

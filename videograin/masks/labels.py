@@ -165,7 +165,7 @@ def _by_colour(
     known = np.array(sorted(tally.pixels))
     nearest = np.argmin(np.square(_channels(known)[:, None] - _channels(anchors)[None]).sum(-1), axis=1)
     nearest[~np.isin(known, anchors) & (nearest == 1)] = 0  # an edge as pale as void is none
-    labels = [nearest[np.searchsorted(known, plane.values)] for plane in planes]
+    labels = [nearest[np.searchsorted(known, plane.values)].astype(np.uint8) for plane in planes]
     labelled = {label: int(colour) for label, colour in enumerate(anchors) if label > 1}
     given = {label: names[colour] for label, colour in labelled.items() if colour in names}
     titles = _titles({label: _colour_name(colour) for label, colour in labelled.items()}, given, name)

@@ -1,6 +1,8 @@
 """Masks from files: a picture for each frame or one for all, indexed PNGs as DAVIS has them, arrays, a matte video."""
 
+import os
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from videograin.errors import RegionError
-from videograin.masks.coco import read_coco
+from videograin.masks.coco import is_coco, read_coco
 from videograin.masks.labels import FoundObjects, check_number, find_objects
 from videograin.masks.planes import PICTURES, Plane, check_picture, in_number_order, plane_of, read_plane
 from videograin.masks.target import MaskTarget, stack
@@ -98,8 +100,8 @@ def _load_folder(folder: Path, target: MaskTarget) -> FoundObjects:
         return load_objects(files[0], target)
     documents = [file for file in files if file.suffix.lower() == ".json"]
     groups = _sequences(files)
-    if not groups and documents:
-        return read_coco(documents[0], target)
+    if coco := [file for file in documents if is_coco(file) or not groups]:
+        return read_coco(coco[0], target)  # pictures beside it are the frames
     if not groups:
         raise RegionError(
             f"There are no masks in '{folder.name}'. Give a PNG, JPEG or NPY for each frame, named in their order."
@@ -111,11 +113,13 @@ def _load_folder(folder: Path, target: MaskTarget) -> FoundObjects:
     if len(groups) == 1:
         [(parent, sequence)] = groups.items()
         return find_objects(_sequence_planes(parent, sequence, target), target, parent.name)
+    common = Path(os.path.commonpath(groups))
     found = {
-        parent.name if list(parts).count(parent.name) == 1 and parts[parent.name] == parent
-        else str(parent.relative_to(folder)): find_objects(_sequence_planes(parent, sequence, target), target, "")
+        " ".join(parent.relative_to(common).parts) or parent.name: find_objects(
+            _sequence_planes(parent, sequence, target), target, parent.name
+        )
         for parent, sequence in groups.items()
-    }  # fmt: skip
+    }
     return _joined(found, target, "each folder is an object")
 
 
@@ -144,10 +148,11 @@ def _load_cvat(
     if _CVAT_CLASSES not in parts:
         return instances
     classes, named = read(_CVAT_CLASSES).masks, {}
+    counts: Counter[str] = Counter()
     for mask in instances.masks.values():
         name = max(classes, key=lambda each: int((classes[each] & mask).sum()))
-        taken = sum(other == name or other.startswith(f"{name} ") for other in named)
-        named[f"{name} {taken + 1}" if taken else name] = mask
+        counts[name] += 1
+        named[f"{name} {counts[name]}" if counts[name] > 1 else name] = mask
     return FoundObjects(named, "each instance of CVAT's is an object, named by its class")
 
 
