@@ -55,10 +55,10 @@ def test_a_project_becomes_a_video_and_a_strip(project: Path, capsys: pytest.Cap
     output, strip = project.with_name("out.mp4"), project.with_name("strip.png")
     assert main(["edit", str(project), "-o", str(output), "--strip", str(strip), "--device", "cpu"]) == OK
     frames = load_clip(project.with_name("clip.mp4")).frames
-    assert (probe(output).width, probe(output).height, probe(output).fps) == (48, 32, 8)
-    assert Image.open(strip).size == (len(frames) * 48, 2 * 32)
+    assert (probe(output).width, probe(output).height, probe(output).fps) == (96, 64, 8)  # as the source
+    assert Image.open(strip).size == (len(frames) * 96, 2 * 64)
     said = capsys.readouterr()
-    assert "3 frames of 48×32, 2 steps" in said.out
+    assert "3 frames of 32×32, 2 steps" in said.out
     assert "GiB" in said.out
     assert "out.mp4: a red panda" in said.out
     assert "Inverting" in said.err
@@ -74,9 +74,9 @@ def test_a_kept_region_inside_an_edited_one_is_not_touched(project: Path) -> Non
     project.write_text(json.dumps(document))
     strip = project.with_name("strip.png")
     assert main(["edit", str(project), "--strip", str(strip), "--device", "cpu", "--steps", "1"]) == OK
-    before, after = np.split(np.asarray(Image.open(strip)).reshape(2 * 32, 3, 48, 3), 2)
-    assert np.array_equal(before[12:20, :, 20:28], after[12:20, :, 20:28])
-    assert not np.array_equal(before[8:24, :, 16:32], after[8:24, :, 16:32])
+    before, after = np.split(np.asarray(Image.open(strip)).reshape(2 * 64, 3, 96, 3), 2)
+    assert np.array_equal(before[26:38, :, 42:54], after[26:38, :, 42:54])
+    assert not np.array_equal(before[16:48, :, 32:64], after[16:48, :, 32:64])
 
 
 def test_without_an_output_the_video_is_named_after_the_project(project: Path) -> None:
@@ -98,7 +98,7 @@ def test_a_folder_of_work_is_edited(project: Path, capsys: pytest.CaptureFixture
     document = json.loads((folder / "project.json").read_text())
     (folder / "project.json").write_text(json.dumps(document | {"mood": "good"}))
     assert main(["edit", str(folder), "--device", "cpu", "--steps", "1", "--frames", "2"]) == OK
-    assert (probe(folder / "edit.mp4").width, len(load_clip(folder / "edit.mp4").frames)) == (48, 2)
+    assert (probe(folder / "edit.mp4").width, len(load_clip(folder / "edit.mp4").frames)) == (96, 2)
     said = capsys.readouterr()
     assert "edit.mp4: a red panda" in said.out
     assert "note: 'project.json': mood is unknown" in said.err
@@ -106,7 +106,15 @@ def test_a_folder_of_work_is_edited(project: Path, capsys: pytest.CaptureFixture
 
 def test_a_folder_with_an_edit_s_file_is_edited_too(project: Path) -> None:
     assert main(["edit", str(project.parent), "--device", "cpu", "--steps", "1"]) == OK
-    assert probe(project.with_name("edit.mp4")).width == 48
+    assert probe(project.with_name("edit.mp4")).width == 96
+
+
+def test_a_long_clip_is_edited_in_windows_of_the_length_that_is_asked_for(project: Path) -> None:
+    arguments = ["--device", "cpu", "--steps", "1", "--window", "3", "--anchors", "1", "--no-focus"]
+    save_video(project.with_name("clip.mp4"), moving_scene(7, 64, 96), 8)
+    assert main(["edit", str(project), *arguments]) == OK
+    assert load_clip(project.with_suffix(".mp4")).frames.shape[0] == 7
+    assert probe(project.with_suffix(".mp4")).width == 48
 
 
 def test_an_example_is_edited_by_its_name_into_the_current_folder(

@@ -19,6 +19,7 @@ ROOMS = (
     "videograin.models",
     "videograin.evaluation",
     "videograin.project",
+    "videograin.production",
     "videograin.jobs",
     "ui.rendering",
     "ui.work",

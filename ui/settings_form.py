@@ -70,6 +70,7 @@ SETTING_FIELDS = (
                  Range(0, 1, 0.05)),
     SettingField("joint_group_norm", "Common brightness", "Statistics of all frames together, as in the release."),
     SettingField("blend_background", "Keep the rest", "What belongs to no edited object is put back at every step."),
+    SettingField("focus", "Keep the clip's own size", "A crop around the objects is drawn and laid into the clip."),
     SettingField("seed", "Seed", "The same seed gives the same result; another one another try."),
 )  # fmt: skip
 

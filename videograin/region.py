@@ -134,6 +134,8 @@ class EditSettings:
             flow, as a factor on the share of noise in them (`smoothing.py`; not in the paper).
         blend_background: whether the source is kept outside the edited regions: its latents at every step, and its
             pixels in the end.
+        focus: whether the edit of a file works on a crop around the edited regions and is laid into the source, so that
+            the result has the source's own size (`videograin.production`); the pipeline edits the frames it is given.
         seed: of the noise in the kept part, used where no generator is given.
 
     Raises:
@@ -158,6 +160,7 @@ class EditSettings:
     trajectory_attention: bool = True
     temporal_smoothing: float = 0.0
     blend_background: bool = True
+    focus: bool = True
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -2,7 +2,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
@@ -29,12 +29,14 @@ from videograin.jobs.store import Job, JobKind, JobState, JobStore
 from videograin.jobs.worker import JobStatus, Worker
 from videograin.masks.load import MaskSource
 from videograin.media.video import ClipOptions, clip_shape, load_clip, probe
+from videograin.production import segments
 from videograin.progress import Phase
 from videograin.project.project import Project, ProjectRegion, load_project
 from videograin.region import EditSettings
 
 ROOT = Path(__file__).parents[2]
 FRAMES, FPS = 6, 8
+WHOLE = ClipOptions(short_side=None, multiple=1)
 SOUND = ("-f", "lavfi", "-i", "sine=440:d=0.75", "-shortest")
 
 
@@ -104,13 +106,19 @@ def studio(tmp_path: Path, model: str, project: Project) -> Iterator[Studio]:
 
 def test_what_belongs_to_no_region_keeps_the_sources_pixels(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[np.ndarray] = []
-    monkeypatch.setattr("videograin.jobs.edit.save_video", lambda _path, frames, *_, **__: written.append(frames))
+    write = segments.save_video
+
+    def note(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
+        written.append(np.stack(list(frames)))
+        write(path, written[-1], fps)
+
+    monkeypatch.setattr(segments, "save_video", note)
     assert studio.edit().job.state is JobState.DONE
-    source = load_clip(studio.project.clip, studio.project.clip_options).frames
+    source = load_clip(studio.project.clip, WHOLE).frames
     changed = (written[0] != source).any(-1)
-    assert changed.any()
-    assert not changed[:, :, :8].any()  # far from the ball
-    assert not changed[:, :, -8:].any()
+    assert changed[:, 20:44, 36:60].any()
+    changed[:, 8:56, 24:72] = False  # around the ball
+    assert not changed.any()
 
 
 def test_an_edit_becomes_a_video_with_rate_and_sound_and_one_beside_the_source(studio: Studio) -> None:
@@ -123,13 +131,14 @@ def test_an_edit_becomes_a_video_with_rate_and_sound_and_one_beside_the_source(s
     assert attention.keys() == {0}
     assert len(attention[0]) == files.frames
     edited, beside = probe(status.results / files.video), probe(status.results / files.comparison)
-    assert (edited.width, edited.height, edited.fps, edited.has_audio) == (48, 32, FPS, True)
-    assert (beside.width, beside.height, beside.fps, beside.has_audio) == (96, 32, FPS, True)
+    assert (edited.width, edited.height, edited.fps, edited.has_audio) == (96, 64, FPS, True)  # as the source
+    assert (beside.width, beside.height, beside.fps, beside.has_audio) == (192, 64, FPS, True)
     assert (files.frames, files.fps, files.target_prompt) == (FRAMES, FPS, "a red panda")
-    source = load_clip(studio.project.clip, studio.project.clip_options).frames
-    halves = load_clip(status.results / files.comparison, ClipOptions(short_side=None, multiple=1)).frames
-    alone = load_clip(status.results / files.video, ClipOptions(short_side=None, multiple=1)).frames
-    left, right = halves[:, :, :48], halves[:, :, 48:]
+    source, alone, halves = (
+        load_clip(file, WHOLE).frames
+        for file in (studio.project.clip, status.results / files.video, status.results / files.comparison)
+    )
+    left, right = halves[:, :, :96], halves[:, :, 96:]
     assert psnr(left, source) > psnr(right, source) + 5
     assert psnr(right, alone) > psnr(left, alone) + 5
 
@@ -161,7 +170,11 @@ def test_the_clip_can_be_seen_while_it_forms(studio: Studio, monkeypatch: pytest
     seen.set()
     assert status.preview is not None
     image = Image.open(status.preview)
-    assert (image.format, image.size, getattr(image, "n_frames", 1)) == ("WEBP", (24, 16), FRAMES)  # of the latents
+    assert (image.format, image.size, getattr(image, "n_frames", 1)) == (
+        "WEBP",
+        (16, 16),
+        FRAMES,
+    )  # the crop's latents
     assert status.progress is not None
     assert (status.progress.phase, status.progress.done) == (Phase.EDIT, 0)
     assert status.progress.seconds_left is not None

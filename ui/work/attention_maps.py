@@ -8,10 +8,13 @@ from videograin.errors import ProjectError
 from videograin.jobs.edit import read_attention
 from videograin.jobs.store import JobStore
 from videograin.jobs.worker import JobStatus
-from videograin.media.video import ClipOptions, load_clip
+from videograin.media.video import MAX_FRAMES, ClipOptions, load_clip
 from videograin.media.visualize import attention_overlay
 from videograin.project.objects import COLOURS
 from videograin.project.project import Project
+
+PICTURE_SIDE = 256
+"""Shorter side in pixels at which maps are shown; they are far coarser themselves."""
 
 
 def phrase_chips(result: JobStatus, store: JobStore, colours: Mapping[str, str]) -> str:
@@ -47,7 +50,9 @@ def moving_attention_map(result: JobStatus, store: JobStore, number: int) -> str
     maps = read_attention(result.results / result.result.attention) if result.result.attention else {}
     if not phrase or number not in maps:
         raise ProjectError("No attention map was recorded of this phrase. Edit the clip again to get one.")
-    clip = load_clip(result.results / result.result.video, ClipOptions(short_side=None, multiple=2))
+    clip = load_clip(
+        result.results / result.result.video, ClipOptions(max_frames=MAX_FRAMES, short_side=PICTURE_SIDE, multiple=2)
+    )
     count = min(len(clip.frames), len(maps[number]))
     picture = moving_picture(attention_overlay(clip.frames[:count], maps[number][:count]), clip.fps)
     return (

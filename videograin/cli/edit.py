@@ -3,10 +3,15 @@
 import argparse
 import sys
 import time
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from videograin.cli.download import obtain
 from videograin.cli.terminal import ProgressBars, duration, silence_libraries
@@ -16,12 +21,19 @@ from videograin.files.atomic import write_whole
 from videograin.models.bundles import find_bundle, named_bundles
 from videograin.models.presets import Preset, apply_preset
 from videograin.project.examples import example_names, example_path
-from videograin.region import MAX_SEED, EditResult
+from videograin.region import MAX_SEED
 
 if TYPE_CHECKING:
+    from videograin.diffusion.pipeline import VideoGrainPipeline
     from videograin.media.encode import OutputFormat
-    from videograin.media.video import Clip
+    from videograin.production.produce import FinishedFrames
+    from videograin.production.segments import Segments
+    from videograin.production.source_edit import SourceEdit
     from videograin.project.project import EditInputs
+
+
+STRIP_COLUMNS = 8
+"""Frames that a strip shows."""
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -52,17 +64,20 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("--steps", type=int, help="denoising steps, 1 to 1000")
     parser.add_argument("--window", type=int, metavar="N", help="most frames that are denoised together")
     parser.add_argument("--anchors", type=int, metavar="N", help="frames that all windows of a longer clip see")
+    parser.add_argument(
+        "--focus", action=argparse.BooleanOptionalAction,
+        help="draw a crop around the objects and keep the source's size, or draw the whole frame at the clip's size",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, help=f"of the noise, 0 to {MAX_SEED}")
     parser.add_argument("--offline", action="store_true", help="never ask the hub")
 
 
 def run(options: argparse.Namespace) -> None:
     """Edit a project's clip and save the result."""
-    from videograin.diffusion.region_masks import RegionMasks
-    from videograin.media.encode import save_clip
     from videograin.models.loading import load_pipeline
     from videograin.models.memory import apply_plan, estimate_edit, plan_memory
-    from videograin.project.project import load_request
+    from videograin.production.segments import Segments
+    from videograin.production.source_edit import SourceEdit
 
     started = time.monotonic()
     project = _read_project(options)
@@ -73,25 +88,48 @@ def run(options: argparse.Namespace) -> None:
     if not options.offline:
         for name in (project.model, *(f"{project.model}+{kind}" for kind in project.controls)):
             obtain(name)
-    request, clip = load_request(project, device)
-    pipeline = load_pipeline(project.model, project.controls, device=device, dtype=dtype, offline=options.offline)
-    shape = (len(clip.frames), clip.frames.shape[1], clip.frames.shape[2])
-    plan = plan_memory(pipeline, shape, project.settings, device)
-    apply_plan(pipeline, plan, device)
-    estimate = estimate_edit(pipeline, shape, project.settings, device, plan)
-    print(
-        f"{shape[0]} frames of {shape[2]}×{shape[1]}, {project.settings.steps_run} steps, {project.model} on {device}: "
-        f"about {duration(estimate.seconds)}, {estimate.peak_gib:.1f} GiB",
-        flush=True,  # before the bars also where this is a pipe
-    )
-    with ProgressBars() as bars:
-        result = pipeline.edit(request, report=bars)
-    for note in (*clip.notes, *result.warnings):
-        print(f"note: {note}", file=sys.stderr)
-    _save_strip(options.strip, clip, result)
-    opacity = RegionMasks.of(request, range(len(clip.frames))).edited_part.numpy() if output_format.is_cutout else None
-    save_clip(output, result.frames, clip.fps, output_format, opacity=opacity, audio=clip.audio)
-    print(f"{output}: {result.target_prompt} ({duration(time.monotonic() - started)})")
+    with TemporaryDirectory(prefix="videograin-") as scratch:
+        source = SourceEdit.prepare(project, Path(scratch), device)
+        pipeline = load_pipeline(project.model, project.controls, device=device, dtype=dtype, offline=options.offline)
+        frames, height, width = source.request.frames.shape[:3]
+        plan = plan_memory(pipeline, (frames, height, width), project.settings, device)
+        apply_plan(pipeline, plan, device)
+        estimate = estimate_edit(pipeline, (frames, height, width), project.settings, device, plan)
+        print(
+            f"{frames} frames of {width}×{height}, {project.settings.steps_run} steps, {project.model} on {device}: "
+            f"about {duration(estimate.seconds)}, {estimate.peak_gib:.1f} GiB",
+            flush=True,  # before the bars also where this is a pipe
+        )
+        folder = Path(scratch, "segments")
+        folder.mkdir()
+        segments = Segments(folder, source.clip.fps)
+        run_of_frames = _Frames(pipeline, source, segments, output_format)
+        _write(run_of_frames, output, output_format)
+        for note in (*source.clip.notes, *segments.warnings):
+            print(f"note: {note}", file=sys.stderr)
+        if options.strip is not None:
+            run_of_frames.write_strip(options.strip)
+        print(f"{output}: {segments.target_prompt} ({duration(time.monotonic() - started)})")
+
+
+def _write(frames: "_Frames", output: Path, output_format: "OutputFormat") -> None:
+    """Write the edited clip; an MP4 that Ctrl-C cuts off as far as it is finished."""
+    from videograin.media.encode import OutputFormat, save_clip
+
+    source, segments = frames.source, frames.segments
+    if output_format is not OutputFormat.MP4:
+        opacity = frames.opacity() if output_format.is_cutout else None
+        save_clip(output, iter(frames), source.clip.fps, output_format, opacity=opacity, audio=source.clip.audio)
+        return
+    try:
+        for _ in frames:
+            pass
+    except KeyboardInterrupt:
+        if segments.count:
+            segments.join(output, source.clip.audio)
+            print(f"{output}: the first {segments.frames} of {len(source.clip.frames)} frames", file=sys.stderr)
+        raise
+    segments.join(output, source.clip.audio)
 
 
 def _read_project(options: argparse.Namespace) -> "EditInputs":
@@ -104,7 +142,7 @@ def _read_project(options: argparse.Namespace) -> "EditInputs":
         project = replace(project, settings=settings)
     given = {
         "num_inference_steps": options.steps, "seed": options.seed, "window_frames": options.window,
-        "anchor_frames": options.anchors,
+        "anchor_frames": options.anchors, "focus": options.focus,
     }  # fmt: skip
     changes = {name: value for name, value in given.items() if value is not None}
     clip_options = project.clip_options
@@ -142,12 +180,58 @@ def _output(project: "EditInputs", options: argparse.Namespace) -> "tuple[Path, 
     return output, output_format
 
 
-def _save_strip(path: Path | None, clip: "Clip", result: EditResult) -> None:
-    from PIL import Image
+class _Frames:
+    """The frames of a result as they are finished, with their opacity, and those among them that a strip shows.
 
-    from videograin.media.visualize import comparison_strip
+    Args:
+        pipeline: edits.
+        source: what is edited.
+        segments: take the finished windows.
+        output_format: whether opacity is wanted follows from it.
+    """
 
-    if path is not None:
+    def __init__(
+        self,
+        pipeline: "VideoGrainPipeline",
+        source: "SourceEdit",
+        segments: "Segments",
+        output_format: "OutputFormat",
+    ) -> None:
+        self.source, self.segments = source, segments
+        self._pipeline = pipeline
+        self._is_cutout = output_format.is_cutout
+        self._opacities: deque[np.ndarray] = deque()
+        count = len(source.clip.frames)
+        self._columns = set(np.linspace(0, count - 1, min(STRIP_COLUMNS, count)).round().astype(int))
+        self._shown: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Edit, and yield the result's frames (H, W, 3) uint8."""
+        from videograin.production.produce import produce
+
+        with ProgressBars() as bars:
+            for finished in produce(self._pipeline, self.source, self.segments, bars):
+                self._keep_columns(finished)
+                if self._is_cutout:
+                    self._opacities.extend(self.source.opacities(finished.first, len(finished.frames)))
+                yield from finished.frames
+
+    def opacity(self) -> Iterator[np.ndarray]:
+        """Yield the opacity of each frame that was yielded, to be asked for after it."""
+        while self._opacities:
+            yield self._opacities.popleft()
+
+    def write_strip(self, path: Path) -> None:
+        """Write source and result, one above the other, as a PNG."""
+        from PIL import Image
+
+        from videograin.media.visualize import comparison_strip
+
+        sources, frames = (np.stack(side) for side in zip(*self._shown, strict=True))
         picture = BytesIO()
-        Image.fromarray(comparison_strip(clip.frames, result.frames)).save(picture, "PNG")
+        Image.fromarray(comparison_strip(sources, frames)).save(picture, "PNG")
         write_whole(path, picture.getvalue())
+
+    def _keep_columns(self, finished: "FinishedFrames") -> None:
+        pairs = zip(finished.sources, finished.frames, strict=True)
+        self._shown += [pair for number, pair in enumerate(pairs, finished.first) if number in self._columns]

@@ -19,12 +19,12 @@ def composite(source: np.ndarray, edited: np.ndarray, changed: np.ndarray, kept:
     Returns:
         (F, H, W, 3) uint8, the source itself from `FEATHER` pixels outside the changed part on.
     """
-    alpha = np.stack([_weights(*parts) for parts in zip(changed, kept, strict=True)])[..., None]
+    alpha = np.stack([opacity(*parts) for parts in zip(changed, kept, strict=True)])[..., None]
     return np.rint(source + alpha * (edited.astype(np.float32) - source)).astype(np.uint8)
 
 
-def _weights(changed: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """Return the edit's weights (H, W) float32 in [0, 1]: 1 in the changed part, falling linearly to its outside."""
+def opacity(changed: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Return how far the edit covers the source, (H, W) float32 in [0, 1]: 1 in the changed part, fading outside."""
     return np.minimum(1 - _feathers_away(changed), _feathers_away(kept))
 
 

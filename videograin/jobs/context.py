@@ -6,6 +6,8 @@ Everything that a running job says goes through files in its folder, since some 
     preview-0007.webp  what there is to see so far; the one before stays a while, a browser may be loading it
     results/           what it makes
     result.json        what its function returned; there only when it is done
+    segments/          finished parts, from which a later attempt goes on
+    scratch/           files that one attempt needs
     stop               there as soon as it is to stop
 """
 
@@ -29,6 +31,8 @@ Result = TypeVar("Result")
 
 PREVIEWS_KEPT = 2
 
+_RESTART = "restart"
+
 
 def accept(_request: object) -> float | None:
     """Take any request, without an idea how long it will run."""
@@ -44,6 +48,8 @@ class JobContext:
 
     Attributes:
         results: folder for the files that the job makes.
+        segments: folder for finished parts; those of an earlier attempt are still there.
+        scratch: folder for files that nothing but this attempt needs.
         notes: for the user, besides the result.
     """
 
@@ -52,13 +58,21 @@ class JobContext:
         self.is_lean = is_lean
         self.results = results_folder(folder)
         self.notes: list[str] = []
-        shutil.rmtree(self.results, ignore_errors=True)
-        self.results.mkdir()
+        self.segments, self.scratch = folder / "segments", folder / "scratch"
+        for fresh in (self.results, self.scratch):
+            shutil.rmtree(fresh, ignore_errors=True)
+            fresh.mkdir()
+        self.segments.mkdir(exist_ok=True)
 
     @property
     def cancelled(self) -> bool:
         """Whether the job was asked to stop."""
         return is_asked_to_stop(self.folder)
+
+    @property
+    def is_restarting(self) -> bool:
+        """Whether it was asked to stop because the studio restarts, and goes on afterwards."""
+        return is_restarting(self.folder)
 
     def report(self, progress: Progress) -> None:
         """Record how far the job is.
@@ -140,9 +154,38 @@ def write_result(folder: Path, result: object) -> None:
     write_whole(folder / "result.json", to_json(result))
 
 
-def ask_to_stop(folder: Path) -> None:
-    """Make a running job stop at its next report."""
-    (folder / "stop").touch()
+def ask_to_stop(folder: Path, *, for_restart: bool = False) -> None:
+    """Make a running job stop at its next report; for a restart of the studio, it is to go on afterwards."""
+    (folder / "stop").write_text(_RESTART if for_restart else "")
+
+
+def is_restarting(folder: Path) -> bool:
+    """Whether a job was made to stop for a restart of the studio."""
+    return is_asked_to_stop(folder) and (folder / "stop").read_text() == _RESTART
+
+
+def has_segments(folder: Path) -> bool:
+    """Whether parts of a job are finished."""
+    return _count_segments(folder) > 0
+
+
+def may_resume(folder: Path) -> bool:
+    """Whether a job that was cut off is to go on: if parts were finished, more than when it was last resumed.
+
+    A job that ends the process each time must not do so for ever. What asked the job to stop is forgotten, unless it
+    was its user.
+    """
+    finished, resumed = _count_segments(folder), folder / "resumed"
+    before = int(resumed.read_text()) if resumed.exists() else 0
+    if finished <= before or (is_asked_to_stop(folder) and not is_restarting(folder)):
+        return False
+    resumed.write_text(str(finished))
+    (folder / "stop").unlink(missing_ok=True)
+    return True
+
+
+def _count_segments(folder: Path) -> int:
+    return len(list((folder / "segments").glob("*.npz")))
 
 
 def is_asked_to_stop(folder: Path) -> bool:
@@ -152,7 +195,15 @@ def is_asked_to_stop(folder: Path) -> bool:
 
 def remove_traces(folder: Path, *, keep_results: bool) -> None:
     """Remove what only a running job needs, and what it made unless that is to be kept."""
-    for file in (folder / "progress.json", folder / "stop", *_previews(folder), *folder.glob(".*.part")):
+    for leftover in ("segments", "scratch"):
+        shutil.rmtree(folder / leftover, ignore_errors=True)
+    for file in (
+        folder / "progress.json",
+        folder / "stop",
+        folder / "resumed",
+        *_previews(folder),
+        *folder.glob(".*.part"),
+    ):
         file.unlink(missing_ok=True)
     if not keep_results:
         (folder / "result.json").unlink(missing_ok=True)

@@ -14,23 +14,27 @@ from videograin.diffusion.attention.row_range import smaller_chunks
 from videograin.diffusion.autoencoder import encode_frames
 from videograin.diffusion.pipeline import VideoGrainPipeline
 from videograin.diffusion.preview import FIT_FRAMES, FormingClip, LatentColours
+from videograin.errors import Cancelled
 from videograin.jobs.context import Handler, JobContext
 from videograin.jobs.download import check_installed
 from videograin.jobs.limits import check_edit
 from videograin.jobs.model_shelf import ModelShelf
 from videograin.jobs.settings import OperatorSettings
 from videograin.jobs.store import JobKind
-from videograin.media.encode import save_video
 from videograin.media.npz import read_npz, write_npz
 from videograin.models.memory import apply_plan, leanest_plan, plan_memory
 from videograin.models.time_left import TimeLeft
+from videograin.production.produce import produce
+from videograin.production.segments import Segments
+from videograin.production.source_edit import SourceEdit
 from videograin.progress import Phase, Progress, Report, ignore
-from videograin.project.project import Project, load_request
-from videograin.region import EditRequest, EditResult
+from videograin.project.project import Project
+from videograin.region import EditRequest
 
 PREVIEW_FRAMES = 4
 PREVIEW_STEPS = 10
 
+STOPPED_EARLY = "You stopped this early: these are the first {} of {} frames."
 REUSED = "This clip's inversion was known from an earlier edit and was used again."
 
 
@@ -101,23 +105,37 @@ class EditJobs:
         """
         started = time.monotonic()
         pipeline = self._shelf.get(project.model, project.controls, context.check)
-        request, clip = load_request(project, self._shelf.device)
-        with self._leaving_room(pipeline, request, context.is_lean):
-            result = self._form(pipeline, project, request, clip.fps, context)
-        for note in (*clip.notes, *result.warnings):
+        source = SourceEdit.prepare(project, context.scratch, self._shelf.device)
+        segments = Segments(context.segments, source.clip.fps)
+        try:
+            with self._leaving_room(pipeline, source.request, context.is_lean):
+                self._form(pipeline, project, source, segments, context)
+        except Cancelled:
+            if context.is_restarting or not segments.count:
+                raise
+            context.note(STOPPED_EARLY.format(segments.frames, len(source.clip.frames)))
+        return self._write(source, segments, context, started)
+
+    def _write(self, source: SourceEdit, segments: Segments, context: JobContext, started: float) -> EditFiles:
+        """Join the windows that are finished, and write their attention maps."""
+        for note in (*source.clip.notes, *segments.warnings):
             context.note(note)
         files = EditFiles(
-            Path("edit.mp4"), Path("comparison.mp4"), result.target_prompt, len(clip.frames), clip.fps,
-            time.monotonic() - started, Path("attention.npz"),
-        )  # fmt: skip
-        assert result.attention is not None
-        assert files.attention is not None
-        write_attention(
-            context.results / files.attention, [region.prompt for region in request.regions], result.attention
+            video=Path("edit.mp4"),
+            comparison=Path("comparison.mp4"),
+            target_prompt=segments.target_prompt,
+            frames=segments.frames,
+            fps=source.clip.fps,
+            seconds=time.monotonic() - started,
+            attention=Path("attention.npz"),
         )
-        beside = (np.concatenate(pair, axis=1) for pair in zip(clip.frames, result.frames, strict=True))
-        save_video(context.results / files.video, result.frames, clip.fps, audio=clip.audio)
-        save_video(context.results / files.comparison, beside, clip.fps, audio=clip.audio)
+        maps = segments.attention
+        assert files.attention is not None
+        assert maps is not None
+        prompts = [region.prompt for region in source.request.regions]
+        write_attention(context.results / files.attention, source.numbers, prompts, maps)
+        segments.join(context.results / files.video, source.clip.audio)
+        segments.join_beside(context.results / files.comparison, source.clip.audio)
         return files
 
     @contextmanager
@@ -133,17 +151,27 @@ class EditJobs:
             pipeline.maybe_free_model_hooks()
 
     def _form(
-        self, pipeline: VideoGrainPipeline, project: Project, request: EditRequest, fps: float, context: JobContext
-    ) -> EditResult:
+        self,
+        pipeline: VideoGrainPipeline,
+        project: Project,
+        source: SourceEdit,
+        segments: Segments,
+        context: JobContext,
+    ) -> None:
         """Run the pipeline, showing the clip as it forms."""
-        forming = FormingClip(self._colours(pipeline, request.frames), lambda frames: context.preview(frames, fps))
-        return pipeline.edit(
-            request,
+        frames, fps = source.request.frames, source.clip.fps
+        forming = FormingClip(self._colours(pipeline, frames), lambda shown: context.preview(shown, fps))
+        windows = produce(
+            pipeline,
+            source,
+            segments,
+            self._reporting(project, source.request, context),
             callback_on_step_end=forming.step_end,
             callback_on_frames=forming.frames_end,
-            report=self._reporting(project, request, context),
             record_attention=True,
         )
+        for _ in windows:
+            context.check()
 
     def _colours(self, pipeline: VideoGrainPipeline, frames: np.ndarray) -> LatentColours:
         few = frames[:: math.ceil(len(frames) / FIT_FRAMES)]
@@ -157,23 +185,25 @@ class EditJobs:
         tell = TimeLeft(estimate, context.report)
 
         def report(progress: Progress) -> None:
-            if progress.phase == Phase.INVERT and progress.total == 0 and request.settings.steps_run > 1:
+            is_known = progress.phase == Phase.INVERT and progress.total == 0 and request.settings.steps_run > 1
+            if is_known and REUSED not in context.notes:
                 context.note(REUSED)
             tell(progress)
 
         return report
 
 
-def write_attention(path: Path, prompts: Sequence[str], attention: np.ndarray) -> None:
+def write_attention(path: Path, numbers: Sequence[int], prompts: Sequence[str], attention: np.ndarray) -> None:
     """Write the attention maps of the prompted regions' phrases.
 
     Args:
         path: an NPZ.
-        prompts: of all regions, empty where one is kept.
-        attention: (R, F, h, w) float32, as in `EditResult`.
+        numbers: of the regions in the project, from 0.
+        prompts: theirs, empty where one is kept.
+        attention: (R, F, h, w) float, as in `EditResult`.
     """
-    maps = zip(prompts, attention, strict=True)
-    write_npz(path, {str(number): each.astype(np.float16) for number, (prompt, each) in enumerate(maps) if prompt})
+    maps = zip(numbers, prompts, attention, strict=True)
+    write_npz(path, {str(number): each.astype(np.float16) for number, prompt, each in maps if prompt})
 
 
 def read_attention(path: Path) -> dict[int, np.ndarray]:

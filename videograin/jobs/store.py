@@ -69,9 +69,11 @@ class JobState(StrEnum):
         return self not in (JobState.QUEUED, JobState.RUNNING)
 
 
+_ENDS = (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
+
 _NEXT = {
     JobState.QUEUED: (JobState.RUNNING, JobState.CANCELLED, JobState.FAILED),
-    JobState.RUNNING: (JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.INTERRUPTED),
+    JobState.RUNNING: (*_ENDS, JobState.INTERRUPTED, JobState.QUEUED),  # a restart queues what can go on
 }
 
 

@@ -4,7 +4,7 @@ Edits have one lane and the models that they need; following and suggesting have
 does not wait behind an edit of minutes, and downloads, which need nothing but the network, have the third.
 
 A job outlives whoever asked for it: its state is on disk from the moment it is asked for. After a restart, what waited
-is carried out and what ran is marked as interrupted.
+is carried out, an edit with finished windows goes on behind them, and what else ran is marked as interrupted.
 """
 
 import logging
@@ -22,7 +22,9 @@ from videograin.files.dataclass_json import texts_in
 from videograin.jobs.context import (
     Handler,
     ask_to_stop,
+    has_segments,
     is_asked_to_stop,
+    may_resume,
     read_preview,
     read_progress,
     read_result,
@@ -152,7 +154,9 @@ class Worker:
     def start(self) -> None:
         """Take up what an earlier process left, and start to work."""
         for job in self._store.all_jobs():
-            if job.state is JobState.RUNNING:
+            if job.state is JobState.RUNNING and may_resume(self._store.folder(job)):
+                self._lane_of(job.kind).waiting.add(Waiting(self._store.move(job, JobState.QUEUED), Context()))
+            elif job.state is JobState.RUNNING:
                 self._end(job, Outcome(JobState.INTERRUPTED, INTERRUPTED))
             elif job.state is JobState.QUEUED:
                 self._lane_of(job.kind).waiting.add(Waiting(job, Context()))
@@ -173,7 +177,7 @@ class Worker:
             for lane in self._lanes:
                 if lane.running is not None and not is_asked_to_stop(self._store.folder(lane.running)):
                     lane.is_interrupting = True
-                    ask_to_stop(self._store.folder(lane.running))
+                    ask_to_stop(self._store.folder(lane.running), for_restart=True)
             self._changed.notify_all()
         deadline = time.monotonic() + timeout
         started = [thread for thread in self._threads if thread.ident is not None]
@@ -335,6 +339,9 @@ class Worker:
             log.exception("job not run", extra={"job": job.id, "kind": job.kind})
             outcome = Outcome(JobState.FAILED, in_plain_words(error, job.id))
         with self._changed:
+            if outcome.state is JobState.CANCELLED and lane.is_interrupting and has_segments(self._store.folder(job)):
+                lane.running = None  # it stays as running, for the next process to take up
+                return
             if outcome.state is JobState.CANCELLED:
                 reason = (JobState.INTERRUPTED, INTERRUPTED) if lane.is_interrupting else (outcome.state, STOPPED)
                 outcome = Outcome(*reason)

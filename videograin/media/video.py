@@ -6,7 +6,8 @@ source's own rate, so a variable rate becomes constant and sound stays in sync.
 
 import math
 import os
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -26,7 +27,7 @@ from videograin.media.ffmpeg import (
 from videograin.media.filters import JITTER, picture_filters, sampling_filters, track_filters
 from videograin.media.sound import AudioSource, find_sound
 
-__all__ = ["Clip", "ClipOptions", "VideoInfo", "clip_shape", "clip_size", "load_clip", "probe"]
+__all__ = ["Clip", "ClipOptions", "VideoInfo", "clip_shape", "clip_size", "load_clip", "probe", "stream_frames"]
 
 MAX_FRAMES = 1024
 MAX_CLIP_BYTES = 2 * 2**30  # of the decoded frames, in this process
@@ -106,7 +107,7 @@ class Clip:
         return len(self.frames) / self.fps
 
 
-def load_clip(path: str | os.PathLike[str], options: ClipOptions | None = None) -> Clip:
+def load_clip(path: str | os.PathLike[str], options: ClipOptions | None = None, scratch: Path | None = None) -> Clip:
     """Decode the part of a video that `options` asks for.
 
     Transparent pixels are shown over white; HDR is tone-mapped to bt709; a file that breaks off gives the frames
@@ -115,6 +116,7 @@ def load_clip(path: str | os.PathLike[str], options: ClipOptions | None = None) 
     Args:
         path: any video file that ffmpeg reads.
         options: the defaults of `ClipOptions` if None.
+        scratch: folder for a file that the frames are mapped from; None holds them in memory.
 
     Raises:
         VideoError: the file cannot be read, a limit is met, or no frame lies in the range.
@@ -123,21 +125,9 @@ def load_clip(path: str | os.PathLike[str], options: ClipOptions | None = None) 
     path = Path(path)
     info = probe(path)
     fps = options.fps or info.fps / (options.stride or 1)
-    scaled, size = clip_size(info.width, info.height, options)
-    frames = _allocate(_frame_count(info, options, fps, path), size)
-    filters = [*track_filters(info), *sampling_filters(info, options.start, fps), *picture_filters(info, scaled, size)]
-    output = [
-        "-map",
-        f"0:{info.track}",
-        "-vf",
-        ",".join(filters),
-        "-frames:v",
-        str(len(frames)),
-        "-f",
-        "rawvideo",
-        "pipe:1",
-    ]
-    with FFmpeg(["-v", "error", *_input(info, options.start, path), *output], path.name) as child:
+    _, size = clip_size(info.width, info.height, options)
+    frames = _allocate(_frame_count(info, options, fps, path), size, scratch)
+    with FFmpeg(_decode(info, options, fps, path, len(frames)), path.name) as child:
         read = child.read_into(frames.data.cast("B")) // frames[0].nbytes
         content, complaints = child.finish()
     if not read:
@@ -156,6 +146,27 @@ def load_clip(path: str | os.PathLike[str], options: ClipOptions | None = None) 
         audio=audio,
         notes=(note,) if note else (),
     )
+
+
+def stream_frames(clip: Clip, options: ClipOptions) -> Iterator[np.ndarray]:
+    """Yield the frames of a clip one by one at the source's own size, (H, W, 3) uint8 RGB.
+
+    Args:
+        clip: one that was loaded; as many frames as it has are read, at the same times.
+        options: those that it was loaded with.
+
+    Raises:
+        VideoError: the file has become unreadable.
+    """
+    info, whole = clip.info, replace(options, short_side=None, multiple=1)
+    if info.width * info.height > MAX_FRAME_PIXELS:
+        raise VideoError(f"The frames of '{clip.path.name}' are too large. Scale the video down first.")
+    with FFmpeg(_decode(info, whole, clip.fps, clip.path, len(clip.frames)), clip.path.name) as child:
+        for number in range(len(clip.frames)):
+            frame = np.empty((info.height, info.width, 3), np.uint8)
+            if child.read_into(frame.data.cast("B")) < frame.nbytes:
+                raise VideoError(f"'{clip.path.name}' broke off at frame {number}. Upload or copy it again.")
+            yield frame
 
 
 def clip_size(width: int, height: int, options: ClipOptions) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -196,11 +207,21 @@ def _frame_count(info: VideoInfo, options: ClipOptions, fps: float, path: Path) 
     return min(options.max_frames, count)
 
 
-def _allocate(count: int, size: tuple[int, int]) -> np.ndarray:
+def _decode(info: VideoInfo, options: ClipOptions, fps: float, path: Path, count: int) -> list[str]:
+    """Return the arguments that decode `count` frames to raw RGB."""
+    scaled, size = clip_size(info.width, info.height, options)
+    filters = [*track_filters(info), *sampling_filters(info, options.start, fps), *picture_filters(info, scaled, size)]
+    output = ["-map", f"0:{info.track}", "-vf", ",".join(filters), "-frames:v", str(count), "-f", "rawvideo", "pipe:1"]
+    return ["-v", "error", *_input(info, options.start, path), *output]
+
+
+def _allocate(count: int, size: tuple[int, int], scratch: Path | None) -> np.ndarray:
     width, height = size
     clip = f"{count} frames of {width}×{height} pixels"
     if width * height > MAX_FRAME_PIXELS:
         raise VideoError(f"{clip} are too large; {MAX_FRAME_PIXELS} pixels are allowed. Choose a smaller short side.")
+    if scratch is not None:
+        return np.memmap(scratch / "clip.frames", np.uint8, "w+", shape=(count, height, width, 3))
     if count * width * height * 3 > MAX_CLIP_BYTES:
         raise VideoError(f"{clip} exceed {MAX_CLIP_BYTES >> 30} GiB. Choose fewer frames or a smaller short side.")
     return np.empty((count, height, width, 3), np.uint8)

@@ -1,0 +1,189 @@
+"""An edit of several windows that is cut off: by its user, by a restart, by the death of the process."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from threading import Event
+
+import numpy as np
+import pytest
+from fake_jobs import ANN, finished, wait_until
+from fakes import tiny_pipeline
+from PIL import Image
+from synthetic_video import make
+
+from videograin.jobs.edit import STOPPED_EARLY, EditJobs
+from videograin.jobs.model_shelf import ModelShelf
+from videograin.jobs.settings import OperatorSettings
+from videograin.jobs.store import JobKind, JobState, JobStore
+from videograin.jobs.worker import Worker
+from videograin.masks.load import MaskSource
+from videograin.media.video import ClipOptions, load_clip, probe
+from videograin.production import produce
+from videograin.production.produce import FinishedFrames
+from videograin.project.project import Project, ProjectRegion
+from videograin.region import EditSettings
+
+FRAMES, FPS = 10, 8
+WHOLE = ClipOptions(short_side=None, multiple=1)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """Ten frames with sound in four windows, for a tiny model."""
+    tiny_pipeline().save_pretrained(tmp_path / "tiny")
+    make(tmp_path / "clip.mp4", f"testsrc=s=96x64:r={FPS}:d=1.25", "-f", "lavfi", "-i", "sine=440:d=1.25", "-shortest")
+    mask = np.zeros((64, 96), np.uint8)
+    mask[16:48, 32:64] = 255
+    Image.fromarray(mask).save(tmp_path / "ball.png")
+    return Project(
+        clip=tmp_path / "clip.mp4",
+        regions=(ProjectRegion(MaskSource(tmp_path / "ball.png"), "a red panda", "ball"),),
+        source_prompt="a dog",
+        model=str(tmp_path / "tiny"),
+        clip_options=ClipOptions(max_frames=16, short_side=32, multiple=16),
+        settings=EditSettings(num_inference_steps=2, window_frames=4, anchor_frames=1, window_overlap=1),
+    )
+
+
+Open = Callable[[], tuple[Worker, JobStore]]
+
+
+@pytest.fixture
+def open_worker(tmp_path: Path, project: Project) -> Iterator[Open]:
+    """Open the studio of a data folder, again and again."""
+    opened: list[Worker] = []
+
+    def open_one() -> tuple[Worker, JobStore]:
+        settings = OperatorSettings(data_folder=tmp_path / "data", models=(project.model,), max_side=256)
+        store = JobStore(tmp_path / "data" / "jobs")
+        jobs = EditJobs(ModelShelf(tmp_path / "cache", "cpu", offline=True, speed=1e9), settings)
+        worker = Worker(store, jobs.handlers(), settings)
+        opened.append(worker)
+        return worker, store
+
+    yield open_one
+    for worker in opened:
+        worker.stop()
+
+
+def kept(store: JobStore, project: Project) -> Project:
+    (region,) = project.regions
+    masks = replace(region.masks, path=store.keep(ANN, region.masks.path))
+    return replace(project, clip=store.keep(ANN, project.clip), regions=(replace(region, masks=masks),))
+
+
+def after_windows(monkeypatch: pytest.MonkeyPatch, count: int, act: Callable[[], object]) -> None:
+    """Act once as soon as so many windows are finished."""
+    original, left = produce.FinishedFrames, [count]
+
+    def finished_frames(*arguments: object) -> FinishedFrames:
+        left[0] -= 1
+        if left[0] == 0:
+            act()
+        return original(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(produce, "FinishedFrames", finished_frames)
+
+
+def test_a_cancelled_edit_keeps_its_finished_windows_as_a_clip(
+    open_worker: Open, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker, store = open_worker()
+    worker.start()
+    jobs: list[str] = []
+    after_windows(monkeypatch, 2, lambda: (wait_until(lambda: bool(jobs)), worker.cancel(jobs[0], ANN)))
+    jobs.append(worker.submit(ANN, JobKind.EDIT, kept(store, project)).id)
+    status = finished(worker, jobs[0])
+    assert status.job.state is JobState.DONE, status.job.message
+    assert STOPPED_EARLY.format(6, FRAMES) in status.job.notes
+    assert len(load_clip(status.results / status.result.video, WHOLE).frames) == status.result.frames == 6
+    assert not (store.folder(status.job) / "segments").exists()
+
+
+def test_an_edit_that_a_restart_cuts_off_goes_on_and_ends_with_the_same_frames(
+    open_worker: Open, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker, store = open_worker()
+    worker.start()
+    whole = finished(worker, worker.submit(ANN, JobKind.EDIT, kept(store, project)).id)
+    expected = load_clip(whole.results / whole.result.video, WHOLE).frames
+    reached = Event()
+    after_windows(monkeypatch, 2, lambda: (reached.set(), wait_until(lambda: any(store.root.rglob("stop")))))
+    other = replace(kept(store, project), negative_prompt="", background=" ")  # another job, the same edit
+    job = worker.submit(ANN, JobKind.EDIT, other)
+    assert reached.wait(60)
+    assert worker.stop(timeout=60)
+    again, store = open_worker()
+    assert store.find(job.id, ANN).state is JobState.RUNNING
+    again.start()
+    status = finished(again, job.id)
+    assert status.job.state is JobState.DONE, status.job.message
+    assert np.array_equal(load_clip(status.results / status.result.video, WHOLE).frames, expected)
+    assert probe(status.results / status.result.video).has_audio
+
+
+def document(project: Project) -> dict[str, object]:
+    """What the project's file says."""
+    names = ("num_inference_steps", "window_frames", "anchor_frames", "window_overlap")
+    return {
+        "version": 1,
+        "clip": str(project.clip),
+        "source_prompt": project.source_prompt,
+        "model": project.model,
+        "regions": [{"masks": {"path": str(project.regions[0].masks.path)}, "prompt": "a red panda"}],
+        "clip_options": {"max_frames": 16, "short_side": 32, "multiple": 16},
+        "settings": {name: getattr(project.settings, name) for name in names},
+    }
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from videograin.models.loading import load_pipeline
+from videograin.production.produce import produce
+from videograin.production.segments import Segments
+from videograin.production.source_edit import SourceEdit
+from videograin.progress import ignore
+from videograin.project.project import load_project
+
+folder, windows = Path(sys.argv[1]), int(sys.argv[2])
+project = load_project(folder / "edit.json")
+(folder / "scratch").mkdir(exist_ok=True)
+source = SourceEdit.prepare(project, folder / "scratch")
+segments = Segments(folder / "segments", source.clip.fps)
+
+def die_in_the_next_window(progress):
+    if windows and segments.count == windows and progress.phase == "edit" and progress.done:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+for _ in produce(load_pipeline(project.model, device="cpu", offline=True), source, segments, die_in_the_next_window):
+    pass
+segments.join(folder / f"{windows}.mp4", source.clip.audio)
+"""
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_in_its_third_window_is_resumed_behind_the_second(
+    tmp_path: Path, project: Project
+) -> None:
+    for name in ("killed", "whole"):
+        (tmp_path / name / "segments").mkdir(parents=True)
+        (tmp_path / name / "edit.json").write_text(json.dumps(document(project)))
+
+    def run(name: str, windows: int) -> int:
+        environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+        command = [sys.executable, "-c", KILLED, str(tmp_path / name), str(windows)]
+        return subprocess.run(command, env=environment, timeout=240, check=False).returncode
+
+    assert run("killed", 2) == -signal.SIGKILL
+    assert len(list((tmp_path / "killed" / "segments").glob("*.npz"))) == 2
+    assert run("killed", 0) == run("whole", 0) == 0
+    killed, whole = (load_clip(tmp_path / name / "0.mp4", WHOLE).frames for name in ("killed", "whole"))
+    assert len(whole) == FRAMES
+    assert np.array_equal(killed, whole)

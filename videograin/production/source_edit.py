@@ -1,0 +1,187 @@
+"""The edit of a file: what is edited of its frames, and how the result becomes frames as large as the source's.
+
+A long clip at full size does not fit in memory. So crops and masks lie in files that are mapped, and the source is
+decoded a second time while windows are finished.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import cv2
+import numpy as np
+
+from videograin.media.video import Clip, load_clip, stream_frames
+from videograin.production.crops import Crops, plan_crops
+from videograin.production.source_masks import ClipPlace
+from videograin.production.stitch import stitch
+from videograin.project.project import EditInputs
+from videograin.region import EditRequest, Region
+
+if TYPE_CHECKING:
+    import torch
+
+FRAMES_AT_ONCE = 16
+"""Frames whose control images are made at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class SourceEdit:
+    """What is asked of the pipeline for a file, and where that belongs in the file's frames.
+
+    Attributes:
+        clip: the file, at the clip's size.
+        inputs: the edit.
+        request: what the pipeline is asked for: crops, or the clip's frames as they are.
+        crops: where they come from; None where the clip's frames are the result's.
+        numbers: for each region of the request, its number among those of the inputs, from 0.
+    """
+
+    clip: Clip
+    inputs: EditInputs
+    request: EditRequest
+    crops: Crops | None
+    numbers: tuple[int, ...]
+
+    @classmethod
+    def prepare(cls, inputs: EditInputs, scratch: Path, device: "torch.device | str" = "cpu") -> Self:
+        """Read a clip and its masks, choose the crops, and make their control images.
+
+        Args:
+            inputs: the edit.
+            scratch: an empty folder for files that are needed as long as the edit runs.
+            device: where control images are made.
+
+        Raises:
+            VideoGrainError: the clip or its masks cannot be read, or do not fit each other.
+        """
+        clip = load_clip(inputs.clip, inputs.clip_options, scratch)
+        regions = inputs.load_regions(clip)
+        crops = _crops(clip, inputs, regions)
+        frames, shown = clip.frames, dict(enumerate(regions))
+        if crops is not None:
+            frames = _cut_frames(clip, inputs, crops, scratch)
+            shown = dict(_cut_regions(regions, ClipPlace.of(clip.info, inputs.clip_options), crops, scratch))
+        request = EditRequest(
+            frames=frames,
+            regions=list(shown.values()),
+            source_prompt=inputs.source_prompt,
+            target_prompt=inputs.target_prompt,
+            background=inputs.background,
+            negative_prompt=inputs.negative_prompt,
+            control_images=_control_images(frames, inputs, scratch, device),
+            settings=inputs.settings,
+        )
+        return cls(clip=clip, inputs=inputs, request=request, crops=crops, numbers=tuple(shown))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the result."""
+        height, width = self.clip.frames.shape[1:3]
+        return (width, height) if self.crops is None else (self.clip.info.width, self.clip.info.height)
+
+    def attention(self, first: int, maps: np.ndarray) -> np.ndarray:
+        """Return attention maps (R, n, h, w) of frames from `first` on as maps of the whole frames, 0 outside."""
+        if self.crops is None:
+            return maps
+        scale = np.array(self.crops.box) / maps.shape[:-3:-1]  # source pixels of a map's cell
+        grid = np.ceil(np.array(self.size) / scale).astype(int)
+        whole = np.zeros((*maps.shape[:2], grid[1], grid[0]), np.float32)
+        for place in range(maps.shape[1]):
+            (left, top) = np.round(self.crops.corners[first + place] / scale).astype(int)
+            left, top = min(left, grid[0] - maps.shape[3]), min(top, grid[1] - maps.shape[2])
+            whole[:, place, top : top + maps.shape[2], left : left + maps.shape[3]] = maps[:, place]
+        return whole
+
+    def source_frames(self, first: int = 0) -> Iterator[np.ndarray]:
+        """Yield the source's frames (H, W, 3) uint8 at the result's size, from one on."""
+        if self.crops is None:
+            return iter(self.clip.frames[first:])
+        return islice(stream_frames(self.clip, self.inputs.clip_options), first, None)
+
+    def opacities(self, first: int, count: int) -> Iterator[np.ndarray]:
+        """Yield what the result shows of the edited objects alone, (H, W) float32 in [0, 1], from a frame on."""
+        from videograin.diffusion.region_masks import RegionMasks
+
+        width, height = self.size
+        for place, part in enumerate(RegionMasks.of(self.request, range(first, first + count)).edited_part.numpy()):
+            if self.crops is None:
+                yield part.astype(np.float32)
+                continue
+            whole = np.zeros((height, width), np.float32)
+            large = cv2.resize(part.astype(np.float32), self.crops.box, interpolation=cv2.INTER_LINEAR)
+            self.crops.part(first + place, whole)[...] = large
+            yield whole
+
+    def finished(self, first: int, edited: np.ndarray, sources: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+        """Yield the result's frames (H, W, 3) uint8.
+
+        Args:
+            first: number of the first one.
+            edited: (n, h, w, 3) uint8, as the pipeline gave them.
+            sources: the source's frames of the same numbers, as `source_frames` gives them.
+        """
+        if self.crops is None:
+            yield from edited
+            return
+        from videograin.diffusion.compositing import opacity
+        from videograin.diffusion.region_masks import RegionMasks
+
+        regions = RegionMasks.of(self.request, range(first, first + len(edited)))
+        changed, kept = regions.edited_part.numpy(), regions.kept_part.numpy()
+        for place, (frame, source) in enumerate(zip(edited, sources, strict=True)):
+            share = opacity(changed[place], kept[place])
+            if not self.request.settings.blend_background:
+                share = np.ones_like(share)
+            yield stitch(first + place, source, frame, share, self.crops)
+
+
+def _crops(clip: Clip, inputs: EditInputs, regions: Sequence[Region]) -> Crops | None:
+    """Return where a clip is edited; None where its frames are as they are in the source, or are to be the result."""
+    source = (clip.info.width, clip.info.height)
+    if not inputs.settings.focus:
+        return None
+    edited = np.any([region.masks for region in regions if region.is_edited], axis=0)
+    bounds = ClipPlace.of(clip.info, inputs.clip_options).bounds(edited)
+    if not inputs.settings.blend_background:  # without the source around the objects, the crop's edge would show
+        bounds[...] = np.nan
+    crops = plan_crops(bounds, source, inputs.clip_options)
+    return None if crops.box == source and clip.frames.shape[1:3] == source[::-1] else crops
+
+
+def _cut_frames(clip: Clip, inputs: EditInputs, crops: Crops, scratch: Path) -> np.ndarray:
+    width, height = crops.size
+    frames = np.memmap(scratch / "crops.frames", np.uint8, "w+", shape=(len(clip.frames), height, width, 3))
+    for number, picture in enumerate(stream_frames(clip, inputs.clip_options)):
+        frames[number] = crops.cut(number, picture)
+    return frames
+
+
+def _cut_regions(
+    regions: Sequence[Region], place: ClipPlace, crops: Crops, scratch: Path
+) -> Iterator[tuple[int, Region]]:
+    """Yield the regions by their numbers as the crops show them; kept ones that none of these show are left out."""
+    width, height = crops.size
+    for index, region in enumerate(regions):
+        masks = np.memmap(scratch / f"{index}.masks", bool, "w+", shape=(len(region.masks), height, width))
+        for number, mask in enumerate(region.masks):
+            masks[number] = place.cut(number, mask, crops)
+        if region.is_edited or masks.any():
+            yield index, replace(region, masks=masks)
+
+
+def _control_images(
+    frames: np.ndarray, inputs: EditInputs, scratch: Path, device: "torch.device | str"
+) -> list[np.ndarray]:
+    from videograin.diffusion.control import load_detector  # loads torch, which reading a project does not need
+
+    results = []
+    for kind in inputs.controls:
+        detector = load_detector(kind, device=device)
+        images = np.memmap(scratch / f"{kind}.frames", np.uint8, "w+", shape=frames.shape)
+        for first in range(0, len(frames), FRAMES_AT_ONCE):
+            images[first : first + FRAMES_AT_ONCE] = detector(np.asarray(frames[first : first + FRAMES_AT_ONCE]))
+        results.append(images)
+    return results

@@ -1,0 +1,48 @@
+"""The masks of a clip, which may be cropped and scaled, seen in the frames of its source and in the edited crops."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import cv2
+import numpy as np
+
+from videograin.media.video import ClipOptions, VideoInfo, clip_size
+from videograin.production.crops import Crops
+
+
+@dataclass(frozen=True)
+class ClipPlace:
+    """Where a clip's pixels come from: clip = scale · source - offset, in continuous coordinates of x and y.
+
+    Attributes:
+        scale: clip pixels for each pixel of the source.
+        offset: clip pixels that were cut off at the left and the top.
+    """
+
+    scale: np.ndarray
+    offset: np.ndarray
+
+    @classmethod
+    def of(cls, info: VideoInfo, options: ClipOptions) -> Self:
+        """Return the place of the clip that options make of a video."""
+        scaled, size = clip_size(info.width, info.height, options)
+        offset = (np.array(scaled) - size) // 2  # as ffmpeg's crop has it
+        return cls(np.array(scaled) / (info.width, info.height), offset.astype(float))
+
+    def bounds(self, masks: np.ndarray) -> np.ndarray:
+        """Return left, top, right and bottom (F, 4) of masks (F, H, W) bool in the source, nan in empty frames."""
+        result = np.full((len(masks), 4), np.nan)
+        for frame, mask in enumerate(masks):
+            columns, rows = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
+            if len(columns):
+                box = np.array([[columns[0], rows[0]], [columns[-1] + 1, rows[-1] + 1]])
+                result[frame] = ((box + self.offset) / self.scale).ravel()
+        return result
+
+    def cut(self, frame: int, mask: np.ndarray, crops: Crops) -> np.ndarray:
+        """Return the part of a frame's mask (H, W) bool that is edited, at the size of the edit."""
+        step = np.array(crops.box) / crops.size * self.scale  # clip pixels from one edited pixel to the next
+        start = crops.corners[frame] * self.scale - self.offset + step / 2 - 0.5
+        matrix = np.array([[step[0], 0, start[0]], [0, step[1], start[1]]])
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        return cv2.warpAffine(mask.astype(np.float32), matrix, crops.size, flags=flags) >= 0.5

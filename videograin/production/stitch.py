@@ -1,0 +1,27 @@
+"""Lay the edited crop of a frame back into the source at the source's own size."""
+
+import cv2
+import numpy as np
+
+from videograin.production.crops import Crops
+
+
+def stitch(frame: int, picture: np.ndarray, edited: np.ndarray, opacity: np.ndarray, crops: Crops) -> np.ndarray:
+    """Return a source frame with its edited crop in place; where the opacity is 0, the source itself.
+
+    Args:
+        frame: its number in the clip.
+        picture: (H, W, 3) uint8, the source.
+        edited: (h, w, 3) uint8 at the size of the edit.
+        opacity: (h, w) float32 in [0, 1], how far the edit covers the source.
+        crops: where it belongs.
+    """
+    result = picture.copy()
+    part = crops.part(frame, result)
+    if crops.box == crops.size:
+        part[...] = edited  # the source was laid around the edit already, pixel by pixel
+        return result
+    large = cv2.resize(edited, crops.box, interpolation=cv2.INTER_LANCZOS4).astype(np.float32)
+    share = cv2.resize(opacity, crops.box, interpolation=cv2.INTER_LINEAR)[..., None]
+    part[...] = np.rint(part + share * (large - part)).astype(np.uint8)
+    return result
