@@ -24,6 +24,7 @@ from videograin.files.document import DocumentReader, to_plain
 from videograin.jobs.store import JobKind
 from videograin.jobs.worker import JobStatus
 from videograin.masks.shapes import Combination
+from videograin.media.video import MAX_FRAMES
 from videograin.models.presets import Preset, apply_preset
 from videograin.project import objects
 from videograin.project.examples import example_names
@@ -78,7 +79,7 @@ class Api:
         start: float = 0.0,
         end: float | None = None,
         fps: float | None = None,
-        frames: int = 16,
+        frames: int = MAX_FRAMES,
         short_side: int | None = None,
         fit: str = "crop",
         model: str = "",

@@ -40,7 +40,7 @@ def build_clip_step(studio: StudioService) -> ClipStep:
                 end = gr.Number(None, label="To second", step=0.1, min_width=80, placeholder="end")
                 fps = gr.Number(None, label="Frames/s", min_width=80)
             frames = gr.Slider(
-                1, limits.max_frames, studio.default_frames, step=1, label="Frames at most",
+                1, limits.max_frames, limits.max_frames, step=1, label="Frames at most",
                 info="Fewer frames per second show a longer stretch at the same cost.",
             )  # fmt: skip
             side = gr.Slider(64, limits.max_side, bundle.short_side, step=32, label="Shorter side in pixels")

@@ -45,8 +45,8 @@ def test_each_variable_sets_its_field() -> None:
 @pytest.mark.parametrize(
     ("variable", "value", "message"),
     [
-        ("MAX_FRAMES", "many", "VIDEOGRAIN_MAX_FRAMES is 'many'; give a whole number from 1 to 1024."),
-        ("MAX_FRAMES", "0", "VIDEOGRAIN_MAX_FRAMES is '0'; give a whole number from 1 to 1024."),
+        ("MAX_FRAMES", "many", "VIDEOGRAIN_MAX_FRAMES is 'many'; give a whole number from 1 to 3600."),
+        ("MAX_FRAMES", "0", "VIDEOGRAIN_MAX_FRAMES is '0'; give a whole number from 1 to 3600."),
         ("MAX_SIDE", "512.5", "VIDEOGRAIN_MAX_SIDE is '512.5'; give a whole number from 64 to 4096."),
         ("RETENTION_HOURS", "nan", "VIDEOGRAIN_RETENTION_HOURS is 'nan'; give a number from 0.1 to 8760."),
         ("MCP", "maybe", "VIDEOGRAIN_MCP is 'maybe'; give true or false."),

@@ -340,7 +340,7 @@ def test_regions_of_a_whole_clip_become_objects_that_only_a_longer_clip_has_foll
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"max_frames": 65}, "at most 64 are allowed"), ({"short_side": 2048}, "at most 1024 pixels")],
+    [({"max_frames": 1801}, "at most 1800 are allowed"), ({"short_side": 2048}, "at most 1024 pixels")],
 )
 def test_a_project_beyond_a_limit_is_refused(studio, session, options, message):
     work = session.opened_work

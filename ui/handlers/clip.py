@@ -104,7 +104,7 @@ class ClipHandlers:
         if event.action == "clip":
             return {self._page.clip.video: str(example_path(event.value) / "clip.mp4")}
         session = self._studio.sessions.find(session_id)
-        self._studio.open_example(session, event.value, int(frames))
+        self._studio.open_example(session, event.value, min(int(frames), self._studio.example_frames))
         if event.action == "run":
             self._studio.submit_edit(session, JobKind.EDIT)
         return {self._page.tabs: gr.Tabs(selected="edit"), **self._views.everything(session)}

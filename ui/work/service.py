@@ -26,7 +26,7 @@ from videograin.jobs.track import track_handlers
 from videograin.jobs.worker import JobStatus
 from videograin.masks.load import MaskSource
 from videograin.media.npz import write_npz
-from videograin.media.video import ClipOptions, VideoInfo, clip_shape, load_clip
+from videograin.media.video import MAX_FRAMES, ClipOptions, VideoInfo, clip_shape, load_clip
 from videograin.models.bundles import ModelBundle, find_bundle
 from videograin.models.catalog import CatalogEntry, catalog, find_entry
 from videograin.models.loading import check_obtainable
@@ -57,7 +57,7 @@ class ClipChoice:
     start: float = 0.0
     end: float | None = None
     fps: float | None = None
-    frames: int = 16
+    frames: int = MAX_FRAMES
     short_side: int | None = None
     fit: str = "crop"
 
@@ -93,8 +93,8 @@ class StudioService:
         return self.settings.models[0]
 
     @property
-    def default_frames(self) -> int:
-        """How many frames are edited unless the user says otherwise; few on a CPU, where an edit takes minutes."""
+    def example_frames(self) -> int:
+        """How many frames of an example are edited at most; few on a CPU, where an edit takes minutes."""
         return min(self.settings.max_frames, 8 if self.shelf.device.type == "cpu" else 16)
 
     def bundle(self, session: Session) -> ModelBundle:

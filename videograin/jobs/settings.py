@@ -72,7 +72,7 @@ class OperatorSettings:
     offline: bool = False
     max_upload_mb: Annotated[int, Between(1, 10_000)] = 200
     max_video_seconds: Annotated[float, Between(1, 86_400)] = 600.0
-    max_frames: Annotated[int, Between(1, MAX_FRAMES)] = 64
+    max_frames: Annotated[int, Between(1, MAX_FRAMES)] = 1800
     max_side: Annotated[int, Between(64, 4096)] = 1024
     max_steps: Annotated[int, Between(1, 1000)] = 100
     max_waiting: Annotated[int, Between(1, 10_000)] = 32

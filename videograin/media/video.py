@@ -29,7 +29,7 @@ from videograin.media.sound import AudioSource, find_sound
 
 __all__ = ["Clip", "ClipOptions", "VideoInfo", "clip_shape", "clip_size", "load_clip", "probe", "stream_frames"]
 
-MAX_FRAMES = 1024
+MAX_FRAMES = 3600  # two minutes at 30 frames a second
 MAX_CLIP_BYTES = 2 * 2**30  # of the decoded frames, in this process
 
 _INDEXED = ("mov", "matroska")  # containers that know their key frames
@@ -55,7 +55,7 @@ class ClipOptions:
     end: float | None = None
     fps: float | None = None
     stride: int | None = None
-    max_frames: int = 64
+    max_frames: int = 1800
     short_side: int | None = 512
     multiple: int = 64
     fit: Literal["crop", "fit"] = "crop"
