@@ -127,7 +127,8 @@ class EditSettings:
         window_frames: most frames that are denoised together where the mode is `WINDOWS`; a longer clip is divided.
         anchor_frames: frames spread over a divided clip that all its windows see besides, so that objects look the
             same in all of them.
-        window_overlap: frames that neighbouring windows share, in which one fades into the next.
+        window_overlap: frames that neighbouring windows share, in which one fades into the next; less than half of a
+            window in any case.
         joint_group_norm: whether GroupNorm statistics span all frames.
         trajectory_attention: whether tokens also attend along optical flow at the highest resolution.
         temporal_smoothing: how far the clean latents that each step predicts are drawn to their mean along optical
@@ -175,7 +176,7 @@ class EditSettings:
         _check("controlnet_conditioning_scale", self.controlnet_conditioning_scale, 0, 2)
         _check("window_frames", self.window_frames, 1, MAX_WINDOW_FRAMES)
         _check("anchor_frames", self.anchor_frames, 0, MAX_ANCHOR_FRAMES)
-        _check("window_overlap", self.window_overlap, 0, (self.window_frames - 1) // 2)
+        _check("window_overlap", self.window_overlap, 0, MAX_WINDOW_FRAMES)
         _check("temporal_smoothing", self.temporal_smoothing, 0, 1)
         _check("seed", self.seed, 0, MAX_SEED)
 

@@ -106,13 +106,13 @@ def studio(tmp_path: Path, model: str, project: Project) -> Iterator[Studio]:
 
 def test_what_belongs_to_no_region_keeps_the_sources_pixels(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[np.ndarray] = []
-    write = segments.save_video
+    write = segments.save_part
 
     def note(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
         written.append(np.stack(list(frames)))
         write(path, written[-1], fps)
 
-    monkeypatch.setattr(segments, "save_video", note)
+    monkeypatch.setattr(segments, "save_part", note)
     assert studio.edit().job.state is JobState.DONE
     source = load_clip(studio.project.clip, WHOLE).frames
     changed = (written[0] != source).any(-1)

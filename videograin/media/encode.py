@@ -114,6 +114,8 @@ _CONTAINERS = {
     OutputFormat.PNG: _Container("PNG pictures in a ZIP", ".zip"),
     OutputFormat.GIF: _Container("GIF", ".gif", "gif", _GIF),
 }
+# Frames that are stored in another order than they are shown begin late, which joined files do not make up for.
+_PART = _Container("part of an MP4", ".mp4", "mp4", (*_H264, "-bf", "0"))
 
 
 def save_video(
@@ -141,6 +143,13 @@ def save_video(
         SettingsError: `fps` or `crf` is out of range.
     """
     save_clip(path, frames, fps, crf=crf, audio=audio)
+
+
+def save_part(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
+    """Write `frames` as an MP4 that `join_videos` can join with others; as `save_video`, without sound."""
+    check_target(path)
+    with written_aside(path) as aside:
+        _encode(aside, _checked(frames), fps, DEFAULT_CRF, _PART, path.name)
 
 
 def save_clip(
@@ -258,7 +267,7 @@ def _encode(target: Path, frames: Iterator[np.ndarray], fps: float, crf: int, co
     first = next(frames, None)
     if first is None:
         raise VideoError("There are no frames to save. Give at least one.")
-    is_h264 = container.picture is _H264
+    is_h264 = container.suffix == ".mp4"
     prepare = _even if is_h264 else np.asarray
     quality = ["-crf", str(crf)] if is_h264 else []
     arguments = [*_raw_input(prepare(first), fps), *container.picture, *quality]

@@ -1,4 +1,4 @@
-"""Join MP4s that were written one after the other into one, without encoding them again."""
+"""Join MP4s that were written one after the other, without encoding them again."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ def join_videos(parts: Sequence[Path], target: Path, seconds: float, audio: Audi
     """Write the pictures of MP4s one after the other, and if given the sound, into a file that appears whole.
 
     Args:
-        parts: of one size, rate and codec, without sound.
+        parts: of one size and rate, as `save_part` writes them.
         target: the .mp4 to write; an older file of that name is replaced.
         seconds: how long they last together; the sound is made as long.
         audio: begins with the first frame.

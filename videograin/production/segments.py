@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from videograin.media.encode import save_video
+from videograin.media.encode import save_part
 from videograin.media.filters import rate_of
 from videograin.media.join import join_videos
 from videograin.media.npz import read_npz, write_npz
@@ -87,8 +87,8 @@ class Segments:
         """
         name = f"{self.count:06}"
         beside = (np.concatenate([_reduced(a), _reduced(b)], axis=1) for a, b in zip(sources, edited, strict=True))
-        save_video(self._folder / f"{name}.mp4", edited, self._fps)
-        save_video(self._folder / f"{name}{_BESIDE}", beside, self._fps)
+        save_part(self._folder / f"{name}.mp4", edited, self._fps)
+        save_part(self._folder / f"{name}{_BESIDE}", beside, self._fps)
         state = self._folder / f"{name}.npz"
         words = np.array([window.target_prompt, *window.warnings])
         maps = {} if attention is None else {"attention": attention.astype(np.float16)}

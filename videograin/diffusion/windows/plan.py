@@ -61,12 +61,13 @@ def plan_windows(
         visible: for each frame, whether an edited region can be seen; anchors are chosen among those, evenly spread.
         length: most frames of a window.
         anchors: most anchors of a shot.
-        overlap: frames that neighbouring windows share, fewer than `length`.
+        overlap: frames that neighbouring windows share, at most so that no frame belongs to three.
         shots: frames at which a shot begins, ascending from 0.
     """
     frames = len(visible)
     if frames <= length:
         return [Window(0, frames)]
+    overlap = min(overlap, (length - 1) // 2)
     return [
         window
         for first, stop in pairwise([*shots, frames])
