@@ -13,7 +13,9 @@ class ClipStep:
 
     video: gr.Video
     measured: gr.State
+    is_photograph: gr.State
     examples: gr.HTML
+    notice: gr.HTML
     trim: gr.HTML
     part: gr.Row
     start: gr.Number
@@ -33,12 +35,14 @@ class ClipStep:
 class MarkStep:
     """Components of the second step."""
 
+    notice: gr.HTML
     stage: gr.HTML
     buttons: gr.HTML
     timeline: gr.HTML
     objects: gr.HTML
     add: gr.Button
     rest: gr.Button
+    segmenter: gr.Dropdown
     suggest: gr.Button
     suggest_in_clip: gr.Button
     track: gr.Button
@@ -151,8 +155,9 @@ class Page:
 
     @property
     def models(self) -> set[Block]:
-        """Components that show the model that is chosen."""
-        return {self.model, self.download, self.clip.knows, self.edit.knows, self.edit.controls}
+        """Components that show the model and the segmenter that are chosen."""
+        notes = {self.download, self.clip.knows, self.edit.knows, self.mark.notice}
+        return {self.model, self.edit.controls, self.mark.segmenter, *notes}
 
     @property
     def following(self) -> set[Block]:

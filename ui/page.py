@@ -93,7 +93,16 @@ def _wire_clip(page: Page, handlers: ClipHandlers) -> None:
         clip.video.change, handlers.video_chosen, clip.video,
         {clip.video, clip.measured, clip.part, clip.start, clip.end, clip.fps}, mode="always_last",
     )  # fmt: skip
-    _on(clip.video.change, handlers.show_strip, clip.video, clip.trim, mode="always_last", is_long=True)
+    _on(
+        clip.video.change, handlers.show_video, [session, clip.video, page.model],
+        {clip.trim, clip.is_photograph, clip.notice}, mode="always_last", is_long=True,
+    )  # fmt: skip
+    _on(page.model.change, handlers.notice, [session, clip.is_photograph, page.model], clip.notice, mode="always_last")
+    for notice in (clip.notice, page.mark.notice):
+        _on(
+            notice.act, handlers.switch_to_photographs, [session, clip.is_photograph],
+            {clip.notice, clip.side, page.status, *page.models, *page.settings},
+        )  # fmt: skip
     _on(clip.trim.act, handlers.trim, clip.measured, {clip.start, clip.end}, mode="multiple", in_turn="trim")
     for field in (clip.start, clip.end):
         field.input(None, [clip.start, clip.end], None, js=widgets.script("place_trim.js"), api_visibility="private")
@@ -122,6 +131,7 @@ def _wire_mark(page: Page, handlers: MarkHandlers, everywhere: WholePageHandlers
     _on(mark.rest.click, handlers.add_rest, session, page.marks)
     for button, direction in ((mark.track, "all"), (mark.forwards, "forwards"), (mark.backwards, "backwards")):
         _on(button.click, handlers.track, [session, gr.State(direction)], page.following)
+    _on(mark.segmenter.select, handlers.segmenter_chosen, [session, mark.segmenter], page.models, mode="always_last")
     _on(mark.suggest.click, handlers.suggest, session, page.following)
     _on(mark.suggest_in_clip.click, handlers.suggest_in_clip, session, page.following)
     _on(mark.job.act, everywhere.job_action, [session, page.shown], page.jobs)

@@ -34,6 +34,7 @@ def build_clip_step(studio: StudioService) -> ClipStep:
             examples.value = example_cards()
         with gr.Column(scale=2, min_width=300, elem_classes="vg-card"):
             gr.HTML("<h2>Which part, how large</h2>", apply_default_css=False)
+            notice = widgets.panel("notice")
             trim = widgets.trim()
             with gr.Row(visible=False) as part:  # before there is a clip, its fields could only show zeros
                 start = gr.Number(0, label="From second", step=0.1, min_width=80)
@@ -49,9 +50,9 @@ def build_clip_step(studio: StudioService) -> ClipStep:
             estimate = gr.HTML(markup.EMPTY_ESTIMATE, elem_id="estimate", apply_default_css=False)
             open_button = gr.Button("Continue to marking", variant="primary", elem_id="open-clip")
     return ClipStep(
-        video=video, measured=gr.State(), examples=examples, trim=trim, part=part, start=start, end=end, fps=fps,
-        frames=frames, side=side, fit=fit, knows=knows, gif_in=gif_in, project_in=project_in,
-        estimate=estimate, open=open_button,
+        video=video, measured=gr.State(), is_photograph=gr.State(False), examples=examples, notice=notice, trim=trim,
+        part=part, start=start, end=end, fps=fps, frames=frames, side=side, fit=fit, knows=knows,
+        gif_in=gif_in, project_in=project_in, estimate=estimate, open=open_button,
     )  # fmt: skip
 
 
@@ -59,6 +60,7 @@ def build_mark_step() -> MarkStep:
     """Lay the second step out."""
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=320):
+            notice = widgets.panel("mark-notice")
             stage = widgets.stage()
             buttons = widgets.panel("mark-buttons")
             timeline = widgets.panel("timeline")
@@ -83,6 +85,9 @@ def build_mark_step() -> MarkStep:
             job = widgets.panel("mark-job")
             play = gr.Button("Play with masks", size="sm")
             overlay = gr.HTML("", elem_id="overlay", apply_default_css=False)
+            segmenter = gr.Dropdown(
+                label="Segmenter", info="Answers clicks and boxes, and follows the objects.", elem_id="segmenter"
+            )
             with gr.Accordion("Masks from and to files", open=False):
                 masks_in = gr.UploadButton(
                     "Import masks (PNG, NPZ, COCO, video, ZIP)", size="sm",
@@ -92,10 +97,10 @@ def build_mark_step() -> MarkStep:
                 masks_out = gr.Button("Export masks", size="sm", elem_id="masks-out")
             next_button = gr.Button("Continue to words", elem_id="to-edit")
     return MarkStep(
-        stage=stage, buttons=buttons, timeline=timeline, objects=objects, add=add, rest=rest, suggest=suggest,
-        suggest_in_clip=suggest_in_clip,
-        track=track, forwards=forwards, backwards=backwards, job=job, play=play, overlay=overlay, masks_in=masks_in,
-        masks_out=masks_out, format=mask_format, next=next_button,
+        notice=notice, stage=stage, buttons=buttons, timeline=timeline, objects=objects, add=add, rest=rest,
+        segmenter=segmenter, suggest=suggest, suggest_in_clip=suggest_in_clip, track=track, forwards=forwards,
+        backwards=backwards, job=job, play=play, overlay=overlay, masks_in=masks_in, masks_out=masks_out,
+        format=mask_format, next=next_button,
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from ui.work.session import Session
 from ui.work.web_files import cached
 from videograin.jobs.store import Job, JobKind, JobState
 from videograin.jobs.worker import JobStatus
+from videograin.models.segmenters import is_for_photographs
 from videograin.project.project import Project
 from videograin.region import EditSettings
 
@@ -119,7 +120,20 @@ class Views:
             page.clip.knows: note,
             page.edit.knows: note + size,
             page.edit.controls: gr.CheckboxGroup(choices=model_markup.control_choices(bundle), value=controls),
+            page.mark.segmenter: gr.Dropdown(
+                choices=model_markup.segmenter_choices(self._studio.settings.segmenters),
+                value=self._studio.segmenters.name_for(session),
+            ),
+            page.mark.notice: self.notice(session, self._studio.photograph_notice(session)),
         }
+
+    def notice(self, session: Session, text: str) -> str:
+        """Return a notice about a filmed clip, with a button that takes the model and the segmenter for such clips."""
+        choices = self._studio.segmenters
+        if choices.model_for_photographs():
+            return model_markup.photograph_notice(text, switch="Switch model and segmenter")
+        switch = "" if is_for_photographs(choices.name_for(session)) else "Switch the segmenter"
+        return model_markup.photograph_notice(text, switch=switch)
 
     def download(self, session: Session) -> Updates:
         """Return what the model that is chosen lacks on this machine, with its size, or how far its download is."""

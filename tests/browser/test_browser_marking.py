@@ -114,6 +114,5 @@ def test_suggestions_for_the_whole_clip_need_not_be_followed(visit):
     visitor.take_example("friends", frames=2)
     visitor.page.get_by_role("button", name="Suggest in all frames").click()
     visitor.page.wait_for_selector(".vg-object", timeout=EDIT_TIMEOUT)
-    states = visitor.page.locator(".vg-name small").all_text_contents()
-    assert len(states) >= 2
-    assert set(states) == {"in every frame"}
+    assert len(visitor.states()) >= 2
+    assert set(visitor.states()) == {"in every frame"}

@@ -159,6 +159,10 @@ class Visitor:
             arg=",".join(names),
         )
 
+    def states(self) -> list[str]:
+        """Return what the list says of where each object is marked, the topmost first."""
+        return self.page.locator(".vg-name small").all_text_contents()
+
     def picture(self) -> str:
         """Return the frame that is shown, with what lies over it."""
         return self.page.locator(".vg-view img").get_attribute("src") or ""

@@ -9,9 +9,11 @@ import gradio as gr
 import pytest
 
 from ui.page import build_components
+from ui.rendering.model_markup import download_offer
 from ui.views import Views
 from ui.work.service import StudioService
 from videograin.jobs.settings import OperatorSettings
+from videograin.models.catalog import find_entry
 from videograin.project.examples import example_names
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +43,8 @@ def labels(tmp_path: Path) -> set[str]:
         shown = Views(studio, page).everything(session)
     assert studio.worker.stop()
     own = {str(getattr(each, name, "")) for each in blocks.blocks.values() for name in ("label", "value")}
-    html = "".join(value for value in shown.values() if isinstance(value, str))
+    offer = download_offer(find_entry("sd15"), can_ask=True)
+    html = offer + "".join(value for value in shown.values() if isinstance(value, str))
     return own | set(re.findall(r"(?<=>)[^<>]+(?=<)", html))
 
 

@@ -15,6 +15,7 @@ from ui.work.service import ClipChoice, StudioService
 from videograin.errors import ModelError, SegmentError
 from videograin.jobs.settings import OperatorSettings
 from videograin.jobs.store import JobState
+from videograin.media.appearance import looks_like_photograph
 from videograin.media.encode import save_video
 from videograin.project.workspace_files import load_workspace
 
@@ -95,11 +96,12 @@ def test_a_filmed_clip_is_noticed_and_one_call_takes_a_model_and_a_segmenter_for
 
 
 def test_a_video_is_judged_before_it_is_opened(studio, api, session, tmp_path):
-    found, video = studio.sessions.find(api.new_session()), tmp_path / "ball.mp4"
-    assert studio.video_notice(found, video, "emoji-world").startswith("This looks like a photograph.")
-    studio.segmenters.choose(found, "grabcut")
-    assert studio.video_notice(found, video, "emoji-world").startswith("Emoji World only knows drawings")
-    assert studio.video_notice(found, video, studio.settings.models[1]) == ""
+    video = tmp_path / "ball.mp4"
+    assert looks_like_photograph(studio.film_strip(video, studio.check_video(video)))
+    notice = studio.segmenters.notice
+    assert notice("emoji-world", True, "emoji-world").startswith("This looks like a photograph.")
+    assert notice("emoji-world", True, "grabcut").startswith("Emoji World only knows drawings")
+    assert notice(studio.settings.models[1], True, "grabcut") == notice("emoji-world", False, "emoji-world") == ""
 
 
 def test_the_segmenter_goes_with_the_model_until_one_is_chosen(studio, api, session):

@@ -370,7 +370,7 @@ def test_long_work_of_the_page_takes_turns_and_clicks_and_reads_never_wait_for_i
     long = {name for name, turns in limits.items() if turns == (LONG_WORK.name, LONG_WORK.limit)}
     assert {name.removeprefix("page_").rstrip("_0123456789") for name in long} == {
         "open_clip", "example", "open_project", "import_masks", "export_masks", "export_project", "overlay_video",
-        "show_strip", "gif_chosen",
+        "show_video", "gif_chosen",
     }  # fmt: skip
     for name in ("page_mark", "page_tick", "page_object_action", "page_load"):
         assert limits[name][1] is None, name

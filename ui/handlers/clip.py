@@ -18,6 +18,7 @@ from ui.work import transfer
 from ui.work.service import ClipChoice, StudioService
 from videograin.errors import VideoGrainError
 from videograin.jobs.store import JobKind
+from videograin.media.appearance import looks_like_photograph
 from videograin.media.video import VideoInfo
 from videograin.models.bundles import find_bundle
 from videograin.project.examples import example_path
@@ -51,14 +52,38 @@ class ClipHandlers:
             clip.fps: round(info.fps, 3) if info else None,
         }
 
-    def show_strip(self, file: str | None) -> Updates:
-        """Show pictures of a video, on which a part is chosen; none where it cannot be used, as `video_chosen` says."""
-        strip = ""
+    def show_video(self, session_id: str, file: str | None, model: str) -> Updates:
+        """Show pictures of a video, on which a part is chosen, and say at once where it does not suit the model.
+
+        Of a video that cannot be used there are none, and `video_chosen` says why.
+        """
+        clip, strip, is_photograph = self._page.clip, "", False
         with suppress(VideoGrainError):
             if file:
-                duration = self._studio.check_video(Path(file)).duration
-                strip = trim_strip(self._studio.film_strip(Path(file), duration), duration)
-        return {self._page.clip.trim: strip}
+                info = self._studio.check_video(Path(file))
+                pictures = self._studio.film_strip(Path(file), info)
+                strip, is_photograph = trim_strip(pictures, info.duration), looks_like_photograph(pictures)
+        notice = self.notice(session_id, is_photograph, model)
+        return {clip.trim: strip, clip.is_photograph: is_photograph, **notice}
+
+    def notice(self, session_id: str, is_photograph: bool, model: str) -> Updates:
+        """Say where a video was filmed and the model only knows drawings."""
+        session, choices = self._studio.sessions.find(session_id), self._studio.segmenters
+        text = choices.notice(model, is_photograph, choices.name_for(session))
+        return {self._page.clip.notice: self._views.notice(session, text)}
+
+    def switch_to_photographs(self, session_id: str, is_photograph: bool) -> Updates:
+        """Take the model and the segmenter for filmed clips."""
+        session = self._studio.sessions.find(session_id)
+        self._studio.switch_to_photographs(session)
+        bundle = self._studio.bundle(session)
+        return {
+            **self._views.model(session),
+            **self._views.settings(session.work.settings if session.work else bundle.settings),
+            **self._views.status(session),
+            **self.notice(session_id, is_photograph, bundle.name),
+            self._page.clip.side: bundle.short_side,
+        }
 
     def trim(self, info: VideoInfo, event: gr.EventData) -> Updates:
         """Take the start or the end of the part."""

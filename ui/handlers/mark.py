@@ -13,6 +13,7 @@ from ui.work import pointing, transfer
 from ui.work.pointing import Tool
 from ui.work.service import StudioService
 from ui.work.session import Session
+from videograin.errors import VideoGrainError
 from videograin.project import objects
 
 
@@ -64,6 +65,15 @@ class MarkHandlers:
         session = self._studio.sessions.find(session_id)
         self._studio.marking.follow(session, direction)
         return self._views.following(session)
+
+    def segmenter_chosen(self, session_id: str, name: str) -> Updates:
+        """Have another segmenter answer and follow from now on."""
+        session = self._studio.sessions.find(session_id)
+        try:
+            self._studio.segmenters.choose(session, name)
+        except VideoGrainError as error:
+            gr.Warning(escape(str(error)), title="This segmenter cannot be used")
+        return self._views.model(session)
 
     def suggest(self, session_id: str) -> Updates:
         """Find objects on the frame that is shown."""

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from html import escape
 
 from videograin.models.bundles import ModelBundle, find_bundle
-from videograin.models.catalog import CONTROL_TITLES, CatalogEntry, size_words
+from videograin.models.catalog import CONTROL_TITLES, SEGMENTER_TITLES, CatalogEntry, find_entry, size_words
+from videograin.segment.zoo import is_here
 
 OTHER_SIZE = 1.5
 """From this ratio to the size that suits the model, in either direction, the page warns of the clip's size."""
@@ -32,6 +33,19 @@ def download_offer(entry: CatalogEntry, *, can_ask: bool) -> str:
     )
 
 
+def segmenter_choices(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Return segmenters as a list offers them: their titles, with the size of those that lack, and their names."""
+    return [(_segmenter_title(name), name) for name in names]
+
+
+def photograph_notice(text: str, *, switch: str = "") -> str:
+    """Return a notice about a filmed clip, with a button that switches where there is one by the name `switch`."""
+    if not text:
+        return ""
+    button = f"<button type='button' class='vg-button' data-action='photographs'>{switch}</button>" if switch else ""
+    return f"<div class='vg-note vg-advice vg-switch' role='status'><span>{escape(text)}</span>{button}</div>"
+
+
 def size_note(bundle: ModelBundle, size: tuple[int, int]) -> str:
     """Return that frames of a size (H, W) do not suit a model, and what to do; empty where they do."""
     height, width = size
@@ -46,3 +60,10 @@ def size_note(bundle: ModelBundle, size: tuple[int, int]) -> str:
 def control_choices(bundle: ModelBundle) -> list[tuple[str, str]]:
     """Return the ControlNets that a model has, with what each holds an edit to."""
     return [(CONTROL_TITLES[kind], kind.value) for kind in bundle.controls]
+
+
+def _segmenter_title(name: str) -> str:
+    title = SEGMENTER_TITLES.get(name, name)
+    if is_here(name) or name not in SEGMENTER_TITLES:
+        return title
+    return f"{title} ({size_words(find_entry(name).size)} to download)"

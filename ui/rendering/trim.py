@@ -1,7 +1,6 @@
 """The strip of pictures on which the user chooses a part of a video."""
 
 import math
-from collections.abc import Iterable
 
 import numpy as np
 
@@ -11,11 +10,11 @@ STEP = 0.1
 """Seconds by which the handles move."""
 
 
-def trim_strip(pictures: Iterable[np.ndarray], duration: float) -> str:
+def trim_strip(pictures: np.ndarray, duration: float) -> str:
     """Return a strip with a handle for the start and one for the end of the part, which is all at first.
 
     Args:
-        pictures: (H, W, 3) uint8 RGB, evenly spread over the video.
+        pictures: (F, H, W, 3) uint8 RGB, evenly spread over the video.
         duration: of the video in seconds.
     """
     longest = math.ceil(duration / STEP) * STEP

@@ -1,21 +1,15 @@
 """Which segmenter marks a session's clip, and whether its model is for clips of this kind at all."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from ui.work.segmenting import Segmenting
 from ui.work.session import Session
 from videograin.jobs.limits import check_segmenter
 from videograin.jobs.settings import OperatorSettings
-from videograin.media.appearance import looks_like_photograph
-from videograin.media.video import ClipOptions, load_clip, probe
 from videograin.models.bundles import find_bundle
 from videograin.models.loading import is_available_offline
 from videograin.models.segmenters import is_for_photographs, suitable_segmenter
 from videograin.segment.zoo import is_here, reads_strokes
-
-STILL_SIDE = 256
-"""Shorter side in pixels of the frames by which a video is judged; smaller ones are not enlarged, for that smooths."""
 
 
 @dataclass(frozen=True)
@@ -35,21 +29,6 @@ class SegmenterChoice:
     is_here: bool
     is_for_photographs: bool
     reads_strokes: bool
-
-
-def is_photograph(video: Path) -> bool:
-    """Return whether a video was filmed rather than drawn, by a frame from its start and one from its middle.
-
-    Raises:
-        VideoError: it cannot be read.
-    """
-    info = probe(video)
-    side = min(STILL_SIDE, info.width, info.height)
-    stills = (
-        load_clip(video, ClipOptions(start=start, max_frames=1, short_side=side, multiple=1))
-        for start in (0.0, info.duration / 2)
-    )
-    return any(looks_like_photograph(still.frames) for still in stills)
 
 
 class SegmenterChoices:
@@ -84,11 +63,13 @@ class SegmenterChoices:
     def choose(self, session: Session, name: str) -> None:
         """Have a segmenter answer from now on; masks that are there stay. An empty name goes with the model.
 
+        One that is not on this machine has to be downloaded before it answers.
+
         Raises:
-            ModelError: it is not offered, or not on this machine.
+            ModelError: it is not offered, or not on this machine and the studio is kept off the network.
         """
         if name:
-            check_segmenter(name, self._settings)
+            check_segmenter(name, self._settings, may_download=not self._settings.offline)
         with session.lock:
             session.chosen_segmenter = name
             if session.work is not None:

@@ -1,5 +1,6 @@
 """The service behind page and API: sessions, their clips and models, and edits submitted on a session's behalf."""
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,12 +11,12 @@ import numpy as np
 
 from ui.work.marking import Marking
 from ui.work.naming import Naming, caption, with_caption, without_composed_sentence
-from ui.work.segmenter_choice import SegmenterChoices, is_photograph
+from ui.work.segmenter_choice import SegmenterChoices
 from ui.work.segmenting import Segmenting
 from ui.work.session import Session, Sessions, one_at_a_time
 from ui.work.visitors import visitor_address
 from ui.work.web_files import purge_web_files
-from videograin.errors import RegionError
+from videograin.errors import RegionError, VideoError
 from videograin.jobs import limits
 from videograin.jobs.download import DownloadRequest
 from videograin.jobs.settings import OperatorSettings
@@ -28,7 +29,7 @@ from videograin.masks.load import MaskSource
 from videograin.media.npz import write_npz
 from videograin.media.video import MAX_FRAMES, ClipOptions, VideoInfo, clip_shape, load_clip
 from videograin.models.bundles import ModelBundle, find_bundle
-from videograin.models.catalog import CatalogEntry, catalog, find_entry
+from videograin.models.catalog import SEGMENTER_TITLES, CatalogEntry, catalog, find_entry
 from videograin.models.loading import check_obtainable
 from videograin.models.memory import Estimate
 from videograin.models.segmenters import default_segmenter
@@ -37,9 +38,11 @@ from videograin.project.objects import is_followed, with_colours
 from videograin.project.project import Project, ProjectRegion, load_project
 from videograin.project.workspace import SavedResult, Workspace, from_project
 from videograin.region import EditSettings
+from videograin.segment.zoo import is_here
 
-STRIP_PICTURES, STRIP_HEIGHT = 8, 72
-"""Pictures on which the user chooses a part of a video, and the pixels of their shorter side."""
+STRIP_PICTURES, STRIP_HEIGHT = 8, 144
+"""Pictures on which the user chooses a part of a video, and by which it is taken for filmed or drawn; pixels of their
+shorter side."""
 
 
 @dataclass(frozen=True)
@@ -119,15 +122,20 @@ class StudioService:
         """Return a video's header, or raise VideoError where it is unreadable or beyond the operator's limits."""
         return limits.check_video(file, self.settings)
 
-    def film_strip(self, file: Path, duration: float) -> list[np.ndarray]:
-        """Return small pictures (H, W, 3) uint8 RGB, evenly spread over a video of `duration` seconds.
+    def film_strip(self, file: Path, info: VideoInfo) -> np.ndarray:
+        """Return small frames (F, H, W, 3) uint8 RGB, evenly spread over a video.
 
         Raises:
             VideoError: it cannot be read.
         """
-        middles = [duration * (place + 0.5) / STRIP_PICTURES for place in range(STRIP_PICTURES)]
-        options = ClipOptions(max_frames=1, short_side=STRIP_HEIGHT, multiple=2)
-        return [load_clip(file, replace(options, start=start)).frames[0] for start in middles]
+        count = max(1, min(STRIP_PICTURES, int(info.duration * info.fps)))
+        side = min(STRIP_HEIGHT, info.width, info.height)  # a small video is not enlarged: that would smooth it
+        options = ClipOptions(max_frames=1, short_side=side, multiple=1)
+        pictures = [load_clip(file, options).frames]
+        for place in range(1, count):
+            with suppress(VideoError):  # the last frame may be shown for long, and none begins after it
+                pictures.append(load_clip(file, replace(options, start=info.duration * place / count)).frames)
+        return np.concatenate(pictures)
 
     def check_clip(self, file: Path, options: ClipOptions) -> tuple[int, int, int]:
         """Return the shape (F, H, W) of a clip of a video, or raise VideoError beyond the operator's limits."""
@@ -198,14 +206,6 @@ class StudioService:
         model, segmenter = self.bundle(session).name, self._segmenting.name_for(session)
         return self.segmenters.notice(model, session.is_photograph, segmenter)
 
-    def video_notice(self, session: Session, video: Path, model: str) -> str:
-        """Return the notice of `photograph_notice` for a video that is not opened yet.
-
-        Raises:
-            VideoError: it cannot be read.
-        """
-        return self.segmenters.notice(model, is_photograph(video), self._segmenting.name_for(session))
-
     def suggest_caption(self, session: Session) -> None:
         """Caption what the clip shows now by the objects' names, unless the user has."""
         with session.lock:
@@ -233,9 +233,11 @@ class StudioService:
         return catalog(self.settings.models)
 
     def missing(self, session: Session) -> CatalogEntry | None:
-        """Return what a session's edits need and is not on this machine yet: its model, or one of its ControlNets."""
+        """Return what a session needs and is not on this machine yet: its model, a ControlNet or its segmenter."""
         model, controls = self.bundle(session).name, session.work.controls if session.work else ()
-        entries = map(find_entry, (model, *(f"{model}+{kind}" for kind in controls)))
+        segmenter = self.segmenters.name_for(session)
+        marking = () if is_here(segmenter) or segmenter not in SEGMENTER_TITLES else (segmenter,)
+        entries = map(find_entry, (model, *(f"{model}+{kind}" for kind in controls), *marking))
         return next((entry for entry in entries if not entry.is_installed), None)
 
     def submit_download(self, session: Session, name: str) -> Job:

@@ -15,11 +15,17 @@ def check_model(name: str, limits: OperatorSettings) -> None:
         raise ModelError(f"Model '{name}' is not offered here. Choose one of: {', '.join(limits.models)}.")
 
 
-def check_segmenter(name: str, limits: OperatorSettings) -> None:
-    """Raise ModelError where a segmenter is not offered by the operator, or not on this machine."""
+def check_segmenter(name: str, limits: OperatorSettings, *, may_download: bool = False) -> None:
+    """Raise ModelError where a segmenter is not offered by the operator, or not on this machine.
+
+    Args:
+        name: of the segmenter.
+        limits: the operator's.
+        may_download: whether one that is not on this machine will do.
+    """
     if name not in limits.segmenters:
         raise ModelError(f"Segmenter '{name}' is not offered here. Choose one of: {', '.join(limits.segmenters)}.")
-    if not is_here(name):
+    if not (may_download or is_here(name)):
         raise ModelError(f"Segmenter '{name}' is not on this machine yet. Download it first, or choose '{GRABCUT}'.")
 
 

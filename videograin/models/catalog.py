@@ -18,6 +18,8 @@ from videograin.segment.zoo import HUB_IDS, SAM_FILES, sam_file
 CONTROL_TITLES = {ControlKind.CANNY: "Outlines", ControlKind.DEPTH: "Depth", ControlKind.POSE: "Poses"}
 
 SEGMENTER_TITLES = {
+    "emoji-world": "Emoji World, drawings",
+    "grabcut": "GrabCut, boxes and strokes",
     "vit_b": "SAM, base",
     "vit_l": "SAM, large",
     "vit_h": "SAM, huge",
