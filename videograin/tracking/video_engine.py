@@ -27,6 +27,9 @@ from videograin.tracking.tracks import Estimate, Leg, Track, visited
 STABILITY_OFFSET = 1.0
 """Log-odds by which a mask's threshold is moved to see whether it stays the same (SAM's stability score)."""
 
+MAX_ANCHORS = 8
+"""Marked frames that a leg is told of, the nearest ones: memory attention grows with each of them."""
+
 _OBJECT = 0  # its number in its own session
 
 Session = Sam2VideoInferenceSession | EdgeTamVideoInferenceSession
@@ -58,6 +61,7 @@ class VideoEngine:
                 if t == leg.frames[0]:
                     sessions[leg.name] = self._started(shared, leg, tracks[leg.name])
             active = [leg for leg in legs if t in leg.frames]
+            sessions = {leg.name: sessions[leg.name] for leg in active}
             yield t, {leg.name: self._estimate(sessions[leg.name], t, leg, frames.shape[1:3]) for leg in active}
 
     def _session(self, frames: "_Frames") -> Session:
@@ -71,7 +75,8 @@ class VideoEngine:
         session = self._session(cast(_Frames, shared.processed_frames))
         session.cache = shared.cache  # pyright: ignore[reportAttributeAccessIssue] (both are of the model's kind)
         index = session.obj_id_to_idx(_OBJECT)
-        for t in sorted({*track.anchors, leg.start}):
+        nearest = sorted(track.anchors, key=lambda t: abs(t - leg.start))[:MAX_ANCHORS]
+        for t in sorted({*nearest, leg.start}):
             if track.masks[t].any():
                 session.add_mask_inputs(index, t, self._input(track.masks[t]))
                 session.obj_with_new_inputs = [_OBJECT]
@@ -80,12 +85,21 @@ class VideoEngine:
 
     def _estimate(self, session: Session, frame: int, leg: Leg, size: tuple[int, int]) -> Estimate:
         logits, score = self._run(session, frame, is_backward=leg.stop < leg.start)
+        self._forget(session, frame)
         logits = F.interpolate(logits.float(), size, mode="bilinear", align_corners=False)[0, 0].cpu().numpy()
         presence = float(score.float().sigmoid())
         if not (logits > 0).any():
             return Estimate(logits, 1 - presence)
         surely, perhaps = np.count_nonzero(logits > STABILITY_OFFSET), np.count_nonzero(logits > -STABILITY_OFFSET)
         return Estimate(logits, presence * surely / perhaps)
+
+    def _forget(self, session: Session, frame: int) -> None:
+        """Drop the memories that are too old to be read again, so that a long clip takes no more than a short one."""
+        config = self.model.config
+        reach = max(cast(int, config.num_maskmem), cast(int, config.max_object_pointers_in_encoder))
+        memories = session.output_dict_per_obj[session.obj_id_to_idx(_OBJECT)]["non_cond_frame_outputs"]
+        for old in [t for t in memories if abs(t - frame) >= reach]:
+            del memories[old]
 
     def _run(self, session: Session, frame: int, *, is_backward: bool) -> tuple[Tensor, Tensor]:
         """Return the logits (1, 1, h, w) of the session's object in a frame, and that it is there at all, (1,)."""
