@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from videograin.errors import RegionError, SettingsError, VideoError
-from videograin.region import MAX_REGIONS, EditRequest, EditSettings, Region
+from videograin.region import MAX_REGIONS, Convention, EditRequest, EditSettings, Region, TimestepSpacing
 
 FRAMES = np.zeros((2, 8, 12, 3), np.uint8)
 MASKS = np.ones(FRAMES.shape[:3], bool)
@@ -94,8 +96,23 @@ def test_a_setting_out_of_range_is_named_with_the_range(name, value):
         EditSettings(**{name: value})
 
 
+@pytest.mark.parametrize(
+    ("settings", "steps", "allowed"),
+    [
+        ({"convention": Convention.RELEASE}, 501, "1 to 500"),
+        ({"timestep_spacing": TimestepSpacing.LEADING}, 501, "1 to 500"),
+        ({}, 1001, "1 to 1000"),
+    ],
+)
+def test_more_steps_than_there_are_timesteps_for_are_refused(settings, steps, allowed):
+    EditSettings(num_inference_steps=steps - 1, **settings)
+    with pytest.raises(SettingsError, match=f"num_inference_steps is {steps}; choose a value from {allowed}"):
+        EditSettings(num_inference_steps=steps, **settings)
+
+
 def test_steps_follow_from_strength_and_fraction():
     assert (EditSettings().steps_run, EditSettings().modulated_steps) == (50, 15)
     shorter = EditSettings(num_inference_steps=20, strength=0.5, modulated_fraction=0.2)
     assert (shorter.steps_run, shorter.modulated_steps) == (10, 2)
     assert EditSettings(num_inference_steps=5, strength=0.02).steps_run == 1
+    assert (shorter.inversion_steps, replace(shorter, convention=Convention.RELEASE).inversion_steps) == (10, 9)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
 
-from videograin.region import MAX_CROSS_STRENGTH, AttentionMode, Convention, EditSettings
+from videograin.region import MAX_CROSS_STRENGTH, AttentionMode, Convention, EditSettings, TimestepSpacing
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,8 @@ SETTING_FIELDS = (
                  Range(0, 2, 0.05)),
     SettingField("convention", "Reading of the method", "The paper's formulas, or those of its released code.",
                  Convention),
+    SettingField("timestep_spacing", "First noise level", "Trailing starts where the slider says, leading below it.",
+                 TimestepSpacing),
     SettingField("attention_mode", "Frames that see each other", "Those of a window, all, first and previous, or none.",
                  AttentionMode),
     SettingField("window_frames", "Frames of a window", "A longer clip is edited in overlapping windows.",

@@ -19,6 +19,12 @@ MAX_REGIONS = 62
 MIN_FRAMES = 1
 MAX_SEED = 2**63 - 1
 
+MAX_STEPS = 1000
+"""The noise schedule of every Stable Diffusion has this many timesteps."""
+
+MAX_LEADING_STEPS = MAX_STEPS // 2
+"""Leading spacing goes by whole timesteps; with more steps than this it would go by one and start far below the top."""
+
 MAX_WINDOW_FRAMES, MAX_ANCHOR_FRAMES = 1024, 64
 """More than any device can hold at once."""
 
@@ -48,6 +54,17 @@ class AttentionMode(StrEnum):
     def is_joint(self) -> bool:
         """Whether all frames of a forward see each other."""
         return self in (AttentionMode.WINDOWS, AttentionMode.FULL)
+
+
+class TimestepSpacing(StrEnum):
+    """Which timesteps an edit passes through: trailing starts at the noise level that `strength` says.
+
+    Leading, the release's, starts below it, the further the fewer steps there are: 10 steps at 901 instead of 999.
+    """
+
+    CONVENTION = "convention"
+    LEADING = "leading"
+    TRAILING = "trailing"
 
 
 class ControlKind(StrEnum):
@@ -111,7 +128,7 @@ class EditSettings:
     """How an edit is denoised.
 
     Attributes:
-        num_inference_steps: timesteps of the full noise schedule.
+        num_inference_steps: timesteps of the full noise schedule; with leading spacing at most `MAX_LEADING_STEPS`.
         guidance_scale: classifier-free guidance; 1 switches it off.
         strength: noise level from which denoising starts, as a share of the schedule; the inversion goes only that
             far. 1 starts from full noise.
@@ -123,6 +140,7 @@ class EditSettings:
         inject_steps: steps, from the first, that take features over from the inversion (PnP).
         controlnet_conditioning_scale: factor on the ControlNets' residuals.
         convention: which reading of the method, see docs/architecture.md.
+        timestep_spacing: trailing or leading; as a rule that of the convention.
         attention_mode: which frames self-attention sees.
         window_frames: most frames that are denoised together where the mode is `WINDOWS`; a longer clip is divided.
         anchor_frames: frames spread over a divided clip that all its windows see besides, so that objects look the
@@ -153,6 +171,7 @@ class EditSettings:
     inject_steps: int = 0
     controlnet_conditioning_scale: float = 1.0
     convention: Convention = Convention.PAPER
+    timestep_spacing: TimestepSpacing = TimestepSpacing.CONVENTION
     attention_mode: AttentionMode = AttentionMode.WINDOWS
     window_frames: int = 16
     anchor_frames: int = 4
@@ -165,7 +184,8 @@ class EditSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check("num_inference_steps", self.num_inference_steps, 1, 1000)
+        most_steps = MAX_LEADING_STEPS if self.spacing == TimestepSpacing.LEADING else MAX_STEPS
+        _check("num_inference_steps", self.num_inference_steps, 1, most_steps)
         _check("guidance_scale", self.guidance_scale, 1, 50)
         _check("strength", self.strength, 0.02, 1)
         _check("modulated_fraction", self.modulated_fraction, 0, 1)
@@ -184,6 +204,18 @@ class EditSettings:
     def steps_run(self) -> int:
         """Denoising steps that are run: the share `strength` of all, at least one."""
         return max(1, round(self.strength * self.num_inference_steps))
+
+    @property
+    def inversion_steps(self) -> int:
+        """Steps from the clip to the noise; with leading spacing the clip counts as the lowest level itself."""
+        return self.steps_run - (self.spacing == TimestepSpacing.LEADING)
+
+    @property
+    def spacing(self) -> TimestepSpacing:
+        """The spacing that applies: the paper's convention has trailing, the release's leading."""
+        if self.timestep_spacing != TimestepSpacing.CONVENTION:
+            return self.timestep_spacing
+        return TimestepSpacing.LEADING if self.convention == Convention.RELEASE else TimestepSpacing.TRAILING
 
     @property
     def modulated_steps(self) -> int:

@@ -12,7 +12,8 @@ from videograin.diffusion.attention.layout import build_layout, span_regions
 from videograin.diffusion.attention.processors import install_layout_attention
 from videograin.diffusion.attention.step import AttentionStep, modulate_layout
 from videograin.diffusion.denoiser import Conditioning, Denoiser
-from videograin.diffusion.denoising import Denoising, noised
+from videograin.diffusion.denoising import Denoising
+from videograin.diffusion.schedule import NoiseSchedule
 from videograin.diffusion.smoothing import PathMean
 from videograin.media.flow import Trajectories
 from videograin.progress import Phase, Progress, ignore
@@ -28,21 +29,19 @@ def denoising(settings: EditSettings | None = None, widths: tuple[int, ...] = (8
     torch.manual_seed(0)
     unet = tiny_unet(widths)
     install_layout_attention(unet)
-    scheduler = tiny_scheduler()
-    scheduler.set_timesteps(settings.num_inference_steps)
     embeds, source = torch.randn(2, 2, 77, TEXT_WIDTH)
     masks = torch.zeros(1, FRAMES, side, side, dtype=torch.bool)
     masks[..., : side // 2] = True
     layout = build_layout(masks, (side, side), len(widths), [1.0])
     return Denoising(
         Denoiser(unet),
-        scheduler,
+        NoiseSchedule.of(tiny_scheduler(), settings),
         settings,
         Conditioning(embeds, embeds),
         Conditioning(source, source),
         STEP,
         modulate_layout(layout, span_regions([(1, 3)], torch.device("cpu")), settings, halves=2),
-        torch.randn(settings.steps_run, FRAMES, 4, side, side),
+        torch.randn(settings.inversion_steps + 1, FRAMES, 4, side, side),
         masks[0][:, None],
         torch.Generator().manual_seed(0),
     )
@@ -58,9 +57,9 @@ def seeded_noise(count: int, shape: torch.Size) -> list[Tensor]:
 
 def test_guidance_goes_from_the_unconditional_through_the_conditional_prediction():
     edit = denoising(EditSettings(num_inference_steps=10, guidance_scale=3))
-    unconditional, conditional = edit.denoiser.predict_noise(edit.path[-1], 901, edit.conditioning, STEP)
+    unconditional, conditional = edit.denoiser.predict_noise(edit.path[-1], 999, edit.conditioning, STEP)
     expected = unconditional + 3 * (conditional - unconditional)
-    assert torch.equal(edit.guided_noise(901, edit.path[-1], STEP), expected)
+    assert torch.equal(edit.guided_noise(999, edit.path[-1], STEP), expected)
 
 
 def test_every_timestep_of_the_path_is_denoised_from_its_end():
@@ -73,7 +72,7 @@ def test_every_timestep_of_the_path_is_denoised_from_its_end():
         return {}
 
     denoising(settings).run(seen.append, note)
-    assert steps == [(0, 301), (1, 201), (2, 101), (3, 1)]
+    assert steps == [(0, 399), (1, 299), (2, 199), (3, 99)]
     assert [(progress.phase, progress.done) for progress in seen] == [(Phase.EDIT, done) for done in range(5)]
 
 
@@ -92,8 +91,8 @@ def test_each_step_tells_the_clean_latents_it_points_to():
         return {}
 
     edit.run(ignore, note)
-    noise_pred = edit.guided_noise(901, edit.path[-1], edit.attention_step(0, 901))
-    signal = edit.scheduler.alphas_cumprod[901]
+    noise_pred = edit.guided_noise(999, edit.path[-1], edit.attention_step(0, 999))
+    signal = edit.schedule.signal(999)
     expected = (edit.path[-1] - (1 - signal).sqrt() * noise_pred) / signal.sqrt()  # DDIM, eq. 9
     assert torch.allclose(told[0][1][~outside], expected[~outside], rtol=1e-4)
     assert all(torch.equal(clean[outside], edit.path[0][outside]) for _, clean in told)
@@ -102,7 +101,7 @@ def test_each_step_tells_the_clean_latents_it_points_to():
 
 def test_the_first_steps_are_modulated_and_fade():
     edit = denoising(EditSettings(num_inference_steps=10, modulated_fraction=0.3))
-    steps = [edit.attention_step(index, 901 - 100 * index) for index in range(10)]
+    steps = [edit.attention_step(index, 999 - 100 * index) for index in range(10)]
     assert [bool(step.modulations) for step in steps] == [True] * 3 + [False] * 7
     strengths = [step.modulations[64].self_strength.max() for step in steps[:3]]
     assert strengths == sorted(strengths, reverse=True)
@@ -112,7 +111,7 @@ def test_the_first_steps_are_modulated_and_fade():
 
 def test_no_strength_draws_scores_beyond_their_extremes():
     edit = denoising(EditSettings(num_inference_steps=10, self_strength=4, cross_strength=16))
-    level = edit.attention_step(0, 901).modulations[64]
+    level = edit.attention_step(0, 999).modulations[64]
     assert level.self_strength.max() == level.cross_strength.max() == 1
 
 
@@ -127,18 +126,17 @@ def still(side: int = 8) -> PathMean:
     return PathMean.along(Trajectories((FRAMES, side, side), 3, path, torch.ones_like(path, dtype=torch.bool)), whole)
 
 
-@pytest.mark.parametrize("timestep", [901, 301, 1])
+@pytest.mark.parametrize("timestep", [999, 399, 99])
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
 def test_a_smoothed_step_is_ddim_s_from_clean_latents_nearer_to_their_mean(timestep, kind):
     edit = denoising(EditSettings(num_inference_steps=10, temporal_smoothing=0.5, blend_background=False))
     scheduler = tiny_scheduler(kind)
-    scheduler.set_timesteps(10)
-    edit = replace(edit, scheduler=scheduler, path_mean=still())
+    edit = replace(edit, schedule=replace(edit.schedule, scheduler=scheduler), path_mean=still())
     noisy = edit.path[-1]
     stepped, told = edit.advance(0, timestep, noisy)
 
     noise_pred = edit.guided_noise(timestep, noisy, edit.attention_step(0, timestep))
-    _, clean = scheduler.step(noise_pred, timestep, noisy, return_dict=False)
+    _, clean = edit.schedule.step(noise_pred, timestep, timestep - 100, noisy)
     signal = scheduler.alphas_cumprod[timestep]
     next_signal = scheduler.alphas_cumprod[timestep - 100] if timestep > 100 else scheduler.final_alpha_cumprod
     clean = clean + 0.5 * (1 - signal) * (clean.mean(0) - clean)
@@ -175,8 +173,8 @@ def test_outside_the_regions_every_step_ends_at_the_source_s_own_noise_level():
 
     edit.run(ignore, note)
     noises = seeded_noise(10, edit.path[0].shape)
-    for index, level in enumerate([*range(801, 0, -100), -99]):
-        expected = noised(edit.scheduler, edit.path[0], noises[index], level)
+    for index, level in enumerate([*range(899, 0, -100), -1]):
+        expected = edit.schedule.noised(edit.path[0], noises[index], level)
         assert torch.equal(seen[index][outside], expected[outside])
         assert not torch.isclose(seen[index], expected)[~outside].all()
     assert torch.equal(seen[-1][outside], edit.path[0][outside])
@@ -186,7 +184,7 @@ def test_the_release_noises_the_source_at_the_level_the_step_came_from():
     edit = denoising(EditSettings(num_inference_steps=10, convention=Convention.RELEASE))
     (noise,) = seeded_noise(1, edit.path[0].shape)
     latents = edit.keep_source(501, edit.path[-1])
-    expected = torch.where(edit.edited, edit.path[-1], noised(edit.scheduler, edit.path[0], noise, 501))
+    expected = torch.where(edit.edited, edit.path[-1], edit.schedule.noised(edit.path[0], noise, 501))
     assert torch.equal(latents, expected)
 
 
@@ -196,14 +194,7 @@ def test_where_all_is_edited_or_blending_is_off_the_latents_stay(blend):
     if blend:
         edit = replace(edit, edited=torch.ones_like(edit.edited))
     latents = edit.path[-1]
-    assert edit.keep_source(501, latents) is latents
-
-
-def test_clean_is_below_the_lowest_timestep():
-    scheduler, latents, noise = tiny_scheduler(), torch.randn(1, 4, 2, 2), torch.randn(1, 4, 2, 2)
-    assert noised(scheduler, latents, noise, -1) is latents
-    alpha = scheduler.alphas_cumprod[500]
-    assert torch.allclose(noised(scheduler, latents, noise, 500), alpha.sqrt() * latents + (1 - alpha).sqrt() * noise)
+    assert edit.keep_source(499, latents) is latents
 
 
 # Injection
@@ -230,7 +221,7 @@ def test_features_of_the_inversion_step_that_led_there_are_injected_in_the_first
 
     monkeypatch.setattr(Denoiser, "predict_noise", note)
     injected = edit.run(ignore)
-    assert [timestep for _, timestep in calls] == [801, 701]
+    assert [timestep for _, timestep in calls] == [899, 799]
     assert all(torch.equal(latents, edit.path[-2 - i]) for i, (latents, _) in enumerate(calls))
     assert isinstance(edit.generator, torch.Generator)
     edit.generator.manual_seed(0)
@@ -275,7 +266,7 @@ def golden_denoising(golden: dict[str, Tensor], clip: GoldenClip, inject_steps: 
     source = golden["inversion.source_embeds"]
     return Denoising(
         clip.denoiser,
-        golden_scheduler(steps),
+        NoiseSchedule.of(golden_scheduler(), settings),
         settings,
         clip.conditioning(golden["edit.unet_text_cond"], golden["edit.controlnet_embeds"], 0.8),
         clip.conditioning(source, source, 0.8),
@@ -329,7 +320,7 @@ def test_golden_edit_steps_denoise_and_keep_the_source(load_golden: Load, clip, 
         noise = latents_of(golden, f"{name}.blend_noise")
         monkeypatch.setattr("videograin.diffusion.denoising.randn_tensor", lambda *_, noise=noise: noise)
         noise_pred, latents = (latents_of(golden, f"{name}.{part}") for part in ("noise_pred_guided", "latents_in"))
-        latents = edit.scheduler.step(noise_pred, timestep, latents, return_dict=False)[0]
+        latents = edit.schedule.step(noise_pred, timestep, edit.schedule.below(timestep), latents)[0]
         assert close(latents, latents_of(golden, f"{name}.latents_after_ddim"))
         assert close(edit.keep_source(timestep, latents), latents_of(golden, f"{name}.latents_after_blend"))
 
@@ -345,6 +336,6 @@ def test_golden_injected_steps_predict_the_recorded_noise(load_golden: Load, cli
     upper, lower = golden["edit.timesteps"][:2].tolist()
     last = f"inversion.{len(golden['inversion.timesteps']) - 1}.t{lower}"
     noise, after = (latents_of(golden, f"{last}.{part}").double() for part in ("noise_pred", "latents_after"))
-    edit.path[-2] = edit.scheduler.step(noise, upper, after, return_dict=False)[0]
+    edit.path[-2] = edit.schedule.step(noise, upper, edit.schedule.below(upper), after)[0]
     assert guided_noise_agrees(edit, clip, golden, steps[0])
     assert guided_noise_agrees(edit, clip, golden, steps[2])

@@ -1,11 +1,12 @@
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
 from fakes import TEXT_WIDTH, tiny_scheduler, tiny_unet
-from golden_pipeline import GoldenClip, close_forward, golden_scheduler
+from golden_pipeline import RELEASE, GoldenClip, close_forward, golden_scheduler
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
@@ -14,8 +15,10 @@ from videograin.diffusion.attention.processors import install_layout_attention
 from videograin.diffusion.attention.step import AttentionStep
 from videograin.diffusion.denoiser import Conditioning, Denoiser
 from videograin.diffusion.inversion import invert
+from videograin.diffusion.schedule import NoiseSchedule
 from videograin.files.tensor_cache import TensorCache, content_key, fingerprint
 from videograin.progress import Phase, Progress, ignore
+from videograin.region import EditSettings
 
 FRAMES = 2
 STEP = AttentionStep(FRAMES)
@@ -30,12 +33,10 @@ def denoiser() -> Denoiser:
 
 
 def run(denoiser: Denoiser, path: Tensor, steps: int, report=ignore, kind: str = "epsilon") -> Tensor:
-    """Invert to the given number of a schedule of ten timesteps."""
-    scheduler = tiny_scheduler(kind)
-    scheduler.set_timesteps(10)
-    timesteps = scheduler.timesteps.tolist()[::-1][:steps]
+    """Invert by the given number of steps of a hundred timesteps each."""
+    schedule = NoiseSchedule.of(tiny_scheduler(kind), EditSettings(num_inference_steps=10, strength=steps / 10))
     embeds = torch.randn(1, 77, TEXT_WIDTH, generator=torch.Generator().manual_seed(2))
-    return invert(denoiser, path, timesteps, scheduler, Conditioning(embeds, embeds), STEP, report)
+    return invert(denoiser, path, schedule, Conditioning(embeds, embeds), STEP, report)
 
 
 @pytest.fixture(scope="module")
@@ -43,20 +44,22 @@ def start() -> Tensor:
     return torch.randn(1, FRAMES, 4, 8, 8, generator=torch.Generator().manual_seed(0))
 
 
-def test_the_path_starts_at_the_clip_and_has_an_entry_for_each_timestep(denoiser, start):
+def test_the_path_starts_at_the_clip_and_has_an_entry_for_each_step(denoiser, start):
     path = run(denoiser, start, 4)
-    assert path.shape == (4, FRAMES, 4, 8, 8)
+    assert path.shape == (5, FRAMES, 4, 8, 8)
     assert torch.equal(path[0], start[0])
 
 
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
 def test_under_a_constant_noise_the_path_is_the_noise_schedule(denoiser, start, monkeypatch, kind):
-    alphas = tiny_scheduler().alphas_cumprod[1::100].sqrt().view(-1, 1, 1, 1, 1)
+    scheduler = tiny_scheduler()
+    signals = [scheduler.final_alpha_cumprod[None], scheduler.alphas_cumprod[99::100]]
+    alphas = torch.cat(signals).sqrt().view(-1, 1, 1, 1, 1)
     noise, sigmas = torch.randn_like(start), (1 - alphas**2).sqrt()
     clean = (start - sigmas[0] * noise) / alphas[0]
 
     def predict_noise(_self: Denoiser, _latents: Tensor, timestep: int, *_: object) -> Tensor:
-        level = timestep // 100
+        level = (timestep + 1) // 100
         return noise if kind == "epsilon" else alphas[level] * noise - sigmas[level] * clean
 
     monkeypatch.setattr(Denoiser, "predict_noise", predict_noise)
@@ -67,7 +70,7 @@ def test_under_a_constant_noise_the_path_is_the_noise_schedule(denoiser, start, 
 def test_a_path_is_extended_from_where_it_ends(denoiser, start):
     seen: list[Progress] = []
     whole = run(denoiser, start, 6)
-    extended = run(denoiser, whole[:4], 6, seen.append)
+    extended = run(denoiser, whole[:5], 6, seen.append)
     assert torch.equal(extended, whole)
     assert [(progress.phase, progress.done, progress.total) for progress in seen] == [
         (Phase.INVERT, done, 2) for done in range(3)
@@ -227,40 +230,45 @@ def latents_of(golden: dict[str, Tensor], name: str) -> Tensor:
     return golden[name][0].transpose(0, 1)
 
 
+def golden_schedule(golden: dict[str, Tensor], **changes) -> NoiseSchedule:
+    """The release's fifty steps."""
+    return replace(NoiseSchedule.of(golden_scheduler(), RELEASE), **changes)
+
+
 def test_golden_timesteps(load_golden: Load):
     golden = load_golden("pipeline")
-    timesteps = golden_scheduler(len(golden["edit.timesteps"])).timesteps
-    assert torch.equal(timesteps, golden["edit.timesteps"])
-    assert torch.equal(timesteps.flip(0)[:-1], golden["inversion.timesteps"])
+    schedule = golden_schedule(golden)
+    assert schedule.timesteps == golden["edit.timesteps"].tolist()
+    assert list(schedule.levels[:-1]) == golden["inversion.timesteps"].tolist()
 
 
 def test_golden_first_steps_of_the_inversion(load_golden: Load, clip):
     golden = load_golden("pipeline")
-    scheduler = golden_scheduler(len(golden["edit.timesteps"]))
     source = golden["inversion.source_embeds"][1:]
     given = clip.conditioning(source, source, 0.8)
-    timesteps = golden["inversion.timesteps"].tolist()
+    schedule = golden_schedule(golden, steps=3)
     with clip.denoiser.for_clip(clip.frames, joint_norm=True):
-        path = invert(clip.denoiser, golden["x0"][None], timesteps[:3], scheduler, given, clip.plain_step, ignore)
-        noise = [clip.denoiser.predict_noise(path[i], timesteps[i], given, clip.plain_step)[0] for i in range(2)]
+        path = invert(clip.denoiser, golden["x0"][None], schedule, given, clip.plain_step, ignore)
+        noise = [clip.denoiser.predict_noise(path[i], schedule.levels[i], given, clip.plain_step)[0] for i in range(2)]
     for i in range(2):
-        name = f"inversion.{i}.t{timesteps[i]}"
+        name = f"inversion.{i}.t{schedule.levels[i]}"
         assert close_forward(noise[i], latents_of(golden, f"{name}.noise_pred"))
         assert close_forward(path[i + 1], latents_of(golden, f"{name}.latents_after"))
 
 
 def test_golden_last_step_of_the_inversion(load_golden: Load, clip):
     golden = load_golden("pipeline")
-    scheduler = golden_scheduler(len(golden["edit.timesteps"]))
+    schedule = golden_schedule(golden)
     source = golden["inversion.source_embeds"][1:]
     given = clip.conditioning(source, source, 0.8)
     lower, upper = golden["edit.timesteps"][:2].flip(0).tolist()
     name = f"inversion.{len(golden['inversion.timesteps']) - 1}.t{lower}"
     noise, after = latents_of(golden, f"{name}.noise_pred"), latents_of(golden, f"{name}.latents_after")
     # The latents before the step are not recorded; DDIM's own step back from those after it recovers them.
-    before = scheduler.step(noise.double(), upper, after.double(), return_dict=False)[0].float()
+    before = schedule.step(noise.double(), upper, lower, after.double())[0].float()
+    path = before.expand(len(schedule.levels) - 1, *before.shape)
     with clip.denoiser.for_clip(clip.frames, joint_norm=True):
-        path = invert(clip.denoiser, before[None], [lower, upper], scheduler, given, clip.plain_step, ignore)
+        path = invert(clip.denoiser, path, schedule, given, clip.plain_step, ignore)
         again = clip.denoiser.predict_noise(before, lower, given, clip.plain_step)[0]
     assert close_forward(again, noise)
-    assert close_forward(path[1], after)
+    assert close_forward(path[-1], after)

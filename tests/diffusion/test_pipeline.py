@@ -18,12 +18,21 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from videograin.diffusion.attention.processors import SelfAttentionProcessor
-from videograin.diffusion.denoising import noised
 from videograin.diffusion.pipeline import VideoGrainPipeline
+from videograin.diffusion.schedule import NoiseSchedule
 from videograin.errors import Cancelled, ModelError, PromptError, RegionError, SettingsError
 from videograin.files.tensor_cache import TensorCache
 from videograin.progress import Phase, Progress
-from videograin.region import MAX_REGIONS, AttentionMode, Convention, EditRequest, EditResult, EditSettings, Region
+from videograin.region import (
+    MAX_REGIONS,
+    AttentionMode,
+    Convention,
+    EditRequest,
+    EditResult,
+    EditSettings,
+    Region,
+    TimestepSpacing,
+)
 
 SOURCE = "a man and a dog on grass"
 STEPS = 4
@@ -89,6 +98,7 @@ def test_with_everything_off_it_is_the_plain_pipeline_bit_for_bit(kind):
         self_strength=0.0,
         cross_strength=0.0,
         attention_mode=AttentionMode.PER_FRAME,
+        timestep_spacing=TimestepSpacing.LEADING,
         trajectory_attention=False,
         blend_background=False,
     )
@@ -115,6 +125,7 @@ def test_with_everything_off_it_is_the_plain_pipeline_bit_for_bit(kind):
         {"mask_growth": 2},
         {"seed": 1},
         {"strength": 0.5},
+        {"timestep_spacing": TimestepSpacing.LEADING},
     ],
     ids=str,
 )
@@ -160,10 +171,11 @@ def test_outside_the_prompted_regions_every_step_is_the_noised_source(pipe):
     outside = ~torch.from_numpy(np.any([region.masks for region in tiny_regions()], 0))[:, None, ::2, ::2]
     outside = outside.expand_as(final)
     generator = torch.Generator().manual_seed(3)
+    schedule = NoiseSchedule.of(pipe.scheduler, EditSettings(num_inference_steps=STEPS))
     for timestep, latents in seen:
         noise = torch.randn(final.shape, generator=generator)
         # The source's own latents are those of the end, outside.
-        expected = noised(pipe.scheduler, final, noise, timestep - 1000 // STEPS)
+        expected = schedule.noised(final, noise, timestep - 1000 // STEPS)
         assert torch.equal(latents[outside], expected[outside])
 
 
@@ -370,16 +382,16 @@ def test_without_guidance_there_is_one_half():
     pipe = tiny_pipeline()
     calls = Calls(pipe)
     edit(pipe, guidance_scale=1.0)
-    assert calls.take() == [FRAMES] * (2 * STEPS - 1)
+    assert calls.take() == [FRAMES] * (2 * STEPS)
     edit(pipe)
-    assert calls.take() == [FRAMES] * (STEPS - 1) + [2 * FRAMES] * STEPS
+    assert calls.take() == [FRAMES] * STEPS + [2 * FRAMES] * STEPS
 
 
 def test_strength_shortens_inversion_and_denoising():
     pipe = tiny_pipeline()
     calls = Calls(pipe)
     edit(pipe, num_inference_steps=10, strength=0.3)
-    assert calls.take() == [FRAMES] * 2 + [2 * FRAMES] * 3
+    assert calls.take() == [FRAMES] * 3 + [2 * FRAMES] * 3
 
 
 # Callbacks, progress and interruption
@@ -394,7 +406,7 @@ def test_the_callback_follows_every_step_and_may_replace_the_latents(pipe):
         return {"latents": torch.zeros_like(values["latents"])}
 
     assert not edit(pipe, callback_on_step_end=clear).latents.any()
-    assert steps == [(0, 751), (1, 501), (2, 251), (3, 1)]
+    assert steps == [(0, 999), (1, 749), (2, 499), (3, 249)]
 
 
 def test_the_callback_sees_the_clean_latents_that_each_step_predicts(pipe):
@@ -433,7 +445,7 @@ def test_a_callback_interrupts_before_the_next_step():
 
     with pytest.raises(Cancelled):
         edit(pipe, callback_on_step_end=stop)
-    assert calls.take() == [FRAMES] * (STEPS - 1) + [2 * FRAMES] * 2
+    assert calls.take() == [FRAMES] * STEPS + [2 * FRAMES] * 2
     assert edit(pipe).latents.isfinite().all()  # the next edit runs again
 
 
@@ -451,7 +463,7 @@ def test_another_thread_interrupts_and_leaves_whole_cache_files_only(tmp_path, p
 
     with pytest.raises(Cancelled):
         edit(pipe, report=stop)
-    assert calls.take() == [FRAMES] * (1 if phase == Phase.INVERT else STEPS - 1) + [2 * FRAMES] * kept
+    assert calls.take() == [FRAMES] * (1 if phase == Phase.INVERT else STEPS) + [2 * FRAMES] * kept
     files = list(tmp_path.iterdir())
     assert len(files) == kept
     assert all(pipe.inversion_cache.load(file.stem) is not None for file in files)
@@ -516,20 +528,23 @@ def test_other_words_and_settings_of_the_edit_need_no_inversion(caching, option)
         {"attention_mode": AttentionMode.PER_FRAME},
         {"joint_group_norm": True},
         {"trajectory_attention": False},
+        {"strength": 0.7},
     ],
     ids=lambda option: next(iter(option)),
 )
 def test_whatever_the_inversion_follows_from_needs_a_new_one(caching, option):
     pipe, calls = caching
     edit(pipe, **option)
-    assert inversion_steps(calls) == STEPS - 1
+    assert (
+        inversion_steps(calls) == EditSettings(num_inference_steps=STEPS, strength=option.get("strength", 1)).steps_run
+    )
 
 
 def test_other_control_images_or_another_scale_need_a_new_inversion(caching):
     pipe, calls = caching
     for images, scale in [(tiny_frames(), 1.0), (255 - tiny_frames(), 1.0), (tiny_frames(), 0.5)]:
         edit(pipe, control_images=[images], controlnet_conditioning_scale=scale)
-        assert inversion_steps(calls) == STEPS - 1
+        assert inversion_steps(calls) == STEPS
     edit(pipe, control_images=[tiny_frames()])
     assert inversion_steps(calls) == 0
 
@@ -539,7 +554,7 @@ def test_other_weights_need_a_new_inversion(caching):
     with torch.no_grad():
         pipe.unet.conv_in.bias += 1e-3
     edit(pipe)
-    assert inversion_steps(calls) == STEPS - 1
+    assert inversion_steps(calls) == STEPS
 
 
 def test_a_longer_inversion_goes_on_from_the_known_one(tmp_path):
@@ -547,7 +562,7 @@ def test_a_longer_inversion_goes_on_from_the_known_one(tmp_path):
     pipe.inversion_cache = TensorCache(tmp_path)
     calls = Calls(pipe)
     edit(pipe, strength=0.5)
-    assert inversion_steps(calls) == 1
+    assert inversion_steps(calls) == 2
     latents = edit(pipe).latents
     assert inversion_steps(calls) == STEPS - 2
     pipe.inversion_cache = None
@@ -559,7 +574,7 @@ def test_a_damaged_cache_file_is_made_anew(caching):
     (file,) = pipe.inversion_cache.folder.iterdir()
     file.write_bytes(b"damaged")
     edit(pipe)
-    assert inversion_steps(calls) == STEPS - 1
+    assert inversion_steps(calls) == STEPS
     edit(pipe)
     assert inversion_steps(calls) == 0
 
@@ -633,7 +648,7 @@ def test_a_lora_changes_the_result_and_the_inversion(caching, lora_file):
     assert inversion_steps(calls) == 0
     pipe.load_lora_weights(lora_file)
     assert not torch.allclose(edit(pipe).latents, before, atol=1e-3)
-    assert inversion_steps(calls) == STEPS - 1
+    assert inversion_steps(calls) == STEPS
     pipe.disable_lora()
     assert torch.allclose(edit(pipe).latents, before, atol=1e-5)
     pipe.unload_lora_weights()

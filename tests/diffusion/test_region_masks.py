@@ -68,3 +68,18 @@ def test_only_the_release_s_attention_sees_overlaps(convention):
     assert np.array_equal(regions.edited_part, man & ~face)
     assert np.array_equal(regions.kept_part, face)
     assert np.array_equal(regions.masks[0], man if convention == Convention.RELEASE else man & ~face)
+
+
+def disc(row: float, column: float, radius: float) -> np.ndarray:
+    """A mask (1, 64, 64) of a disc."""
+    rows, columns = np.mgrid[:64, :64] + 0.5
+    return (np.hypot(rows - row, columns - column) < radius)[None]
+
+
+def test_in_the_paper_s_convention_the_edited_cells_are_those_that_attention_gives_to_edited_regions():
+    regions = [Region(disc(21, 22, 9), "a fox"), Region(disc(30, 34, 7), "a cat"), Region(disc(50, 50, 10))]
+    masks = RegionMasks.of(EditRequest(np.zeros((1, 64, 64, 3), np.uint8), regions, "two dogs"), range(1))
+    for side in (2, 8, 16):
+        seen = masks.resize(masks.masks, (side, side))
+        assert torch.equal(seen[:2].any(0), masks.edited_cells((side, side)))
+        assert not (seen[2] & seen[:2].any(0)).any() or side == 2

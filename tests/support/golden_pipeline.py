@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Self, cast
 
 import torch
@@ -10,7 +11,7 @@ from diffusers import ControlNetModel, DDIMScheduler, UNet2DConditionModel
 from einops import rearrange
 from torch import Tensor
 
-from videograin.diffusion.attention.layout import Layout, build_layout, span_regions
+from videograin.diffusion.attention.layout import Layout, build_layout, nearest_cells, span_regions
 from videograin.diffusion.attention.modulation import timestep_weight
 from videograin.diffusion.attention.processors import install_layout_attention
 from videograin.diffusion.attention.step import AttentionStep, LayoutModulation, modulate_layout
@@ -79,25 +80,22 @@ def golden_denoiser(load: Load, config: Callable[[str], dict]) -> Denoiser:
     return Denoiser(unet.eval(), controlnet.eval())
 
 
-def golden_scheduler(steps: int) -> DDIMScheduler:
+def golden_scheduler() -> DDIMScheduler:
     """Stable Diffusion's noise schedule, as the pipeline makes it."""
-    scheduler = DDIMScheduler(
+    return DDIMScheduler(
         beta_start=0.00085,
         beta_end=0.012,
         beta_schedule="scaled_linear",
         clip_sample=False,
         set_alpha_to_one=False,
-        steps_offset=1,
-        timestep_spacing="leading",
     )
-    scheduler.set_timesteps(steps)
-    return scheduler
 
 
 def golden_layout(layouts: dict[str, Tensor], name: str) -> Layout:
     """One recorded set of regions at all four resolutions, without our rule for vanishing regions."""
     masks = layouts[f"{name}.layouts"][:, :, 0].bool().transpose(0, 1)
-    return build_layout(masks, (masks.shape[-2], masks.shape[-1]), LEVELS, [1.0] * len(masks), keep_small=False)
+    grid, strengths = (masks.shape[-2], masks.shape[-1]), [1.0] * len(masks)
+    return build_layout(masks, grid, LEVELS, strengths, partial(nearest_cells, keep_small=False))
 
 
 def golden_spans(layouts: dict[str, Tensor], name: str) -> tuple[TokenSpan | None, ...]:

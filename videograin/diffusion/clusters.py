@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from fractions import Fraction
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from diffusers import DDIMScheduler
 from torch import Tensor
 
 from videograin.diffusion.attention.recorder import Features, can_inject
@@ -18,10 +17,12 @@ from videograin.diffusion.denoiser import Conditioning, Denoiser
 from videograin.diffusion.inversion import invert
 from videograin.diffusion.pipeline import VideoGrainPipeline
 from videograin.diffusion.prompt import encode_prompts
+from videograin.diffusion.schedule import NoiseSchedule
 from videograin.errors import ModelError, NothingFoundError, SegmentError
 from videograin.masks.shapes import is_backdrop
 from videograin.media.appearance import is_flat
 from videograin.progress import Phase, Report, ignore, track
+from videograin.region import MAX_STEPS, TimestepSpacing
 
 COARSE_LAYER = "up_blocks.1.attentions.2.transformer_blocks.0.attn1"
 FINE_LAYER = "up_blocks.2.attentions.0.transformer_blocks.0.attn1"
@@ -139,17 +140,17 @@ def _check(pipeline: VideoGrainPipeline, frames: np.ndarray, clusters: int | Non
 def _inversion_features(pipeline: VideoGrainPipeline, frames: np.ndarray, prompt: str, report: Report) -> np.ndarray:
     """Return features on the way to noise, (F, h, w, C) float32."""
     device = pipeline._execution_device
-    scheduler = cast(DDIMScheduler, DDIMScheduler.from_config(pipeline.scheduler.config))
-    scheduler.set_timesteps(INVERSION_STEPS)
-    timesteps = scheduler.timesteps.tolist()[::-1][: CLUSTERED_STEP + 1]
+    schedule = NoiseSchedule(
+        pipeline.scheduler, TimestepSpacing.LEADING, Fraction(MAX_STEPS, INVERSION_STEPS), CLUSTERED_STEP + 1
+    )
     denoiser, record = Denoiser(pipeline.unet), Features()
     step = AttentionStep(len(frames), record=record)
     try:
         embeds = encode_prompts(pipeline.tokenizer, pipeline.text_encoder, [prompt]).to(device)
         conditioning = Conditioning(embeds, embeds)
         latents = encode_frames(pipeline.vae, frames, pipeline.frames_per_vae_batch, device, report)
-        path = invert(denoiser, latents[None], timesteps, scheduler, conditioning, step, report)
-        denoiser.predict_noise(path[-1], timesteps[-1], conditioning, step)
+        path = invert(denoiser, latents[None], schedule, conditioning, step, report)
+        denoiser.predict_noise(path[-1], schedule.levels[-1], conditioning, step)
     finally:
         pipeline.maybe_free_model_hooks()
     height, width = latents.shape[-2:]

@@ -73,7 +73,7 @@ class Denoiser:
 
         Args:
             latents: (F, 4, h, w), the same for all halves, or (halves, F, 4, h, w).
-            timestep: 0 to 999.
+            timestep: up to 999; below 0 the latents are clean, and the model is told its lowest, 0.
             conditioning: text, and control images of all frames and anchors; each half gets its own text.
             step: what the attention layers do.
             anchors: (A, 4, h, w), noisy latents that are seen by the others and not predicted; None where there are
@@ -87,6 +87,7 @@ class Denoiser:
         if latents.ndim == 4:
             latents = repeat(latents, "f c h w -> b f c h w", b=conditioning.halves)
         sample = rearrange(latents, "b f c h w -> (b f) c h w").to(self.unet.dtype)
+        timestep = max(timestep, 0)
         down, mid = self._control_residuals(sample, timestep, conditioning)
         embeds = repeat(conditioning.unet_embeds.to(sample.dtype), "b t c -> (b f) t c", f=step.frames)
         with exchange_residuals(self.unet, step.record, step.inject):

@@ -2,10 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import cast
 
 import torch
-from diffusers import DDIMScheduler
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
@@ -13,6 +11,7 @@ from videograin.diffusion.attention.phrase_maps import PhraseMaps
 from videograin.diffusion.attention.recorder import Features
 from videograin.diffusion.attention.step import AttentionStep, LayoutModulation
 from videograin.diffusion.denoiser import Conditioning, Denoiser
+from videograin.diffusion.schedule import NoiseSchedule
 from videograin.diffusion.smoothing import PathMean
 from videograin.diffusion.windows.anchors import Anchors
 from videograin.progress import Phase, Report, track
@@ -31,7 +30,7 @@ class Denoising:
 
     Attributes:
         denoiser: predicts the noise.
-        scheduler: DDIM, its timesteps set.
+        schedule: the noise levels of the path, and the step between them.
         settings: guidance, smoothing and how many steps are modulated or injected.
         conditioning: embeddings of the target prompt, and the control images.
         source_conditioning: of the source prompt with as many halves, for the injected features.
@@ -46,7 +45,7 @@ class Denoising:
     """
 
     denoiser: Denoiser
-    scheduler: DDIMScheduler
+    schedule: NoiseSchedule
     settings: EditSettings
     conditioning: Conditioning
     source_conditioning: Conditioning
@@ -59,15 +58,10 @@ class Denoising:
     phrase_maps: PhraseMaps | None = None
     anchors: Anchors | None = None
 
-    @property
-    def timesteps(self) -> list[int]:
-        """The timesteps that are run, noisiest first: one for each entry of the path."""
-        return self.scheduler.timesteps.tolist()[-len(self.path) :]
-
     def run(self, report: Report, on_step_end: StepHook | None = None) -> Tensor:
         """Denoise from the end of the path; returns clean latents (F, 4, h, w)."""
         latents = self.path[-1]
-        for index, timestep in enumerate(track(Phase.EDIT, self.timesteps, report)):
+        for index, timestep in enumerate(track(Phase.EDIT, self.schedule.timesteps, report)):
             latents, clean = self.advance(index, timestep, latents)
             if on_step_end is not None:
                 values = {"latents": latents, "pred_original_sample": clean}
@@ -82,7 +76,7 @@ class Denoising:
         """
         beside = None if self.anchors is None else self.anchors.latents[index]
         noise_pred = self.guided_noise(timestep, latents, self.attention_step(index, timestep), beside)
-        latents, clean = self.scheduler.step(noise_pred, timestep, latents, return_dict=False)
+        latents, clean = self.schedule.step(noise_pred, timestep, self.schedule.below(timestep), latents)
         if self.path_mean is not None:
             latents, clean = self.smooth(timestep, latents, clean, self.path_mean(clean))
         if self.settings.blend_background:
@@ -119,7 +113,7 @@ class Denoising:
             clean: (F, 4, h, w), what it predicted.
             mean: (F, 4, h, w), of `clean`.
         """
-        signal, next_signal = self._signal(timestep), self._signal(self._next(timestep))
+        signal, next_signal = map(float, map(self.schedule.signal, (timestep, self.schedule.below(timestep))))
         change = self.settings.temporal_smoothing * (1 - signal) * (mean - clean)
         slope = next_signal**0.5 - (signal * (1 - next_signal) / (1 - signal)) ** 0.5
         return latents + slope * change, clean + change
@@ -131,18 +125,9 @@ class Denoising:
         """
         if not self.settings.blend_background or self.edited.all():
             return latents
-        level = self._next(timestep) if self.settings.convention == Convention.PAPER else timestep
+        level = self.schedule.below(timestep) if self.settings.convention == Convention.PAPER else timestep
         noise = randn_tensor(latents.shape, self.generator, latents.device, latents.dtype)
-        return torch.where(self.edited, latents, noised(self.scheduler, self.path[0], noise, level))
-
-    def _next(self, timestep: int) -> int:
-        """Return where a step from a timestep leads; after the last one it is below 0."""
-        return timestep - self.scheduler.config["num_train_timesteps"] // self.settings.num_inference_steps
-
-    def _signal(self, timestep: int) -> float:
-        """Return ᾱ at a timestep."""
-        alphas = self.scheduler.alphas_cumprod
-        return float(alphas[timestep] if timestep >= 0 else self.scheduler.final_alpha_cumprod)
+        return torch.where(self.edited, latents, self.schedule.noised(self.path[0], noise, level))
 
     def _source_features(self, index: int) -> Features:
         """Record the features of the inversion step that led to where this step starts.
@@ -150,10 +135,10 @@ class Denoising:
         They are computed when they are needed: one forward a step costs less than to keep those of all steps.
         """
         features = Features()
-        source = self.path[-2 - index]
+        source, level = self.path[-2 - index], self.schedule.levels[-2 - index]
         step = replace(self.step, record=features)
         beside = None if self.anchors is None else self.anchors.source[-2 - index]
-        self.denoiser.predict_noise(source, self.timesteps[index + 1], self.source_conditioning, step, beside)
+        self.denoiser.predict_noise(source, level, self.source_conditioning, step, beside)
         return features
 
 
@@ -164,11 +149,3 @@ def _modulated(step: AttentionStep, modulation: LayoutModulation, timestep: int)
         modulated_self=modulation.modulated_self,
         modulated_cross=modulation.modulated_cross,
     )
-
-
-def noised(scheduler: DDIMScheduler, latents: Tensor, noise: Tensor, timestep: int) -> Tensor:
-    """Return the latents drowned in noise as at a timestep; a timestep below 0 leaves them clean."""
-    if timestep < 0:
-        return latents
-    level = cast(torch.IntTensor, torch.tensor([timestep], device=latents.device))
-    return scheduler.add_noise(latents, noise, level)

@@ -20,6 +20,7 @@ from videograin.diffusion.attention.recorder import can_inject
 from videograin.diffusion.autoencoder import check_frame_size
 from videograin.diffusion.denoiser import AnyControlNet, Denoiser
 from videograin.diffusion.prompt_embeds import embed_prompts
+from videograin.diffusion.schedule import NoiseSchedule
 from videograin.diffusion.windows.clip_edit import ClipEdit, EditedWindow
 from videograin.diffusion.windows.cross_fade import CrossFade
 from videograin.diffusion.windows.plan import noise_source, request_windows
@@ -247,14 +248,13 @@ class VideoGrainPipeline(
             self.maybe_free_model_hooks()
 
     def _clip_edit(self, request: EditRequest) -> ClipEdit:
-        self.scheduler.set_timesteps(request.settings.num_inference_steps)
         device = self._execution_device
         return ClipEdit(
             request=request,
             prompts=embed_prompts(self.tokenizer, self.text_encoder, request, device, self._expand),
             vae=self.vae,
             denoiser=Denoiser(self.unet, self.controlnet),
-            scheduler=self.scheduler,
+            schedule=NoiseSchedule.of(self.scheduler, request.settings),
             device=device,
             frames_per_vae_batch=self.frames_per_vae_batch,
             inversion_cache=self.inversion_cache,
@@ -297,7 +297,5 @@ def _ddim_of(scheduler: ConfigMixin) -> DDIMScheduler:
             f"The model predicts '{config['prediction_type']}'; only epsilon and v_prediction can be inverted. "
             "Choose a Stable Diffusion 1.x or 2.x checkpoint."
         )
-    ddim = DDIMScheduler.from_config(
-        config, clip_sample=False, set_alpha_to_one=False, timestep_spacing="leading", steps_offset=1
-    )
+    ddim = DDIMScheduler.from_config(config, clip_sample=False, set_alpha_to_one=False)
     return cast(DDIMScheduler, ddim)

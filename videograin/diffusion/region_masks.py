@@ -6,6 +6,7 @@ man. The released code knows no regions that are kept; its attention sees overla
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from videograin.diffusion.attention.layout import Resize, assign_cells, nearest_cells
 from videograin.region import Convention, EditRequest
 
 
@@ -24,11 +26,14 @@ class RegionMasks:
         masks: (R, F, H, W) bool, where attention sees each region; edited ones grown by the settings' `mask_growth`.
         decided: (R, F, H, W) bool, where each region decides whether the source changes, grown alike.
         is_edited: for each region, whether it has a prompt.
+        resize: what attention takes for the cells of `masks`; in the release's convention cells of which the nearest
+            pixel lies outside all regions are edited all the same.
     """
 
     masks: Tensor
     decided: Tensor
     is_edited: tuple[bool, ...]
+    resize: Resize
 
     @classmethod
     def of(cls, request: EditRequest, frames: Sequence[int], device: torch.device | str = "cpu") -> Self:
@@ -39,8 +44,17 @@ class RegionMasks:
         # Of the whole clip, so that no overlap changes hands from window to window.
         sizes = [region.mean_area for region in request.regions]
         decided = make_room(smallest_decides(marked, is_edited, sizes), is_edited, growth)
-        release = request.settings.convention == Convention.RELEASE
-        return cls(make_room(marked, is_edited, growth) if release else decided, decided, is_edited)
+        if request.settings.convention == Convention.RELEASE:
+            return cls(make_room(marked, is_edited, growth), decided, is_edited, nearest_cells)
+        return cls(decided, decided, is_edited, partial(assign_cells, is_edited=is_edited))
+
+    def cells(self, grid: tuple[int, int]) -> Tensor:
+        """Return the cells of a grid (h, w) that each region decides, (R, F, h, w) bool."""
+        return assign_cells(self.decided, grid, self.is_edited)
+
+    def edited_cells(self, grid: tuple[int, int]) -> Tensor:
+        """Return the cells that may change, (F, h, w) bool."""
+        return self.cells(grid)[list(self.is_edited)].any(0)
 
     @property
     def edited_part(self) -> Tensor:

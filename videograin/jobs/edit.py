@@ -185,7 +185,7 @@ class EditJobs:
         tell = TimeLeft(estimate, context.report)
 
         def report(progress: Progress) -> None:
-            is_known = progress.phase == Phase.INVERT and progress.total == 0 and request.settings.steps_run > 1
+            is_known = progress.phase == Phase.INVERT and progress.total == 0 and request.settings.inversion_steps
             if is_known and REUSED not in context.notes:
                 context.note(REUSED)
             tell(progress)

@@ -114,8 +114,8 @@ def estimate_edit(
     _, height, width = clip_shape
     halves = _halves(settings)
     forward, modulation = _forward_flops(pipeline, clip_shape, settings)
-    inversion = forward * (settings.steps_run - 1)
-    injection = forward * halves * min(settings.inject_steps, settings.steps_run - 1)
+    inversion = forward * settings.inversion_steps
+    injection = forward * halves * min(settings.inject_steps, settings.inversion_steps)
     edit = forward * halves * settings.steps_run
     modulated_halves = 1 if settings.convention == Convention.RELEASE else halves
     modulation *= settings.modulated_steps * modulated_halves * MODULATION_COST[device.type]
@@ -180,7 +180,7 @@ def peak_bytes(
     unet = _bytes_of(pipeline.unet)
     controlnets = sum(map(_bytes_of, _controlnets(pipeline)))
     latent_pixels = frames * height * width // pipeline.vae_scale_factor**2
-    path = 2 * 4 * settings.steps_run * latent_pixels * 4  # float32 of four channels, as a list and then stacked
+    path = 2 * 4 * (settings.inversion_steps + 1) * latent_pixels * 4  # float32, four channels, a list and a stack
     denoising = unet + controlnets + vae + path + _denoising_bytes(pipeline, latent_pixels, settings, device)
     second_width = pipeline.vae.config["block_out_channels"][1]
     batch = min(frames, plan.frames_per_vae_batch)

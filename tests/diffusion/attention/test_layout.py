@@ -7,10 +7,10 @@ from golden_pipeline import RELEASE, SETS, golden_layout, golden_token_regions
 from torch import Tensor
 
 from videograin.diffusion.attention.layout import (
+    assign_cells,
     build_layout,
-    covered_cells,
     gather_keys,
-    resize_masks,
+    nearest_cells,
     span_regions,
 )
 from videograin.region import MAX_REGIONS, AttentionMode, Convention
@@ -39,19 +39,30 @@ def test_a_cell_is_edited_from_a_fifth_of_it_on():
     masks = torch.zeros(1, 1, 10, 20, dtype=torch.bool)
     masks[..., :2, :10] = True  # a fifth of the left cell
     masks[..., :1, 10:] = True  # a tenth of the right one
-    assert covered_cells(masks, (1, 2)).flatten().tolist() == [True, False]
-    assert covered_cells(masks[..., 10:], (1, 1)).all(), "a mask that would vanish keeps its best cell"
+    assert assign_cells(masks, (1, 2), [True]).flatten().tolist() == [True, False]
+    assert assign_cells(masks[..., 10:], (1, 1), [True]).all(), "a mask that would vanish keeps its best cell"
+
+
+def test_a_cell_belongs_to_the_edited_region_that_covers_most_of_it_then_to_kept_ones():
+    masks = torch.zeros(3, 1, 1, 30, dtype=torch.bool)
+    masks[0, ..., 0:6] = masks[1, ..., 6:10] = True  # six and four tenths of the first cell
+    masks[0, ..., 10] = masks[1, ..., 11] = True  # two tenths of the second cell together
+    masks[2, ..., 12:] = True
+    both_edited = assign_cells(masks, (1, 3), [True, True, False]).flatten(1).int().tolist()
+    assert both_edited == [[1, 1, 0], [0, 1, 0], [0, 0, 1]]
+    one_edited = assign_cells(masks, (1, 3), [True, False, False]).flatten(1).int().tolist()
+    assert one_edited == [[1, 0, 0], [1, 0, 0], [0, 1, 1]]  # the second, which has no other cell, shares its best
 
 
 def test_a_cell_takes_the_pixel_at_its_upper_left():
     masks = torch.arange(64).reshape(1, 1, 8, 8) % 5 == 0
-    assert torch.equal(resize_masks(masks, (4, 2), keep_small=False), masks[..., ::2, ::4])
+    assert torch.equal(nearest_cells(masks, (4, 2), keep_small=False), masks[..., ::2, ::4])
 
 
 def test_a_region_smaller_than_a_cell_keeps_its_best_cell():
     masks = torch.zeros(1, 2, 8, 8, dtype=torch.bool)
     masks[0, 0, 5:8, 3] = True  # column 3 is never sampled; rows 6 and 7 are in cell (3, 1)
-    small = resize_masks(masks, (4, 4))
+    small = nearest_cells(masks, (4, 4))
     assert small[0, 0].nonzero().tolist() == [[3, 1]]
     assert not small[0, 1].any()
 

@@ -4,7 +4,7 @@ A token's class is its distinct set of regions. The modulation only ever asks wh
 over classes replaces the N×N map of the paper's released code.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +21,9 @@ EDITED_SHARE = 0.2
 """Share of a latent cell that the masks must cover for the cell to be edited. Cells that are left keep the source's
 latents, and with a larger share the old object shines through at its edges; the source's own pixels are laid around
 the edit anyway."""
+
+Resize = Callable[[Tensor, tuple[int, int]], Tensor]
+"""Reduces masks (R, F, H, W) bool to the cells of a grid (h, w): (R, F, h, w) bool."""
 
 
 @dataclass(frozen=True)
@@ -109,8 +112,17 @@ class Layout:
     region_strengths: Tensor
 
 
+def nearest_cells(masks: Tensor, grid: tuple[int, int], keep_small: bool = True) -> Tensor:
+    """Return the cells (R, F, h, w) bool whose nearest pixel, floor(x·H/h), lies in a mask (R, F, H, W).
+
+    With `keep_small`, a mask that would vanish from a frame keeps the one cell that it covers most.
+    """
+    small = F.interpolate(masks.float(), size=grid, mode="nearest") > 0.5
+    return _keep_small(masks, small) if keep_small else small
+
+
 def build_layout(
-    masks: Tensor, grid: tuple[int, int], num_levels: int, strengths: Sequence[float], keep_small: bool = True
+    masks: Tensor, grid: tuple[int, int], num_levels: int, strengths: Sequence[float], resize: Resize = nearest_cells
 ) -> Layout:
     """Reduce pixel masks to the layouts of all latent resolutions.
 
@@ -119,22 +131,14 @@ def build_layout(
         grid: (h, w) of the latents, the first level; each further level halves it, rounded up.
         num_levels: resolutions of the UNet.
         strengths: one factor for each region.
-        keep_small: see `resize_masks`.
+        resize: what counts as a region's cells: `assign_cells` in the paper's convention, `nearest_cells` in the
+            release's.
     """
     levels: dict[int, LayoutLevel] = {}
     for _ in range(num_levels):
-        levels[grid[0] * grid[1]] = _level(resize_masks(masks, grid, keep_small))
+        levels[grid[0] * grid[1]] = _level(resize(masks, grid))
         grid = (-(-grid[0] // 2), -(-grid[1] // 2))
     return Layout(levels, torch.tensor(strengths, dtype=torch.float32, device=masks.device))
-
-
-def resize_masks(masks: Tensor, grid: tuple[int, int], keep_small: bool = True) -> Tensor:
-    """Resize (R, F, H, W) bool masks to `grid` (h, w) by nearest neighbour, pixel floor(x·H/h).
-
-    With `keep_small`, a mask that would vanish from a frame keeps the one cell that it covers most.
-    """
-    small = F.interpolate(masks.float(), size=grid, mode="nearest") > 0.5
-    return _keep_small(masks, small) if keep_small else small
 
 
 def region_sets(masks: Tensor) -> Tensor:
@@ -142,17 +146,33 @@ def region_sets(masks: Tensor) -> Tensor:
     return (masks * _bits(masks).view(-1, 1, 1, 1)).sum(0)
 
 
-def covered_cells(masks: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Return the cells (R, F, h, w) bool of `grid` that are edited: `EDITED_SHARE` of them lies in the masks.
+def assign_cells(masks: Tensor, grid: tuple[int, int], is_edited: Sequence[bool]) -> Tensor:
+    """Return the cells (R, F, h, w) bool of each region, so that what is edited is what attention calls a region.
 
-    Unlike the nearest neighbour, which samples each cell's corner, this does not shift the outline. A mask that would
-    vanish from a frame keeps the one cell that it covers most.
+    Unlike the nearest neighbour, which samples each cell's corner, this does not shift outlines.
+    A cell of which `EDITED_SHARE` lies in edited regions belongs to the one that covers most of it; of the other cells,
+    those that lie as far in kept regions belong to these alike. A region that would vanish from a frame shares the one
+    cell that it covers most.
 
     Args:
-        masks: (R, F, H, W) bool.
-        grid: (h, w) of the latents.
+        masks: (R, F, H, W) bool, as good as disjoint.
+        grid: (h, w).
+        is_edited: for each region, whether it has a prompt.
     """
-    return _keep_small(masks, F.adaptive_avg_pool2d(masks.float(), grid) >= EDITED_SHARE)
+    cover, cells = _cover(masks, grid), torch.zeros(*masks.shape[:2], *grid, dtype=torch.bool, device=masks.device)
+    free = torch.ones_like(cells[0])
+    for edited in (True, False):
+        group = [region for region, own in enumerate(is_edited) if own == edited]
+        if group:
+            covered = free & (_cover(masks[group].any(0, keepdim=True), grid)[0] >= EDITED_SHARE)
+            cells[group] = covered & (cover[group] == cover[group].amax(0))
+            free &= ~covered
+    return _keep_small(masks, cells)
+
+
+def _cover(masks: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Return the share of each cell that a mask covers, (R, F, h, w) float32; one region at a time spares memory."""
+    return torch.stack([F.adaptive_avg_pool2d(mask.float(), grid) for mask in masks])
 
 
 def _keep_small(masks: Tensor, small: Tensor) -> Tensor:

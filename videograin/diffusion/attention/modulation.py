@@ -68,8 +68,8 @@ class SharedRegions:
 
 
 def timestep_weight(timestep: float) -> float:
-    """Return ((t − 1)/1000)⁵, the fading of the modulation with the noise level; `timestep` in 1 to 1000."""
-    return ((timestep - 1) / 1000) ** 5
+    """Return ((t − 1)/1000)⁵, the fading of the modulation with the noise level, t up to 1000; 0 below 1."""
+    return (max(timestep - 1, 0) / 1000) ** 5
 
 
 def attention(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler
+from diffusers import AutoencoderKL
 from torch import Tensor
 
-from videograin.diffusion.attention.layout import build_layout, covered_cells
+from videograin.diffusion.attention.layout import build_layout
 from videograin.diffusion.attention.phrase_maps import PhraseMaps
 from videograin.diffusion.attention.step import AttentionStep
 from videograin.diffusion.autoencoder import decode_latents, encode_frames, to_uint8
@@ -19,6 +19,7 @@ from videograin.diffusion.edit_tensors import EditTensors
 from videograin.diffusion.inversion import inversion_path
 from videograin.diffusion.prompt_embeds import PromptEmbeds
 from videograin.diffusion.region_masks import RegionMasks
+from videograin.diffusion.schedule import NoiseSchedule
 from videograin.diffusion.smoothing import PathMean
 from videograin.diffusion.windows.anchors import Anchors
 from videograin.diffusion.windows.plan import Window, frame_generators
@@ -81,7 +82,7 @@ class ClipEdit:
         prompts: its embeddings.
         vae: frames to latents and back.
         denoiser: predicts noise.
-        scheduler: DDIM, its timesteps set.
+        schedule: the noise levels, up and down again.
         device: where the networks work.
         frames_per_vae_batch: frames that the VAE works on at once.
         inversion_cache: where inversion paths are kept; None keeps none.
@@ -91,7 +92,7 @@ class ClipEdit:
     prompts: PromptEmbeds
     vae: AutoencoderKL
     denoiser: Denoiser
-    scheduler: DDIMScheduler
+    schedule: NoiseSchedule
     device: torch.device
     frames_per_vae_batch: int
     inversion_cache: TensorCache | None
@@ -133,7 +134,7 @@ class ClipEdit:
         if tensors.edited.any() or not self.request.settings.blend_background:  # else the source is the result
             with self.denoiser.for_clip(tensors.step.frames, self.request.settings.joint_group_norm):
                 path = inversion_path(
-                    self.denoiser, latents, self.scheduler, tensors.source.last_halves(1), tensors.step,
+                    self.denoiser, latents, self.schedule, tensors.source.last_halves(1), tensors.step,
                     self.request.settings, report, self.inversion_cache, anchors.source if anchors else None,
                 )  # fmt: skip
                 latents = self._denoising(tensors, path, noise, maps, anchors).run(report, on_step_end)
@@ -161,7 +162,7 @@ class ClipEdit:
         grid = (latents.shape[-2], latents.shape[-1])
         regions, own = (RegionMasks.of(request, numbers, self.device) for numbers in (seen, frames))
         levels = len(self.denoiser.unet.config["block_out_channels"])
-        layout = build_layout(regions.masks, grid, levels, [region.strength for region in request.regions])
+        layout = build_layout(regions.masks, grid, levels, [each.strength for each in request.regions], regions.resize)
         # 4. Control images and trajectories
         controls = [
             torch.from_numpy(np.ascontiguousarray(images[seen])).movedim(-1, 1).to(self.device) / 255
@@ -180,10 +181,10 @@ class ClipEdit:
             prompts=self.prompts,
             latents=latents,
             layout=layout,
-            edited=covered_cells(own.edited_part[None], grid)[0][:, None],
+            edited=own.edited_cells(grid)[:, None],
             control_images=controls,
             step=step,
-            path_mean=PathMean.along(smoothed, covered_cells(own.masks, grid)) if smoothed else None,
+            path_mean=PathMean.along(smoothed, own.cells(grid)) if smoothed else None,
         )
 
     def _denoising(
@@ -191,7 +192,7 @@ class ClipEdit:
     ) -> Denoising:
         return Denoising(
             denoiser=self.denoiser,
-            scheduler=self.scheduler,
+            schedule=self.schedule,
             settings=tensors.settings,
             conditioning=tensors.target,
             source_conditioning=tensors.source.last_halves(tensors.halves),
