@@ -28,7 +28,7 @@ from training.vocabulary import (
     with_article,
     worn_phrases,
 )
-from training.world import GROUND_OWNER, NOBODY, TOP_OWNER
+from training.world import GROUND_OWNER, NO_OWNER, TOP_OWNER
 
 _WAYS = 12  # a common multiple of the lengths of most phrase lists
 AND, BESIDE, BOTH_SIDES = 0, 1, 2
@@ -187,13 +187,13 @@ class Captioner:
         return torch.where(bare, alone, first), torch.where(bare, torch.where(standing, sky, empty), second)
 
     def told(self, scene: Scene, wording: Wording) -> Tensor:
-        """Return whom each phrase of `slots` speaks of: (B, 15) uint8, owner codes of `training.world`, or NOBODY."""
-        nobody, top = torch.full_like(scene.count, NOBODY), torch.full_like(scene.count, TOP_OWNER)
+        """Return whom each phrase of `slots` speaks of: (B, 15) uint8, owner codes of `training.world`, or NO_OWNER."""
+        no_owner, top = torch.full_like(scene.count, NO_OWNER), torch.full_like(scene.count, TOP_OWNER)
         first = torch.where(scene.backdrop == GROUND_AND_SKY, GROUND_OWNER, top)
         nouns = [1 + wording.mention[:, i] for i in range(SLOTS)]
         worn = [1 + SLOTS + wording.mention[:, i] for i in range(SLOTS)]
-        things = [nouns[0], worn[0], nobody, nouns[1], worn[1], nobody, nobody, nouns[2], worn[2]]
-        return torch.stack([first, top, nobody, nobody, *things, first, top], 1).to(torch.uint8)
+        things = [nouns[0], worn[0], no_owner, nouns[1], worn[1], no_owner, no_owner, nouns[2], worn[2]]
+        return torch.stack([first, top, no_owner, no_owner, *things, first, top], 1).to(torch.uint8)
 
     def assemble(self, slots: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
         """Join phrases into token ids.
@@ -203,7 +203,7 @@ class Captioner:
 
         Returns:
             ids (B, 40) int64: start, phrases, then the end token, which is also what the tokenizer pads with; and whom
-            the tokens speak of (B, 40) uint8, start, end and padding of NOBODY.
+            the tokens speak of (B, 40) uint8, start, end and padding of NO_OWNER.
         """
         tokens = self.tokens[slots]
         told = told[:, :, None].expand_as(tokens).flatten(1)
@@ -215,7 +215,7 @@ class Captioner:
         ids = torch.full((len(slots), MAX_TOKENS), self.end, dtype=torch.int64, device=self.device)
         ids[:, 0] = self.start
         ids[:, inner] = torch.where(there, tokens.gather(1, order).long(), ids[:, inner])
-        spoken_of = torch.full_like(ids, NOBODY, dtype=torch.uint8)
+        spoken_of = torch.full_like(ids, NO_OWNER, dtype=torch.uint8)
         spoken_of[:, inner] = torch.where(there, told.gather(1, order), spoken_of[:, inner])
         return ids, spoken_of
 

@@ -15,7 +15,7 @@ from diffusers.models.attention_processor import Attention, AttentionProcessor
 from einops import rearrange
 from torch import Tensor
 
-from training.world import NOBODY
+from training.world import NO_OWNER
 from videograin.diffusion.attention.processors import CrossAttentionProcessor, project, project_out
 from videograin.diffusion.attention.step import AttentionStep
 
@@ -43,16 +43,16 @@ class Grounding:
 
         Args:
             owners: (B, 32, 32) int64, whose each latent cell is.
-            told: (B, 40) int64, whom each token speaks of, or `NOBODY`.
+            told: (B, 40) int64, whom each token speaks of, or `NO_OWNER`.
         """
         self._misses.clear()
-        spoken_of = (told[:, :, None] == torch.arange(NOBODY + 1, device=told.device)).any(1)
+        spoken_of = (told[:, :, None] == torch.arange(NO_OWNER + 1, device=told.device)).any(1)
         side = owners.shape[-1]
         while side >= _SMALLEST:
             step = owners.shape[-1] // side
             cells = owners[:, step // 2 :: step, step // 2 :: step].flatten(1)
             # An object that no token speaks of is seen by the tokens that speak of none.
-            cells = torch.where(spoken_of.gather(1, cells), cells, NOBODY)
+            cells = torch.where(spoken_of.gather(1, cells), cells, NO_OWNER)
             self._wanted[side * side] = cells[:, :, None] == told[:, None]
             side //= 2
 

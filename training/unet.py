@@ -22,7 +22,7 @@ from training.pool import CASTING, Encoder, Pool
 from training.scene import Dice
 from training.tokenizer import load as load_tokenizer
 from training.trained import frozen, load_clip, load_vae
-from training.world import NOBODY, World
+from training.world import NO_OWNER, World
 from videograin.diffusion.attention.processors import install_layout_attention
 
 _EMPTY = 0.1
@@ -79,7 +79,7 @@ class Batches:
         latents, former, owners = (values[place[:, None], shown] for values in (pool.latents, pool.former, pool.owners))
         unsaid = dice.chance(_EMPTY, count, 1)
         ids = torch.where(unsaid, self.empty, pool.ids[place].long())
-        told = torch.where(unsaid, NOBODY, pool.told[place].long())
+        told = torch.where(unsaid, NO_OWNER, pool.told[place].long())
         # Without words nothing says what has changed.
         traced = (dice.chance(self.course.traces, count, 1) & ~unsaid)[:, :, None, None, None]
         former = torch.where(traced, former, latents).float()

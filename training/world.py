@@ -34,7 +34,7 @@ from training.vocabulary import (
 
 TOP_OWNER, GROUND_OWNER = 0, 2 * SLOTS + 1
 OWNERS = GROUND_OWNER + 1
-NOBODY = OWNERS  # of words that speak of nothing that can be seen
+NO_OWNER = OWNERS  # of words that speak of nothing that can be seen
 _SMALL = 0.30  # half sizes under this are drawn from a blurred copy, lest they alias
 
 

@@ -79,7 +79,7 @@ def kept(store: JobStore, project: Project) -> Project:
 
 
 def after_windows(monkeypatch: pytest.MonkeyPatch, count: int, act: Callable[[], object]) -> None:
-    """Act once as soon as so many windows are finished."""
+    """Act once as soon as that number of windows is finished."""
     original, left = produce.FinishedFrames, [count]
 
     def finished_frames(*arguments: object) -> FinishedFrames:

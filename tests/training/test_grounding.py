@@ -16,7 +16,7 @@ from training.pool import CASTING, Encoder, Pool
 from training.scene import SLOTS, Dice
 from training.tokenizer import load as load_tokenizer
 from training.vocabulary import NAMES, WEARABLES
-from training.world import GROUND_OWNER, NOBODY, World
+from training.world import GROUND_OWNER, NO_OWNER, World
 from videograin.diffusion.attention.processors import install_layout_attention
 
 
@@ -57,8 +57,8 @@ def test_the_words_of_a_caption_say_whom_they_speak_of(world, captioner):
     scene = world.sample(Dice(0, "cpu"), 300, CASTING)
     ids, told = captioner.caption_and_told(scene, random_wording(Dice(1, "cpu"), scene))
     assert torch.equal(captioner.encode(captioner.text(ids)), ids)
-    assert (told[:, 0] == NOBODY).all()
-    assert (told[ids == captioner.end] == NOBODY).all()
+    assert (told[:, 0] == NO_OWNER).all()
+    assert (told[ids == captioner.end] == NO_OWNER).all()
     for row in range(300):
         for slot in range(int(scene.count[row])):
             words = captioner.tokenizer.decode(ids[row][told[row] == 1 + slot])
@@ -69,7 +69,7 @@ def test_the_words_of_a_caption_say_whom_they_speak_of(world, captioner):
 
 
 def test_attention_to_the_right_words_costs_nothing_and_to_wrong_ones_much(denoiser):
-    told = torch.full((1, 40), NOBODY)
+    told = torch.full((1, 40), NO_OWNER)
     told[0, 1:3], told[0, 4] = 1, 2
     owners = torch.full((1, 8, 8), 1)
     owners[0, :, 4:] = 2
@@ -83,7 +83,7 @@ def test_attention_to_the_right_words_costs_nothing_and_to_wrong_ones_much(denoi
 
 
 def test_what_no_word_speaks_of_is_left_to_the_other_tokens(denoiser):
-    told = torch.full((1, 40), NOBODY)
+    told = torch.full((1, 40), NO_OWNER)
     told[0, 1] = 1
     grounding = grounding_of(denoiser, torch.full((1, 8, 8), GROUND_OWNER), told)
     grounding.measure(attention_to(torch.full((64,), 30)))

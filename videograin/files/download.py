@@ -278,7 +278,7 @@ def _read(source: RemoteFile, offset: int, chunks: "Queue[bytes | Exception | No
     try:
         with urlopen(request, timeout=STALL_SECONDS) as response:  # noqa: S310
             put(b"")
-            known = offset if response.status == 200 else 0  # a server that does not know ranges begins anew
+            known = offset if response.status == 200 else 0  # a server that does not know ranges begins again
             while not stop.is_set() and (chunk := response.read1(_CHUNK)):
                 put(chunk[known:])
                 known = max(0, known - len(chunk))

@@ -49,7 +49,7 @@ MARKING = frozenset({JobKind.TRACK, JobKind.SUGGEST})
 """Kinds of jobs that mark objects: they have a lane of their own."""
 
 Purge = Callable[[float], None]
-"""Removes what has not been used for so many seconds."""
+"""Removes what has not been used for a number of seconds."""
 
 STOPPED = "Stopped, as you asked."
 INTERRUPTED = "The studio was restarted while this was running. Start it again."

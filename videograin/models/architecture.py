@@ -16,7 +16,7 @@ _OTHER_INPUTS = {
     8: "an InstructPix2Pix model, whose UNet takes the source's latents besides its own",
     9: "an inpainting model, whose UNet takes a mask and masked latents besides its own",
 }
-"""What a UNet of the Stable Diffusion family with so many input channels is."""
+"""What a UNet of the Stable Diffusion family with a number of input channels is."""
 
 _MOTION = "UNetMotionModel"
 _FIRST_LAYER = "model.diffusion_model.input_blocks.0.0.weight"  # of the UNet, by its authors' names
