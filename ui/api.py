@@ -11,12 +11,13 @@ from typing import TypeVar
 import gradio as gr
 
 from ui.answers import Document, describe_work
+from ui.api_models import ModelApi
 from ui.arguments import checked
 from ui.plain_errors import in_plain_words
 from ui.turns import LONG_WORK, Turns
 from ui.work import pointing, transfer
 from ui.work.pointing import Tool
-from ui.work.service import ClipChoice, StudioService
+from ui.work.service import ClipChoice
 from ui.work.session import Session
 from ui.work.web_files import cached
 from videograin.errors import ProjectError, RegionError, SettingsError
@@ -31,15 +32,8 @@ from videograin.project.examples import example_names
 from videograin.region import ControlKind, EditSettings
 
 
-class Api:
-    """The functions that programs may call.
-
-    Args:
-        studio: does the work.
-    """
-
-    def __init__(self, studio: StudioService) -> None:
-        self._studio = studio
+class Api(ModelApi):
+    """The functions that programs may call; those about models are `ModelApi`'s."""
 
     def register(self) -> None:
         """Offer all functions of the page that is being built, each under its own name."""
@@ -57,20 +51,6 @@ class Api:
     def list_examples(self) -> list[str]:
         """Return the names of the example clips."""
         return example_names()
-
-    def list_models(self) -> list[Document]:
-        """Return models, ControlNets and segmenters: name, title, purpose, bytes and whether they are installed."""
-        return [
-            {
-                "name": entry.name, "title": entry.title, "purpose": entry.purpose.value, "about": entry.about,
-                "bytes": entry.size, "installed": entry.is_installed,
-            }
-            for entry in self._studio.catalog()
-        ]  # fmt: skip
-
-    def download(self, session: str, name: str) -> str:
-        """Download what `list_models` names; a job whose `done` and `total` are bytes. Return its id."""
-        return self._studio.submit_download(self._find(session), name).id
 
     def open_clip(
         self,
@@ -357,9 +337,6 @@ class Api:
             found.set_words(replace(work, settings=_overridden(chosen, settings or {}), controls=wanted))
             return self._studio.submit_edit(found, kind).id
 
-    def _find(self, session: str) -> Session:
-        return self._studio.sessions.find(session)
-
     def _at(self, session: str, frame: int | None = None, number: int = 0) -> Session:
         """Return a session with a frame shown and an object selected, 0 for none."""
         found = self._find(session)
@@ -390,7 +367,9 @@ def _member(kind: type[Member], value: str) -> Member:
     return kind(value)
 
 
-ENDPOINTS = tuple(name for name in vars(Api) if not name.startswith("_") and name != "register")
+ENDPOINTS = tuple(
+    name for part in (ModelApi, Api) for name in vars(part) if not name.startswith("_") and name != "register"
+)
 
 LONG_ENDPOINTS = {"open_clip", "open_example", "open_project", "import_masks", "export_masks", "export_project"}
 """Those that read or write clips and files."""

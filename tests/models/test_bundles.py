@@ -6,14 +6,13 @@ import pytest
 import torch
 from fakes import tiny_controlnet, tiny_frames, tiny_pipeline, tiny_regions, tiny_unet
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from videograin.device import choose_device, choose_dtype
 from videograin.errors import ModelError, SettingsError
 from videograin.files import hub
 from videograin.files.hub import Layout, fetch
 from videograin.models.bundles import find_bundle, named_bundles
-from videograin.models.loading import load_lora, load_pipeline
+from videograin.models.loading import load_pipeline
 from videograin.region import ControlKind
 
 CPU = torch.device("cpu")
@@ -161,27 +160,6 @@ def test_a_device_that_is_not_here_is_named(device: str) -> None:
     with pytest.raises(SettingsError, match=f"Device '{device}' is not on this machine"):
         choose_device(device)
     assert choose_device("cpu") == CPU
-
-
-def low_rank_update(width: int = 8) -> dict[str, Tensor]:
-    layer = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
-    return {f"{layer}.lora_A.weight": torch.ones(2, width), f"{layer}.lora_B.weight": torch.ones(width, 2)}
-
-
-def test_a_lora_is_merged_by_its_scale(tmp_path: Path) -> None:
-    save_file(low_rank_update(), tmp_path / "style.safetensors")
-    pipeline, plain = tiny_pipeline(), tiny_pipeline()
-    load_lora(pipeline, str(tmp_path / "style.safetensors"), scale=0.5)
-    name = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q.weight"
-    ours, theirs = (network.get_parameter(name) for network in (pipeline.unet, plain.unet))
-    assert torch.allclose(ours, theirs + 0.5 * 2)
-    assert len(pipeline.unet.state_dict()) == len(plain.unet.state_dict())
-
-
-def test_a_lora_of_another_model_is_named(tmp_path: Path) -> None:
-    save_file(low_rank_update(width=6), tmp_path / "style.safetensors")
-    with pytest.raises(ModelError, match=r"LoRA '.*style\.safetensors' cannot be loaded"):
-        load_lora(tiny_pipeline(), str(tmp_path / "style.safetensors"))
 
 
 def test_emoji_world_loads(tmp_path: Path) -> None:

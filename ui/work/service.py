@@ -1,5 +1,6 @@
 """The service behind page and API: sessions, their clips and models, and edits submitted on a session's behalf."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from ui.work.segmenting import Segmenting
 from ui.work.session import Session, Sessions, one_at_a_time
 from ui.work.visitors import visitor_address
 from ui.work.web_files import purge_web_files
-from videograin.errors import RegionError, VideoError
+from videograin.errors import RegionError, SettingsError, VideoError
 from videograin.jobs import limits
 from videograin.jobs.download import DownloadRequest
 from videograin.jobs.settings import OperatorSettings
@@ -28,8 +29,9 @@ from videograin.jobs.worker import JobStatus
 from videograin.masks.load import MaskSource
 from videograin.media.npz import write_npz
 from videograin.media.video import MAX_FRAMES, ClipOptions, VideoInfo, clip_shape, load_clip
+from videograin.models.adapters import MAX_ADAPTERS, Adapter, read_adapter
 from videograin.models.bundles import ModelBundle, find_bundle
-from videograin.models.catalog import SEGMENTER_TITLES, CatalogEntry, catalog, find_entry
+from videograin.models.catalog import SEGMENTER_TITLES, CatalogEntry, catalog, find_entry, needed_entries
 from videograin.models.loading import check_obtainable
 from videograin.models.memory import Estimate
 from videograin.models.segmenters import default_segmenter
@@ -233,12 +235,37 @@ class StudioService:
         return catalog(self.settings.models)
 
     def missing(self, session: Session) -> CatalogEntry | None:
-        """Return what a session needs and is not on this machine yet: its model, a ControlNet or its segmenter."""
-        model, controls = self.bundle(session).name, session.work.controls if session.work else ()
+        """Return what a session needs and is not on this machine yet: its model, what that uses, or its segmenter."""
+        model, work = self.bundle(session).name, session.work
         segmenter = self.segmenters.name_for(session)
         marking = () if is_here(segmenter) or segmenter not in SEGMENTER_TITLES else (segmenter,)
-        entries = map(find_entry, (model, *(f"{model}+{kind}" for kind in controls), *marking))
+        names = needed_entries(model, work.controls, work.adapters) if work else [model]
+        entries = map(find_entry, (*names, *marking))
         return next((entry for entry in entries if not entry.is_installed), None)
+
+    def add_adapter(self, session: Session, adapter: Adapter) -> None:
+        """Add a LoRA or a textual inversion to a session's edits.
+
+        Args:
+            session: whose work it becomes part of.
+            adapter: its file, if it is one, was uploaded; it is kept for the session.
+
+        Raises:
+            ModelError: the file is neither, or the hub has no such repository or does not answer.
+        """
+        if adapter.file is not None:
+            read_adapter(adapter.file)
+            adapter = replace(adapter, file=self.store.keep(session.id, adapter.file))
+        with session.lock:
+            work = session.opened_work
+            if len(work.adapters) >= MAX_ADAPTERS:
+                raise SettingsError(f"There are {MAX_ADAPTERS} LoRAs already. Remove one first.")
+            session.set_words(replace(work, adapters=(*work.adapters, adapter)))
+
+    def change_adapters(self, session: Session, change: Callable[[tuple[Adapter, ...]], tuple[Adapter, ...]]) -> None:
+        """Change the list of LoRAs and textual inversions of a session's edits."""
+        with session.lock:
+            session.set_words(replace(session.opened_work, adapters=change(session.opened_work.adapters)))
 
     def submit_download(self, session: Session, name: str) -> Job:
         """Ask for a download, of what the user has seen the size of."""
@@ -271,7 +298,7 @@ class StudioService:
         return Project(
             clip=work.clip, source_prompt=work.source_prompt, model=work.model, clip_options=work.clip_options,
             target_prompt=work.target_prompt, background=work.background, negative_prompt=work.negative_prompt,
-            controls=work.controls, settings=work.settings, regions=regions,
+            controls=work.controls, adapters=work.adapters, settings=work.settings, regions=regions,
         )  # fmt: skip
 
     def edits(self, session: Session) -> list[Job]:

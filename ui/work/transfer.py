@@ -140,9 +140,14 @@ def open_project(studio: StudioService, session: Session, file: Path) -> tuple[s
         loaded = import_workspace(file, Path(folder, "project"), studio.check_clip)
         work = loaded.workspace
         kept = studio.store.keep(session.id, work.clip)
+        adapters = tuple(
+            replace(each, file=studio.store.keep(session.id, each.file)) if each.file else each
+            for each in work.adapters
+            if each.file is None or each.file.is_file()
+        )
     model = work.model if work.model in studio.settings.models else studio.default_model
     clip = load_clip(kept, work.clip_options)
-    work = objects.with_colours(replace(work, clip=kept, model=model, results=(), output=None))
+    work = objects.with_colours(replace(work, clip=kept, model=model, adapters=adapters, results=(), output=None))
     with session.lock:
         session.open(work, clip)
     return loaded.problems

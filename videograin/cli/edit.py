@@ -18,6 +18,7 @@ from videograin.cli.terminal import ProgressBars, duration, silence_libraries
 from videograin.device import DTYPES, choose_device, choose_dtype
 from videograin.errors import ProjectError
 from videograin.files.atomic import write_whole
+from videograin.models.adapters import parse_adapter
 from videograin.models.bundles import find_bundle, named_bundles
 from videograin.models.presets import Preset, apply_preset
 from videograin.project.examples import example_names, example_path
@@ -69,11 +70,17 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="draw a crop around the objects and keep the source's size, or draw the whole frame at the clip's size",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, help=f"of the noise, 0 to {MAX_SEED}")
+    parser.add_argument(
+        "--lora", action="append", metavar="SOURCE[:WEIGHT]", default=[],
+        help="a LoRA or textual inversion beside the project's, a .safetensors file or a hub id; may be repeated",
+    )  # fmt: skip
     parser.add_argument("--offline", action="store_true", help="never ask the hub")
 
 
 def run(options: argparse.Namespace) -> None:
     """Edit a project's clip and save the result."""
+    from videograin.models.adapting import adapted, with_words
+    from videograin.models.catalog import needed_entries
     from videograin.models.loading import load_pipeline
     from videograin.models.memory import apply_plan, estimate_edit, plan_memory
     from videograin.production.segments import Segments
@@ -86,7 +93,7 @@ def run(options: argparse.Namespace) -> None:
     dtype = choose_dtype(device, options.dtype)
     silence_libraries()
     if not options.offline:
-        for name in (project.model, *(f"{project.model}+{kind}" for kind in project.controls)):
+        for name in needed_entries(project.model, project.controls, project.adapters):
             obtain(name)
     with TemporaryDirectory(prefix="videograin-") as scratch:
         source = SourceEdit.prepare(project, Path(scratch), device)
@@ -103,8 +110,10 @@ def run(options: argparse.Namespace) -> None:
         folder = Path(scratch, "segments")
         folder.mkdir()
         segments = Segments(folder, source.clip.fps)
-        run_of_frames = _Frames(pipeline, source, segments, output_format)
-        _write(run_of_frames, output, output_format)
+        with adapted(pipeline, project.adapters, offline=options.offline):
+            source = replace(source, request=with_words(source.request, project.adapters, pipeline))
+            run_of_frames = _Frames(pipeline, source, segments, output_format)
+            _write(run_of_frames, output, output_format)
         for note in (*source.clip.notes, *segments.warnings):
             print(f"note: {note}", file=sys.stderr)
         if options.strip is not None:
@@ -145,10 +154,12 @@ def _read_project(options: argparse.Namespace) -> "EditInputs":
         "anchor_frames": options.anchors, "focus": options.focus,
     }  # fmt: skip
     changes = {name: value for name, value in given.items() if value is not None}
+    adapters = (*project.adapters, *map(parse_adapter, options.lora))
     clip_options = project.clip_options
     if options.frames is not None:
         clip_options = replace(clip_options, max_frames=options.frames)
-    return replace(project, settings=replace(project.settings, **changes), clip_options=clip_options)
+    settings = replace(project.settings, **changes)
+    return replace(project, settings=settings, clip_options=clip_options, adapters=adapters)
 
 
 def _is_example(project: Path) -> bool:

@@ -50,16 +50,18 @@ FP16 = "fp16"
 """The variant of weights in half precision; taken where a repository has no other."""
 
 _SINGLE_FILES = (".safetensors", ".ckpt")
+_USUAL_ADAPTER = "pytorch_lora_weights.safetensors"
 _STEMS = ("diffusion_pytorch_model", "pytorch_model", "model")
 _Answer = TypeVar("_Answer")
 
 
 class Layout(StrEnum):
-    """What of a repository is needed: a whole pipeline, its descriptions alone, or the one network at its top."""
+    """What of a repository is needed: a pipeline, its descriptions alone, a network or an adapter (LoRA) at its top."""
 
     PIPELINE = "pipeline"
     CONFIGS = "configs"
     NETWORK = "network"
+    ADAPTER = "adapter"
 
 
 @dataclass(frozen=True)
@@ -68,11 +70,13 @@ class Repository:
 
     Attributes:
         hub_id: owner/name.
+        file: the adapter that is meant, where there are several; empty for the only one.
         sizes: bytes of every file, by its path.
         sha256: of the files that are large, by their paths.
     """
 
     hub_id: str
+    file: str
     sizes: Mapping[str, int]
     sha256: Mapping[str, str]
 
@@ -84,9 +88,19 @@ class Repository:
                 RemoteFile(hf_hub_url(self.hub_id, name), self.sha256[name], self.sizes[name], get_token() or ""),
                 blobs / self.sha256[name],
             )
-            for name in needed_files(self.sizes, layout)
+            for name in self.needed(layout)
             if name in self.sha256
         ]
+
+    def needed(self, layout: Layout) -> list[str]:
+        """Return the files that a layout needs.
+
+        Raises:
+            ModelError: it is not clear which adapter is meant.
+        """
+        if layout is Layout.ADAPTER:
+            return [self.file or _only_adapter(self.hub_id, self.sizes)]
+        return needed_files(self.sizes, layout)
 
 
 def user_cache_dir() -> Path:
@@ -98,7 +112,7 @@ def fetch(source: str, layout: Layout, offline: bool = False, report: Report = i
     """Return where a folder, file or hub id lies on this machine, downloading what the local cache lacks.
 
     Args:
-        source: path or hub id.
+        source: path or hub id; of an adapter also owner/name/file.safetensors.
         layout: which files of it are needed.
         offline: whether to raise instead of downloading.
         report: told the bytes received; may raise `Cancelled`.
@@ -109,7 +123,7 @@ def fetch(source: str, layout: Layout, offline: bool = False, report: Report = i
     path = local_path(source)
     if path.exists():
         return path
-    if not is_hub_id(source):
+    if layout is not Layout.ADAPTER and not is_hub_id(source):
         raise ModelError(f"There is no model at '{source}'. Check the path.")
     if folder := find_snapshot(source, layout):
         return folder
@@ -142,8 +156,12 @@ def is_hub_id(source: str) -> bool:
     return not (path.exists() or path.is_absolute() or path.suffix in _SINGLE_FILES or source.startswith("."))
 
 
-def find_snapshot(hub_id: str, layout: Layout) -> Path | None:
-    """Return the folder of a repository in the hub's local cache, None where a file that is needed is not there."""
+def find_snapshot(source: str, layout: Layout) -> Path | None:
+    """Return the folder of a repository in the hub's local cache, None where a file that is needed is not there.
+
+    Of an adapter it is the file.
+    """
+    hub_id, file = _split(source)
     try:
         # With this one pattern, so that the whole answer comes from the files that are needed, below.
         folder = Path(snapshot_download(hub_id, allow_patterns=["config.json"], local_files_only=True))
@@ -152,28 +170,33 @@ def find_snapshot(hub_id: str, layout: Layout) -> Path | None:
     except LocalEntryNotFoundError:
         return None
     try:
-        needed = needed_files([file.path for file in get_cached_repo_tree(hub_id)], layout)
+        names = [each.path for each in get_cached_repo_tree(hub_id)]
     except CachedRepoTreeNotFoundError:  # it was fetched by another program, which did not keep the list
-        needed = needed_files(files_in(folder), layout)
+        names = files_in(folder)
+    if layout is Layout.ADAPTER:
+        adapter = folder / (file or _only_adapter(hub_id, names))
+        return adapter if adapter.is_file() else None
+    needed = needed_files(names, layout)
     return folder if needed and all((folder / name).is_file() for name in needed) else None
 
 
-def list_repository(hub_id: str) -> Repository:
+def list_repository(source: str) -> Repository:
     """Ask the hub for a repository's files.
 
     Raises:
         ModelError: there is none of that name, it is not for everyone, or the hub does not answer in `CONNECT_SECONDS`.
     """
+    hub_id, file = _split(source)
     with _explaining(hub_id):
         info = _within(
             CONNECT_SECONDS, lambda: HfApi().model_info(hub_id, files_metadata=True, timeout=CONNECT_SECONDS)
         )
     files = info.siblings or []
-    return Repository(
-        hub_id,
-        {file.rfilename: file.size or 0 for file in files},
-        {file.rfilename: file.lfs.sha256 for file in files if file.lfs},
-    )
+    sizes = {each.rfilename: each.size or 0 for each in files}
+    if file and file not in sizes:
+        raise ModelError(f"'{hub_id}' has no file '{file}'. Its files: {', '.join(sorted(sizes))}.")
+    sha256 = {each.rfilename: each.lfs.sha256 for each in files if each.lfs}
+    return Repository(hub_id=hub_id, file=file, sizes=sizes, sha256=sha256)
 
 
 def needed_files(names: Iterable[str], layout: Layout) -> list[str]:
@@ -226,7 +249,28 @@ def _download(repository: Repository, layout: Layout, report: Report) -> Path:
     for source, target in missing:
         receive(source, target, meter)
     with _explaining(repository.hub_id):
-        return Path(snapshot_download(repository.hub_id, allow_patterns=needed_files(repository.sizes, layout)))
+        folder = Path(snapshot_download(repository.hub_id, allow_patterns=repository.needed(layout)))
+    return folder / repository.needed(layout)[0] if layout is Layout.ADAPTER else folder
+
+
+def _split(source: str) -> tuple[str, str]:
+    """Return the repository and, where an adapter is named, its file."""
+    owner, name, *rest = [*source.split("/"), ""]
+    if not source.endswith(".safetensors") or len(rest) < 2:
+        return source, ""
+    if ".." in rest:
+        raise ModelError(f"'{source}' leads out of its repository. Give owner/name/file.safetensors.")
+    return f"{owner}/{name}", "/".join(filter(None, rest))
+
+
+def _only_adapter(hub_id: str, names: Iterable[str]) -> str:
+    found = [name for name in names if name.endswith(".safetensors") and "/" not in name]
+    if len(found) > 1 and _USUAL_ADAPTER in found:
+        found = [_USUAL_ADAPTER]
+    if len(found) != 1:
+        listed = ", ".join(found) or "none in safetensors"
+        raise ModelError(f"Name one file of '{hub_id}', as '{hub_id}/file.safetensors'. It has: {listed}.")
+    return found[0]
 
 
 def _is_description(file: str) -> bool:

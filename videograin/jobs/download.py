@@ -7,7 +7,7 @@ from videograin.jobs.context import Handler, JobContext
 from videograin.jobs.limits import check_model
 from videograin.jobs.settings import OperatorSettings
 from videograin.jobs.store import JobKind
-from videograin.models.catalog import CatalogEntry, Purpose, find_entry, size_words
+from videograin.models.catalog import CatalogEntry, Purpose, find_entry, needed_entries, size_words
 from videograin.project.project import EditInputs
 
 OFFLINE = "This studio is kept off the network. The embedded model works without one."
@@ -41,9 +41,15 @@ def download_handlers(settings: OperatorSettings) -> dict[JobKind, Handler[Downl
     """Return what the worker needs to know about downloads."""
 
     def admit(request: DownloadRequest) -> None:
-        check_offered(find_entry(request.name), settings)
+        entry = find_entry(request.name)
+        check_offered(entry, settings)
         if settings.offline:
             raise ModelError(OFFLINE)
+        if entry.purpose is Purpose.ADAPT and entry.missing_bytes() > settings.max_upload_mb * 1e6:
+            raise ModelError(
+                f"{entry.title} has {size_words(entry.missing_bytes())}; at most {settings.max_upload_mb} MB are "
+                "allowed here. Choose a smaller one."
+            )
 
     def run(request: DownloadRequest, context: JobContext) -> DownloadReceipt:
         return DownloadReceipt(request.name, find_entry(request.name).download(context.report))
@@ -59,7 +65,7 @@ def check_offered(entry: CatalogEntry, settings: OperatorSettings) -> None:
 
 def check_installed(inputs: EditInputs) -> None:
     """Raise ModelError where an edit's model or one of its ControlNets is not on this machine yet."""
-    for name in (inputs.model, *(f"{inputs.model}+{kind}" for kind in inputs.controls)):
+    for name in needed_entries(inputs.model, inputs.controls, inputs.adapters):
         entry = find_entry(name)
         if not entry.is_installed:
             raise ModelError(

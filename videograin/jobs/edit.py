@@ -22,6 +22,7 @@ from videograin.jobs.model_shelf import ModelShelf
 from videograin.jobs.settings import OperatorSettings
 from videograin.jobs.store import JobKind
 from videograin.media.npz import read_npz, write_npz
+from videograin.models.adapting import adapted, with_words
 from videograin.models.memory import apply_plan, leanest_plan, plan_memory
 from videograin.models.time_left import TimeLeft
 from videograin.production.produce import produce
@@ -108,7 +109,11 @@ class EditJobs:
         source = SourceEdit.prepare(project, context.scratch, self._shelf.device)
         segments = Segments(context.segments, source.clip.fps)
         try:
-            with self._leaving_room(pipeline, source.request, context.is_lean):
+            with (
+                adapted(pipeline, project.adapters, offline=self._settings.offline),
+                self._leaving_room(pipeline, source.request, context.is_lean),
+            ):
+                source = replace(source, request=with_words(source.request, project.adapters, pipeline))
                 self._form(pipeline, project, source, segments, context)
         except Cancelled:
             if context.is_restarting or not segments.count:

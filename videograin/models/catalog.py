@@ -9,6 +9,7 @@ from videograin.diffusion.control import DEPTH_MODEL
 from videograin.errors import ModelError
 from videograin.files.download import ByteMeter, RemoteFile, check_room, is_whole, receive
 from videograin.files.hub import Layout, fetch, find_snapshot, is_hub_id, list_repository
+from videograin.models.adapters import Adapter
 from videograin.models.architecture import check_folder
 from videograin.models.bundles import ModelBundle, find_bundle
 from videograin.progress import Report, ignore
@@ -30,6 +31,9 @@ SEGMENTER_TITLES = {
     "edgetam": "EdgeTAM",
 }
 
+ADAPTER = "lora:"
+"""Before the hub id of a LoRA or a textual inversion, in the names of entries."""
+
 _MARKS = "Marks what is clicked on in photographs; masks are followed by optical flow."
 _MARKS_AND_FOLLOWS = "Marks what is clicked on in photographs, and follows it through the clip by a memory of its own."
 
@@ -50,6 +54,7 @@ class Purpose(StrEnum):
     EDIT = "edit"
     CONTROL = "control"
     MARK = "mark"
+    ADAPT = "adapt"
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,8 @@ class HubPart:
     @property
     def is_here(self) -> bool:
         """Whether it is on this machine."""
-        return not is_hub_id(self.source) or find_snapshot(self.source, self.layout) is not None
+        is_path = self.layout is not Layout.ADAPTER and not is_hub_id(self.source)
+        return is_path or find_snapshot(self.source, self.layout) is not None
 
     def missing(self) -> list[tuple[RemoteFile, Path]]:
         """Ask the hub for the large files that are not here, each with its place."""
@@ -173,13 +179,33 @@ def catalog(models: Iterable[str]) -> list[CatalogEntry]:
 
 
 def find_entry(name: str) -> CatalogEntry:
-    """Return what has a name: a segmenter's, "sd15+canny" for a model's ControlNet, or else a model's."""
+    """Return what has a name: a segmenter's, "sd15+canny" for a model's ControlNet, "lora:owner/name", or a model's."""
     if name in SAM_FILES or name in HUB_IDS:
         return segmenter_entry(name)
+    if name.startswith(ADAPTER):
+        return adapter_entry(name.removeprefix(ADAPTER))
     model, _, kind = name.rpartition("+")
     if model and kind in list(ControlKind):
         return control_entry(find_bundle(model), ControlKind(kind))
     return model_entry(find_bundle(name))
+
+
+def needed_entries(model: str, controls: Iterable[ControlKind], adapters: Iterable[Adapter]) -> list[str]:
+    """Return the names of all that an edit needs: its model, ControlNets, and LoRAs that are not files."""
+    names = [f"{model}+{kind}" for kind in controls]
+    return [model, *names, *(f"{ADAPTER}{each.hub_id}" for each in adapters if each.hub_id)]
+
+
+def adapter_entry(hub_id: str) -> CatalogEntry:
+    """Return what has to be downloaded for a LoRA or a textual inversion."""
+    return CatalogEntry(
+        name=f"{ADAPTER}{hub_id}",
+        title=f"The LoRA '{hub_id}'",
+        purpose=Purpose.ADAPT,
+        about="Changes how the model draws (LoRA or textual inversion).",
+        size=0,
+        parts=(HubPart(hub_id, Layout.ADAPTER),),
+    )
 
 
 def model_entry(bundle: ModelBundle) -> CatalogEntry:

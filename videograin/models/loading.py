@@ -85,22 +85,6 @@ def load_pipeline(
     return pipeline.to(device)
 
 
-def load_lora(pipeline: VideoGrainPipeline, source: str, scale: float = 1.0, *, offline: bool = False) -> None:
-    """Merge a LoRA into the weights of a pipeline; it stays until the model is loaded again.
-
-    Args:
-        pipeline: of the architecture that the LoRA was made for.
-        source: a .safetensors file, a folder that holds one, or a hub id.
-        scale: how much of it is added.
-        offline: whether to leave the network alone.
-    """
-    path = fetch(source, Layout.NETWORK, offline)
-    with _naming_errors(f"LoRA '{source}'", path):
-        pipeline.load_lora_weights(str(path), use_safetensors=True, local_files_only=True)
-    pipeline.fuse_lora(lora_scale=scale)
-    pipeline.unload_lora_weights()  # the layers that held it apart; merged, it costs nothing
-
-
 def is_available_offline(bundle: ModelBundle) -> bool:
     """Return whether the bundle's own weights (not its ControlNets) are on this machine."""
     try:

@@ -12,6 +12,7 @@ from videograin.masks.labels import check_number
 from videograin.masks.load import MaskSource, load_masks
 from videograin.masks.target import MaskTarget
 from videograin.media.video import Clip, ClipOptions, load_clip
+from videograin.models.adapters import Adapter
 from videograin.models.bundles import DEFAULT_MODEL, find_bundle, named_bundles
 from videograin.region import ControlKind, EditRequest, EditSettings, Region
 
@@ -35,6 +36,7 @@ class EditInputs(ABC):
         background: phrase for the rest of the picture.
         negative_prompt: what to avoid.
         controls: ControlNets that hold the edit to the source.
+        adapters: LoRAs and textual inversions.
         settings: how to denoise.
         output: the MP4 to write; None is the project's name.
     """
@@ -47,6 +49,7 @@ class EditInputs(ABC):
     background: str = ""
     negative_prompt: str = ""
     controls: tuple[ControlKind, ...] = ()
+    adapters: tuple[Adapter, ...] = ()
     settings: EditSettings = field(default_factory=EditSettings)
     output: Path | None = None
 

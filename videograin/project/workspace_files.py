@@ -134,7 +134,7 @@ def save_workspace(workspace: Workspace, folder: str | os.PathLike[str]) -> None
 
 
 def gather_files(workspace: Workspace, folder: str | os.PathLike[str]) -> Workspace:
-    """Copy the clip and the results into the folder unless they lie there, and return the work with their new places.
+    """Copy clip, results and LoRAs into the folder unless they lie there, and return the work with their new places.
 
     Raises:
         VideoError: one of them is missing.
@@ -142,10 +142,14 @@ def gather_files(workspace: Workspace, folder: str | os.PathLike[str]) -> Worksp
     """
     folder = Path(folder).absolute()
     _make_folder(folder / RESULTS)
+    adapters = tuple(
+        replace(each, file=_gather(each.file, folder, "adapter")) if each.file else each for each in workspace.adapters
+    )
     results = tuple(
         replace(result, video=_gather(result.video, folder, f"{RESULTS}/edit")) for result in workspace.results
     )
-    return replace(workspace, clip=_gather(workspace.clip, folder, "clip"), results=results)
+    clip = _gather(workspace.clip, folder, "clip")
+    return replace(workspace, clip=clip, results=results, adapters=adapters)
 
 
 def _read_document(folder: Path, problems: list[str]) -> tuple[Path, dict[str, Any]]:
@@ -215,7 +219,12 @@ def _missing_files(workspace: Workspace) -> list[str]:
         for result in workspace.results
         if not result.video.is_file()
     ]
+    lost += [f"The LoRA {each.title} is gone; it is left out." for each in workspace.adapters if _is_gone(each.file)]
     return lost if clip.is_file() else [f"The clip '{clip.name}' is gone. Choose it again; all else is here.", *lost]
+
+
+def _is_gone(file: Path | None) -> bool:
+    return file is not None and not file.is_file()
 
 
 def _back_up(folder: Path) -> set[str]:

@@ -1,0 +1,145 @@
+"""LoRAs and textual inversions: which files they are, and for which family of models they were made."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from videograin.errors import ModelError, SettingsError
+
+MAX_ADAPTERS = 8
+MAX_WEIGHT = 4.0
+
+SD1, SD2, SDXL = "Stable Diffusion 1.x", "Stable Diffusion 2.x", "Stable Diffusion XL"
+
+FAMILY_OF_WIDTH = {768: SD1, 1024: SD2, 2048: SDXL, 1280: SDXL}
+"""Families by the width of the text embedding that their UNets attend to; XL has a second text encoder of 1280."""
+
+_FOREIGN = {
+    "Flux": re.compile(r"(double_blocks|single_blocks|single_transformer_blocks)[._]\d"),
+    "Wan": re.compile(r"(^|[._])blocks[._]\d+[._](self_attn|cross_attn|ffn)"),
+    "Stable Diffusion 3": re.compile(r"joint_blocks[._]\d|transformer_blocks\.\d+\.attn\.add_[qkv]_proj"),
+    SDXL: re.compile(r"lora_te2_|text_encoder_2\."),
+}
+"""How the layers of other families are called in their LoRAs."""
+
+_TEXT_KEYS = re.compile(r"attn2[._]to_[kv][._](lora_down|lora_A|lora\.down|down)")
+_EMBEDDING_KEYS = ("emb_params", "clip_l", "clip_g")
+
+
+class AdapterKind(StrEnum):
+    """What is put beside a model's weights: low-rank changes of its layers, or embeddings of new words."""
+
+    LORA = "lora"
+    EMBEDDING = "textual inversion"
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A LoRA or a textual inversion that an edit uses.
+
+    Attributes:
+        file: .safetensors; None where `hub_id` names it.
+        hub_id: owner/name, or owner/name/file.safetensors where a repository has several.
+        weight: how much of a LoRA is added, from -4 to 4.
+        words: of a LoRA, trigger words that the target prompt ends with; of a textual inversion, the word that stands
+            for it in prompts, its file's name where empty.
+
+    Raises:
+        SettingsError: it has no source or two, or a weight outside its range.
+    """
+
+    file: Path | None = None
+    hub_id: str = ""
+    weight: float = 1.0
+    words: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.file is None) == (not self.hub_id):
+            raise SettingsError("A LoRA or textual inversion is given either as a file or as a hub id.")
+        if not -MAX_WEIGHT <= self.weight <= MAX_WEIGHT:
+            raise SettingsError(
+                f"{self.title}: weight is {self.weight}; choose a value from {-MAX_WEIGHT:g} to {MAX_WEIGHT:g}."
+            )
+
+    @property
+    def title(self) -> str:
+        """How messages call it."""
+        return f"'{self.file.name if self.file else self.hub_id}'"
+
+
+@dataclass(frozen=True)
+class AdapterFile:
+    """What a file turned out to be.
+
+    Attributes:
+        path: of the file.
+        kind: LoRA or textual inversion.
+        family: of models that it was made for; empty where its layers do not tell.
+    """
+
+    path: Path
+    kind: AdapterKind
+    family: str
+
+
+def parse_adapter(text: str) -> Adapter:
+    """Return what "style.safetensors:0.8" or "owner/name" means: a file where there is one, or else a hub id.
+
+    Raises:
+        SettingsError: the weight is outside its range.
+    """
+    source, separator, weight = text.rpartition(":")
+    try:
+        source, number = (source, float(weight)) if separator else (text, 1.0)
+    except ValueError:  # a colon in a path
+        source, number = text, 1.0
+    path = Path(source).expanduser()
+    is_file = path.is_file() or path.is_absolute() or source.startswith(".") or "/" not in source
+    return Adapter(file=path, weight=number) if is_file else Adapter(hub_id=source, weight=number)
+
+
+def read_adapter(path: Path) -> AdapterFile:
+    """Return what a file is, from its header alone.
+
+    Raises:
+        ModelError: it is no safetensors file, or holds neither a LoRA nor a textual inversion.
+    """
+    try:
+        with safe_open(path, "np") as opened:
+            shapes = {name: opened.get_slice(name).get_shape() for name in opened.keys()}  # noqa: SIM118 (no mapping)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(
+            f"'{path.name}' cannot be read as safetensors ({error}). LoRAs and textual inversions are given in "
+            "safetensors here."
+        ) from error
+    if any("hada_" in name or "lokr_" in name for name in shapes):
+        raise ModelError(f"'{path.name}' is a LyCORIS (LoHa or LoKr), which cannot be used here. Choose a plain LoRA.")
+    if _is_embedding(shapes):
+        widths = {shape[-1] for shape in shapes.values()}
+        return AdapterFile(path, AdapterKind.EMBEDDING, FAMILY_OF_WIDTH.get(max(widths), ""))
+    if not any("lora" in name for name in shapes):
+        raise ModelError(f"'{path.name}' holds neither a LoRA nor a textual inversion. Choose another file.")
+    return AdapterFile(path, AdapterKind.LORA, lora_family(shapes))
+
+
+def lora_family(shapes: Mapping[str, Sequence[int]]) -> str:
+    """Return the family of models that a LoRA was made for, by its layers' names and widths; empty where neither tells.
+
+    Args:
+        shapes: of its tensors, by their names.
+    """
+    for family, names in _FOREIGN.items():
+        if any(names.search(name) for name in shapes):
+            return family
+    widths = {shape[-1] for name, shape in shapes.items() if _TEXT_KEYS.search(name)}
+    return FAMILY_OF_WIDTH.get(max(widths), "") if widths else ""
+
+
+def _is_embedding(shapes: Mapping[str, Sequence[int]]) -> bool:
+    return any(name in shapes for name in _EMBEDDING_KEYS) or (
+        len(shapes) == 1 and all(len(shape) <= 2 for shape in shapes.values()) and "lora" not in next(iter(shapes))
+    )
