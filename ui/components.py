@@ -70,6 +70,9 @@ class EditStep:
     negative: gr.Textbox
     knows: gr.HTML
     controls: gr.CheckboxGroup
+    loras: gr.HTML
+    lora_id: gr.Textbox
+    lora_in: gr.UploadButton
     preset: gr.Radio
     settings: dict[str, Component]
     preview: gr.Button
@@ -156,7 +159,7 @@ class Page:
     @property
     def models(self) -> set[Block]:
         """Components that show the model and the segmenter that are chosen."""
-        notes = {self.download, self.clip.knows, self.edit.knows, self.mark.notice}
+        notes = {self.download, self.edit.loras, self.clip.knows, self.edit.knows, self.mark.notice}
         return {self.model, self.edit.controls, self.mark.segmenter, *notes}
 
     @property

@@ -137,6 +137,15 @@ def build_edit_step(studio: StudioService) -> EditStep:
                     info="ControlNets that keep the source's lines, depth or poses; none changes shapes most freely.",
                 )  # fmt: skip
                 settings = {field.name: _setting(field, bundle.settings) for field in SETTING_FIELDS}
+            with gr.Accordion("LoRAs and textual inversions", open=False, elem_id="loras"):
+                loras = widgets.panel("lora-list")
+                lora_id = gr.Textbox(
+                    label="From the model hub", placeholder="owner/name, or owner/name/file.safetensors",
+                    max_length=200, elem_id="lora-id", submit_btn="Add",
+                )  # fmt: skip
+                lora_in = gr.UploadButton(
+                    "Add a file (.safetensors)", file_types=[".safetensors"], size="sm", elem_id="lora-in"
+                )
             with gr.Row(elem_id="go"):
                 preview = gr.Button("Preview", elem_id="preview", min_width=100)
                 run = gr.Button("Edit the clip", variant="primary", elem_id="edit", min_width=160, scale=2)
@@ -153,7 +162,8 @@ def build_edit_step(studio: StudioService) -> EditStep:
             collected = gr.Textbox("@words", visible=False)  # the place of what scripts/collect_words.js finds
     return EditStep(
         words=words, background=background, caption=caption, propose=propose, sentence=sentence, target=target,
-        negative=negative, knows=knows, controls=controls, preset=preset, settings=settings, preview=preview, run=run,
+        negative=negative, knows=knows, controls=controls, loras=loras, lora_id=lora_id, lora_in=lora_in,
+        preset=preset, settings=settings, preview=preview, run=run,
         collected=collected, job=job, compare=compare, downloads=downloads, takeaway=takeaway,
         project_out=project_out, masks_out=masks_out, phrases=phrases, attention=attention, history=history,
     )  # fmt: skip

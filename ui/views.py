@@ -115,7 +115,7 @@ class Views:
         size = model_markup.size_note(bundle, session.clip.frames.shape[1:3]) if session.clip else ""
         controls = [kind.value for kind in session.work.controls] if session.work else []
         return {
-            **self.download(session),
+            **self.loras(session),
             page.model: bundle.name,
             page.clip.knows: note,
             page.edit.knows: note + size,
@@ -134,6 +134,11 @@ class Views:
             return model_markup.photograph_notice(text, switch="Switch model and segmenter")
         switch = "" if is_for_photographs(choices.name_for(session)) else "Switch the segmenter"
         return model_markup.photograph_notice(text, switch=switch)
+
+    def loras(self, session: Session) -> Updates:
+        """Return the LoRAs and textual inversions, and whether one has to be downloaded."""
+        adapters = session.work.adapters if session.work else ()
+        return {self._page.edit.loras: model_markup.lora_list(adapters), **self.download(session)}
 
     def download(self, session: Session) -> Updates:
         """Return what the model that is chosen lacks on this machine, with its size, or how far its download is."""

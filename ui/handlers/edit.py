@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -16,6 +17,7 @@ from ui.views import Updates, Views
 from ui.work import attention_maps, transfer
 from ui.work.service import StudioService
 from videograin.jobs.store import JobKind
+from videograin.models.adapters import Adapter
 from videograin.models.presets import Preset, apply_preset
 from videograin.project import objects
 from videograin.project.workspace import Workspace
@@ -105,6 +107,35 @@ class EditHandlers:
         result = self._studio.find_result(self._studio.sessions.find(session_id), event.value)
         picture = attention_maps.moving_attention_map(result, self._studio.store, int(event.id)) if result else ""
         return {self._page.edit.attention: picture}
+
+    def add_lora(self, session_id: str, hub_id: str) -> Updates:
+        """Add a LoRA of the hub; what it takes is said before it is downloaded."""
+        session = self._studio.sessions.find(session_id)
+        self._studio.add_adapter(session, Adapter(hub_id=(hub_id or "").strip()))
+        return {**self._views.loras(session), self._page.edit.lora_id: ""}
+
+    def upload_lora(self, session_id: str, file: str) -> Updates:
+        """Add a LoRA's file."""
+        session = self._studio.sessions.find(session_id)
+        self._studio.add_adapter(session, Adapter(file=Path(file)))
+        return self._views.loras(session)
+
+    def lora_action(self, session_id: str, event: gr.EventData) -> Updates:
+        """Change the weight or the words of a LoRA, or remove it."""
+        session, place = self._studio.sessions.find(session_id), int(event.id) - 1
+
+        def change(adapters: tuple[Adapter, ...]) -> tuple[Adapter, ...]:
+            before, found, after = adapters[:place], adapters[place : place + 1], adapters[place + 1 :]
+            if event.action == "weight":
+                found = tuple(replace(each, weight=float(event.value)) for each in found)
+            elif event.action == "words":
+                found = tuple(replace(each, words=event.value.strip()) for each in found)
+            else:
+                found = ()
+            return (*before, *found, *after)
+
+        self._studio.change_adapters(session, change)
+        return self._views.loras(session)
 
     def export_project(self, session_id: str) -> Updates:
         """Write the whole work with its results to a file."""

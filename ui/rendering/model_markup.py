@@ -1,8 +1,9 @@
 """Models and segmenters as the page offers them: what each is for, and what it lacks on this machine."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 
+from videograin.models.adapters import Adapter
 from videograin.models.bundles import ModelBundle, find_bundle
 from videograin.models.catalog import CONTROL_TITLES, SEGMENTER_TITLES, CatalogEntry, find_entry, size_words
 from videograin.segment.zoo import is_here
@@ -60,6 +61,26 @@ def size_note(bundle: ModelBundle, size: tuple[int, int]) -> str:
 def control_choices(bundle: ModelBundle) -> list[tuple[str, str]]:
     """Return the ControlNets that a model has, with what each holds an edit to."""
     return [(CONTROL_TITLES[kind], kind.value) for kind in bundle.controls]
+
+
+def lora_list(adapters: Sequence[Adapter]) -> str:
+    """Return the LoRAs and textual inversions of an edit, each with its weight and words and a button to remove it."""
+    if not adapters:
+        return "<p class='vg-note'>None. A LoRA changes how the model draws; a textual inversion teaches it a word.</p>"
+    return "".join(_lora_row(number, each) for number, each in enumerate(adapters, 1))
+
+
+def _lora_row(number: int, each: Adapter) -> str:
+    words = escape(each.words, quote=True)
+    return (
+        f"<div class='vg-word vg-lora'><b>{escape(each.title)}</b>"
+        f"<label><small>Its words</small><input type='text' data-value='{words}' maxlength='100' "
+        f"placeholder='trigger words, if it has any' data-action='words' data-word='lora{number}' data-id='{number}'>"
+        f"</label><label class='vg-pull'><small>Weight <b>{each.weight:g}</b></small><input type='range' min='-1' "
+        f"max='2' step='0.05' data-value='{each.weight:g}' data-action='weight' data-id='{number}' "
+        f"aria-label='Weight'></label><button type='button' class='vg-button' data-action='remove' "
+        f"data-id='{number}'>Remove</button></div>"
+    )
 
 
 def _segmenter_title(name: str) -> str:

@@ -31,7 +31,14 @@ from videograin.media.npz import write_npz
 from videograin.media.video import MAX_FRAMES, ClipOptions, VideoInfo, clip_shape, load_clip
 from videograin.models.adapters import MAX_ADAPTERS, Adapter, read_adapter
 from videograin.models.bundles import ModelBundle, find_bundle
-from videograin.models.catalog import SEGMENTER_TITLES, CatalogEntry, catalog, find_entry, needed_entries
+from videograin.models.catalog import (
+    SEGMENTER_TITLES,
+    CatalogEntry,
+    adapter_entry,
+    catalog,
+    find_entry,
+    needed_entries,
+)
 from videograin.models.loading import check_obtainable
 from videograin.models.memory import Estimate
 from videograin.models.segmenters import default_segmenter
@@ -256,6 +263,8 @@ class StudioService:
         if adapter.file is not None:
             read_adapter(adapter.file)
             adapter = replace(adapter, file=self.store.keep(session.id, adapter.file))
+        elif not self.settings.offline:
+            adapter_entry(adapter.hub_id).missing_bytes()  # says at once what the hub does not have
         with session.lock:
             work = session.opened_work
             if len(work.adapters) >= MAX_ADAPTERS:

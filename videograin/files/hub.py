@@ -6,7 +6,7 @@ of the cache, which other programs share, are `huggingface_hub`'s.
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -174,8 +174,10 @@ def find_snapshot(source: str, layout: Layout) -> Path | None:
     except CachedRepoTreeNotFoundError:  # it was fetched by another program, which did not keep the list
         names = files_in(folder)
     if layout is Layout.ADAPTER:
-        adapter = folder / (file or _only_adapter(hub_id, names))
-        return adapter if adapter.is_file() else None
+        with suppress(ModelError):  # several, of which none was named
+            adapter = folder / (file or _only_adapter(hub_id, names))
+            return adapter if adapter.is_file() else None
+        return None
     needed = needed_files(names, layout)
     return folder if needed and all((folder / name).is_file() for name in needed) else None
 

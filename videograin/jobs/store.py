@@ -145,7 +145,7 @@ class JobStore:
         """
         with file.open("rb") as content:
             digest = hashlib.file_digest(content, "sha256").hexdigest()[:32]
-        suffix = file.suffix.lower() if re.fullmatch(r"\.\w{1,8}", file.suffix, re.ASCII) else ""
+        suffix = file.suffix.lower() if re.fullmatch(r"\.\w{1,11}", file.suffix, re.ASCII) else ""
         kept = self._files(owner_digest(owner)) / f"{digest}{suffix}"
         if not kept.exists():
             if self._room:

@@ -27,6 +27,7 @@ _FOREIGN = {
 """How the layers of other families are called in their LoRAs."""
 
 _TEXT_KEYS = re.compile(r"attn2[._]to_[kv][._](lora_down|lora_A|lora\.down|down)")
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(/[\w./ -]+\.safetensors)?", re.ASCII)
 _EMBEDDING_KEYS = ("emb_params", "clip_l", "clip_g")
 
 
@@ -60,6 +61,11 @@ class Adapter:
     def __post_init__(self) -> None:
         if (self.file is None) == (not self.hub_id):
             raise SettingsError("A LoRA or textual inversion is given either as a file or as a hub id.")
+        if self.hub_id and not _HUB_ID.fullmatch(self.hub_id):
+            raise SettingsError(
+                f"'{self.hub_id}' is no hub id. Give owner/name, or owner/name/file.safetensors where a repository has "
+                "several."
+            )
         if not -MAX_WEIGHT <= self.weight <= MAX_WEIGHT:
             raise SettingsError(
                 f"{self.title}: weight is {self.weight}; choose a value from {-MAX_WEIGHT:g} to {MAX_WEIGHT:g}."

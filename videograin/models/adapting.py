@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from diffusers.utils import logging as diffusers_logging
-from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.tuners.lora import LoraLayer
 
 from videograin.diffusion.pipeline import VideoGrainPipeline
 from videograin.diffusion.prompt import compose_target_prompt
@@ -137,7 +137,7 @@ def _check_family(adapter: Adapter, file: AdapterFile, family: str) -> None:
 
 def _is_in_use(pipeline: VideoGrainPipeline, name: str) -> bool:
     networks = (pipeline.unet, pipeline.text_encoder)
-    layers = (module for network in networks for module in network.modules() if isinstance(module, BaseTunerLayer))
+    layers = (module for network in networks for module in network.modules() if isinstance(module, LoraLayer))
     return any(name in layer.r for layer in layers)
 
 
