@@ -130,9 +130,20 @@ class Guard:
             body.refuse(507, problem)
         else:
             with suppress(Refused):
-                await self._app(scope, body.receive, send_unless_refused)
+                await self._understand(scope, body, send_unless_refused, is_upload=is_upload)
         if body.refusal is not None and not started:
             await body.refusal(scope, receive, send)
+
+    async def _understand(self, scope: Scope, body: "_Body", send: Send, *, is_upload: bool) -> None:
+        """Answer a request, and refuse one that Gradio fails to read: forms without bounds, text that is no text."""
+        try:
+            await self._app(scope, body.receive, send)
+        except UnicodeError:
+            body.refuse(400, "This is not text in UTF-8.")
+        except (AttributeError, LookupError, ValueError):
+            if not is_upload:
+                raise
+            body.refuse(400, "This is not a form with a file in it, as browsers and gradio_client send it.")
 
     def _lack_of_room(self, length: int) -> str:
         try:
