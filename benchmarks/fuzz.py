@@ -46,6 +46,7 @@ class Findings:
         load: of the machine at the end, over a minute, and its cores.
         sent: requests by their kind.
         statuses: answers by their HTTP status.
+        unexplained: calls that Gradio refused without a reason, mostly for the number of their arguments.
         defects: what was sent and what came back.
     """
 
@@ -53,6 +54,7 @@ class Findings:
     load: tuple[float, int] = (0.0, 0)
     sent: dict[str, int] = field(default_factory=lambda: {"calls": 0, "raw": 0})
     statuses: dict[int, int] = field(default_factory=dict)
+    unexplained: int = 0
     defects: list[dict[str, str]] = field(default_factory=list)
 
     def note(self, what: str, answer: str) -> None:
@@ -102,6 +104,7 @@ class Studio:
         if answer and kind not in ("complete", "error"):
             self.findings.note(f"{name} {arguments}", f"no end: {answer.text}")
         self.latest_refusal = data if kind == "error" else ""
+        self.findings.unexplained += '"error": null' in self.latest_refusal
         return json.loads(data) if kind == "complete" else None
 
     def functions(self) -> dict[str, list[dict[str, Any]]]:
@@ -132,7 +135,7 @@ def main() -> None:
         with httpx.Client(base_url=running.url, timeout=ANSWER_SECONDS, limits=alone) as client:
             fuzz(Studio(client, findings), random.Random(options.seed), time.monotonic() + 60 * options.minutes)  # noqa: S311
         for line in running.lines():
-            if line.get("level") == "error":
+            if line["message"] == "action failed":
                 findings.note("the log", str(line.get("error")))
     findings.load = (round(os.getloadavg()[0], 1), os.cpu_count() or 0)
     report(findings)
@@ -145,8 +148,9 @@ def report(findings: Findings) -> None:
     """Print what was sent and what was found."""
     load, cores = findings.load
     statuses = " ".join(f"{status}×{count}" for status, count in sorted(findings.statuses.items()))
-    row = [str(findings.sent["calls"]), str(findings.sent["raw"]), statuses, str(len(findings.defects))]
-    print_table(f"Fuzz, load {load} on {cores} cores", ["calls", "raw requests", "answers", "defects"], [row])
+    counts = (findings.sent["calls"], findings.sent["raw"], statuses, findings.unexplained, len(findings.defects))
+    columns = ["calls", "raw requests", "answers", "unexplained", "defects"]
+    print_table(f"Fuzz, load {load} on {cores} cores", columns, [[str(count) for count in counts]])
     for defect in findings.defects[:20]:
         print(f"\n{defect['sent']}\n  {defect['answer']}")
 
@@ -182,7 +186,7 @@ def what_is_unusable(studio: Studio, session: str) -> str:
     for name, arguments in (
         ("/get_work", [session]),
         ("/open_example", [session, "friends", 2]),
-        ("/click", [session, 0, 63, 164]),
+        ("/click", [session, 0, 63, 164, 0, True]),
     ):
         if studio.call(name, arguments) is None:
             return name
@@ -303,7 +307,7 @@ def strange_path(studio: Studio, rng: random.Random) -> None:
     """Ask for what is not there, or not for visitors."""
     paths = (
         "gradio_api/file=/etc/passwd", "gradio_api/file=../../etc/passwd", "gradio_api/file=", "gradio_api/file=%00",
-        "gradio_api/file=http://127.0.0.1:9/", "gradio_api/call/get_work/no-such-event", "gradio_api/dev/reload",
+        "gradio_api/file=http://127.0.0.1:9/", "gradio_api/dev/reload",
         "gradio_api/queue/data", "gradio_api/heartbeat/", "theme.css?v=%ff", "%2e%2e/%2e%2e/etc/passwd",
         "static/..%2f..%2fa",
         "assets/none.js", "svelte/none", "gradio_api/upload_progress?upload_id=none", "config",

@@ -110,14 +110,14 @@ class Api(ModelApi):
 
     def click(self, session: str, frame: int, x: float, y: float, to: int = 0, inside: bool = True) -> Document:
         """Click on frame `frame` at pixel (x, y): `to` 0 marks a new object, else more or less of that one."""
-        found = self._at(session, frame, to)
+        found = self._at(session, frame, to or None)
         tool = (Tool.ADD if inside else Tool.REMOVE) if to else Tool.PICK
         self._studio.marking.mark(found, tool, [(x, y)], 0)
         return self._describe(found)
 
     def box(self, session: str, frame: int, x0: float, y0: float, x1: float, y1: float) -> Document:
         """Mark a new object by a box around it."""
-        found = self._at(session, frame, 0)
+        found = self._at(session, frame)
         self._studio.marking.mark(found, Tool.BOX, [(x0, y0), (x1, y1)], 0)
         return self._describe(found)
 
@@ -125,7 +125,7 @@ class Api(ModelApi):
         self, session: str, frame: int, points: list[list[float]], radius: float, to: int = 0, erase: bool = False
     ) -> Document:
         """Paint along points (x, y) onto an object, or erase from it; `to` 0 begins a new one."""
-        found = self._at(session, frame, to)
+        found = self._at(session, frame, to or None)
         self._studio.marking.mark(found, Tool.ERASER if erase else Tool.BRUSH, [(x, y) for x, y in points], radius)
         return self._describe(found)
 
@@ -168,7 +168,7 @@ class Api(ModelApi):
             "strength": strength,
         }  # fmt: skip
         changes: Document = {key: value for key, value in given.items() if value is not None}
-        found = self._at(session, None, number)
+        found = self._at(session, number=number)
         with found.lock:
             work = objects.rename_object(found.opened_work, number, name or "")
             found.change(objects.change_object(work, number, lambda each: replace(each, **changes)))
@@ -176,14 +176,14 @@ class Api(ModelApi):
 
     def move_object(self, session: str, number: int, steps: int = 1) -> Document:
         """Move an object `steps` places towards the top, where objects overlap."""
-        found = self._at(session, None, number)
+        found = self._at(session, number=number)
         with found.lock:
             found.change(objects.move_object(found.opened_work, number, steps))
         return self._describe(found)
 
     def delete_object(self, session: str, number: int) -> Document:
         """Remove an object."""
-        found = self._at(session, None, number)
+        found = self._at(session, number=number)
         with found.lock:
             found.change(objects.delete_object(found.opened_work, number))
         return self._describe(found)
@@ -197,7 +197,7 @@ class Api(ModelApi):
 
     def combine(self, session: str, number: int, other: int, how: str = Combination.UNION.value) -> Document:
         """Change an object's masks by another's: "union", "difference" (without it) or "intersection"."""
-        found = self._at(session, None, number)
+        found = self._at(session, number=number)
         if how not in list(Combination):
             raise RegionError(f"Masks cannot be combined by '{how}'. Choose one of: {', '.join(Combination)}.")
         with found.lock:
@@ -206,7 +206,7 @@ class Api(ModelApi):
 
     def clean_up(self, session: str, number: int) -> Document:
         """Fill the small holes of an object's masks and remove the specks beside it, in every frame."""
-        found = self._at(session, None, number)
+        found = self._at(session, number=number)
         with found.lock:
             found.change(objects.clean_up_object(found.opened_work, number))
         return self._describe(found)
@@ -337,15 +337,15 @@ class Api(ModelApi):
             found.set_words(replace(work, settings=_overridden(chosen, settings or {}), controls=wanted))
             return self._studio.submit_edit(found, kind).id
 
-    def _at(self, session: str, frame: int | None = None, number: int = 0) -> Session:
-        """Return a session with a frame shown and an object selected, 0 for none."""
+    def _at(self, session: str, frame: int | None = None, number: int | None = None) -> Session:
+        """Return a session with a frame shown and an object selected, as far as they are given."""
         found = self._find(session)
         work, clip = found.opened_work, found.opened_clip
         if frame is not None and not 0 <= frame < len(clip.frames):
             raise RegionError(f"Frame {frame} is not in the clip; it has {len(clip.frames)}, counted from 0.")
-        if number and all(each.id != number for each in work.objects):
+        if number is not None and all(each.id != number for each in work.objects):
             raise RegionError(f"There is no object {number}. Known are: {[each.id for each in work.objects]}.")
-        found.frame, found.selected = found.frame if frame is None else frame, number or None
+        found.frame, found.selected = found.frame if frame is None else frame, number
         return found
 
     def _describe(self, session: Session) -> Document:

@@ -5,6 +5,7 @@ address has too many open, 507 for a file for which the disk has no room. What p
 of those proxies alone that the operator names.
 """
 
+import errno
 import time
 from asyncio import to_thread, wait_for
 from collections import Counter
@@ -18,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from videograin.errors import ProjectError
-from videograin.files.disk import DiskRoom
+from videograin.files.disk import FULL, DiskRoom
 from videograin.jobs.settings import OperatorSettings
 
 MAX_BODY = 4 * 2**20
@@ -35,6 +36,9 @@ GRACE_SECONDS = 30.0
 
 MIN_PACE = 10_000
 """Bytes a second; a phone at the edge of its network sends more."""
+
+DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+"""Nothing can be written: there is no room, or it is forbidden."""
 
 CLOSED_PATHS = tuple(
     f"/gradio_api/{name}"
@@ -140,10 +144,13 @@ class Guard:
             await self._app(scope, body.receive, send)
         except UnicodeError:
             body.refuse(400, "This is not text in UTF-8.")
-        except (AttributeError, LookupError, ValueError):
+        except (AttributeError, LookupError, OSError, ValueError) as error:
             if not is_upload:
                 raise
-            body.refuse(400, "This is not a form with a file in it, as browsers and gradio_client send it.")
+            if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+                body.refuse(507, FULL)
+            else:
+                body.refuse(400, "This is not a form with a named file in it, as browsers and gradio_client send it.")
 
     def _lack_of_room(self, length: int) -> str:
         try:

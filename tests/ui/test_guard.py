@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from ui import guard
 from ui.guard import MAX_BODY, Guard
@@ -66,6 +67,23 @@ def test_a_file_for_which_the_disk_has_no_room_is_refused_and_the_next_that_fits
     assert (answer.status_code, answer.text) == (507, FULL)
     assert ask(client, "POST", "/gradio_api/upload", content=bytes(MEGABYTE)).status_code == 200
     assert ask(client, "POST", "/call", content=bytes(10)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "error", "status"),
+    [
+        ("/gradio_api/upload", KeyError("boundary"), 400),
+        ("/call", UnicodeEncodeError("utf-8", "\ud800", 0, 1, "x"), 400),
+    ],
+)
+def test_what_gradio_fails_to_read_is_the_sender_s_fault(path: str, error: Exception, status: int) -> None:
+    async def fail(scope: Scope, receive: Receive, send: Send) -> None:
+        raise error
+
+    room = DiskRoom(Path("nowhere"), total_bytes=1, reserve_bytes=0, owner_bytes=0)
+    transport = httpx.ASGITransport(Guard(fail, OperatorSettings(), room))
+    answer = ask(httpx.AsyncClient(transport=transport, base_url="http://studio"), "POST", path)
+    assert (answer.status_code, answer.text[:4]) == (status, "This" if status == 400 else "The ")
 
 
 def test_a_body_that_stands_still_ends_the_request(monkeypatch: pytest.MonkeyPatch) -> None:

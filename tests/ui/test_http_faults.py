@@ -26,11 +26,24 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("studio")
 
 
+WITH_A_DEFECT = """
+import runpy
+from ui.work import pointing
+
+def fail(*_):
+    raise RuntimeError("a defect of ours")
+
+pointing.choose_answer = fail
+runpy.run_path("app.py", run_name="__main__")
+"""
+
+
 @pytest.fixture(scope="module")
 def studio(folder: Path) -> Iterator[RunningStudio]:
     """A studio of a strict operator with two users."""
     with running_studio(
-        folder, auth="ann:a-secret,bob:another", max_upload_mb=1, max_video_seconds=5, max_frames=12, max_side=320,
+        folder, ("-c", WITH_A_DEFECT), auth="ann:a-secret,bob:another", max_upload_mb=1,
+        max_video_seconds=5, max_frames=12, max_side=320,
         max_steps=50,
     ) as started:  # fmt: skip
         yield started
@@ -290,7 +303,7 @@ def test_the_log_has_every_job_and_error_but_no_user_s_words(
     job = ann.edit(seed=7)
     ann.wait(job)
     with pytest.raises(AppError, match=r"Something went wrong \(id (\w+)\)") as error:
-        ann.call("click", 0, "far", "away")
+        ann.call("other_size")
     number = str(error.value).partition("(id ")[2].partition(")")[0]
     lines = studio.lines()
     assert [line["message"] for line in lines if line.get("job") == job] == ["job queued", "job started", "job ended"]

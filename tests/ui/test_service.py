@@ -412,3 +412,9 @@ def test_a_lora_goes_into_the_edit_and_with_the_project(
     save_file({"a": torch.ones(1), "b": torch.ones(1)}, tmp_path / "odd.safetensors")
     with pytest.raises(ModelError, match="neither a LoRA nor a textual inversion"):
         studio.add_adapter(session, Adapter(file=tmp_path / "odd.safetensors"))
+
+
+@pytest.mark.parametrize("name", ["change_object", "delete_object", "move_object", "clean_up"])
+def test_an_object_that_is_not_there_is_named(studio, session, name):
+    with pytest.raises(RegionError, match=r"There is no object 0\. Known are: \[1\]"):
+        getattr(Api(studio), name)(session.id, 0)
