@@ -34,9 +34,10 @@ def test_a_drawn_clip_brings_no_notice(visit):
     assert visitor.page.locator("#notice .vg-advice").count() == 0
 
 
-def test_a_segmenter_that_is_not_here_is_offered_with_its_size(visit):
+def test_a_segmenter_that_cannot_be_had_is_said_and_the_other_stays(visit):
     visitor = visit()
     visitor.take_example("friends", frames=2)
     visitor.page.click("#segmenter input")
     visitor.page.get_by_role("option", name="SAM 2.1, tiny").click()
-    visitor.page.locator("#download", has_text="156 MB").wait_for()
+    visitor.wait_for_toast("not on this machine yet")
+    visitor.page.wait_for_function("document.querySelector('#segmenter input').value.startsWith('Emoji World')")

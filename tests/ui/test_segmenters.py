@@ -5,12 +5,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
+import gradio as gr
 import numpy as np
 import pytest
 from fake_tracking import tiny_sam2_video
 from fakes import tiny_pipeline
 
 from ui.api import Api
+from ui.page import build_components
+from ui.views import Views
+from ui.work.pointing import Tool
 from ui.work.service import ClipChoice, StudioService
 from videograin.errors import ModelError, SegmentError
 from videograin.jobs.settings import OperatorSettings
@@ -151,3 +155,19 @@ def test_sam2_follows_by_its_own_memory_and_keeps_what_was_marked(studio, api, s
     assert finish(api, session, api.track(session, frame=1))["state"] == JobState.DONE
     assert np.array_equal(masks_of(studio, session, 1)[1], marked)
     assert api.get_work(session)["objects"][0]["followed"]
+
+
+@pytest.mark.usefixtures("no_network")
+def test_a_segmenter_that_is_not_here_is_offered_for_download_with_its_size(tmp_path):
+    studio = StudioService(OperatorSettings(data_folder=tmp_path / "data", device="cpu"))
+    session = studio.sessions.create()
+    studio.open_example(session, "friends", frames=2)
+    studio.segmenters.choose(session, "sam2.1-tiny")
+    with gr.Blocks():
+        page = build_components(studio)
+        shown = Views(studio, page).model(session)
+    assert "SAM 2.1, tiny</b> is not on this machine yet" in shown[page.download]
+    assert "156 MB" in shown[page.download]
+    with pytest.raises(ModelError, match="Download it first"):
+        studio.marking.mark(session, Tool.PICK, [(10, 10)], 0)
+    assert studio.worker.stop()
