@@ -7,7 +7,7 @@ from PIL import Image, PngImagePlugin
 from synthetic_video import moving_scene
 
 from videograin.errors import RegionError
-from videograin.masks.load import MaskSource, load_masks
+from videograin.masks.load import MaskSource, load_masks, load_objects
 from videograin.masks.target import MaskTarget, fit_masks
 from videograin.media.encode import save_video
 from videograin.media.video import Clip, ClipOptions, load_clip
@@ -114,6 +114,15 @@ def test_masks_of_several_sizes_are_refused_before_any_is_decoded(tmp_path: Path
     (folder / "0.png").write_bytes((folder / "0.png").read_bytes()[:-20])  # its header is whole, its pixels are not
     with pytest.raises(RegionError, match=r"'2\.png' has masks of 7×5 pixels but the video is 4×4"):
         load_masks(MaskSource(folder), frames_of(3, 4, 4))
+
+
+def test_of_several_folders_all_are_checked_before_any_is_decoded(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "all").mkdir()
+    for name, frames in (("cat", 2), ("dog", 3)):
+        save_masks(tmp_path / "all" / name, np.ones((frames, 4, 4), np.uint8))
+    monkeypatch.setattr("videograin.masks.load.read_plane", None)
+    with pytest.raises(RegionError, match="'dog' has 3 masks for 2 frames"):
+        load_objects(tmp_path / "all", frames_of(2, 4, 4))
 
 
 def test_masks_of_another_clip_are_refused_by_their_number_first(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import torch
 
 from videograin.device import choose_device
 from videograin.diffusion.pipeline import VideoGrainPipeline
+from videograin.errors import for_visitors
 from videograin.files.tensor_cache import TensorCache
 from videograin.jobs.failures import release_memory
 from videograin.models.flops import matmul_speed
@@ -115,7 +116,7 @@ class ModelShelf:
         try:
             self._held = (key, self._load(key))
         except Exception as error:
-            self.state = ShelfState(problem=str(error))
+            self.state = ShelfState(problem=for_visitors(str(error)))
             raise
         self.state = ShelfState(held=key[0])
 

@@ -12,7 +12,8 @@ from videograin.masks.labels import FoundObjects, check_number
 from videograin.masks.planes import in_number_order
 from videograin.masks.target import MaskTarget, stack
 
-MAX_JSON_BYTES = 256 * 2**20
+MAX_JSON_BYTES = 32 * 2**20
+"""Of a file: Python takes twenty times as much while it reads, and a clip's run lengths are a few megabytes."""
 
 
 def read_coco(path: Path, target: MaskTarget) -> FoundObjects:

@@ -106,6 +106,9 @@ def _load_folder(folder: Path, target: MaskTarget) -> FoundObjects:
         raise RegionError(
             f"There are no masks in '{folder.name}'. Give a PNG, JPEG or NPY for each frame, named in their order."
         )
+    check_number(len(groups), target)
+    for parent, sequence in groups.items():
+        _check_sequence(parent, sequence, target)
     parts = {parent.name: parent for parent in groups}
     tables = [file for file in files if file.name == _CVAT_LABELS]
     if _CVAT_OBJECTS in parts or _CVAT_CLASSES in parts:
@@ -194,6 +197,7 @@ def _planes(path: Path, target: MaskTarget) -> list[Plane]:
         if len(groups) != 1:
             raise RegionError(f"'{path.name}' holds {len(groups)} folders of masks; a label picks from one. Name it.")
         [(parent, sequence)] = groups.items()
+        _check_sequence(parent, sequence, target)
         return _sequence_planes(parent, sequence, target)
     if path.suffix.lower() == ".npy":
         return _array_planes(path, None, read_headers(path)[""], target)
@@ -204,14 +208,18 @@ def _planes(path: Path, target: MaskTarget) -> list[Plane]:
     return [read_plane(path, target)]
 
 
-def _sequence_planes(folder: Path, files: list[Path], target: MaskTarget) -> list[Plane]:
-    files = files[: target.check_count(len(files), f"'{folder.name}'")]
-    for file in files:
+def _check_sequence(folder: Path, files: list[Path], target: MaskTarget) -> None:
+    """Raise RegionError unless the files of a folder fit by their number and headers."""
+    for file in files[: target.check_count(len(files), f"'{folder.name}'")]:
         if file.suffix.lower() == ".npy":
             _check_array(read_headers(file)[""], target, f"'{file.name}'")
         else:
             check_picture(file, target)
-    return [plane for file in files for plane in _planes(file, target)]
+
+
+def _sequence_planes(folder: Path, files: list[Path], target: MaskTarget) -> list[Plane]:
+    count = target.check_count(len(files), f"'{folder.name}'")
+    return [plane for file in files[:count] for plane in _planes(file, target)]
 
 
 def _array_planes(file: Path, key: str | None, header: ArrayHeader, target: MaskTarget) -> list[Plane]:
