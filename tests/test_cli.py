@@ -13,6 +13,7 @@ from fakes import tiny_pipeline
 from PIL import Image
 from synthetic_video import make, moving_scene
 
+from videograin.cli.edit import PROJECT
 from videograin.cli.main import INTERRUPTED, OK, UNEXPECTED, USAGE, main
 from videograin.cli.terminal import LABELS
 from videograin.media.encode import GREEN, save_video
@@ -115,6 +116,12 @@ def test_a_long_clip_is_edited_in_windows_of_the_length_that_is_asked_for(projec
     assert main(["edit", str(project), *arguments]) == OK
     assert load_clip(project.with_suffix(".mp4")).frames.shape[0] == 7
     assert probe(project.with_suffix(".mp4")).width == 48
+
+
+def test_the_project_that_the_help_shows_can_be_read(tmp_path: Path) -> None:
+    (tmp_path / "project.json").write_text(PROJECT[PROJECT.index("{") : PROJECT.rindex("}") + 1])
+    project = load_project(tmp_path / "project.json")
+    assert (project.clip, project.regions[0].prompt) == (tmp_path / "dog.mp4", "a fox")
 
 
 def test_an_example_is_edited_by_its_name_into_the_current_folder(

@@ -37,9 +37,26 @@ STRIP_COLUMNS = 8
 """Frames that a strip shows."""
 
 
+PROJECT = """\
+a project (paths are relative to its file; docs/masks.md lists what masks may be):
+  {
+    "version": 1,
+    "clip": "dog.mp4",
+    "source_prompt": "a dog on grass",
+    "background": "on grass",
+    "regions": [
+      {"masks": {"path": "dog-masks/object"}, "prompt": "a fox", "name": "dog"}
+    ]
+  }
+also: "model", "target_prompt", "negative_prompt", "controls", "settings", "clip_options", "output"
+"""
+
+
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command and its options."""
-    parser = commands.add_parser("edit", help="edit the clip of a project")
+    parser = commands.add_parser(
+        "edit", help="edit the clip of a project", epilog=PROJECT, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.set_defaults(run=run)
     parser.add_argument(
         "project",
