@@ -33,7 +33,7 @@ class SettingField:
     allowed: Range | type[StrEnum] | None = None
 
 
-SETTING_FIELDS = (
+EVERYDAY_FIELDS = (
     SettingField(
         "num_inference_steps", "Steps",
         "More steps draw finer and take longer in proportion; with fewer than 10, words may land on the wrong object.",
@@ -45,16 +45,23 @@ SETTING_FIELDS = (
                  Range(1, 20, 0.5)),
     SettingField("cross_strength", "Words to regions", "How firmly each phrase is bound to its own object.",
                  Range(0, MAX_CROSS_STRENGTH, 0.05)),
+    SettingField("mask_growth", "Room around objects", "Pixels by which a new shape may exceed the old one.",
+                 Range(0, 64, 1)),
+    SettingField("controlnet_conditioning_scale", "Hold to the source", "How strictly all ControlNets are followed.",
+                 Range(0, 2, 0.05)),
+    SettingField("blend_background", "Keep the rest", "What belongs to no edited object is put back at every step."),
+    SettingField("focus", "Keep the clip's own size", "A crop around the objects is drawn and laid into the clip."),
+    SettingField("seed", "Seed", "The same seed gives the same result; another one another try."),
+)  # fmt: skip
+"""Settings that users turn."""
+
+RESEARCH_FIELDS = (
     SettingField("self_strength", "Regions to themselves", "How firmly an object looks the same in all frames.",
                  Range(0, 4, 0.05)),
     SettingField("modulated_fraction", "Share of bound steps", "In how many of the steps, from the first, both apply.",
                  Range(0, 1, 0.05)),
-    SettingField("mask_growth", "Room around objects", "Pixels by which a new shape may exceed the old one.",
-                 Range(0, 64, 1)),
     SettingField("inject_steps", "Steps that copy structure", "Steps that reuse the source's inner structure; few.",
                  Range(0, 20, 1)),
-    SettingField("controlnet_conditioning_scale", "Hold to the outlines", "How strictly control images are followed.",
-                 Range(0, 2, 0.05)),
     SettingField("convention", "Reading of the method", "The paper's formulas, or those of its released code.",
                  Convention),
     SettingField("timestep_spacing", "First noise level", "Trailing starts where the slider says, leading below it.",
@@ -71,10 +78,10 @@ SETTING_FIELDS = (
     SettingField("temporal_smoothing", "Same over time", "How far moving objects are kept from changing their looks.",
                  Range(0, 1, 0.05)),
     SettingField("joint_group_norm", "Common brightness", "Statistics of all frames together, as in the release."),
-    SettingField("blend_background", "Keep the rest", "What belongs to no edited object is put back at every step."),
-    SettingField("focus", "Keep the clip's own size", "A crop around the objects is drawn and laid into the clip."),
-    SettingField("seed", "Seed", "The same seed gives the same result; another one another try."),
 )  # fmt: skip
+"""Settings of the method itself; each model's own suit nearly every clip."""
+
+SETTING_FIELDS = (*EVERYDAY_FIELDS, *RESEARCH_FIELDS)
 
 
 def settings_from_form(values: Mapping[str, object]) -> EditSettings:

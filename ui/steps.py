@@ -5,7 +5,7 @@ import gradio as gr
 from ui.components import ClipStep, EditStep, MarkStep
 from ui.rendering import markup, model_markup, widgets
 from ui.rendering.example_markup import example_cards
-from ui.settings_form import SETTING_FIELDS, Range, SettingField
+from ui.settings_form import EVERYDAY_FIELDS, RESEARCH_FIELDS, Range, SettingField
 from ui.work.service import StudioService
 from ui.work.transfer import MaskFormat
 from videograin.masks.load import MASK_FILES
@@ -136,7 +136,9 @@ def build_edit_step(studio: StudioService) -> EditStep:
                     model_markup.control_choices(bundle), label="Hold to the source's",
                     info="ControlNets that keep the source's lines, depth or poses; none changes shapes most freely.",
                 )  # fmt: skip
-                settings = {field.name: _setting(field, bundle.settings) for field in SETTING_FIELDS}
+                settings = {field.name: _setting(field, bundle.settings) for field in EVERYDAY_FIELDS}
+                with gr.Accordion("For researchers", open=False):
+                    settings |= {field.name: _setting(field, bundle.settings) for field in RESEARCH_FIELDS}
             with gr.Accordion("LoRAs and textual inversions", open=False, elem_id="loras"):
                 loras = widgets.panel("lora-list")
                 lora_id = gr.Textbox(
