@@ -10,8 +10,9 @@ from threading import Thread
 
 import numpy as np
 
+from ui.work.captions import Captions
 from ui.work.marking import Marking
-from ui.work.naming import Naming, caption, with_caption, without_composed_sentence
+from ui.work.naming import Naming, with_caption, without_composed_sentence
 from ui.work.segmenter_choice import SegmenterChoices
 from ui.work.segmenting import Segmenting
 from ui.work.session import Session, Sessions, one_at_a_time
@@ -32,6 +33,7 @@ from videograin.media.video import MAX_FRAMES, ClipOptions, VideoInfo, clip_shap
 from videograin.models.adapters import MAX_ADAPTERS, Adapter, read_adapter
 from videograin.models.bundles import ModelBundle, find_bundle
 from videograin.models.catalog import (
+    CAPTIONER,
     SEGMENTER_TITLES,
     CatalogEntry,
     adapter_entry,
@@ -90,6 +92,7 @@ class StudioService:
         studio = open_studio(settings, handlers, [self.sessions.purge, purge_web_files])
         self.shelf, self.store, self.worker, self.room = studio.shelf, studio.store, studio.worker, studio.room
         self._naming = Naming()
+        self._captions = Captions()
         self.segmenters = SegmenterChoices(settings, self._segmenting)
         self.marking = Marking(self._segmenting, self._naming, self.store, self.worker)
         Thread(target=self._prepare_marking, daemon=True).start()
@@ -222,18 +225,13 @@ class StudioService:
             session.set_words(work)
 
     def propose_caption(self, session: Session) -> None:
-        """Caption what the clip shows now by the objects' names, in place of what the caption was.
+        """Caption what the clip shows now, in place of what the caption was.
 
         Raises:
-            RegionError: no object has a name yet.
+            RegionError, ModelError: as `Captions.propose`.
         """
+        found = self._captions.propose(session)
         with session.lock:
-            found = caption(session.opened_work)
-            if not found:
-                raise RegionError(
-                    "A caption is made of the objects' names, and none has one yet. Name the objects in step 2, or "
-                    "write the caption yourself."
-                )
             session.caption = found
             session.set_words(replace(session.opened_work, source_prompt=found))
 
@@ -247,7 +245,7 @@ class StudioService:
         segmenter = self.segmenters.name_for(session)
         marking = () if is_here(segmenter) or segmenter not in SEGMENTER_TITLES else (segmenter,)
         names = needed_entries(model, work.controls, work.adapters) if work else [model]
-        entries = map(find_entry, (*names, *marking))
+        entries = map(find_entry, (*names, *marking, *([CAPTIONER] if session.wants_captions else [])))
         return next((entry for entry in entries if not entry.is_installed), None)
 
     def add_adapter(self, session: Session, adapter: Adapter) -> None:

@@ -84,6 +84,7 @@ class Session:
         chosen_segmenter: that was chosen before there is a clip; empty takes the one that goes with the model.
         is_photograph: whether the clip was filmed rather than drawn, as far as it shows.
         caption: of what the clip shows now, as the page has put it in.
+        wants_captions: whether a captioner was asked for that is not on this machine.
         segmenter: of this clip; made by the first click.
         past, future: states of the work that undo and redo lead to.
         long_work: held while a clip or file is read or written for this session (`one_at_a_time`).
@@ -104,6 +105,7 @@ class Session:
     chosen_segmenter: str = ""
     is_photograph: bool = False
     caption: str = ""
+    wants_captions: bool = False
     segmenter: Segmenter | None = None
     past: list[Workspace] = field(default_factory=list)
     future: list[Workspace] = field(default_factory=list)

@@ -31,6 +31,9 @@ SEGMENTER_TITLES = {
     "edgetam": "EdgeTAM",
 }
 
+CAPTIONER, CAPTIONER_ID = "blip", "Salesforce/blip-image-captioning-base"
+"""Name and hub id of what describes photographs."""
+
 ADAPTER = "lora:"
 """Before the hub id of a LoRA or a textual inversion, in the names of entries."""
 
@@ -39,6 +42,7 @@ _MARKS_AND_FOLLOWS = "Marks what is clicked on in photographs, and follows it th
 
 _CONTROL_BYTES = 1_450_000_000  # of a ControlNet of either family, about
 _DEPTH_BYTES = 99_000_000
+_CAPTIONER_BYTES = 990_000_000
 _SEGMENTER_BYTES = {
     "sam2.1-tiny": 156_000_000,
     "sam2.1-small": 184_000_000,
@@ -55,6 +59,7 @@ class Purpose(StrEnum):
     CONTROL = "control"
     MARK = "mark"
     ADAPT = "adapt"
+    DESCRIBE = "describe"
 
 
 @dataclass(frozen=True)
@@ -175,13 +180,15 @@ def catalog(models: Iterable[str]) -> list[CatalogEntry]:
     for model in models:
         bundle = find_bundle(model)
         entries += [model_entry(bundle), *(control_entry(bundle, kind) for kind in bundle.controls)]
-    return entries + [segmenter_entry(name) for name in (*SAM_FILES, *HUB_IDS)]
+    return [*entries, *(segmenter_entry(name) for name in (*SAM_FILES, *HUB_IDS)), captioner_entry()]
 
 
 def find_entry(name: str) -> CatalogEntry:
     """Return what has a name: a segmenter's, "sd15+canny" for a model's ControlNet, "lora:owner/name", or a model's."""
     if name in SAM_FILES or name in HUB_IDS:
         return segmenter_entry(name)
+    if name == CAPTIONER:
+        return captioner_entry()
     if name.startswith(ADAPTER):
         return adapter_entry(name.removeprefix(ADAPTER))
     model, _, kind = name.rpartition("+")
@@ -238,6 +245,18 @@ def control_entry(bundle: ModelBundle, kind: ControlKind) -> CatalogEntry:
         about=f"Holds edits to the {CONTROL_TITLES[kind].lower()} of the source (ControlNet).",
         size=_CONTROL_BYTES + (_DEPTH_BYTES if detector else 0),
         parts=(network, *detector),
+    )
+
+
+def captioner_entry() -> CatalogEntry:
+    """Return what has to be downloaded to have photographs described."""
+    return CatalogEntry(
+        name=CAPTIONER,
+        title="BLIP",
+        purpose=Purpose.DESCRIBE,
+        about="Describes what a filmed clip shows, for the caption.",
+        size=_CAPTIONER_BYTES,
+        parts=(HubPart(CAPTIONER_ID, Layout.NETWORK),),
     )
 
 
