@@ -1,0 +1,215 @@
+"""Long clips: what a frame costs at each length, and what windows cost in accuracy and at their seams.
+
+    python -m benchmarks.long --lengths 48 96 192 --clips 8 --json output/long.jsonl
+    python -m benchmarks.long --device cpu --lengths 24 --clips 1 --steps 4
+
+The first report clips with two objects, of 16 frames each, are played there and back until they are long enough: the
+same content at every length, so that what differs is the length. A machine without ffmpeg reads them from a packed file
+(`benchmarks.emoji_world --split report --kinds two --pack`). Seconds and memory are those of the windows alone, as a
+studio would hold them; the accuracy is judged as in the editing table.
+
+The seam ratio is the warp error over the pairs of frames in which one window ends and the next begins, divided by that
+of all other pairs: 1 is no seam.
+"""
+
+import argparse
+import json
+import resource
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.clips import Folders, Library, Packed, Told
+from benchmarks.emoji_world import select
+from benchmarks.scoring import Bench, Task
+from benchmarks.table import print_table
+from benchmarks.variants import Variant
+from videograin.diffusion.windows.plan import Window, request_windows
+from videograin.evaluation.metrics import warp_error
+from videograin.media.flow import OpticalFlow
+from videograin.models.bundles import find_bundle
+from videograin.region import AttentionMode, EditRequest, EditSettings
+
+COLUMNS = (
+    "keys", "frames", "clips", "target", "mixing", "CLIP-F", "warp", "seam ratio", "s a frame", "device MiB", "host MiB"
+)  # fmt: skip
+
+NO_PATHS = {"trajectory_attention": False, "temporal_smoothing": 0.0}
+
+
+@dataclass(frozen=True)
+class ThereAndBack:
+    """A library whose clips are played there and back until they have as many frames as are wanted.
+
+    Attributes:
+        library: the clips.
+        frames: how many are wanted.
+    """
+
+    library: Library
+    frames: int
+
+    def documents(self) -> dict[str, dict]:
+        """Return what the library says."""
+        return self.library.documents()
+
+    def pixels(self, number: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Return frames and masks of a clip, there and back."""
+        frames, masks = self.library.pixels(number)
+        last = len(frames) - 1
+        order = last - np.abs(np.arange(self.frames) % (2 * last) - last)
+        return frames[order], {name: mask[order] for name, mask in masks.items()}
+
+
+@dataclass(frozen=True)
+class Line:
+    """What one edit came to; bytes are peaks, of the device and of this process so far."""
+
+    variant: str
+    frames: int
+    clip: str
+    target: float
+    mixing: float
+    clip_f: float
+    warp_error: float
+    seam_ratio: float
+    seconds: float
+    device_bytes: int
+    host_bytes: int
+
+
+def variants(base: EditSettings, wanted: Sequence[str]) -> Iterator[Variant]:
+    """Yield the ways to edit a long clip, by name."""
+    for name in wanted:
+        keys, _, paths = name.partition(" without ")
+        settings = replace(base, **NO_PATHS) if paths else base
+        if keys == "full":
+            settings = replace(settings, attention_mode=AttentionMode.FULL)
+        elif keys == "windows alone":
+            settings = replace(settings, anchor_frames=0)
+        yield Variant(name, settings)
+
+
+def measure(bench: Bench, task: Task) -> Line:
+    """Edit a clip window by window and judge the result."""
+    assert task.variant.settings is not None
+    known = bench.reference(task.number, task.told, task.frames)
+    request = replace(known.request, settings=task.variant.settings)
+    device = bench.pipeline.device
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+    started = time.monotonic()
+    frames = np.concatenate([window.frames for window in bench.pipeline.edit_windows(request)])
+    seconds = time.monotonic() - started
+    peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
+    score = bench.score(task, known, frames, frames, seconds)
+    return Line(
+        variant=task.variant.label,
+        frames=task.frames,
+        clip=task.told.name,
+        target=score.target,
+        mixing=score.mixing,
+        clip_f=score.clip_f,
+        warp_error=score.warp_error,
+        seam_ratio=seam_ratio(frames, known.flow, request),
+        seconds=seconds,
+        device_bytes=peak,
+        host_bytes=1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+    )
+
+
+def seam_ratio(frames: np.ndarray, flow: OpticalFlow, request: EditRequest) -> float:
+    """Return the warp error at the windows' joints over that elsewhere; nan where there is one window."""
+    joints = [pair for window in request_windows(request) for pair in _joint(window)]
+    others = [pair for pair in range(len(frames) - 1) if pair not in joints]
+    if not joints:
+        return float("nan")
+    return _error(frames, flow, joints) / _error(frames, flow, others)
+
+
+def _joint(window: Window) -> range:
+    """Return the pairs (t, t + 1) across which a window takes over from the one before: all those of the overlap."""
+    return range(window.start - 1, window.start + window.overlap) if window.start else range(0)
+
+
+def _error(frames: np.ndarray, flow: OpticalFlow, pairs: Sequence[int]) -> float:
+    """Return the mean warp error of some pairs of frames."""
+    return float(np.nanmean([warp_error(frames[t : t + 2], _pair(flow, t)) for t in pairs]))
+
+
+def _pair(flow: OpticalFlow, t: int) -> OpticalFlow:
+    return OpticalFlow(
+        forward=flow.forward[t : t + 1],
+        backward=flow.backward[t : t + 1],
+        forward_error=flow.forward_error[t : t + 1],
+        forward_occluded=flow.forward_occluded[t : t + 1],
+        backward_occluded=flow.backward_occluded[t : t + 1],
+    )
+
+
+def print_lines(lines: Sequence[Line]) -> None:
+    """Print the means of each variant at each length."""
+    rows = []
+    for variant, frames in dict.fromkeys((line.variant, line.frames) for line in lines):
+        own = [line for line in lines if (line.variant, line.frames) == (variant, frames)]
+        shares = [format(np.mean([getattr(line, name) for line in own]), form) for name, form in _FORMS.items()]
+        seconds = np.mean([line.seconds for line in own]) / frames
+        device, host = (max(getattr(line, name) for line in own) / 2**20 for name in ("device_bytes", "host_bytes"))
+        rows.append([variant, str(frames), str(len(own)), *shares, f"{seconds:.3f}", f"{device:.0f}", f"{host:.0f}"])
+    print_table("long clips", COLUMNS, rows)
+
+
+_FORMS = {"target": ".3f", "mixing": ".3f", "clip_f": ".2f", "warp_error": ".2f", "seam_ratio": ".2f"}
+
+
+def main() -> None:
+    """Edit the clips at each length in each way, and print the table."""
+    args = _arguments()
+    library = Packed(args.packed) if args.packed else Folders()
+    told: dict[str, Told] = select(library, "report", ["two"], args.clips)
+    base = replace(
+        find_bundle(args.model).settings,
+        window_frames=args.window, anchor_frames=args.anchors, window_overlap=args.overlap,
+    )  # fmt: skip
+    if args.steps:
+        base = replace(base, num_inference_steps=args.steps)
+    lines: list[Line] = []
+    args.json.parent.mkdir(parents=True, exist_ok=True)
+    with args.json.open("a") as file:
+        for length in args.lengths:
+            bench = Bench.load(args.model, args.device, ThereAndBack(library, length))
+            for variant in variants(base, args.variants):
+                for number, clip in told.items():
+                    lines.append(measure(bench, Task(number, clip, variant, length)))
+                    file.write(json.dumps(asdict(lines[-1])) + "\n")
+                    file.flush()
+                    print(f"{clip.name}, {variant.label}, {length} frames: {lines[-1].seconds:.1f} s", flush=True)
+    print_lines(lines)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.long")
+    parser.add_argument("--lengths", type=int, nargs="+", default=[16, 48, 96, 192], help="frames")
+    parser.add_argument(
+        "--variants", nargs="+", default=["windows", "windows without paths"],
+        help="windows, 'windows alone' (no anchors), full; each also '… without paths'",
+    )  # fmt: skip
+    parser.add_argument("--clips", type=int, default=8)
+    parser.add_argument("--window", type=int, default=EditSettings.window_frames)
+    parser.add_argument("--anchors", type=int, default=EditSettings.anchor_frames)
+    parser.add_argument("--overlap", type=int, default=EditSettings.window_overlap)
+    parser.add_argument("--steps", type=int, default=0, help="denoising steps; 0 takes the model's")
+    parser.add_argument("--model", default="emoji-world", help="folder in diffusers' layout, with its clip/")
+    parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--json", type=Path, default=Path("output/long.jsonl"), help="a line for each edit")
+    parser.add_argument("--packed", type=Path, metavar="FILE.npz", help="read the clips from such a file")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
