@@ -1,11 +1,12 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from videograin.errors import ProjectError
-from videograin.files.atomic import MAX_NAME, file_names, write_whole, written_aside
+from videograin.files.atomic import MAX_NAME, file_names, mapped_array, write_whole, written_aside
 
 
 def break_off(path: Path) -> None:
@@ -71,3 +72,10 @@ def test_every_name_becomes_a_name_of_its_own_within_its_folder(names: list[str]
         assert 0 < len(name) <= MAX_NAME + len(" 20")
         assert name == name.strip(" .")
         name.encode()
+
+
+def test_a_mapped_array_takes_its_room_on_the_disk_at_once(tmp_path: Path) -> None:
+    array = mapped_array(tmp_path / "frames", (3, 4, 5), np.uint16)
+    array[1] = 7
+    assert (tmp_path / "frames").stat().st_blocks * 512 >= array.nbytes
+    assert np.fromfile(tmp_path / "frames", np.uint16).sum() == 7 * 20

@@ -317,15 +317,15 @@ def test_a_running_edit_is_cancelled_and_the_next_one_is_unharmed(studio: Studio
 def exhaust(monkeypatch: pytest.MonkeyPatch, times: int) -> list[int]:
     """Let the next edits run out of memory; returns the frames per VAE batch of each."""
     batches: list[int] = []
-    whole = VideoGrainPipeline.edit
+    whole = VideoGrainPipeline.edit_windows
 
-    def edit(pipeline: VideoGrainPipeline, *args, **kwargs):
+    def edit_windows(pipeline: VideoGrainPipeline, *args, **kwargs):
         batches.append(pipeline.frames_per_vae_batch)
         if len(batches) <= times:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return whole(pipeline, *args, **kwargs)
 
-    monkeypatch.setattr(VideoGrainPipeline, "edit", edit)
+    monkeypatch.setattr(VideoGrainPipeline, "edit_windows", edit_windows)
     return batches
 
 

@@ -1,5 +1,6 @@
 """Files and folders that appear whole or not at all, under names that every system takes."""
 
+import math
 import os
 import re
 import secrets
@@ -7,6 +8,9 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import DTypeLike
 
 from videograin.errors import ProjectError
 
@@ -48,6 +52,21 @@ def write_whole(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def mapped_array(path: Path, shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
+    """Return an array that lies in a new file, which the system keeps in memory only as far as there is room.
+
+    Raises:
+        OSError: the disk has no room; it is asked first, for a full disk kills whoever writes to a mapped file.
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    with path.open("wb") as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+        else:
+            file.truncate(size)
+    return np.memmap(path, dtype, "r+", shape=shape)
 
 
 def file_names(names: Iterable[str]) -> list[str]:

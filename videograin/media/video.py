@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from videograin.errors import SettingsError, VideoError
+from videograin.files.atomic import mapped_array
 from videograin.media.ffmpeg import (
     MAX_FPS,
     MAX_FRAME_PIXELS,
@@ -221,7 +222,7 @@ def _allocate(count: int, size: tuple[int, int], scratch: Path | None) -> np.nda
     if width * height > MAX_FRAME_PIXELS:
         raise VideoError(f"{clip} are too large; {MAX_FRAME_PIXELS} pixels are allowed. Choose a smaller short side.")
     if scratch is not None:
-        return np.memmap(scratch / "clip.frames", np.uint8, "w+", shape=(count, height, width, 3))
+        return mapped_array(scratch / "clip.frames", (count, height, width, 3), np.uint8)
     if count * width * height * 3 > MAX_CLIP_BYTES:
         raise VideoError(f"{clip} exceed {MAX_CLIP_BYTES >> 30} GiB. Choose fewer frames or a smaller short side.")
     return np.empty((count, height, width, 3), np.uint8)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 import cv2
 import numpy as np
 
+from videograin.files.atomic import mapped_array
 from videograin.media.video import Clip, load_clip, stream_frames
 from videograin.production.crops import Crops, plan_crops
 from videograin.production.source_masks import ClipPlace
@@ -153,7 +154,7 @@ def _crops(clip: Clip, inputs: EditInputs, regions: Sequence[Region]) -> Crops |
 
 def _cut_frames(clip: Clip, inputs: EditInputs, crops: Crops, scratch: Path) -> np.ndarray:
     width, height = crops.size
-    frames = np.memmap(scratch / "crops.frames", np.uint8, "w+", shape=(len(clip.frames), height, width, 3))
+    frames = mapped_array(scratch / "crops.frames", (len(clip.frames), height, width, 3), np.uint8)
     for number, picture in enumerate(stream_frames(clip, inputs.clip_options)):
         frames[number] = crops.cut(number, picture)
     return frames
@@ -165,7 +166,7 @@ def _cut_regions(
     """Yield the regions by their numbers as the crops show them; kept ones that none of these show are left out."""
     width, height = crops.size
     for index, region in enumerate(regions):
-        masks = np.memmap(scratch / f"{index}.masks", bool, "w+", shape=(len(region.masks), height, width))
+        masks = mapped_array(scratch / f"{index}.masks", (len(region.masks), height, width), bool)
         for number, mask in enumerate(region.masks):
             masks[number] = place.cut(number, mask, crops)
         if region.is_edited or masks.any():
@@ -180,7 +181,7 @@ def _control_images(
     results = []
     for kind in inputs.controls:
         detector = load_detector(kind, device=device)
-        images = np.memmap(scratch / f"{kind}.frames", np.uint8, "w+", shape=frames.shape)
+        images = mapped_array(scratch / f"{kind}.frames", frames.shape, np.uint8)
         for first in range(0, len(frames), FRAMES_AT_ONCE):
             images[first : first + FRAMES_AT_ONCE] = detector(np.asarray(frames[first : first + FRAMES_AT_ONCE]))
         results.append(images)
