@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from videograin.errors import RegionError, SettingsError, VideoError
-from videograin.region import MAX_REGIONS, Convention, EditRequest, EditSettings, Region, TimestepSpacing
+from videograin.region import (
+    MAX_REGIONS,
+    ControlGuidance,
+    ControlKind,
+    Convention,
+    EditRequest,
+    EditSettings,
+    Region,
+    TimestepSpacing,
+)
 
 FRAMES = np.zeros((2, 8, 12, 3), np.uint8)
 MASKS = np.ones(FRAMES.shape[:3], bool)
@@ -108,6 +117,31 @@ def test_more_steps_than_there_are_timesteps_for_are_refused(settings, steps, al
     EditSettings(num_inference_steps=steps - 1, **settings)
     with pytest.raises(SettingsError, match=f"num_inference_steps is {steps}; choose a value from {allowed}"):
         EditSettings(num_inference_steps=steps, **settings)
+
+
+def test_a_control_is_read_with_its_scale_and_its_part_of_the_steps():
+    assert ControlGuidance.parse("depth") == ControlGuidance(ControlKind.DEPTH)
+    assert ControlGuidance.parse("canny:0.6:0:0.5") == ControlGuidance(ControlKind.CANNY, 0.6, 0, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("edges", "There is no ControlNet 'edges'. Known are: canny, depth, pose"),
+        ("canny:much", "Control 'canny:much' is not understood. Give kind"),
+        ("canny:1:0.5", "is not understood"),
+        ("canny:3", "scale of control 'canny' is 3.0; choose a value from 0 to 2"),
+        ("canny:1:0.5:0.5", "end of control 'canny' is 0.5; choose a value above its start, 0.5, up to 1"),
+    ],
+)
+def test_a_control_that_is_not_understood_is_refused(text, message):
+    with pytest.raises(SettingsError, match=message):
+        ControlGuidance.parse(text)
+
+
+def test_as_many_control_guidances_as_control_images_are_wanted():
+    with pytest.raises(SettingsError, match="1 control guidances for 0 sets"):
+        request([Region(MASKS, "a fox")], control_guidance=[ControlGuidance(ControlKind.CANNY)])
 
 
 def test_steps_follow_from_strength_and_fraction():

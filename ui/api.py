@@ -29,7 +29,7 @@ from videograin.media.video import MAX_FRAMES
 from videograin.models.presets import Preset, apply_preset
 from videograin.project import objects
 from videograin.project.examples import example_names
-from videograin.region import ControlKind, EditSettings
+from videograin.region import ControlGuidance, EditSettings
 
 
 class Api(ModelApi):
@@ -256,7 +256,8 @@ class Api(ModelApi):
     ) -> str:
         """Ask for the edit and return the job's id.
 
-        `settings` overrides fields of the preset by name; `controls` names ControlNets: canny, depth, pose.
+        `settings` overrides fields of the preset by name; `controls` names ControlNets: canny, depth, pose,
+        each with a scale and with the shares of the steps between which it acts if need be: "canny:0.6:0:0.5".
         """
         return self._submit(session, JobKind.EDIT, preset, settings, controls)
 
@@ -327,14 +328,14 @@ class Api(ModelApi):
         self, session: str, kind: JobKind, preset: str | None, settings: Document | None, controls: list[str] | None
     ) -> str:
         found = self._find(session)
-        if unknown := set(controls or ()) - set(ControlKind):
-            raise SettingsError(f"There is no ControlNet '{min(unknown)}'. Known are: {', '.join(ControlKind)}.")
+        guidance = tuple(ControlGuidance.parse(control) for control in controls or ())
         own = self._studio.bundle(found).settings
         with found.lock:
             work = found.opened_work
             chosen = apply_preset(_member(Preset, preset), own) if preset else work.settings
-            wanted = tuple(ControlKind(kind) for kind in controls or ())
-            found.set_words(replace(work, settings=_overridden(chosen, settings or {}), controls=wanted))
+            chosen = _overridden(chosen, settings or {})
+            kinds = tuple(each.kind for each in guidance)
+            found.set_words(replace(work, settings=chosen, controls=kinds, control_guidance=guidance))
             return self._studio.submit_edit(found, kind).id
 
     def _at(self, session: str, frame: int | None = None, number: int | None = None) -> Session:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -73,6 +73,52 @@ class ControlKind(StrEnum):
     CANNY = "canny"
     DEPTH = "depth"
     POSE = "pose"
+
+
+@dataclass(frozen=True)
+class ControlGuidance:
+    """How far, and in which part of an edit, one ControlNet holds it to the source.
+
+    Attributes:
+        kind: of the ControlNet.
+        scale: factor on its residuals, beside `EditSettings.controlnet_conditioning_scale`.
+        start, end: the part of denoising in which it acts, as shares of the steps; inversion follows it at the same
+            noise levels.
+
+    Raises:
+        SettingsError: a value outside its range, or an end that is not behind the start.
+    """
+
+    kind: ControlKind
+    scale: float = 1.0
+    start: float = 0.0
+    end: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check(f"scale of control '{self.kind}'", self.scale, 0, 2)
+        _check(f"start of control '{self.kind}'", self.start, 0, 1)
+        if not self.start < self.end <= 1:
+            raise SettingsError(
+                f"end of control '{self.kind}' is {self.end}; choose a value above its start, {self.start}, up to 1."
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read "canny", "canny:0.6" (scale) or "canny:0.6:0:0.5" (scale, start, end).
+
+        Raises:
+            SettingsError: another kind, anything that is no number, or a value out of range.
+        """
+        kind, *numbers = text.split(":")
+        if kind not in list(ControlKind):
+            raise SettingsError(f"There is no ControlNet '{kind}'. Known are: {', '.join(ControlKind)}.")
+        try:
+            values = [float(number) for number in numbers]
+        except ValueError:
+            values = None
+        if values is None or len(values) not in (0, 1, 3):
+            raise SettingsError(f"Control '{text}' is not understood. Give kind, kind:scale or kind:scale:start:end.")
+        return cls(ControlKind(kind), *values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,12 +281,13 @@ class EditRequest:
         background: phrase for the rest of the picture in the composed prompt, "on grass".
         negative_prompt: what to avoid.
         control_images: one (F, H, W, 3) uint8 array for each ControlNet of the pipeline.
+        control_guidance: one for each of `control_images`; none lets all of them act throughout.
         settings: how the edit is denoised.
 
     Raises:
         VideoError: frames of another shape or dtype.
         RegionError: too many regions, none with a prompt, or a mask of another size.
-        SettingsError: control images of another size.
+        SettingsError: control images of another size, or another number of control guidances.
     """
 
     frames: np.ndarray
@@ -250,11 +297,17 @@ class EditRequest:
     background: str = ""
     negative_prompt: str = ""
     control_images: Sequence[np.ndarray] = ()
+    control_guidance: Sequence[ControlGuidance] = ()
     settings: EditSettings = field(default_factory=EditSettings)
 
     def __post_init__(self) -> None:
         check_frames(self.frames)
         check_regions(self.regions, self.frames.shape[:3])
+        if self.control_guidance and len(self.control_guidance) != len(self.control_images):
+            raise SettingsError(
+                f"There are {len(self.control_guidance)} control guidances for {len(self.control_images)} sets of "
+                "control images. Pass one for each, or none."
+            )
         for images in self.control_images:
             if images.shape != self.frames.shape or images.dtype != np.uint8:
                 raise SettingsError(

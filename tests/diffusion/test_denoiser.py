@@ -13,7 +13,7 @@ from videograin.diffusion.attention.processors import install_layout_attention
 from videograin.diffusion.attention.recorder import Features
 from videograin.diffusion.attention.step import AttentionStep
 from videograin.diffusion.attention.trajectory import trajectory_attention
-from videograin.diffusion.denoiser import Conditioning, Denoiser
+from videograin.diffusion.denoiser import Conditioning, Control, Denoiser
 from videograin.region import AttentionMode
 
 FRAMES = 3
@@ -38,7 +38,7 @@ def conditioning(halves: int = 2, images: int = 1, scale: float = 1.0) -> Condit
     generator = torch.Generator().manual_seed(1)
     embeds = torch.randn(2, halves, 77, TEXT_WIDTH, generator=generator)
     control = [torch.rand(FRAMES, 3, 16, 16, generator=generator) for _ in range(images)]
-    return Conditioning(embeds[0], embeds[1], control, scale)
+    return Conditioning(embeds[0], embeds[1], [Control(each, scale) for each in control])
 
 
 def test_halves_and_frames_ride_in_the_batch_of_the_stock_networks(denoiser, latents):
@@ -49,7 +49,7 @@ def test_halves_and_frames_ride_in_the_batch_of_the_stock_networks(denoiser, lat
     batch = repeat(latents, "f c h w -> (b f) c h w", b=2)
     unet_embeds, embeds = (x.repeat_interleave(FRAMES, 0) for x in (given.unet_embeds, given.controlnet_embeds))
     with torch.no_grad():
-        down, mid = controlnet(batch, 500, embeds, given.control_images[0].repeat(2, 1, 1, 1), return_dict=False)
+        down, mid = controlnet(batch, 500, embeds, given.controls[0].images.repeat(2, 1, 1, 1), return_dict=False)
         expected = unet(
             batch, 500, unet_embeds, down_block_additional_residuals=down, mid_block_additional_residual=mid
         ).sample
@@ -68,6 +68,15 @@ def test_one_half_needs_half_the_batch(denoiser, latents):
     assert last.halves == 1
     both = denoiser.predict_noise(latents, 500, whole, PER_FRAME)
     assert torch.allclose(denoiser.predict_noise(latents, 500, last, PER_FRAME), both[1:], atol=1e-6)
+
+
+def test_a_controlnet_acts_between_its_levels_alone(denoiser, latents):
+    given = conditioning()
+    limited = replace(given, controls=[replace(given.controls[0], above=299, up_to=599)])
+    expected = {t: denoiser.predict_noise(latents, t, given, PER_FRAME) for t in (300, 599)}
+    expected |= {t: denoiser.predict_noise(latents, t, conditioning(images=0), PER_FRAME) for t in (299, 600)}
+    for timestep, noise_pred in expected.items():
+        assert torch.equal(denoiser.predict_noise(latents, timestep, limited, PER_FRAME), noise_pred)
 
 
 def test_without_control_images_or_at_scale_zero_the_controlnet_does_nothing(denoiser, latents):
@@ -138,7 +147,7 @@ def forward(
     """The recorded inputs at a timestep, modulated unless `changes` say otherwise."""
     given = clip.conditioning(golden["unet_text_cond"], golden["controlnet_embeds"], 1.0)
     if not control:
-        given = replace(given, control_images=())
+        given = replace(given, controls=())
     with clip.denoiser.for_clip(clip.frames, joint):
         step = replace(clip.step(timestep), **changes)
         return clip.denoiser.predict_noise(frames_first(golden["latents"]), timestep, given, step)

@@ -26,6 +26,8 @@ from videograin.progress import Phase, Progress
 from videograin.region import (
     MAX_REGIONS,
     AttentionMode,
+    ControlGuidance,
+    ControlKind,
     Convention,
     EditRequest,
     EditResult,
@@ -260,6 +262,21 @@ def test_a_phrase_that_is_not_in_the_given_prompt_is_named(pipe):
         edit(pipe, target_prompt="a red panda")
 
 
+def test_the_weight_of_a_word_counts(pipe):
+    left, right = tiny_regions()
+    weighted = edit(pipe, [replace(left, prompt="a (red:1.5) panda"), right])
+    assert weighted.target_prompt == "a (red:1.5) panda and a blue fire engine"
+    assert not torch.allclose(weighted.latents, edit(pipe).latents, atol=1e-4)
+    plain = edit(pipe, [replace(left, prompt="a (red:1) panda"), right])
+    assert torch.equal(plain.latents, edit(pipe).latents)
+
+
+def test_a_prompt_of_punctuation_names_its_region(pipe):
+    left, right = tiny_regions()
+    with pytest.raises(PromptError, match="Region 'left': its prompt '!!!' is punctuation alone"):
+        edit(pipe, [replace(left, prompt="!!!"), right])
+
+
 def test_words_that_were_cut_off_are_told(pipe):
     long = "a red panda and a blue fire engine" + " on grass" * 40
     (warning,) = edit(pipe, target_prompt=long).warnings
@@ -304,6 +321,15 @@ def test_each_controlnet_hears_its_own_images(count):
     for i in range(count):
         others = [255 - image if i == j else image for j, image in enumerate(images)]
         assert not torch.allclose(edit(pipe, control_images=others).latents, with_images, atol=1e-4)
+
+
+def test_a_controlnet_acts_in_its_part_of_the_steps():
+    pipe = tiny_pipeline(controlnets=1)
+    seen: list[int] = []
+    pipe.controlnet.register_forward_pre_hook(lambda _net, inputs: seen.append(inputs[1]))
+    guidance = [ControlGuidance(ControlKind.CANNY, scale=0.5, start=0.25, end=0.75)]
+    edit(pipe, control_images=[tiny_frames()], control_guidance=guidance)
+    assert seen == [499, 749, 749, 499]  # up, then down again, of 999, 749, 499 and 249
 
 
 @pytest.mark.parametrize(("controlnets", "images"), [(0, 1), (1, 2), (2, 1)])

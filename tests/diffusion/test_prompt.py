@@ -5,12 +5,15 @@ from golden_pipeline import SETS, golden_spans
 from torch import Tensor
 
 from videograin.diffusion.prompt import (
+    WeightedPrompt,
     assign_spans,
     compose_target_prompt,
     encode_prompts,
     find_token_spans,
     insert_local_embeds,
     local_prompt,
+    read_prompt,
+    token_weights,
 )
 from videograin.errors import PromptError
 
@@ -44,6 +47,8 @@ def spelled(prompt: str, *phrases: str) -> list[str]:
         (["", "a fox", " "], " in snow ", "a fox in snow"),
         ([""], "in snow", "in snow"),
         (["a panda.", " a fox, "], "", "a panda and a fox"),
+        (["🐼", "C++", "C#!"], "", "🐼, C++ and C#"),
+        (["(a panda:1.3)", "a (red:0.5) fox."], "", "(a panda:1.3) and a (red:0.5) fox"),
     ],
 )
 def test_phrases_and_background_make_a_sentence(phrases, background, prompt):
@@ -68,6 +73,42 @@ def test_punctuation_around_a_phrase_is_left_out_and_inside_is_kept():
 
 def test_the_brackets_of_a_textual_inversion_stay():
     assert local_prompt("(a <cat>)") == "a <cat>"
+
+
+# Symbols and weights
+
+
+def test_symbols_are_words():
+    assert [local_prompt(phrase) for phrase in ("🐼", " C++. ", '"C#"', "❤️!")] == ["🐼", "C++", "C#", "❤️"]
+
+
+def test_a_symbol_is_found_beside_punctuation():
+    prompt = read_prompt(compose_target_prompt(["🐼", "C++", "a fox"])).text
+    assert prompt == "🐼 , C++ and a fox"
+    assert all(find_token_spans(TOKENIZER, prompt, ["🐼", "C++", "a fox"]).spans)
+
+
+def test_weights_are_taken_out_of_a_prompt():
+    prompt = read_prompt("a (red panda:1.3) on (grass: .5)")
+    assert prompt == WeightedPrompt("a red panda on grass", ((2, 11, 1.3), (15, 20, 0.5)))
+    assert token_weights(TOKENIZER, prompt)[:8].tolist() == pytest.approx([1, 1, 1.3, 1.3, 1, 0.5, 1, 1])
+    assert read_prompt("a panda (red)") == WeightedPrompt("a panda (red)")
+
+
+def test_a_trimmed_phrase_keeps_the_weights_of_its_words():
+    assert read_prompt(". a (fox:1.5)!").trimmed() == WeightedPrompt("a fox", ((2, 5, 1.5),))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [
+        ("(a panda:13)", "The weight of 'a panda' is 13; choose 0 to 2"),
+        ("a fox <lora:fur:0.8>", "'<lora:fur:0.8>' in a prompt loads nothing here"),
+    ],
+)
+def test_weights_and_networks_that_mean_nothing_are_refused(prompt, message):
+    with pytest.raises(PromptError, match=message):
+        read_prompt(prompt)
 
 
 # Spans

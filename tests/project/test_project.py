@@ -111,6 +111,13 @@ def test_a_value_out_of_range_is_named(tmp_path: Path) -> None:
         load_project(write(tmp_path, settings={"guidance_scale": 99}))
 
 
+def test_a_byte_order_mark_before_the_file_does_not_matter(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    plain = load_project(path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert load_project(path) == plain
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

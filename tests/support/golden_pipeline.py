@@ -15,7 +15,7 @@ from videograin.diffusion.attention.layout import Layout, build_layout, nearest_
 from videograin.diffusion.attention.modulation import timestep_weight
 from videograin.diffusion.attention.processors import install_layout_attention
 from videograin.diffusion.attention.step import AttentionStep, LayoutModulation, modulate_layout
-from videograin.diffusion.denoiser import Conditioning, Denoiser
+from videograin.diffusion.denoiser import Conditioning, Control, Denoiser
 from videograin.diffusion.prompt import TokenSpan
 from videograin.media.flow import Trajectories
 from videograin.region import Convention, EditSettings
@@ -60,7 +60,7 @@ class GoldenClip:
         )
 
     def conditioning(self, unet_embeds: Tensor, controlnet_embeds: Tensor, scale: float) -> Conditioning:
-        return Conditioning(unet_embeds, controlnet_embeds, [self.control_image], scale)
+        return Conditioning(unet_embeds, controlnet_embeds, [Control(self.control_image, scale)])
 
     @property
     def plain_step(self) -> AttentionStep:

@@ -4,12 +4,14 @@ Only a model that carries a judge of its own small world can name objects; with 
 """
 
 import re
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 
 from ui.work.session import Session
-from videograin.diffusion.prompt import compose_target_prompt
+from videograin.diffusion.prompt import compose_target_prompt, local_prompt
+from videograin.errors import PromptError
 from videograin.evaluation.judge import Judge
 from videograin.evaluation.vocabulary import known_names, with_article
 from videograin.models.bundles import find_bundle
@@ -57,7 +59,8 @@ def free_name(work: Workspace, name: str) -> str:
 
 def caption(work: Workspace) -> str:
     """Return a caption of what the clip shows now, out of the objects' names; empty where none has one."""
-    phrases = [_phrase(each) for each in work.objects if not UNNAMED.fullmatch(each.name) and not each.is_rest]
+    named = [each for each in work.objects if local_prompt(each.name) and not UNNAMED.fullmatch(each.name)]
+    phrases = [_phrase(each) for each in named if not each.is_rest]
     return compose_target_prompt(phrases) if phrases else ""
 
 
@@ -79,8 +82,10 @@ def with_caption(work: Workspace, suggested: str) -> tuple[Workspace, str]:
 
 def without_composed_sentence(work: Workspace) -> Workspace:
     """Return the work without its own sentence where the words alone make the same, so that it follows the words."""
-    composed = compose_target_prompt([each.edit_prompt for each in work.objects], work.background)
-    return replace(work, target_prompt="") if work.target_prompt == composed else work
+    with suppress(PromptError):  # where there are no words, a sentence is the user's own
+        composed = compose_target_prompt([each.edit_prompt for each in work.objects], work.background)
+        return replace(work, target_prompt="") if work.target_prompt == composed else work
+    return work
 
 
 def _phrase(each: MarkedObject) -> str:

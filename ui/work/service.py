@@ -305,7 +305,8 @@ class StudioService:
         return Project(
             clip=work.clip, source_prompt=work.source_prompt, model=work.model, clip_options=work.clip_options,
             target_prompt=work.target_prompt, background=work.background, negative_prompt=work.negative_prompt,
-            controls=work.controls, adapters=work.adapters, settings=work.settings, regions=regions,
+            controls=work.controls, control_guidance=work.control_guidance, adapters=work.adapters,
+            settings=work.settings, regions=regions,
         )  # fmt: skip
 
     def edits(self, session: Session) -> list[Job]:

@@ -22,7 +22,7 @@ from videograin.models.adapters import parse_adapter
 from videograin.models.bundles import find_bundle, named_bundles
 from videograin.models.presets import Preset, apply_preset
 from videograin.project.examples import example_names, example_path
-from videograin.region import MAX_SEED
+from videograin.region import MAX_SEED, ControlGuidance, ControlKind
 
 if TYPE_CHECKING:
     from videograin.diffusion.pipeline import VideoGrainPipeline
@@ -80,6 +80,11 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     presets = [preset.name.lower() for preset in Preset]
     parser.add_argument("--preset", choices=presets, help="how daring (default: the settings of the project)")
     parser.add_argument("--steps", type=int, help="denoising steps, 1 to 1000")
+    parser.add_argument(
+        "--control", action="append", metavar="KIND[:SCALE[:START:END]]",
+        help=f"ControlNet that holds the edit to the source ({', '.join(ControlKind)}), how far, and in which part of "
+        "the steps, as shares; may be given again (default: those of the project)",
+    )  # fmt: skip
     parser.add_argument("--window", type=int, metavar="N", help="most frames that are denoised together")
     parser.add_argument("--anchors", type=int, metavar="N", help="frames that all windows of a longer clip see")
     parser.add_argument(
@@ -172,6 +177,9 @@ def _read_project(options: argparse.Namespace) -> "EditInputs":
     }  # fmt: skip
     changes = {name: value for name, value in given.items() if value is not None}
     adapters = (*project.adapters, *map(parse_adapter, options.lora))
+    if options.control:
+        guidance = tuple(ControlGuidance.parse(text) for text in options.control)
+        project = replace(project, controls=tuple(each.kind for each in guidance), control_guidance=guidance)
     clip_options = project.clip_options
     if options.frames is not None:
         clip_options = replace(clip_options, max_frames=options.frames)

@@ -1,9 +1,10 @@
 """One forward of UNet and ControlNet over a clip: noisy latents in, noise prediction out."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Self, cast
 
 import torch
 from diffusers import ControlNetModel, UNet2DConditionModel
@@ -19,20 +20,39 @@ AnyControlNet = ControlNetModel | MultiControlNetModel
 
 
 @dataclass(frozen=True)
+class Control:
+    """What one ControlNet is given.
+
+    Attributes:
+        images: (F, 3, H, W) in [0, 1].
+        scale: factor on its residuals.
+        above: timestep above which it acts.
+        up_to: timestep up to which it acts.
+    """
+
+    images: Tensor
+    scale: float = 1.0
+    above: float = -1
+    up_to: float = math.inf
+
+    def acts_at(self, timestep: int) -> bool:
+        """Return whether the ControlNet has a part in a forward at a timestep."""
+        return self.scale > 0 and self.above < timestep <= self.up_to
+
+
+@dataclass(frozen=True)
 class Conditioning:
     """What a forward is conditioned on; halves are unconditional first, then conditional, or the latter alone.
 
     Attributes:
         unet_embeds: (halves, 77, C).
         controlnet_embeds: (halves, 77, C); the ControlNet is given the plain prompt, without local embeddings.
-        control_images: for each ControlNet (F, 3, H, W) in [0, 1].
-        control_scale: factor on the ControlNets' residuals.
+        controls: one for each ControlNet; none leaves the ControlNets out.
     """
 
     unet_embeds: Tensor
     controlnet_embeds: Tensor
-    control_images: Sequence[Tensor] = ()
-    control_scale: float = 1.0
+    controls: Sequence[Control] = ()
 
     @property
     def halves(self) -> int:
@@ -50,6 +70,13 @@ class Denoiser:
 
     unet: UNet2DConditionModel
     controlnet: AnyControlNet | None = None
+
+    @property
+    def controlnets(self) -> list[ControlNetModel]:
+        """The ControlNets, none, one or several."""
+        if isinstance(self.controlnet, MultiControlNetModel):
+            return cast(list[ControlNetModel], [*self.controlnet.nets])
+        return [] if self.controlnet is None else [self.controlnet]
 
     @contextmanager
     def for_clip(self, frames: int, joint_norm: bool) -> Iterator[None]:
@@ -106,20 +133,24 @@ class Denoiser:
     def _control_residuals(
         self, sample: Tensor, timestep: int, conditioning: Conditioning
     ) -> tuple[list[Tensor] | None, Tensor | None]:
-        if self.controlnet is None or not conditioning.control_images:
-            return None, None
-        frames = len(sample) // conditioning.halves
-        embeds = repeat(conditioning.controlnet_embeds.to(sample.dtype), "b t c -> (b f) t c", f=frames)
-        images = [
-            repeat(image.to(sample.dtype), "f c h w -> (b f) c h w", b=conditioning.halves)
-            for image in conditioning.control_images
-        ]
-        is_multi = isinstance(self.controlnet, MultiControlNetModel)
-        return self.controlnet(
-            sample,
-            timestep,
-            encoder_hidden_states=embeds,
-            controlnet_cond=images if is_multi else images[0],
-            conditioning_scale=[conditioning.control_scale] * len(images) if is_multi else conditioning.control_scale,
-            return_dict=False,
+        """Return what the ControlNets that act at a timestep add to the UNet's skip tensors and to its middle."""
+        embeds = repeat(
+            conditioning.controlnet_embeds.to(sample.dtype), "b t c -> (b f) t c", f=len(sample) // conditioning.halves
         )
+        down, mid = None, None
+        controls = conditioning.controls if self.controlnets else ()
+        for network, control in zip(self.controlnets if controls else (), controls, strict=True):
+            if not control.acts_at(timestep):
+                continue
+            images = repeat(control.images.to(sample.dtype), "f c h w -> (b f) c h w", b=conditioning.halves)
+            own_down, own_mid = network(
+                sample,
+                timestep,
+                encoder_hidden_states=embeds,
+                controlnet_cond=images,
+                conditioning_scale=control.scale,
+                return_dict=False,
+            )
+            down = own_down if down is None else [one + other for one, other in zip(down, own_down, strict=True)]
+            mid = own_mid if mid is None else mid + own_mid
+        return down, mid

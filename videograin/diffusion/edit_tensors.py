@@ -7,7 +7,7 @@ from torch import Tensor
 
 from videograin.diffusion.attention.layout import Layout
 from videograin.diffusion.attention.step import AttentionStep, LayoutModulation, modulate_layout
-from videograin.diffusion.denoiser import Conditioning
+from videograin.diffusion.denoiser import Conditioning, Control
 from videograin.diffusion.prompt_embeds import PromptEmbeds
 from videograin.diffusion.smoothing import PathMean
 from videograin.region import EditSettings
@@ -23,7 +23,7 @@ class EditTensors:
         latents: (F, 4, h, w) float32, the source's.
         layout: the regions of frames and anchors at every resolution of the UNet.
         edited: (F, 1, h, w) bool, the latent cells that may differ from the source.
-        control_images: for each ControlNet (F + A, 3, H, W) in [0, 1], of frames and anchors.
+        controls: for each ControlNet what it is given, of frames and anchors.
         step: an unmodulated forward, with the trajectories that attention follows.
         path_mean: what temporal smoothing draws to; None where it is off.
     """
@@ -33,7 +33,7 @@ class EditTensors:
     latents: Tensor
     layout: Layout
     edited: Tensor
-    control_images: Sequence[Tensor]
+    controls: Sequence[Control]
     step: AttentionStep
     path_mean: PathMean | None
 
@@ -59,5 +59,4 @@ class EditTensors:
         return modulate_layout(self.layout, self.prompts.token_regions, self.settings, self.halves, anchors)
 
     def _condition(self, unet_embeds: Tensor, controlnet_embeds: Tensor) -> Conditioning:
-        scale = self.settings.controlnet_conditioning_scale
-        return Conditioning(unet_embeds, controlnet_embeds, self.control_images, scale)
+        return Conditioning(unet_embeds, controlnet_embeds, self.controls)

@@ -98,16 +98,17 @@ def _path_key(
 ) -> str:
     """Return a key of everything that a path follows from but its length."""
     models = [fingerprint(denoiser.unet)]
-    if denoiser.controlnet is not None and conditioning.control_images:
+    if denoiser.controlnet is not None and conditioning.controls:
         models.append(fingerprint(denoiser.controlnet))
+    acting = [(control.scale, control.above, control.up_to) for control in conditioning.controls]
     tables = [paths.path for paths in step.trajectories.values()]
     return content_key(
         latents,
         conditioning.unet_embeds,
-        *conditioning.control_images,
+        *(control.images for control in conditioning.controls),
         *tables,
         *models,
         str(sorted(schedule.scheduler.config.items(), key=str)),
-        f"{schedule.spacing} {schedule.gap} {conditioning.control_scale} {settings.joint_group_norm}",
+        f"{schedule.spacing} {schedule.gap} {acting} {settings.joint_group_norm}",
         f"{step.mode} {step.own_frames}",
     )

@@ -27,7 +27,7 @@ from videograin.diffusion.windows.plan import noise_source, request_windows
 from videograin.errors import Cancelled, ModelError, SettingsError
 from videograin.files.tensor_cache import TensorCache
 from videograin.progress import Parts, Progress, Report, ignore
-from videograin.region import EditRequest, EditResult, EditSettings, Region
+from videograin.region import ControlGuidance, EditRequest, EditResult, EditSettings, Region
 
 OnStepEnd = Callable[["VideoGrainPipeline", int, int, dict[str, Tensor]], dict[str, Tensor]]
 """diffusers' step callback: (pipeline, step index, timestep, tensors) → the tensors to replace.
@@ -102,6 +102,7 @@ class VideoGrainPipeline(
         background: str = "",
         negative_prompt: str = "",
         control_images: Sequence[np.ndarray] = (),
+        control_guidance: Sequence[ControlGuidance] = (),
         generator: torch.Generator | None = None,
         callback_on_step_end: OnStepEnd | None = None,
         report: Report = ignore,
@@ -120,6 +121,7 @@ class VideoGrainPipeline(
             background: phrase for the rest of the picture in a composed target prompt.
             negative_prompt: what to avoid.
             control_images: one (F, H, W, 3) uint8 array for each ControlNet; none leaves the ControlNet out.
+            control_guidance: one for each of them, its scale, start and end; none lets all act throughout.
             generator: source of the noise in the kept part, instead of the settings' `seed`.
             callback_on_step_end: called after every denoising step, may return other latents.
             report: told after every step of every phase; may raise `Cancelled`.
@@ -142,6 +144,7 @@ class VideoGrainPipeline(
             background=background,
             negative_prompt=negative_prompt,
             control_images=control_images,
+            control_guidance=control_guidance,
             settings=EditSettings(**settings),
         )
         return self.edit(request, generator, callback_on_step_end, report=report, output_type=output_type)

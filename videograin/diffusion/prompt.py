@@ -1,6 +1,7 @@
 """From the regions' prompts to the target prompt, its token spans and its text embeddings."""
 
 import re
+import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,40 @@ PREPOSITIONS = re.compile(
     re.IGNORECASE,
 )
 """A background phrase that starts with one of these needs no comma."""
+
+PUNCTUATION = ".,;:!?…\"'`“”„‘’‚«»()[]{}*/\\|~–—-。，、！？"
+"""What may stand around a phrase and is no part of it. Symbols are: "🐼", "C++" and "C#" are words like others."""
+
+_PUNCTUATION = f"[{re.escape(PUNCTUATION)}]"
+_SYMBOL = rf"[^\w\s<>{re.escape(PUNCTUATION)}]"
+_GLUED = re.compile(f"(?<={_SYMBOL})(?={_PUNCTUATION})|(?<={_PUNCTUATION})(?={_SYMBOL})")
+"""Where CLIP's tokenizer would make one token of a symbol and the punctuation beside it."""
+
+_WEIGHT = re.compile(r"\(([^()]*[^()\s][^()]*):\s*(\d+\.?\d*|\.\d+)\s*\)")
+_NETWORK = re.compile(r"<(lora|lyco|hypernet):[^>]*>", re.IGNORECASE)
+
+MAX_WEIGHT = 2.0
+"""Embeddings of more than twice their length are unlike any that the denoiser has seen."""
+
+
+@dataclass(frozen=True)
+class WeightedPrompt:
+    """A prompt and how much some of its words count.
+
+    Attributes:
+        text: the words alone.
+        weights: (start, stop, weight) of characters of the text; all others have weight 1.
+    """
+
+    text: str
+    weights: tuple[tuple[int, int, float], ...] = ()
+
+    def trimmed(self) -> "WeightedPrompt":
+        """Return the prompt without the punctuation and blanks around it."""
+        text = local_prompt(self.text)
+        start = self.text.index(text)
+        moved = ((max(0, first - start), min(len(text), last - start), weight) for first, last, weight in self.weights)
+        return WeightedPrompt(text, tuple(moved))
 
 
 @dataclass(frozen=True)
@@ -45,7 +80,7 @@ def compose_target_prompt(phrases: Sequence[str], background: str = "") -> str:
     Raises:
         PromptError: nothing to join.
     """
-    words = [trimmed for phrase in phrases if (trimmed := local_prompt(phrase))]
+    words = [trimmed for phrase in phrases if (trimmed := _without_stops(phrase))]
     background = background.strip()
     if not words and not background:
         raise PromptError("The target prompt is empty. Say what at least one region becomes.")
@@ -59,9 +94,44 @@ def compose_target_prompt(phrases: Sequence[str], background: str = "") -> str:
 def local_prompt(phrase: str) -> str:
     """Return the phrase without the punctuation and blanks around it, as it is sought and encoded alone.
 
-    Angle brackets stay: "<cat>" may be a textual inversion.
+    Symbols stay, angle brackets among them: "<cat>" may be a textual inversion.
     """
-    return re.sub(r"^[^\w<]+|[^\w>]+$", "", phrase)
+    return phrase.strip(PUNCTUATION + string.whitespace)
+
+
+def read_prompt(prompt: str) -> WeightedPrompt:
+    """Take weights out of a prompt: in "(a panda:1.3) on grass" the panda counts 1.3 times as much.
+
+    Symbols are set apart from the punctuation beside them, so that a phrase has the same tokens wherever it stands.
+
+    Raises:
+        PromptError: a weight above `MAX_WEIGHT`, or a network to load such as "<lora:name:0.8>".
+    """
+    if found := _NETWORK.search(prompt):
+        raise PromptError(
+            f"'{found[0]}' in a prompt loads nothing here. Take it out of the words and add the LoRA itself to the "
+            "edit (--lora on the command line, adapters in a project)."
+        )
+    text, weights, done = "", [], 0
+    prompt = _GLUED.sub(" ", prompt)
+    for match in _WEIGHT.finditer(prompt):
+        text += prompt[done : match.start()]
+        if (weight := float(match[2])) > MAX_WEIGHT:
+            raise PromptError(f"The weight of '{match[1].strip()}' is {match[2]}; choose 0 to {MAX_WEIGHT:g}.")
+        weights.append((len(text), len(text) + len(match[1]), weight))
+        text += match[1]
+        done = match.end()
+    return WeightedPrompt(text + prompt[done:], tuple(weights))
+
+
+def token_weights(tokenizer: PreTrainedTokenizerBase, prompt: WeightedPrompt) -> Tensor:
+    """Return the weight of each of a prompt's tokens, (77,) float32."""
+    result = torch.ones(tokenizer.model_max_length)
+    for index, (start, stop) in enumerate(_offsets(tokenizer, prompt.text)[: len(result) - 2], 1):
+        for first, last, weight in prompt.weights:
+            if start < last and stop > first:
+                result[index] = weight
+    return result
 
 
 def find_token_spans(tokenizer: PreTrainedTokenizerBase, prompt: str, phrases: Sequence[str]) -> PromptSpans:
@@ -152,12 +222,22 @@ def _occurrences(prompt_ids: Sequence[int], phrase_ids: Sequence[int]) -> list[T
 
 def _beyond(tokenizer: PreTrainedTokenizerBase, prompt: str, kept: int) -> str:
     """Return the prompt's words from the first one that is not wholly among the first `kept` tokens."""
-    offsets = tokenizer(
-        prompt, add_special_tokens=False, truncation=False, verbose=False, return_offsets_mapping=True
-    ).offset_mapping
+    offsets = _offsets(tokenizer, prompt)
     if len(offsets) <= kept:
         return ""
     return prompt[prompt.rfind(" ", 0, offsets[kept][0]) + 1 :]
+
+
+def _offsets(tokenizer: PreTrainedTokenizerBase, text: str) -> list[tuple[int, int]]:
+    """Return the first and last character of each token, without start and end token."""
+    return tokenizer(
+        text, add_special_tokens=False, truncation=False, verbose=False, return_offsets_mapping=True
+    ).offset_mapping
+
+
+def _without_stops(phrase: str) -> str:
+    """Return a phrase as it stands in a sentence; the brackets of a weight stay."""
+    return phrase.strip(".,;" + string.whitespace) if _WEIGHT.search(phrase) else local_prompt(phrase)
 
 
 def _token_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:

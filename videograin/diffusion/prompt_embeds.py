@@ -9,13 +9,16 @@ from transformers import CLIPTextModel, PreTrainedTokenizerBase
 
 from videograin.diffusion.attention.layout import span_regions
 from videograin.diffusion.prompt import (
+    WeightedPrompt,
     compose_target_prompt,
     encode_prompts,
     find_token_spans,
     insert_local_embeds,
-    local_prompt,
+    read_prompt,
+    token_weights,
 )
-from videograin.region import Convention, EditRequest
+from videograin.errors import PromptError
+from videograin.region import Convention, EditRequest, Region
 
 
 @dataclass(frozen=True)
@@ -56,16 +59,19 @@ def embed_prompts(
         expanded: writes out what stands for several tokens, such as a textual inversion.
 
     Raises:
-        PromptError: nothing to aim at, or a phrase that the target prompt does not hold.
+        PromptError: nothing to aim at, a phrase that the target prompt does not hold, a weight out of range.
     """
-    phrases = [local_prompt(region.prompt) for region in request.regions]
-    target_prompt = request.target_prompt or compose_target_prompt(phrases, request.background)
-    full_prompt, *phrases = map(expanded, (target_prompt, *phrases))
-    found = find_token_spans(tokenizer, full_prompt, phrases)
+    phrases = [_phrase(region, expanded) for region in request.regions]
+    words = [region.prompt for region in request.regions]
+    target_prompt = request.target_prompt or compose_target_prompt(words, request.background)
+    full_prompt = read_prompt(expanded(target_prompt))
+    found = find_token_spans(tokenizer, full_prompt.text, [phrase.text for phrase in phrases])
     # The release gives the unconditional half no words and tells the negative prompt to the ControlNet alone.
     negative = "" if request.settings.convention == Convention.RELEASE else request.negative_prompt
-    others = map(expanded, (request.source_prompt, negative, request.negative_prompt))
-    embeds = encode_prompts(tokenizer, text_encoder, ["", *others, full_prompt, *phrases]).to(device)
+    others = [read_prompt(expanded(words)) for words in ("", request.source_prompt, negative, request.negative_prompt)]
+    prompts = [*others, full_prompt, *phrases]
+    embeds = encode_prompts(tokenizer, text_encoder, [prompt.text for prompt in prompts]).to(device)
+    embeds *= torch.stack([token_weights(tokenizer, prompt) for prompt in prompts])[..., None].to(embeds)
     empty, source, unconditional, plain_unconditional, target = embeds[:5]
     local_target = insert_local_embeds(target, embeds[5:], found.spans)
     halves = 2 if request.settings.guidance_scale > 1 else 1
@@ -78,3 +84,13 @@ def embed_prompts(
         token_regions=span_regions(found.spans, device, tokens=embeds.shape[1]),
         warnings=(too_long,) if found.dropped else (),
     )
+
+
+def _phrase(region: Region, expanded: Callable[[str], str]) -> WeightedPrompt:
+    phrase = read_prompt(expanded(region.prompt)).trimmed()
+    if region.is_edited and not phrase.text:
+        raise PromptError(
+            f"{region.title}: its prompt '{region.prompt}' is punctuation alone. Say what it becomes, or leave it "
+            "empty to keep the object."
+        )
+    return phrase

@@ -30,7 +30,7 @@ def parse_document(path: Path) -> dict[str, Any]:
     """
     try:
         size = path.stat().st_size
-        document = None if size > MAX_BYTES else json.loads(path.read_text(encoding="utf-8"))
+        document = None if size > MAX_BYTES else json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ProjectError(
             f"Project '{path}' cannot be opened ({error.strerror}). Check its name and folder."

@@ -73,6 +73,7 @@ class SourceEdit:
             background=inputs.background,
             negative_prompt=inputs.negative_prompt,
             control_images=_control_images(frames, inputs, scratch, device),
+            control_guidance=[inputs.guidance_of(kind) for kind in inputs.controls],
             settings=inputs.settings,
         )
         return cls(clip=clip, inputs=inputs, request=request, crops=crops, numbers=tuple(shown))

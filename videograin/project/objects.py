@@ -151,7 +151,7 @@ def with_words_of_edit(work: Workspace, edit: Project) -> Workspace:
     return replace(
         work, objects=tuple(said), source_prompt=edit.source_prompt, target_prompt=edit.target_prompt,
         background=edit.background, negative_prompt=edit.negative_prompt, controls=edit.controls,
-        adapters=edit.adapters, settings=edit.settings,
+        control_guidance=edit.control_guidance, adapters=edit.adapters, settings=edit.settings,
     )  # fmt: skip
 
 

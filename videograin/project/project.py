@@ -14,7 +14,7 @@ from videograin.masks.target import MaskTarget
 from videograin.media.video import Clip, ClipOptions, load_clip
 from videograin.models.adapters import Adapter
 from videograin.models.bundles import DEFAULT_MODEL, find_bundle, named_bundles
-from videograin.region import ControlKind, EditRequest, EditSettings, Region
+from videograin.region import ControlGuidance, ControlKind, EditRequest, EditSettings, Region
 
 if TYPE_CHECKING:
     import torch
@@ -36,6 +36,7 @@ class EditInputs(ABC):
         background: phrase for the rest of the picture.
         negative_prompt: what to avoid.
         controls: ControlNets that hold the edit to the source.
+        control_guidance: scale, start and end of some of them; the others act throughout.
         adapters: LoRAs and textual inversions.
         settings: how to denoise.
         output: the MP4 to write; None is the project's name.
@@ -49,9 +50,14 @@ class EditInputs(ABC):
     background: str = ""
     negative_prompt: str = ""
     controls: tuple[ControlKind, ...] = ()
+    control_guidance: tuple[ControlGuidance, ...] = ()
     adapters: tuple[Adapter, ...] = ()
     settings: EditSettings = field(default_factory=EditSettings)
     output: Path | None = None
+
+    def guidance_of(self, kind: ControlKind) -> ControlGuidance:
+        """Return scale, start and end of a ControlNet."""
+        return next((each for each in self.control_guidance if each.kind == kind), ControlGuidance(kind))
 
     @abstractmethod
     def load_regions(self, clip: Clip) -> list[Region]:
@@ -135,6 +141,7 @@ def make_request(inputs: EditInputs, clip: Clip, device: "torch.device | str" = 
         background=inputs.background,
         negative_prompt=inputs.negative_prompt,
         control_images=[control_images(clip.frames, kind, device=device) for kind in inputs.controls],
+        control_guidance=[inputs.guidance_of(kind) for kind in inputs.controls],
         settings=inputs.settings,
     )
 

@@ -6,6 +6,7 @@ from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from fakes import TEXT_WIDTH, tiny_unet
 from torch import Tensor
 
+from videograin.diffusion.attention import processors
 from videograin.diffusion.attention.layout import build_layout, span_regions
 from videograin.diffusion.attention.modulation import attention, chunked_attention
 from videograin.diffusion.attention.processors import (
@@ -207,6 +208,25 @@ def test_layers_that_pnp_does_not_name_record_nothing(layer, hidden):
     features = Features()
     SelfAttentionProcessor("down_blocks.0")(layer, hidden, step=AttentionStep(FRAMES, record=features))
     assert features == Features()
+
+
+# Precision
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_scores_are_in_float32_where_the_model_wants_them_so(layer, hidden, monkeypatch, wanted):
+    seen: list[torch.dtype] = []
+
+    def note(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+        seen.append(query.dtype)
+        return attention(query, key, value, scale)
+
+    monkeypatch.setattr(processors, "attention", note)
+    layer, hidden = layer.bfloat16(), hidden.bfloat16()
+    layer.upcast_attention = wanted
+    outputs = [SelfAttentionProcessor("")(layer, hidden), CrossAttentionProcessor()(layer, hidden, hidden)]
+    assert seen == [torch.float32 if wanted else torch.bfloat16] * 2
+    assert all(out.dtype == torch.bfloat16 for out in outputs)
 
 
 # Installed in a UNet

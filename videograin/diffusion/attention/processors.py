@@ -47,7 +47,7 @@ class SelfAttentionProcessor:
         step: AttentionStep | None = None,
     ) -> Tensor:
         """Attend from hidden states (halves·F, h·w, C) to those of the clip; same shape out."""
-        query, key, value = project(attn, hidden_states, hidden_states)
+        query, key, value = upcast(attn, *project(attn, hidden_states, hidden_states))
         if step is None:
             step = AttentionStep(frames=1)
         query, key = self._exchange(query, key, step)
@@ -108,7 +108,7 @@ class CrossAttentionProcessor:
     ) -> Tensor:
         """Attend from hidden states (halves·F, h·w, C) to text embeddings (halves·F, 77, C'); same shape out."""
         assert attention_mask is None, "the modulation counts on all text tokens being visible"
-        query, key, value = project(attn, hidden_states, encoder_hidden_states)
+        query, key, value = upcast(attn, *project(attn, hidden_states, encoder_hidden_states))
         query, key, value = (rearrange(x, "b n (h d) -> b h n d", h=attn.heads) for x in (query, key, value))
         level = step.modulations.get(query.shape[2]) if step is not None else None
         if step is not None and step.phrase_maps is not None:
@@ -149,6 +149,17 @@ def project(attn: Attention, queries_from: Tensor, keys_from: Tensor) -> tuple[T
     """Return a layer's queries, and its keys and values, each (B, N, heads·d) of hidden states (B, N, C)."""
     to_query, to_key, to_value = (cast(nn.Module, layer) for layer in (attn.to_q, attn.to_k, attn.to_v))
     return to_query(queries_from), to_key(keys_from), to_value(keys_from)
+
+
+def upcast(attn: Attention, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return a layer's queries, keys and values, in float32 where its model asks for that (`upcast_attention`, SD 2.x).
+
+    What it asks for are scores in float32. On CUDA the fused kernels hold them so in any case, and would be ten times
+    slower with everything else in float32 as well.
+    """
+    if not attn.upcast_attention or query.is_cuda:
+        return query, key, value
+    return query.float(), key.float(), value.float()
 
 
 def _heads_first(tokens: Tensor) -> Tensor:

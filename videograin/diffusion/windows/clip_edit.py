@@ -13,7 +13,7 @@ from videograin.diffusion.attention.phrase_maps import PhraseMaps
 from videograin.diffusion.attention.step import AttentionStep
 from videograin.diffusion.autoencoder import decode_latents, encode_frames, to_uint8
 from videograin.diffusion.compositing import composite
-from videograin.diffusion.denoiser import Denoiser
+from videograin.diffusion.denoiser import Control, Denoiser
 from videograin.diffusion.denoising import Denoising, StepHook
 from videograin.diffusion.edit_tensors import EditTensors
 from videograin.diffusion.inversion import inversion_path
@@ -26,7 +26,7 @@ from videograin.diffusion.windows.plan import Window, frame_generators
 from videograin.files.tensor_cache import TensorCache
 from videograin.media.flow import Trajectories, optical_flow, trajectories
 from videograin.progress import Report
-from videograin.region import AttentionMode, EditRequest
+from videograin.region import MAX_STEPS, AttentionMode, EditRequest
 
 Noise = torch.Generator | list[torch.Generator]
 
@@ -164,10 +164,7 @@ class ClipEdit:
         levels = len(self.denoiser.unet.config["block_out_channels"])
         layout = build_layout(regions.masks, grid, levels, [each.strength for each in request.regions], regions.resize)
         # 4. Control images and trajectories
-        controls = [
-            torch.from_numpy(np.ascontiguousarray(images[seen])).movedim(-1, 1).to(self.device) / 255
-            for images in request.control_images
-        ]
+        controls = [self._control(index, seen) for index in range(len(request.control_images))]
         paths = self._trajectories(frames, grid)
         smoothed = paths if settings.temporal_smoothing else None
         step = AttentionStep(
@@ -182,7 +179,7 @@ class ClipEdit:
             latents=latents,
             layout=layout,
             edited=own.edited_cells(grid)[:, None],
-            control_images=controls,
+            controls=controls,
             step=step,
             path_mean=PathMean.along(smoothed, own.cells(grid)) if smoothed else None,
         )
@@ -204,6 +201,21 @@ class ClipEdit:
             path_mean=tensors.path_mean,
             phrase_maps=maps,
             anchors=anchors,
+        )
+
+    def _control(self, index: int, frames: Sequence[int]) -> Control:
+        """Return what a ControlNet is given of some frames; levels are by the noise that the edit starts from."""
+        request, settings = self.request, self.request.settings
+        images = torch.from_numpy(np.ascontiguousarray(request.control_images[index][frames]))
+        images = images.movedim(-1, 1).to(self.device) / 255
+        if not request.control_guidance:
+            return Control(images, settings.controlnet_conditioning_scale)
+        guidance, top = request.control_guidance[index], settings.strength * MAX_STEPS
+        return Control(
+            images=images,
+            scale=settings.controlnet_conditioning_scale * guidance.scale,
+            above=top * (1 - guidance.end) - 1,
+            up_to=top * (1 - guidance.start),
         )
 
     def _trajectories(self, frames: Sequence[int], grid: tuple[int, int]) -> Trajectories | None:
