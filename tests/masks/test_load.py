@@ -100,6 +100,10 @@ def test_masks_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     for name, problem in (("broken.png", "cannot be read"), ("broken.npz", "cannot be read"), ("gone", "no masks at")):
         with pytest.raises(RegionError, match=problem):
             load_masks(MaskSource(tmp_path / name), frames_of(3, 4, 4))
+    for name, remedy in (("a.zip", "Unpack it and name the folder"), ("a.doc", "is no file of masks")):
+        (tmp_path / name).touch()
+        with pytest.raises(RegionError, match=remedy):
+            load_masks(MaskSource(tmp_path / name), frames_of(3, 4, 4))
     (tmp_path / "empty").mkdir()
     with pytest.raises(RegionError, match="no masks in 'empty'"):
         load_masks(MaskSource(tmp_path / "empty"), frames_of(3, 4, 4))

@@ -153,17 +153,22 @@ def uneven(path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("film", "frames", "size"), [(one_frame, 1, (64, 96)), (tall_4k, 4, (128, 64)), (uneven, 7, (64, 96))]
+    ("film", "frames", "size", "whole"),
+    [
+        (one_frame, 1, (64, 96), (64, 96)),
+        (tall_4k, 4, (128, 64), (3840, 2160)),
+        (uneven, 7, (64, 96), (64, 96)),
+    ],
 )
 def test_odd_videos_are_edited_like_any_other(
-    ann: ApiVisitor, tmp_path: Path, film, frames: int, size: tuple[int, int]
+    ann: ApiVisitor, tmp_path: Path, film, frames: int, size: tuple[int, int], whole: tuple[int, int]
 ) -> None:
     work = ann.open(film(tmp_path / "odd.mp4"), frames=8, fps=4)
     assert (work["height"], work["width"]) == size
     ann.mark_middle(tmp_path, work, PROMPT)
     job = ann.edit()
     assert ann.wait(job)["state"] == "done"
-    assert load_clip(ann.result(job), WHOLE).frames.shape == (frames, *size, 3)
+    assert load_clip(ann.result(job), WHOLE).frames.shape == (frames, *whole, 3)  # the source's own size
 
 
 # Users

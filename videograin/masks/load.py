@@ -91,6 +91,8 @@ def load_objects(path: Path, target: MaskTarget) -> FoundObjects:
         return read_coco(path, target)
     if suffix in (".npy", *PICTURES, *VIDEOS):
         return find_objects(_planes(path, target), target, path.stem)
+    if suffix == ".zip":  # what receives uploads unpacks them first, within limits
+        raise RegionError(f"'{path.name}' is packed. Unpack it and name the folder.")
     raise RegionError(f"'{path.name}' is no file of masks. Give PNG, JPEG, NPZ, NPY, COCO's JSON, a video or a ZIP.")
 
 
