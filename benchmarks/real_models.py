@@ -81,14 +81,14 @@ class Visitor:
             raise RuntimeError(status["message"])
 
 
-def run_pair(url: str, hub: LoopbackHub, clip: Path, model: str, segmenter: str) -> Row:
+def run_pair(url: str, hub: LoopbackHub, clip: Path, frames: int, model: str, segmenter: str) -> Row:
     """Go the whole way with a model and a segmenter."""
     started, before, pixels = time.monotonic(), hub.bytes_sent, 0
     try:
         visitor = Visitor(url)
         for name in (model, segmenter):
             visitor.wait(visitor.call("download", name))
-        visitor.call("open_clip", handle_file(clip), frames=FRAMES, short_side=256, model=model)
+        visitor.call("open_clip", handle_file(clip), frames=frames, short_side=256, model=model)
         work = visitor.call("choose_segmenter", segmenter)
         work = visitor.call("click", 0, work["width"] / 2, work["height"] / 2)
         marked = work["objects"][-1]
@@ -142,6 +142,7 @@ def main() -> None:
     parser.add_argument("--clip", type=Path, default=ROOT / "assets/clips/friends/clip.mp4")
     parser.add_argument("--models", nargs="*", default=MODELS, choices=MODELS)
     parser.add_argument("--segmenters", nargs="*", default=SEGMENTERS, choices=SEGMENTERS)
+    parser.add_argument("--frames", type=int, default=FRAMES, help="of the clip that are followed and edited")
     parser.add_argument("--true", action="store_true", help="Stable Diffusion at its true size")
     options = parser.parse_args()
     rows = []
@@ -156,7 +157,7 @@ def main() -> None:
         with running_studio(Path(folder, "studio"), program, **settings) as studio:
             for model in options.models:
                 for segmenter in options.segmenters:
-                    rows.append(asdict(run_pair(studio.url, hub, options.clip, model, segmenter)))
+                    rows.append(asdict(run_pair(studio.url, hub, options.clip, options.frames, model, segmenter)))
                     print(json.dumps(rows[-1]), flush=True)
     print_table(
         "The way with real models",

