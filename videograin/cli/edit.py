@@ -19,7 +19,7 @@ from videograin.device import DTYPES, choose_device, choose_dtype
 from videograin.errors import ProjectError
 from videograin.files.atomic import write_whole
 from videograin.models.adapters import parse_adapter
-from videograin.models.bundles import find_bundle, named_bundles
+from videograin.models.bundles import Prediction, find_bundle, named_bundles
 from videograin.models.presets import Preset, apply_preset
 from videograin.project.examples import example_names, example_path
 from videograin.region import MAX_SEED, ControlGuidance, ControlKind
@@ -96,6 +96,10 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--lora", action="append", metavar="SOURCE[:WEIGHT]", default=[],
         help="a LoRA or textual inversion beside the project's, a .safetensors file or a hub id; may be repeated",
     )  # fmt: skip
+    parser.add_argument(
+        "--prediction", choices=[each.value for each in Prediction],
+        help="what the model predicts, where its file neither says nor shows it rightly (2-base: epsilon, 2.1: v)",
+    )  # fmt: skip
     parser.add_argument("--offline", action="store_true", help="never ask the hub")
 
 
@@ -119,7 +123,10 @@ def run(options: argparse.Namespace) -> None:
             obtain(name)
     with TemporaryDirectory(prefix="videograin-") as scratch:
         source = SourceEdit.prepare(project, Path(scratch), device)
-        pipeline = load_pipeline(project.model, project.controls, device=device, dtype=dtype, offline=options.offline)
+        bundle = find_bundle(project.model)
+        if options.prediction:
+            bundle = replace(bundle, prediction=Prediction(options.prediction))
+        pipeline = load_pipeline(bundle, project.controls, device=device, dtype=dtype, offline=options.offline)
         frames, height, width = source.request.frames.shape[:3]
         plan = plan_memory(pipeline, (frames, height, width), project.settings, device)
         apply_plan(pipeline, plan, device)
