@@ -50,7 +50,7 @@ def build_components(studio: StudioService) -> Page:
         status = widgets.panel("status")
         model = gr.Dropdown(
             model_markup.model_choices(studio.settings.models), value=studio.default_model, show_label=False,
-            label="Model", container=False, elem_id="model", min_width=150, scale=0,
+            label="Model", container=False, elem_id="model", min_width=270, scale=0,
         )  # fmt: skip
     download = widgets.panel("download")
     with gr.Tabs(selected="clip", elem_id="steps") as tabs:
