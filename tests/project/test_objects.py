@@ -149,3 +149,15 @@ def test_a_sentence_in_own_words_follows_a_phrase_that_it_has(work, sentence, fo
     work = replace(objects.say(work, 1, "a cap"), target_prompt=sentence)
     assert objects.say(work, 1, "a crown").target_prompt == followed
     assert objects.say(work, 1, "").target_prompt == sentence
+
+
+def test_the_masks_of_all_objects_together_fit_into_the_memory(monkeypatch) -> None:
+    work = Workspace(clip=Path("clip.mp4"), source_prompt="")
+    mask = np.ones((2, 4, 4), bool)
+    monkeypatch.setattr("videograin.project.objects.MAX_CLIP_BYTES", 2 * mask.nbytes)
+    two = objects.add_masks(work, {"cat": mask, "dog": mask})
+    three = objects.add_object(two)
+    with pytest.raises(RegionError, match="masks of 3 objects in 2 frames of this size exceed"):
+        objects.set_mask(three, 3, 0, mask[0], frames=2)
+    with pytest.raises(RegionError, match="Delete an object"):
+        objects.add_masks(two, {"fox": mask})

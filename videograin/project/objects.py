@@ -7,6 +7,7 @@ import numpy as np
 
 from videograin.errors import RegionError
 from videograin.masks.shapes import Combination, combine, drop_specks, fill_holes
+from videograin.media.video import MAX_CLIP_BYTES
 from videograin.project.project import EditInputs, Project
 from videograin.project.workspace import Box, Click, MarkedObject, ObjectMasks, Scribble, Workspace
 from videograin.region import MAX_REGIONS
@@ -56,7 +57,7 @@ def add_masks(work: Workspace, masks: Mapping[str, np.ndarray]) -> Workspace:
         raise RegionError("These masks are empty in every frame of the clip, so there is no object in them.")
     for name, mask in masks.items():
         work = add_object(work, " ".join(name.split())[:MAX_NAME])
-        work = replace(work, masks={**work.masks, work.objects[-1].id: ObjectMasks.by_hand(mask)})
+        work = _with_masks(work, work.objects[-1].id, ObjectMasks.by_hand(mask))
     return work
 
 
@@ -196,9 +197,23 @@ def as_track(known: ObjectMasks) -> Track:
 
 
 def set_track(work: Workspace, number: int, track: Track) -> Workspace:
-    """Return the work with an object's masks as the tracker has them."""
+    """Return the work with an object's masks as the tracker has them.
+
+    Raises:
+        RegionError: all masks together would exceed the memory of a session.
+    """
     known = ObjectMasks(track.masks, track.confidence, tuple(state.value for state in track.states), track.anchors)
-    return replace(work, masks={**work.masks, number: known})
+    return _with_masks(work, number, known)
+
+
+def _with_masks(work: Workspace, number: int, known: ObjectMasks) -> Workspace:
+    masks = {**work.masks, number: known}
+    if sum(each.masks.nbytes for each in masks.values()) > MAX_CLIP_BYTES:
+        raise RegionError(
+            f"The masks of {len(masks)} objects in {len(known.masks)} frames of this size exceed "
+            f"{MAX_CLIP_BYTES >> 30} GiB. Delete an object, or open a shorter or smaller clip."
+        )
+    return replace(work, masks=masks)
 
 
 def mask_at(work: Workspace, number: int, frame: int) -> np.ndarray | None:
