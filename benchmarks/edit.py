@@ -94,7 +94,8 @@ def print_step_table(pipeline: VideoGrainPipeline, device: str) -> None:
 def request(frames: int, steps: int, convention: Convention = Convention.RELEASE, fraction: float = 0.3) -> EditRequest:
     """Four regions over a moving texture."""
     rng = np.random.default_rng(0)
-    texture = np.kron(rng.integers(0, 255, (80, 80, 3), np.uint8), np.ones((8, 8, 1), np.uint8))
+    side = 64 + -(-2 * frames // 8)
+    texture = np.kron(rng.integers(0, 255, (side, side, 3), np.uint8), np.ones((8, 8, 1), np.uint8))
     clip = np.stack([texture[f : f + 512, 2 * f : 2 * f + 512] for f in range(frames)])
     masks = np.zeros((4, frames, 512, 512), bool)
     for index, (top, left) in enumerate([(32, 32), (32, 288), (288, 32), (288, 200)]):
