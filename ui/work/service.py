@@ -1,5 +1,6 @@
 """The service behind page and API: sessions, their clips and models, and edits submitted on a session's behalf."""
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -276,7 +277,7 @@ class StudioService:
 
     def submit_download(self, session: Session, name: str) -> Job:
         """Ask for a download, of what the user has seen the size of."""
-        return self.worker.submit(session.id, JobKind.DOWNLOAD, DownloadRequest(name), visitor_address())
+        return self.worker.submit(session.id, JobKind.DOWNLOAD, DownloadRequest(name, time.time()), visitor_address())
 
     def submit_edit(self, session: Session, kind: JobKind) -> Job:
         """Ask for an edit of the session's work, or a preview of it."""

@@ -19,9 +19,12 @@ class DownloadRequest:
 
     Attributes:
         name: as the catalog has it.
+        asked_at: seconds since 1970; what was downloaded once may have been removed since, and is no reason not to
+            download it again.
     """
 
     name: str
+    asked_at: float = 0.0
 
 
 @dataclass(frozen=True)
