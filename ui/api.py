@@ -25,6 +25,7 @@ from videograin.files.document import DocumentReader, to_plain
 from videograin.jobs.store import JobKind
 from videograin.jobs.worker import JobStatus
 from videograin.masks.shapes import Combination
+from videograin.media.encode import OutputFormat
 from videograin.media.video import MAX_FRAMES
 from videograin.models.presets import Preset, apply_preset
 from videograin.project import objects
@@ -297,6 +298,11 @@ class Api(ModelApi):
         video, both = (cached(status.results / file) for file in (status.result.video, status.result.comparison))
         return gr.FileData(path=video), gr.FileData(path=both)
 
+    def export_result(self, session: str, job: str, kind: str = OutputFormat.WEBM.value) -> gr.FileData:
+        """Return an edit in another format: webm, prores, green-screen (the edited objects alone), png, gif or mp4."""
+        result, output_format = self._result(session, job), _member(OutputFormat, kind)
+        return gr.FileData(path=transfer.export_result(self._studio, self._find(session), result, output_format))
+
     def get_attention(self, session: str, job: str) -> gr.FileData:
         """Return the attention maps of the prompted regions' phrases: an NPZ of (frames, h, w) by region number."""
         status = self._result(session, job)
@@ -372,5 +378,7 @@ ENDPOINTS = tuple(
     name for part in (ModelApi, Api) for name in vars(part) if not name.startswith("_") and name != "register"
 )
 
-LONG_ENDPOINTS = {"open_clip", "open_example", "open_project", "import_masks", "export_masks", "export_project"}
+LONG_ENDPOINTS = {
+    "open_clip", "open_example", "open_project", "import_masks", "export_masks", "export_project", "export_result",
+}  # fmt: skip
 """Those that read or write clips and files."""

@@ -82,6 +82,8 @@ class EditStep:
     compare: gr.HTML
     downloads: gr.HTML
     takeaway: gr.Row
+    format: gr.Dropdown
+    result_out: gr.Button
     project_out: gr.Button
     masks_out: gr.Button
     phrases: gr.HTML

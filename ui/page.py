@@ -165,6 +165,7 @@ def _wire_edit(page: Page, handlers: EditHandlers, marking: MarkHandlers, everyw
         {edit.attention, *page.words, *page.form, *page.models, *page.jobs}, in_turn="words",
     )  # fmt: skip
     _on(edit.phrases.act, handlers.attention_map, session, edit.attention, busy=True)
+    _download(page, edit.result_out, handlers.export_result, [session, page.shown, edit.format])
     _download(page, edit.project_out, handlers.export_project, [session])
     _download(page, edit.masks_out, marking.export_masks, [session, gr.State(MaskFormat.PNG)])
 

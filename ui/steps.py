@@ -9,6 +9,7 @@ from ui.settings_form import EVERYDAY_FIELDS, RESEARCH_FIELDS, Range, SettingFie
 from ui.work.service import StudioService
 from ui.work.transfer import MaskFormat
 from videograin.masks.load import MASK_FILES
+from videograin.media.encode import OutputFormat
 from videograin.models.bundles import find_bundle
 from videograin.models.presets import PRESETS, Preset
 from videograin.region import EditSettings
@@ -156,6 +157,7 @@ def build_edit_step(studio: StudioService) -> EditStep:
             compare = widgets.compare()
             with gr.Row(visible=False, elem_id="takeaway") as takeaway:
                 downloads = widgets.panel("downloads")
+                result_format, result_out = _other_formats()
                 masks_out = gr.Button("Masks (.zip)", size="sm", min_width=60, scale=0)
                 project_out = gr.Button("Project (.zip)", size="sm", min_width=60, scale=0, elem_id="project-out")
             phrases = widgets.panel("phrases")
@@ -167,8 +169,17 @@ def build_edit_step(studio: StudioService) -> EditStep:
         negative=negative, knows=knows, controls=controls, loras=loras, lora_id=lora_id, lora_in=lora_in,
         preset=preset, settings=settings, preview=preview, run=run,
         collected=collected, job=job, compare=compare, downloads=downloads, takeaway=takeaway,
-        project_out=project_out, masks_out=masks_out, phrases=phrases, attention=attention, history=history,
+        format=result_format, result_out=result_out, project_out=project_out, masks_out=masks_out, phrases=phrases,
+        attention=attention, history=history,
     )  # fmt: skip
+
+
+def _other_formats() -> tuple[gr.Dropdown, gr.Button]:
+    choices = [(each.description, each) for each in OutputFormat if each is not OutputFormat.MP4]
+    kind = gr.Dropdown(
+        choices, value=OutputFormat.WEBM, label="Another format", min_width=220, scale=0, elem_id="result-format"
+    )
+    return kind, gr.Button("Download it", size="sm", min_width=60, scale=0, elem_id="result-out")
 
 
 def _setting(field: SettingField, defaults: EditSettings) -> gr.components.Component:

@@ -31,6 +31,7 @@ from videograin.jobs.edit import read_attention
 from videograin.jobs.model_shelf import ShelfState
 from videograin.jobs.settings import OperatorSettings
 from videograin.jobs.store import JobKind
+from videograin.media.video import ClipOptions, load_clip
 from videograin.models.adapters import Adapter
 from videograin.models.bundles import EMOJI_WORLD_SETTINGS, find_bundle
 from videograin.project import objects
@@ -152,6 +153,20 @@ def test_an_edit_used_again_brings_its_words_its_strength_and_its_model_back(stu
     transfer.use_again(studio, session, job.id)
     assert session.opened_work == before
     finish(studio, session)
+
+
+def test_a_result_is_taken_along_in_another_format_by_page_and_program(studio, session, page, answer):
+    with pytest.raises(gr.Error, match="There is no result yet"):
+        answer("export_result", session.id, "", "gif")
+    job = studio.submit_edit(session, JobKind.PREVIEW)
+    finish(studio, session)
+    picture = Path(answer("export_result", session.id, "", "gif")[page.file])
+    assert load_clip(picture, ClipOptions(short_side=None, multiple=1)).frames.shape == (4, 64, 64, 3)
+    cutout = Path(Api(studio).export_result(session.id, job.id, "green-screen").path)
+    assert cutout.name == "edit.mp4"
+    assert load_clip(cutout, ClipOptions(short_side=None, multiple=1)).frames[0, 2, 2, 1] > 150
+    with pytest.raises(SettingsError, match="There is no choice 'tiff'"):
+        Api(studio).export_result(session.id, job.id, "tiff")
 
 
 def test_a_page_that_only_looks_does_not_bring_work_back_into_memory_but_one_that_waits_does(studio, answer):
@@ -373,8 +388,8 @@ def test_long_work_of_the_page_takes_turns_and_clicks_and_reads_never_wait_for_i
     limits = {fn.api_name: (fn.concurrency_id, fn.concurrency_limit) for fn in blocks.fns.values() if fn.api_name}
     long = {name for name, turns in limits.items() if turns == (LONG_WORK.name, LONG_WORK.limit)}
     assert {name.removeprefix("page_").rstrip("_0123456789") for name in long} == {
-        "open_clip", "example", "open_project", "import_masks", "export_masks", "export_project", "overlay_video",
-        "show_video", "gif_chosen",
+        "open_clip", "example", "open_project", "import_masks", "export_masks", "export_project", "export_result",
+        "overlay_video", "show_video", "gif_chosen",
     }  # fmt: skip
     for name in ("page_mark", "page_tick", "page_object_action", "page_load"):
         assert limits[name][1] is None, name

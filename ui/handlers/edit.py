@@ -16,7 +16,9 @@ from ui.settings_form import settings_from_form
 from ui.views import Updates, Views
 from ui.work import attention_maps, transfer
 from ui.work.service import StudioService
+from videograin.errors import ProjectError
 from videograin.jobs.store import JobKind
+from videograin.media.encode import OutputFormat
 from videograin.models.adapters import Adapter
 from videograin.models.presets import Preset, apply_preset
 from videograin.project import objects
@@ -136,6 +138,14 @@ class EditHandlers:
 
         self._studio.change_adapters(session, change)
         return self._views.loras(session)
+
+    def export_result(self, session_id: str, shown: str, kind: str) -> Updates:
+        """Write the result that is shown in another format."""
+        session = self._studio.sessions.find(session_id)
+        result = self._studio.find_result(session, shown)
+        if result is None:
+            raise ProjectError("There is no result yet. Edit the clip first.")
+        return {self._page.file: transfer.export_result(self._studio, session, result, OutputFormat(kind))}
 
     def export_project(self, session_id: str) -> Updates:
         """Write the whole work with its results to a file."""

@@ -16,14 +16,20 @@ from gradio.utils import get_upload_folder
 from ui.work.service import StudioService
 from ui.work.session import Session, one_at_a_time
 from videograin.errors import ProjectError, RegionError
+from videograin.jobs.edit import draft
+from videograin.jobs.store import JobKind
+from videograin.jobs.worker import JobStatus
 from videograin.masks.export import save_indexed_pngs, save_npz, save_png_folders
 from videograin.masks.load import MASK_FILES, load_objects
 from videograin.masks.shapes import Combination
 from videograin.masks.target import MaskTarget
+from videograin.media.encode import OutputFormat
 from videograin.media.playable import make_playable
 from videograin.media.video import load_clip
+from videograin.production.export import export_edit
 from videograin.project import objects
 from videograin.project.archive import export_workspace, import_workspace, pack_folder, unpack_archive
+from videograin.project.project import Project
 from videograin.project.workspace import Workspace
 
 
@@ -123,6 +129,20 @@ def export_project(studio: StudioService, session: Session) -> str:
     path = _new_export(session, "project.zip")
     work = session.opened_work
     export_workspace(replace(work, results=studio.saved_results(session)), path)
+    return str(path)
+
+
+@one_at_a_time
+def export_result(studio: StudioService, session: Session, result: JobStatus, output_format: OutputFormat) -> str:
+    """Write a finished edit in another format than its MP4 and return its path in the cache.
+
+    Raises:
+        VideoGrainError: the edit, its clip or its masks cannot be read.
+    """
+    path = _new_export(session, f"edit{output_format.suffix}")
+    edit = studio.store.request(result.job, Project)
+    inputs = draft(edit) if result.job.kind is JobKind.PREVIEW else edit
+    export_edit(inputs, result.results / result.result.video, path, output_format)
     return str(path)
 
 

@@ -1,0 +1,59 @@
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from synthetic_video import moving_scene
+
+from videograin.masks.load import MaskSource
+from videograin.media.encode import GREEN, OutputFormat, save_video
+from videograin.media.video import ClipOptions, load_clip
+from videograin.production.export import export_edit
+from videograin.project.project import Project, ProjectRegion
+
+AS_IT_IS = ClipOptions(short_side=None, multiple=1)
+RED = (200, 30, 30)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """An edit of the middle of a clip of 4 frames of 96×64, edited at half its size."""
+    save_video(tmp_path / "clip.mp4", moving_scene(4, 64, 96), 8)
+    mask = np.zeros((64, 96), np.uint8)
+    mask[16:48, 32:64] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    region = ProjectRegion(MaskSource(tmp_path / "mask.png"), "a fox")
+    options = ClipOptions(short_side=32, multiple=16)
+    return Project(clip=tmp_path / "clip.mp4", regions=(region,), source_prompt="a dog", clip_options=options)
+
+
+@pytest.fixture
+def stopped_early(tmp_path: Path) -> Path:
+    """Its result, all red, of which 3 frames were finished."""
+    save_video(tmp_path / "edit.mp4", np.full((3, 64, 96, 3), RED, np.uint8), 8)
+    return tmp_path / "edit.mp4"
+
+
+def is_near(frames: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+    return np.abs(frames.astype(int) - colour).max(-1) < 25
+
+
+def test_a_cutout_of_a_result_shows_the_edited_object_alone_at_the_source_s_size(
+    project: Project, stopped_early: Path
+) -> None:
+    target = stopped_early.with_name("green.mp4")
+    export_edit(project, stopped_early, target, OutputFormat.GREEN_SCREEN)
+    frames = load_clip(target, AS_IT_IS).frames
+    assert frames.shape == (3, 64, 96, 3)
+    assert is_near(frames[:, 22:42, 38:58], RED).all()
+    assert is_near(frames[:, :10], GREEN).all()
+    assert is_near(frames[:, :, 70:], GREEN).all()
+
+
+def test_pictures_of_a_result_need_no_source(project: Project, stopped_early: Path) -> None:
+    project.clip.unlink()
+    target = stopped_early.with_name("pictures.zip")
+    export_edit(project, stopped_early, target, OutputFormat.PNG)
+    with zipfile.ZipFile(target) as pictures:
+        assert pictures.namelist() == ["00000.png", "00001.png", "00002.png"]

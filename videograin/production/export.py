@@ -1,0 +1,49 @@
+"""A finished edit in another format: frames from its MP4, the objects' opacity from the masks that were edited."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from videograin.media.encode import OutputFormat, save_clip
+from videograin.media.video import ClipOptions, load_clip, stream_frames
+from videograin.production.source_edit import SourceEdit
+from videograin.project.project import EditInputs
+
+COUNTED = ClipOptions(short_side=16, multiple=1)
+"""Reads a result as small as can be, to know its frames' number and times before they are streamed at full size."""
+
+FRAMES_AT_ONCE = 16
+"""Frames whose masks are held at once."""
+
+
+def export_edit(inputs: EditInputs, video: Path, target: Path, output_format: OutputFormat) -> None:
+    """Write a finished edit in a format, with its sound where the format has any.
+
+    Args:
+        inputs: what was edited.
+        video: the edit's MP4, which a stop may have ended before the clip's last frame.
+        target: file to write; its ending must be the format's.
+        output_format: what to write.
+
+    Raises:
+        VideoGrainError: the edit, its source or its masks cannot be read, or the file cannot be written.
+    """
+    result = load_clip(video, COUNTED)
+    frames = stream_frames(result, COUNTED)
+    if not output_format.is_cutout:
+        save_clip(target, frames, result.fps, output_format, audio=result.audio)
+        return
+    with TemporaryDirectory(prefix="videograin-") as scratch:
+        source = SourceEdit.prepare(replace(inputs, controls=()), Path(scratch))
+        width, height = source.size  # an MP4's sides are even, the source's may be odd
+        whole = (frame[:height, :width] for frame in frames)
+        opacities = _opacities(source, len(result.frames))
+        save_clip(target, whole, result.fps, output_format, opacity=opacities, audio=result.audio)
+
+
+def _opacities(source: SourceEdit, count: int) -> Iterator[np.ndarray]:
+    for first in range(0, count, FRAMES_AT_ONCE):
+        yield from source.opacities(first, min(FRAMES_AT_ONCE, count - first))
