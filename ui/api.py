@@ -283,6 +283,7 @@ class Api(ModelApi):
             "kind": status.job.kind, "state": status.job.state, "message": status.job.message,
             "notes": list(status.job.notes), "ahead": status.ahead, "phase": progress.phase if progress else None,
             "done": progress.done if progress else None, "total": progress.total if progress else None,
+            "part": progress.part if progress else None, "parts": progress.parts if progress else None,
             "seconds_left": progress.seconds_left if progress else status.seconds_ahead,
         }  # fmt: skip
 

@@ -1,5 +1,6 @@
 """What the page's components show of a session."""
 
+from contextlib import suppress
 from typing import Any
 
 import gradio as gr
@@ -189,7 +190,7 @@ class Views:
             **self.following(session),
             self._page.shown: shown,
             edit.job: job_markup.job_panel(latest) if latest or result else job_markup.NO_RESULT,
-            edit.compare: cached(result.results / result.result.comparison) if result else None,
+            edit.compare: _compared(latest, result),
             edit.downloads: downloads(result) if result else "",
             edit.takeaway: gr.Row(visible=result is not None),
             edit.phrases: attention_maps.phrase_chips(result, studio.store, colours) if result else "",
@@ -203,6 +204,14 @@ class Views:
             return self._studio.store.request(job, Project)
         except (OSError, ValueError):  # deleted meanwhile
             return None
+
+
+def _compared(latest: JobStatus | None, result: JobStatus | None) -> str | None:
+    """Return what the player shows: what is finished of an edit that runs, else a result."""
+    if latest is not None and latest.finished is not None:
+        with suppress(OSError):  # a newer one has taken its place, or the edit has ended
+            return cached(latest.finished)
+    return cached(result.results / result.result.comparison) if result else None
 
 
 def downloads(result: JobStatus) -> str:

@@ -10,6 +10,8 @@ from videograin.errors import Cancelled, ProjectError
 from videograin.jobs.context import (
     JobContext,
     ask_to_stop,
+    may_resume,
+    read_finished,
     read_preview,
     read_progress,
     read_result,
@@ -73,6 +75,29 @@ def test_only_results_outlive_a_job_and_only_if_they_are_to(tmp_path: Path, keep
     ask_to_stop(tmp_path)
     remove_traces(tmp_path, keep_results=keep)
     assert sorted(path.name for path in tmp_path.rglob("*")) == (["edit.mp4", "result.json", "results"] if keep else [])
+
+
+def test_what_is_finished_is_shown_under_ever_new_names_of_which_the_last_two_stay(tmp_path: Path) -> None:
+    context = JobContext(tmp_path)
+    for content in (b"one", b"two", b"three"):
+        context.show_finished(lambda path, content=content: path.write_bytes(content))
+    newest = read_finished(tmp_path)
+    assert newest is not None
+    assert newest.read_bytes() == b"three"
+    assert [file.name for file in sorted(tmp_path.glob("*.mp4"))] == ["finished-0002.mp4", "finished-0003.mp4"]
+
+
+def test_a_job_goes_on_after_a_restart_only_as_long_as_it_finishes_more(tmp_path: Path) -> None:
+    context = JobContext(tmp_path)
+    assert not may_resume(tmp_path)
+    (context.segments / "000000.npz").touch()
+    ask_to_stop(tmp_path, for_restart=True)
+    assert may_resume(tmp_path)
+    assert not context.cancelled
+    assert not may_resume(tmp_path)  # it ended the process twice at the same place
+    (context.segments / "000001.npz").touch()
+    ask_to_stop(tmp_path)
+    assert not may_resume(tmp_path)  # its user had asked it to stop
 
 
 def test_a_report_that_cannot_be_written_ends_the_job(tmp_path: Path) -> None:

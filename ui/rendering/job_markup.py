@@ -101,7 +101,8 @@ def _progress_words(status: JobStatus) -> str:
         return "loading the model"
     steps = f" · {_amount(progress)}" if progress.total else ""
     left = "" if progress.seconds_left is None else f" · {duration(progress.seconds_left)} left"
-    return PHASES[progress.phase] + steps + left
+    part = f" · part {progress.part} of {progress.parts}" if progress.parts > 1 else ""
+    return PHASES[progress.phase] + part + steps + left
 
 
 def _amount(progress: Progress) -> str:
@@ -123,7 +124,8 @@ def _share(status: JobStatus) -> float:
         return 0.0
     part = progress.done / progress.total if progress.total else 1.0
     before = phases[: phases.index(progress.phase)]
-    return sum(weights[phase] for phase in before) + weights[progress.phase] * part
+    share = sum(weights[phase] for phase in before) + weights[progress.phase] * part
+    return (progress.part - 1 + share) / progress.parts
 
 
 def _notes(status: JobStatus | None) -> str:

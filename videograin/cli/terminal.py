@@ -21,7 +21,7 @@ class ProgressBars:
     """Shows progress as one bar a phase; a context, so that the last bar is closed whatever happens."""
 
     def __init__(self) -> None:
-        self._phase: Phase | None = None
+        self._phase: tuple[Phase, int] | None = None
         self._bar: tqdm | None = None
 
     def __enter__(self) -> Self:
@@ -33,13 +33,15 @@ class ProgressBars:
 
     def __call__(self, progress: Progress) -> None:
         """Show where the work is."""
-        if self._bar is None or progress.phase != self._phase:
+        phase = (progress.phase, progress.part)
+        if self._bar is None or phase != self._phase:
             self.__exit__()
-            self._phase = progress.phase
+            self._phase = phase
             is_bytes = progress.phase is Phase.DOWNLOAD
             self._bar = tqdm(
                 total=progress.total,
-                desc=f"{LABELS[progress.phase]:18}",
+                desc=f"{LABELS[progress.phase]:18}"
+                + (f" {progress.part}/{progress.parts}" if progress.parts > 1 else ""),
                 unit="B" if is_bytes else "step",
                 unit_scale=is_bytes,
             )

@@ -4,6 +4,7 @@ Everything that a running job says goes through files in its folder, since some 
 
     progress.json      how far it is
     preview-0007.webp  what there is to see so far; the one before stays a while, a browser may be loading it
+    finished-0002.mp4  the part of a clip that is finished, in the same way
     results/           what it makes
     result.json        what its function returned; there only when it is done
     segments/          finished parts, from which a later attempt goes on
@@ -29,6 +30,7 @@ from videograin.progress import Progress
 Request = TypeVar("Request")
 Result = TypeVar("Result")
 
+PREVIEWS, FINISHED = "preview-{}.webp", "finished-{}.mp4"
 PREVIEWS_KEPT = 2
 
 _RESTART = "restart"
@@ -95,9 +97,19 @@ class JobContext:
             frames: (F, H, W, 3) uint8 RGB of any size; large ones are scaled down.
             fps: frames per second to show them at.
         """
-        shown = _previews(self.folder)
-        number = int(shown[-1].stem.partition("-")[2]) + 1 if shown else 1
-        write_whole(self.folder / f"preview-{number:04}.webp", encode_preview(frames, fps))
+        shown = _numbered(self.folder, PREVIEWS)
+        write_whole(_next_number(self.folder, PREVIEWS), encode_preview(frames, fps))
+        for old in shown[: 1 - PREVIEWS_KEPT]:
+            old.unlink(missing_ok=True)
+
+    def show_finished(self, write: Callable[[Path], object]) -> None:
+        """Show the part of a clip that is finished already.
+
+        Args:
+            write: writes it as an MP4, source and edit side by side, to the path that it is given.
+        """
+        shown = _numbered(self.folder, FINISHED)
+        write(_next_number(self.folder, FINISHED))
         for old in shown[: 1 - PREVIEWS_KEPT]:
             old.unlink(missing_ok=True)
 
@@ -139,7 +151,12 @@ def read_progress(folder: Path) -> Progress | None:
 
 def read_preview(folder: Path) -> Path | None:
     """Return the latest preview of a job, an animated WebP; None where there is none."""
-    return next(iter(_previews(folder)[-1:]), None)
+    return next(iter(_numbered(folder, PREVIEWS)[-1:]), None)
+
+
+def read_finished(folder: Path) -> Path | None:
+    """Return the MP4 of what a running job has finished, source and edit side by side; None where there is none."""
+    return next(iter(_numbered(folder, FINISHED)[-1:]), None)
 
 
 def read_result(folder: Path, kind: type[Result]) -> Result | None:
@@ -201,7 +218,8 @@ def remove_traces(folder: Path, *, keep_results: bool) -> None:
         folder / "progress.json",
         folder / "stop",
         folder / "resumed",
-        *_previews(folder),
+        *_numbered(folder, PREVIEWS),
+        *_numbered(folder, FINISHED),
         *folder.glob(".*.part"),
     ):
         file.unlink(missing_ok=True)
@@ -210,5 +228,11 @@ def remove_traces(folder: Path, *, keep_results: bool) -> None:
         shutil.rmtree(results_folder(folder), ignore_errors=True)
 
 
-def _previews(folder: Path) -> list[Path]:
-    return sorted(folder.glob("preview-*.webp"))
+def _numbered(folder: Path, name: str) -> list[Path]:
+    return sorted(folder.glob(name.format("*")))
+
+
+def _next_number(folder: Path, name: str) -> Path:
+    """Return the path of a new name: a browser may still be loading the file before."""
+    shown = _numbered(folder, name)
+    return folder / name.format(f"{int(shown[-1].stem.partition('-')[2]) + 1 if shown else 1:04}")

@@ -176,6 +176,7 @@ class EditJobs:
             record_attention=True,
         )
         for _ in windows:
+            context.show_finished(lambda path: segments.join_beside(path, source.clip.audio))
             context.check()
 
     def _colours(self, pipeline: VideoGrainPipeline, frames: np.ndarray) -> LatentColours:

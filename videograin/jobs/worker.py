@@ -25,6 +25,7 @@ from videograin.jobs.context import (
     has_segments,
     is_asked_to_stop,
     may_resume,
+    read_finished,
     read_preview,
     read_progress,
     read_result,
@@ -69,6 +70,7 @@ class JobStatus:
         job: its record in the store, at the moment of asking.
         progress: how far it is; None unless it runs and has reported.
         preview: an animated WebP of what there is so far, with a new name each time; None where there is none.
+        finished: an MP4 of what of a long clip is finished, source and edit side by side; None unless it runs.
         ahead: jobs that are to end before this one starts; None unless it waits.
         seconds_ahead: how long these should take; None unless it waits and all of them have an estimate.
         results: folder of the files it made.
@@ -84,6 +86,7 @@ class JobStatus:
     results: Path
     result: Any
     is_stopping: bool = False
+    finished: Path | None = None
 
 
 @dataclass(eq=False)
@@ -260,6 +263,7 @@ class Worker:
             results=results_folder(folder),
             result=read_result(folder, self._handlers[job.kind].result) if job.state is JobState.DONE else None,
             is_stopping=is_running and is_asked_to_stop(folder),
+            finished=read_finished(folder) if is_running else None,
         )
 
     def request(self, job_id: str, owner: str) -> Any:
