@@ -1,0 +1,43 @@
+"""A model that is not on this machine, in the page: what it takes is said, then it comes, stops and goes on."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes import tiny_pipeline
+from visitor import Visitor
+
+from benchmarks.hub import loopback_hub
+from benchmarks.studio import running_studio
+from videograin.models.bundles import find_bundle
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+OFFER, CANCEL = "#download button[data-action=download]", "#download button[data-action=cancel]"
+
+
+def test_a_download_is_asked_for_shows_its_bytes_stops_and_goes_on(
+    browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with loopback_hub(tmp_path / "hub") as hub:
+        tiny_pipeline(widths=(64, 128)).save_pretrained(hub.root / find_bundle("sd15").source)
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+        with running_studio(tmp_path / "studio", offline=0) as studio:
+            page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+            Visitor(page, studio.url)
+            page.click("#model input")
+            page.get_by_role("option", name="Stable Diffusion 1.5").click()
+            page.wait_for_selector(OFFER)
+            assert "It is downloaded once: 4.3 GB." in page.locator("#download").inner_text()
+            assert hub.bytes_sent == 0
+            hub.bytes_per_second = 2**19
+            page.click(OFFER)
+            page.locator("#download", has_text="MB/s").wait_for()
+            page.click(CANCEL)
+            page.wait_for_selector(OFFER)
+            hub.bytes_per_second = None
+            page.click(OFFER)
+            page.wait_for_function("!document.querySelector('#download').innerText.trim()")
+            assert any(offset > 0 for offset in hub.offsets)
+            page.context.close()
