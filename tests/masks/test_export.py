@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mask_targets import frames_of
+from mask_targets import frames_of, read_masks
 from PIL import Image
 
 from videograin.errors import ProjectError, RegionError
 from videograin.masks.export import davis_palette, save_indexed_pngs, save_npz, save_png_folders
-from videograin.masks.load import MaskSource, load_masks, load_objects
+from videograin.masks.load import MaskSource, load_objects
 from videograin.masks.target import MaskTarget
 
 
@@ -40,7 +40,7 @@ def test_pictures_of_each_object_come_back_exactly(
     save_png_folders(folder, objects)
     assert same(load_objects(folder, frames_for(objects)).masks, objects)
     for name, masks in objects.items():
-        assert np.array_equal(load_masks(MaskSource(folder / name), frames_for(objects)), masks)
+        assert np.array_equal(read_masks(MaskSource(folder / name), frames_for(objects)), masks)
 
 
 @settings(max_examples=30, deadline=None)
@@ -50,7 +50,7 @@ def test_arrays_come_back_exactly(tmp_path_factory: pytest.TempPathFactory, obje
     save_npz(file, objects)
     assert same(load_objects(file, frames_for(objects)).masks, objects)
     for name, masks in objects.items():
-        assert np.array_equal(load_masks(MaskSource(file, key=name), frames_for(objects)), masks)
+        assert np.array_equal(read_masks(MaskSource(file, key=name), frames_for(objects)), masks)
 
 
 @settings(max_examples=30, deadline=None)
@@ -63,7 +63,7 @@ def test_indexed_pictures_keep_what_shows_of_each_object(
     above = np.zeros_like(next(iter(objects.values())))
     for label in range(len(objects), 0, -1):
         masks = list(objects.values())[label - 1]
-        assert np.array_equal(load_masks(MaskSource(folder, label=label), frames_for(objects)), masks & ~above)
+        assert np.array_equal(read_masks(MaskSource(folder, label=label), frames_for(objects)), masks & ~above)
         above |= masks
 
 

@@ -2,12 +2,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mask_targets import frames_of
+from mask_targets import frames_of, read_masks
 from PIL import Image, PngImagePlugin
 from synthetic_video import moving_scene
 
 from videograin.errors import RegionError
 from videograin.masks.load import MaskSource, load_masks, load_objects
+from videograin.masks.planes import read_plane
 from videograin.masks.target import MaskTarget, fit_masks
 from videograin.media.encode import save_video
 from videograin.media.video import Clip, ClipOptions, load_clip
@@ -34,13 +35,13 @@ OPTIONS = ClipOptions(short_side=64, multiple=64)
 def test_frames_of_a_folder_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     masks = np.zeros((12, 4, 12), np.uint8)
     masks[np.arange(12), :, np.arange(12)] = 255
-    loaded = load_masks(MaskSource(save_masks(tmp_path / "masks", masks)), frames_of(12, 4, 12))
+    loaded = read_masks(MaskSource(save_masks(tmp_path / "masks", masks)), frames_of(12, 4, 12))
     assert np.array_equal(loaded, masks > 0)
 
 
 def test_one_picture_stands_for_all_frames(tmp_path: Path, wide_clip: Clip) -> None:
     folder = save_masks(tmp_path / "masks", np.eye(64, dtype=np.uint8)[None] * 255)
-    masks = load_masks(MaskSource(folder / "0.png"), MaskTarget.of(wide_clip, OPTIONS))
+    masks = read_masks(MaskSource(folder / "0.png"), MaskTarget.of(wide_clip, OPTIONS))
     assert masks.shape == (3, 64, 64)
     assert masks.all(0).sum() == 64
 
@@ -51,28 +52,39 @@ def test_a_label_picks_one_object_of_indexed_pictures(tmp_path: Path) -> None:
     image.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0])
     image.save(tmp_path / "davis.png")
     target = frames_of(1, 2, 2)
-    assert load_masks(MaskSource(tmp_path / "davis.png", label=2), target).tolist() == [[[False, False], [True, True]]]
-    assert load_masks(MaskSource(tmp_path / "davis.png"), target).sum() == 3
+    assert read_masks(MaskSource(tmp_path / "davis.png", label=2), target).tolist() == [[[False, False], [True, True]]]
+    assert read_masks(MaskSource(tmp_path / "davis.png"), target).sum() == 3
+
+
+def test_what_several_regions_name_is_decoded_once(tmp_path: Path, monkeypatch) -> None:
+    folder = save_masks(tmp_path / "masks", np.array([[[0, 1], [2, 2]]] * 3, np.uint8))
+    decoded = []
+    monkeypatch.setattr(
+        "videograin.masks.load.read_plane", lambda file, target: (decoded.append(file), read_plane(file, target))[1]
+    )
+    masks = load_masks([MaskSource(folder, label=label) for label in (2, 1, 3)], frames_of(3, 2, 2))
+    assert [int(mask.sum()) for mask in masks] == [6, 3, 0]
+    assert len(decoded) == 3
 
 
 @pytest.mark.parametrize("white", [1, 255])
 def test_masks_of_ones_and_of_white_both_count(tmp_path: Path, white: int) -> None:
     folder = save_masks(tmp_path / "masks", np.full((1, 2, 2), white, np.uint8))
-    assert load_masks(MaskSource(folder), frames_of(1, 2, 2)).all()
+    assert read_masks(MaskSource(folder), frames_of(1, 2, 2)).all()
 
 
 def test_arrays_are_read_by_key(tmp_path: Path) -> None:
     left, right = np.zeros((3, 4, 4), bool), np.ones((3, 4, 4), bool)
     np.savez(tmp_path / "masks.npz", left=left, right=right)
-    assert load_masks(MaskSource(tmp_path / "masks.npz", key="right"), frames_of(3, 4, 4)).all()
+    assert read_masks(MaskSource(tmp_path / "masks.npz", key="right"), frames_of(3, 4, 4)).all()
     with pytest.raises(RegionError, match="Set the key to one of: left, right"):
-        load_masks(MaskSource(tmp_path / "masks.npz"), frames_of(3, 4, 4))
+        read_masks(MaskSource(tmp_path / "masks.npz"), frames_of(3, 4, 4))
 
 
 def test_a_pickle_within_an_npz_is_not_opened(tmp_path: Path) -> None:
     np.savez(tmp_path / "masks.npz", masks=np.array([print], dtype=object))
     with pytest.raises(RegionError, match="dtype object"):
-        load_masks(MaskSource(tmp_path / "masks.npz"), frames_of(3, 4, 4))
+        read_masks(MaskSource(tmp_path / "masks.npz"), frames_of(3, 4, 4))
 
 
 def test_masks_of_the_source_are_cropped_as_the_clip(wide_clip: Clip) -> None:
@@ -99,17 +111,17 @@ def test_masks_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     (tmp_path / "broken.npz").write_bytes(b"no arrays")
     for name, problem in (("broken.png", "cannot be read"), ("broken.npz", "cannot be read"), ("gone", "no masks at")):
         with pytest.raises(RegionError, match=problem):
-            load_masks(MaskSource(tmp_path / name), frames_of(3, 4, 4))
+            read_masks(MaskSource(tmp_path / name), frames_of(3, 4, 4))
     for name, remedy in (("a.zip", "Unpack it and name the folder"), ("a.doc", "is no file of masks")):
         (tmp_path / name).touch()
         with pytest.raises(RegionError, match=remedy):
-            load_masks(MaskSource(tmp_path / name), frames_of(3, 4, 4))
+            read_masks(MaskSource(tmp_path / name), frames_of(3, 4, 4))
     (tmp_path / "empty").mkdir()
     with pytest.raises(RegionError, match="no masks in 'empty'"):
-        load_masks(MaskSource(tmp_path / "empty"), frames_of(3, 4, 4))
+        read_masks(MaskSource(tmp_path / "empty"), frames_of(3, 4, 4))
     np.savez(tmp_path / "floats.npz", masks=np.ones((3, 4, 4)))
     with pytest.raises(RegionError, match="dtype float64"):
-        load_masks(MaskSource(tmp_path / "floats.npz"), frames_of(3, 4, 4))
+        read_masks(MaskSource(tmp_path / "floats.npz"), frames_of(3, 4, 4))
 
 
 def test_masks_of_several_sizes_are_refused_before_any_is_decoded(tmp_path: Path) -> None:
@@ -117,7 +129,7 @@ def test_masks_of_several_sizes_are_refused_before_any_is_decoded(tmp_path: Path
     Image.fromarray(np.ones((5, 7), np.uint8)).save(folder / "2.png")
     (folder / "0.png").write_bytes((folder / "0.png").read_bytes()[:-20])  # its header is whole, its pixels are not
     with pytest.raises(RegionError, match=r"'2\.png' has masks of 7×5 pixels but the video is 4×4"):
-        load_masks(MaskSource(folder), frames_of(3, 4, 4))
+        read_masks(MaskSource(folder), frames_of(3, 4, 4))
 
 
 def test_of_several_folders_all_are_checked_before_any_is_decoded(tmp_path: Path, monkeypatch) -> None:
@@ -133,16 +145,16 @@ def test_masks_of_another_clip_are_refused_by_their_number_first(tmp_path: Path)
     folder = save_masks(tmp_path / "masks", np.ones((3, 4, 4), np.uint8))
     (folder / "1.png").write_bytes(b"broken")
     with pytest.raises(RegionError, match="'masks' has 3 masks for 2 frames"):
-        load_masks(MaskSource(folder), frames_of(2, 4, 4))
+        read_masks(MaskSource(folder), frames_of(2, 4, 4))
     np.save(tmp_path / "masks.npy", np.ones((3, 4, 4), np.uint8))
     with pytest.raises(RegionError, match=r"'masks.npy' has 3 masks for 2 frames"):
-        load_masks(MaskSource(tmp_path / "masks.npy"), frames_of(2, 4, 4))
+        read_masks(MaskSource(tmp_path / "masks.npy"), frames_of(2, 4, 4))
 
 
 def test_a_picture_far_larger_than_the_video_is_refused_by_its_header(tmp_path: Path) -> None:
     Image.new("1", (9000, 8667)).save(tmp_path / "huge.png")
     with pytest.raises(RegionError, match="masks of 9000×8667 pixels; 16 million pixels are allowed"):
-        load_masks(MaskSource(tmp_path / "huge.png"), frames_of(4, 64, 96))
+        read_masks(MaskSource(tmp_path / "huge.png"), frames_of(4, 64, 96))
 
 
 def test_pictures_are_opened_as_png_or_jpeg_and_as_nothing_else(tmp_path: Path) -> None:
@@ -153,4 +165,4 @@ def test_pictures_are_opened_as_png_or_jpeg_and_as_nothing_else(tmp_path: Path) 
     Image.new("L", (4, 4)).save(tmp_path / "text.png", pnginfo=texts)
     for name in ("script", "gif", "text"):
         with pytest.raises(RegionError, match=rf"'{name}\.png' cannot be read: it is damaged or no PNG or JPEG"):
-            load_masks(MaskSource(tmp_path / f"{name}.png"), frames_of(3, 4, 4))
+            read_masks(MaskSource(tmp_path / f"{name}.png"), frames_of(3, 4, 4))

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mask_targets import frames_of
+from mask_targets import frames_of, read_masks
 from synthetic_video import make, moving_scene, psnr
 
 from videograin.errors import RegionError
-from videograin.masks.load import MaskSource, load_masks, load_objects
+from videograin.masks.load import MaskSource, load_objects
 from videograin.masks.shapes import feather
 from videograin.masks.target import MaskTarget
 from videograin.masks.video import load_matte
@@ -31,7 +31,7 @@ def test_masks_come_back_exactly_from_a_cutout(
     file = tmp_path_factory.mktemp("cutout") / "dog.mov"
     masks = np.random.default_rng(seed).random(FRAMES.shape[:3]) < density
     save_cutout(file, FRAMES, masks, 8)
-    assert np.array_equal(load_masks(MaskSource(file), TARGET), masks)
+    assert np.array_equal(read_masks(MaskSource(file), TARGET), masks)
 
 
 def test_every_level_of_opacity_comes_back_exactly(tmp_path: Path) -> None:
@@ -61,12 +61,12 @@ def test_a_black_and_white_video_is_a_matte(tmp_path: Path) -> None:
     masks[1, :24] = True
     masks[2, :, 32:] = True
     save_video(tmp_path / "matte.mp4", np.repeat(masks[..., None], 3, -1) * np.uint8(255), 8)
-    assert np.array_equal(load_masks(MaskSource(tmp_path / "matte.mp4"), MATTE), masks)
+    assert np.array_equal(read_masks(MaskSource(tmp_path / "matte.mp4"), MATTE), masks)
 
 
 def test_a_dark_matte_is_empty_in_spite_of_noise(tmp_path: Path) -> None:
     save_video(tmp_path / "matte.mp4", np.full((3, 48, 64, 3), 20, np.uint8), 8)
-    assert not load_masks(MaskSource(tmp_path / "matte.mp4"), MATTE).any()
+    assert not read_masks(MaskSource(tmp_path / "matte.mp4"), MATTE).any()
 
 
 @pytest.mark.parametrize("encoder", ["libvpx-vp9", "libvpx"])
@@ -74,7 +74,7 @@ def test_the_transparency_of_webm_is_read(tmp_path: Path, encoder: str) -> None:
     alpha = "geq=r=255:g=0:b=0:a='255*lt(X,32)',format=yuva420p"
     source = f"color=red:s=64x48:d=0.2,format=rgba,{alpha}"
     file = make(tmp_path / "dog.webm", source, "-c:v", encoder, "-b:v", "2M", "-auto-alt-ref", "0")
-    masks = load_masks(MaskSource(file), frames_of(5, 48, 64))
+    masks = read_masks(MaskSource(file), frames_of(5, 48, 64))
     assert masks[:, :, :30].all()
     assert not masks[:, :, 34:].any()
 
@@ -83,7 +83,7 @@ def test_a_matte_whose_pixels_are_not_square_is_not_sheared(shared_cases: Path) 
     options = ClipOptions(short_side=288, multiple=32)
     clip = load_clip(shared_cases / "matte-nonsquare-pixels" / "clip.mov", options)
     target = MaskTarget.of(clip, options)
-    masks = load_masks(MaskSource(shared_cases / "matte-nonsquare-pixels" / "matte.mov"), target)
+    masks = read_masks(MaskSource(shared_cases / "matte-nonsquare-pixels" / "matte.mov"), target)
     _, rows, columns = np.nonzero(masks)
     assert masks[:, rows.min() : rows.max() + 1, columns.min() : columns.max() + 1].mean() > 0.99  # an upright box
 
@@ -92,4 +92,4 @@ def test_a_matte_of_another_length_is_refused_before_it_is_decoded(tmp_path: Pat
     save_video(tmp_path / "matte.mp4", np.zeros((3, 48, 64, 3), np.uint8), 8)
     monkeypatch.setattr("videograin.masks.video._read_planes", None)
     with pytest.raises(RegionError, match=r"'matte.mp4' has 3 masks for 5 frames"):
-        load_masks(MaskSource(tmp_path / "matte.mp4"), frames_of(5, 48, 64))
+        read_masks(MaskSource(tmp_path / "matte.mp4"), frames_of(5, 48, 64))

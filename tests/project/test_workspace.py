@@ -4,10 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fake_work import OPTIONS, make_clip, small_work, square
+from mask_targets import read_masks
 
 from videograin.errors import ProjectError, RegionError, SettingsError
 from videograin.masks.export import save_indexed_pngs, save_npz
-from videograin.masks.load import MaskSource, load_masks, load_objects
+from videograin.masks.load import MaskSource, load_objects
 from videograin.masks.shapes import grow
 from videograin.masks.target import MaskTarget, fit_masks
 from videograin.media.video import Clip, ClipOptions, load_clip
@@ -99,8 +100,8 @@ def test_exports_show_the_upper_object_where_two_overlap(work: Workspace, clip: 
     assert list(named) == ["man", "shirt", "rest"]
     save_indexed_pngs(tmp_path / "davis", named)
     target = MaskTarget.of(clip, OPTIONS)
-    assert np.array_equal(load_masks(MaskSource(tmp_path / "davis", label=1), target), named["man"] & ~named["shirt"])
-    assert np.array_equal(load_masks(MaskSource(tmp_path / "davis", label=2), target), named["shirt"])
+    assert np.array_equal(read_masks(MaskSource(tmp_path / "davis", label=1), target), named["man"] & ~named["shirt"])
+    assert np.array_equal(read_masks(MaskSource(tmp_path / "davis", label=2), target), named["shirt"])
 
 
 def test_what_is_exported_is_imported_again(work: Workspace, clip: Clip, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,27 +40,44 @@ class MaskSource:
     key: str | None = None
 
 
-def load_masks(source: MaskSource, target: MaskTarget) -> np.ndarray:
-    """Read the masks of one region: (F, H, W) bool of the target's size.
+def load_masks(sources: Sequence[MaskSource], target: MaskTarget) -> list[np.ndarray]:
+    """Read the masks of regions, (F, H, W) bool of the target's size each; what several name is decoded once.
 
     Raises:
         RegionError: they are missing, unreadable, of several sizes, or do not fit the target.
         VideoError: they are a video that cannot be read.
     """
+    masks: list[np.ndarray] = []
+    known: tuple[Path, str | None, bool] | None = None
+    read: list[Plane] | FoundObjects = []
+    for source in sources:
+        wanted = source.path, source.key, source.label is not None
+        if wanted != known:
+            known, read = wanted, _read(source, target)
+        masks.append(_pick(read, source, target))
+    return masks
+
+
+def _read(source: MaskSource, target: MaskTarget) -> list[Plane] | FoundObjects:
+    """Return the pictures of a source, or its objects where no label picks one."""
     path = source.path
     if path.suffix.lower() == ".npz" and path.is_file():
         headers = read_headers(path)
         key = next(iter(headers)) if source.key is None and len(headers) == 1 else source.key
         if key not in headers:
             raise RegionError(f"'{path.name}' has no array '{key}'. Set the key to one of: {', '.join(headers)}.")
-        planes = _array_planes(path, key, headers[key], target)
-    elif path.suffix.lower() in PICTURES or source.label is not None:
-        planes = _planes(path, target)
-    else:
-        return np.any(list(load_objects(path, target).masks.values()), axis=0)
+        return _array_planes(path, key, headers[key], target)
+    if path.suffix.lower() in PICTURES or source.label is not None:
+        return _planes(path, target)
+    return load_objects(path, target)
+
+
+def _pick(read: list[Plane] | FoundObjects, source: MaskSource, target: MaskTarget) -> np.ndarray:
     if source.label is not None:
-        return stack([plane.values == source.label for plane in planes], target)
-    return np.any(list(find_objects(planes, target, path.stem).masks.values()), axis=0)
+        assert isinstance(read, list)
+        return stack([plane.values == source.label for plane in read], target)
+    found = find_objects(read, target, source.path.stem) if isinstance(read, list) else read
+    return np.any(list(found.masks.values()), axis=0)
 
 
 def load_objects(path: Path, target: MaskTarget) -> FoundObjects:

@@ -92,9 +92,10 @@ class Project(EditInputs):
         """Read the masks and bring them to the clip's size."""
         target = MaskTarget.of(clip, self.clip_options)
         check_number(len(self.regions), target)
+        masks = load_masks([region.masks for region in self.regions], target)
         return [
-            Region(load_masks(region.masks, target), region.prompt, region.name, region.strength)
-            for region in self.regions
+            Region(mask, region.prompt, region.name, region.strength)
+            for mask, region in zip(masks, self.regions, strict=True)
         ]
 
 
