@@ -67,7 +67,10 @@ def main() -> None:
     ended, seconds = Event(), []
     Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
     while not seconds or not ended.wait(INTERVAL):
-        seconds.append(_ask(sys.argv[1]))
+        try:
+            seconds.append(_ask(sys.argv[1]))
+        except OSError:  # no answer is as bad as the latest
+            seconds.append(TIMEOUT)
     print(json.dumps(seconds))
 
 

@@ -112,11 +112,12 @@ def _ask(url: str, user: User, jobs: int) -> list[Verdict]:
     """Ask for edits of 1, 2, 3 … frames, then wait for all of them."""
     client = Client(url, verbose=False, download_files=user.folder)
     session = client.predict(api_name="/new_session")
-    ids = [_submit(client, session, user, frames) for frames in range(1, jobs + 1)]
-    return [_judge(client, session, user, job, frames) for frames, job in enumerate(ids, 1)]
+    ids = [submit(client, session, user, frames) for frames in range(1, jobs + 1)]
+    return [judge(client, session, user, job, frames) for frames, job in enumerate(ids, 1)]
 
 
-def _submit(client: Client, session: str, user: User, frames: int) -> str:
+def submit(client: Client, session: str, user: User, frames: int) -> str:
+    """Have a user open a clip, mark its middle and ask for an edit; return the job's id."""
     clip = handle_file(user.clip(frames))
     client.predict(session, clip, frames=frames, short_side=SIDE, api_name="/open_clip")
     work = client.predict(session, handle_file(user.mask()), api_name="/import_masks")
@@ -124,7 +125,8 @@ def _submit(client: Client, session: str, user: User, frames: int) -> str:
     return client.predict(session, settings={"num_inference_steps": 2}, api_name="/edit")
 
 
-def _judge(client: Client, session: str, user: User, job: str, frames: int) -> Verdict:
+def judge(client: Client, session: str, user: User, job: str, frames: int) -> Verdict:
+    """Wait for a job and return what came of it."""
     while (state := client.predict(session, job, api_name="/get_job")["state"]) in ("queued", "running"):
         time.sleep(0.5)
     if state != "done":
