@@ -144,7 +144,7 @@ class Guard:
             await self._app(scope, body.receive, send)
         except UnicodeError:
             body.refuse(400, "This is not text in UTF-8.")
-        except (AttributeError, LookupError, OSError, ValueError) as error:
+        except (AttributeError, LookupError, OSError, TypeError, ValueError) as error:
             if not is_upload:
                 raise
             if isinstance(error, OSError) and error.errno in DISK_ERRORS:

@@ -73,6 +73,7 @@ def test_a_file_for_which_the_disk_has_no_room_is_refused_and_the_next_that_fits
     ("path", "error", "status"),
     [
         ("/gradio_api/upload", KeyError("boundary"), 400),
+        ("/gradio_api/upload", TypeError("a field that is no file"), 400),
         ("/call", UnicodeEncodeError("utf-8", "\ud800", 0, 1, "x"), 400),
     ],
 )

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fake_jobs import wait_until
 
 from ui.work.session import ID, Session, Sessions, one_at_a_time
 from videograin.errors import ProjectError
@@ -118,8 +119,8 @@ def test_undo_leaves_the_words_that_were_written_since(sessions, clip_file):
     assert (work.objects[0].grow, work.objects[0].prompt, work.background) == (0, "a fox", "in the snow")
 
 
-def test_a_session_in_use_is_the_same_object_however_many_came_since(sessions, clip_file, monkeypatch):
-    monkeypatch.setattr("ui.work.session.KEPT_BYTES", 0)
+def test_a_session_in_use_is_the_same_object_however_many_came_since(clip_file, tmp_path):
+    sessions = Sessions(tmp_path / "sessions", kept_bytes=0)
     used = start(sessions.create(), clip_file)
     used.change(objects.add_object(used.opened_work))
     others = [start(sessions.create(), clip_file).id for _ in range(3)]
@@ -127,6 +128,24 @@ def test_a_session_in_use_is_the_same_object_however_many_came_since(sessions, c
     assert sessions.find(used.id) is used
     assert len(used.past) == 1
     assert [sessions.is_in_memory(each) for each in others] == [False, False, False]
+
+
+def test_undo_outlives_a_session_s_time_in_memory(clip_file, tmp_path):
+    sessions = Sessions(tmp_path / "sessions", kept_bytes=0)
+    session = start(sessions.create(), clip_file)
+    for name in ("cat", "dog"):
+        session.change(objects.add_object(session.opened_work, name))
+    session_id, folder = session.id, session.folder
+    del session
+    start(sessions.create(), clip_file)
+    wait_until(lambda: gc.collect() >= 0 and not sessions.is_in_memory(session_id))
+    assert len(list((folder / "past").iterdir())) == 2
+    again = sessions.find(session_id)
+    again.undo()
+    assert [each.name for each in again.opened_work.objects] == ["cat"]
+    again.undo()
+    assert again.opened_work.objects == ()
+    assert not (folder / "past").exists()
 
 
 def test_sessions_stay_in_memory_while_there_is_room(sessions, clip_file):

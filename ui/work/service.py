@@ -43,7 +43,7 @@ from videograin.models.catalog import (
     needed_entries,
 )
 from videograin.models.loading import check_obtainable
-from videograin.models.memory import Estimate
+from videograin.models.memory import Estimate, free_host_bytes
 from videograin.models.segmenters import default_segmenter
 from videograin.project.examples import example_path
 from videograin.project.objects import is_followed, with_colours
@@ -55,6 +55,10 @@ from videograin.segment.zoo import is_here
 STRIP_PICTURES, STRIP_HEIGHT = 8, 144
 """Pictures on which the user chooses a part of a video, and by which it is taken for filmed or drawn; pixels of their
 shorter side."""
+
+
+SESSIONS_SHARE = 4
+"""Part of the memory, at the start, for clips of sessions that are not in use; models and jobs need the rest."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ class StudioService:
     def __init__(self, settings: OperatorSettings) -> None:
         self.settings = settings
         data = settings.data_folder
-        self.sessions = Sessions(data / "sessions")
+        self.sessions = Sessions(data / "sessions", kept_bytes=free_host_bytes() // SESSIONS_SHARE)
         self._segmenting = Segmenting(settings)
         handlers = track_handlers(self._segmenting) | suggest_handlers(self._segmenting)
         studio = open_studio(settings, handlers, [self.sessions.purge, purge_web_files])

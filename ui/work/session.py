@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
-from threading import Lock, RLock
+from threading import Lock, RLock, Thread
 from typing import ParamSpec, TypeVar
 from weakref import WeakValueDictionary
 
@@ -34,7 +34,13 @@ ID = re.compile(r"[\w-]{32}")
 """Shape of a session's id: 24 random bytes in base64, unguessable; whoever has it has the session."""
 
 KEPT_BYTES = 2 * 2**30
-"""What the sessions that are not in use may hold in memory; others are read from their folders again."""
+"""What sessions may hold in memory unless `Sessions` is told otherwise."""
+
+PAST = "past"
+"""Folder of the states that undo leads to, while a session is not in memory."""
+
+PUT_AWAY_UNDO = 10
+"""States for undo that outlive a session's time in memory."""
 
 UNDO_BYTES = 256 * 2**20
 """What the earlier states of one session may hold in masks, roughly."""
@@ -207,8 +213,20 @@ class Session:
             self.selected = work.objects[-1].id if work.objects else None
             awaited = from_json((self.folder / AWAITED).read_bytes(), AwaitedJobs)
             self.tracking, self.suggesting = awaited.tracking, awaited.suggesting
+            self.past = [load_workspace(state).workspace for state in sorted((self.folder / PAST).glob("*/"))]
+            shutil.rmtree(self.folder / PAST, ignore_errors=True)  # from here on in memory, or it would grow old
         except (VideoGrainError, OSError):
             log.exception("session not readable")
+
+    def put_away(self) -> None:
+        """Write the states that undo leads to beside the work, since this object is about to be dropped."""
+        with self.lock:
+            shutil.rmtree(self.folder / PAST, ignore_errors=True)
+            try:
+                for number, state in enumerate(self.past[-PUT_AWAY_UNDO:]):
+                    save_workspace(state, self.folder / PAST / f"{number:02}")
+            except (ProjectError, OSError):
+                log.exception("steps for undo not kept")
 
     @property
     def held_bytes(self) -> int:
@@ -267,10 +285,11 @@ class Sessions:
 
     Args:
         root: folder that holds a folder for each.
+        kept_bytes: what those that are not in use may hold in memory; others are read from their folders again.
     """
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, root: Path, kept_bytes: int = KEPT_BYTES) -> None:
+        self._root, self._kept_bytes = root, kept_bytes
         self._alive: WeakValueDictionary[str, Session] = WeakValueDictionary()
         self._kept: OrderedDict[str, Session] = OrderedDict()  # the one that was asked for last at the end
         self._lock = Lock()
@@ -333,14 +352,19 @@ class Sessions:
                 self._kept.pop(each.id, None)
 
     def _remember(self, session: Session) -> Session:
+        dropped = []
         with self._lock:
             session = self._alive.setdefault(session.id, session)
             self._kept[session.id] = session
             self._kept.move_to_end(session.id)
             held = sum(each.held_bytes for each in self._kept.values())
-            while held > KEPT_BYTES and len(self._kept) > 1:
+            while held > self._kept_bytes and len(self._kept) > 1:
                 _, oldest = self._kept.popitem(last=False)
                 held -= oldest.held_bytes
+                dropped.append(oldest)
+        for each in dropped:
+            if each.past:  # it is alive, and found, until that has ended
+                Thread(target=each.put_away, daemon=True).start()
         return session
 
     def _folder(self, session_id: str) -> Path:

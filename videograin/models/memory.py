@@ -197,6 +197,11 @@ def free_bytes(device: torch.device) -> int:
         return torch.cuda.mem_get_info(device)[0] + reserve
     if device.type == "mps":
         return torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
+    return free_host_bytes()
+
+
+def free_host_bytes() -> int:
+    """Return how much of the machine's memory is free, or of the container's."""
     return min([psutil.virtual_memory().available, *_container_limit()])
 
 
