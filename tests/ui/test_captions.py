@@ -34,12 +34,17 @@ def write_tiny_blip(folder: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "words.txt").write_text("\n".join(WORDS))
     tokenizer = BertTokenizer(str(folder / "words.txt"))
-    shared = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    sizes: dict[str, Any] = {
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    }
     text = BlipTextConfig(
         vocab_size=len(WORDS), encoder_hidden_size=16, projection_dim=8, bos_token_id=2, eos_token_id=3,
-        pad_token_id=0, sep_token_id=3, **shared,
+        pad_token_id=0, sep_token_id=3, **sizes,
     )  # fmt: skip
-    vision = BlipVisionConfig(image_size=32, patch_size=8, projection_dim=8, **shared)
+    vision = BlipVisionConfig(image_size=32, patch_size=8, projection_dim=8, **sizes)
     torch.manual_seed(0)
     config = BlipConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=8)
     BlipForConditionalGeneration(config).save_pretrained(folder)
