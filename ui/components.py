@@ -6,6 +6,8 @@ import gradio as gr
 from gradio.blocks import Block
 from gradio.components import Component
 
+from videograin.region import ControlKind
+
 
 @dataclass(frozen=True)
 class ClipStep:
@@ -58,6 +60,16 @@ class MarkStep:
 
 
 @dataclass(frozen=True)
+class GuidanceRow:
+    """Fields of one ControlNet, shown while it is ticked."""
+
+    row: gr.Row
+    scale: gr.Slider
+    start: gr.Slider
+    end: gr.Slider
+
+
+@dataclass(frozen=True)
 class EditStep:
     """Components of the third step; `settings` by the names of `EditSettings`' fields."""
 
@@ -70,6 +82,7 @@ class EditStep:
     negative: gr.Textbox
     knows: gr.HTML
     controls: gr.CheckboxGroup
+    guidance: dict[ControlKind, GuidanceRow]
     loras: gr.HTML
     lora_id: gr.Textbox
     lora_in: gr.UploadButton
@@ -156,7 +169,17 @@ class Page:
     @property
     def form(self) -> set[Component]:
         """All fields of an edit but the objects' words."""
-        return {*self.texts, self.edit.controls, *self.settings}
+        return {*self.texts, self.edit.controls, *self.guidance, *self.settings}
+
+    @property
+    def guidance(self) -> set[gr.Slider]:
+        """Fields of the ControlNets."""
+        return {field for row in self.edit.guidance.values() for field in (row.scale, row.start, row.end)}
+
+    @property
+    def guidance_rows(self) -> set[Block]:
+        """Rows of the ControlNets' fields."""
+        return {row.row for row in self.edit.guidance.values()}
 
     @property
     def models(self) -> set[Block]:

@@ -153,6 +153,7 @@ def _wire_edit(page: Page, handlers: EditHandlers, marking: MarkHandlers, everyw
     _on(edit.lora_id.submit, handlers.add_lora, [session, edit.lora_id], {edit.loras, edit.lora_id, page.download})
     _on(edit.lora_in.upload, handlers.upload_lora, [session, edit.lora_in], {edit.loras, page.download}, busy=True)
     _on(edit.loras.act, handlers.lora_action, session, {edit.loras, page.download}, mode="multiple")
+    _on(edit.controls.change, handlers.controls_chosen, edit.controls, page.guidance_rows, mode="always_last")
     _on(edit.preset.input, handlers.preset_chosen, [session, edit.preset], page.settings, mode="always_last")
     for button, run in ((edit.preview, handlers.preview), (edit.run, handlers.edit)):
         _on(

@@ -2,7 +2,7 @@
 
 import gradio as gr
 
-from ui.components import ClipStep, EditStep, MarkStep
+from ui.components import ClipStep, EditStep, GuidanceRow, MarkStep
 from ui.rendering import markup, model_markup, widgets
 from ui.rendering.example_markup import example_cards
 from ui.settings_form import EVERYDAY_FIELDS, RESEARCH_FIELDS, Range, SettingField
@@ -11,8 +11,9 @@ from ui.work.transfer import MaskFormat
 from videograin.masks.load import MASK_FILES
 from videograin.media.encode import OutputFormat
 from videograin.models.bundles import find_bundle
+from videograin.models.catalog import CONTROL_TITLES
 from videograin.models.presets import PRESETS, Preset
-from videograin.region import EditSettings
+from videograin.region import ControlKind, EditSettings
 
 
 def build_clip_step(studio: StudioService) -> ClipStep:
@@ -137,6 +138,7 @@ def build_edit_step(studio: StudioService) -> EditStep:
                     model_markup.control_choices(bundle), label="Hold to the source's",
                     info="ControlNets that keep the source's lines, depth or poses; none changes shapes most freely.",
                 )  # fmt: skip
+                guidance = {kind: _guidance_row(kind) for kind in ControlKind}
                 settings = {field.name: _setting(field, bundle.settings) for field in EVERYDAY_FIELDS}
                 with gr.Accordion("For researchers", open=False):
                     settings |= {field.name: _setting(field, bundle.settings) for field in RESEARCH_FIELDS}
@@ -166,11 +168,10 @@ def build_edit_step(studio: StudioService) -> EditStep:
             collected = gr.Textbox("@words", visible=False)  # the place of what scripts/collect_words.js finds
     return EditStep(
         words=words, background=background, caption=caption, propose=propose, sentence=sentence, target=target,
-        negative=negative, knows=knows, controls=controls, loras=loras, lora_id=lora_id, lora_in=lora_in,
-        preset=preset, settings=settings, preview=preview, run=run,
-        collected=collected, job=job, compare=compare, downloads=downloads, takeaway=takeaway,
-        format=result_format, result_out=result_out, project_out=project_out, masks_out=masks_out, phrases=phrases,
-        attention=attention, history=history,
+        negative=negative, knows=knows, controls=controls, guidance=guidance, loras=loras, lora_id=lora_id,
+        lora_in=lora_in, preset=preset, settings=settings, preview=preview, run=run, collected=collected, job=job,
+        compare=compare, downloads=downloads, takeaway=takeaway, format=result_format, result_out=result_out,
+        project_out=project_out, masks_out=masks_out, phrases=phrases, attention=attention, history=history,
     )  # fmt: skip
 
 
@@ -180,6 +181,17 @@ def _other_formats() -> tuple[gr.Dropdown, gr.Button]:
         choices, value=OutputFormat.WEBM, label="Another format", min_width=220, scale=0, elem_id="result-format"
     )
     return kind, gr.Button("Download it", size="sm", min_width=60, scale=0, elem_id="result-out")
+
+
+def _guidance_row(kind: ControlKind) -> GuidanceRow:
+    title = CONTROL_TITLES[kind]
+    with gr.Row(visible=False) as row:
+        return GuidanceRow(
+            row=row,
+            scale=gr.Slider(0, 2, 1, step=0.05, label=f"{title}: how strictly", min_width=140),
+            start=gr.Slider(0, 1, 0, step=0.05, label=f"{title}: from share of steps", min_width=140),
+            end=gr.Slider(0, 1, 1, step=0.05, label=f"{title}: to share of steps", min_width=140),
+        )
 
 
 def _setting(field: SettingField, defaults: EditSettings) -> gr.components.Component:

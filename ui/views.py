@@ -1,5 +1,6 @@
 """What the page's components show of a session."""
 
+from collections.abc import Collection
 from contextlib import suppress
 from typing import Any
 
@@ -18,6 +19,7 @@ from videograin.jobs.store import Job, JobKind, JobState
 from videograin.jobs.worker import JobStatus
 from videograin.models.segmenters import is_for_photographs
 from videograin.project.project import Project
+from videograin.project.workspace import Workspace
 from videograin.region import EditSettings
 
 MARKING_KINDS = (JobKind.TRACK, JobKind.SUGGEST, JobKind.DISCOVER)
@@ -99,8 +101,21 @@ class Views:
             edit.negative: work.negative_prompt,
             edit.target: work.target_prompt,
             edit.controls: [kind.value for kind in work.controls],
+            **self.guidance(work),
             **self.settings(work.settings),
         }
+
+    def guidance(self, work: Workspace) -> Updates:
+        """Return how strictly, and in which steps, each ControlNet holds the edit to the source."""
+        updates: Updates = {}
+        for kind, row in self._page.edit.guidance.items():
+            guidance = work.guidance_of(kind)
+            updates |= {row.scale: guidance.scale, row.start: guidance.start, row.end: guidance.end}
+        return updates
+
+    def guidance_rows(self, controls: Collection[str]) -> Updates:
+        """Return the rows of the ControlNets that are ticked."""
+        return {row.row: gr.Row(visible=kind in controls) for kind, row in self._page.edit.guidance.items()}
 
     def settings(self, settings: EditSettings) -> Updates:
         """Return the fields of some settings."""

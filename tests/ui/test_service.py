@@ -35,7 +35,7 @@ from videograin.media.video import ClipOptions, load_clip
 from videograin.models.adapters import Adapter
 from videograin.models.bundles import EMOJI_WORLD_SETTINGS, find_bundle
 from videograin.project import objects
-from videograin.region import EditSettings
+from videograin.region import ControlGuidance, ControlKind, EditSettings
 
 
 @pytest.fixture(scope="module")
@@ -224,7 +224,15 @@ def test_an_edit_shows_the_attention_map_of_its_phrase(studio, session):
 
 
 def test_control_images_of_the_model_can_be_asked_for(studio, session, page, answer):
-    answer("preview", form_of(page, session, studio) | {page.edit.controls: ["canny"]})
+    canny = page.edit.guidance[ControlKind.CANNY]
+    shown = answer("controls_chosen", ["canny"])
+    assert shown[canny.row].visible
+    assert not shown[page.edit.guidance[ControlKind.DEPTH].row].visible
+    answer(
+        "preview", form_of(page, session, studio) | {page.edit.controls: ["canny"], canny.scale: 0.6, canny.end: 0.5}
+    )
+    assert session.opened_work.control_guidance == (ControlGuidance(ControlKind.CANNY, 0.6, 0.0, 0.5),)
+    assert Views(studio, page).form(session)[canny.scale] == 0.6
     finish(studio, session)
     assert session.opened_work.controls == ("canny",)
     edits = studio.edits(session)
@@ -250,7 +258,7 @@ def test_a_caption_is_proposed_by_the_objects_names(studio, session, page, answe
     assert answer("propose_caption", session.id) == {page.edit.caption: "a ball"}
     assert session.opened_work.source_prompt == "a ball"
     session.change(objects.rename_object(session.opened_work, 1, "Object 1"))
-    with pytest.raises(gr.Error, match="Name the objects in step 2"):
+    with pytest.raises(gr.Error, match="ame the objects in step 2"):
         answer("propose_caption", session.id)
     assert session.opened_work.source_prompt == "a ball"
 

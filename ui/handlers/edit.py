@@ -23,7 +23,7 @@ from videograin.models.adapters import Adapter
 from videograin.models.presets import Preset, apply_preset
 from videograin.project import objects
 from videograin.project.workspace import Workspace
-from videograin.region import ControlKind
+from videograin.region import ControlGuidance, ControlKind
 
 WORD_ACTIONS: dict[str, Callable[[Workspace, int, str], Workspace]] = {
     "keep": lambda work, number, _: objects.change_object(
@@ -73,6 +73,10 @@ class EditHandlers:
         session = self._studio.sessions.find(session_id)
         self._studio.propose_caption(session)
         return {self._page.edit.caption: session.opened_work.source_prompt}
+
+    def controls_chosen(self, controls: list[str]) -> Updates:
+        """Show the fields of the ControlNets that are ticked."""
+        return self._views.guidance_rows(controls)
 
     def preset_chosen(self, session_id: str, preset: str) -> Updates:
         """Set the settings that a preset means."""
@@ -158,14 +162,22 @@ class EditHandlers:
             work = self._with_texts(session.opened_work, values)
             work = _with_prompts(work, json.loads(values[page.edit.collected]))
             settings = settings_from_form({name: values[field] for name, field in page.edit.settings.items()})
-            controls = tuple(ControlKind(control) for control in values[page.edit.controls])
-            session.set_words(replace(work, controls=controls, settings=settings))
+            guidance = self._guidance(values)
+            controls = tuple(each.kind for each in guidance)
+            session.set_words(replace(work, controls=controls, control_guidance=guidance, settings=settings))
             job = self._studio.submit_edit(session, kind)
         return {
             **self._views.words(session),
             **self._views.jobs(session, job.id if job.state.is_final else ""),
             page.edit.attention: "",
         }
+
+    def _guidance(self, values: Mapping[Block, Any]) -> tuple[ControlGuidance, ...]:
+        chosen = [ControlKind(name) for name in values[self._page.edit.controls]]
+        rows = {kind: self._page.edit.guidance[kind] for kind in chosen}
+        return tuple(
+            ControlGuidance(kind, values[row.scale], values[row.start], values[row.end]) for kind, row in rows.items()
+        )
 
     def _with_texts(self, work: Workspace, values: Mapping[Block, Any]) -> Workspace:
         edit = self._page.edit
