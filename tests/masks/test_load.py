@@ -166,3 +166,26 @@ def test_pictures_are_opened_as_png_or_jpeg_and_as_nothing_else(tmp_path: Path) 
     for name in ("script", "gif", "text"):
         with pytest.raises(RegionError, match=rf"'{name}\.png' cannot be read: it is damaged or no PNG or JPEG"):
             read_masks(MaskSource(tmp_path / f"{name}.png"), frames_of(3, 4, 4))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"start": 0.5}, {"start": 0.5, "end": 1.0}, {"fps": 3.0, "start": 0.3}, {"stride": 3}, {"max_frames": 4}],
+)
+@pytest.mark.parametrize("kind", ["pictures", "array", "video"])
+def test_of_masks_of_the_whole_video_those_of_the_clip_s_frames_are_taken(tmp_path: Path, options, kind: str) -> None:
+    masks = np.zeros((16, 64, 64), np.uint8)
+    for frame in range(16):
+        masks[frame, :, 4 * frame : 4 * frame + 4] = 255
+    save_video(tmp_path / "clip.mp4", np.repeat(masks[..., None], 3, -1), 8)
+    if kind == "pictures":
+        source = save_masks(tmp_path / "masks", masks)
+    elif kind == "array":
+        source = tmp_path / "masks.npy"
+        np.save(source, masks)
+    else:
+        source = tmp_path / "clip.mp4"
+    chosen = ClipOptions(short_side=None, multiple=1, **options)
+    clip = load_clip(tmp_path / "clip.mp4", chosen)
+    shown = read_masks(MaskSource(source), MaskTarget.of(clip, chosen))
+    assert np.array_equal(shown, clip.frames[..., 0] > 127)

@@ -32,11 +32,15 @@ def read_coco(path: Path, target: MaskTarget) -> FoundObjects:
         names = {int(each["id"]): str(each["name"]) for each in document.get("categories", [])}
         if not annotations or not images:
             raise RegionError(f"{title} holds no annotation. Export the annotations again, with their masks.")
-        count = target.check_count(len(images), title)
-        sizes = {int(image["id"]): (int(image["width"]), int(image["height"])) for image in images[:count]}
+        shown = [int(images[place]["id"]) for place in target.places(len(images), title)]
+        sizes = {
+            int(each["id"]): (int(each["width"]), int(each["height"]))
+            for each in images
+            if int(each["id"]) in set(shown)
+        }
         for width, height in sizes.values():
             target.check_size(width, height, title)
-        return _collect(annotations, names, sizes, target)
+        return _collect(annotations, names, sizes, shown, target)
     except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         if isinstance(error, RegionError):
             raise
@@ -71,21 +75,23 @@ def _collect(
     annotations: Sequence[Mapping[str, Any]],
     names: Mapping[int, str],
     sizes: Mapping[int, tuple[int, int]],
+    shown: Sequence[int],
     target: MaskTarget,
 ) -> FoundObjects:
-    places = {image: place for place, image in enumerate(sizes)}
-    planes: dict[str, list[np.ndarray]] = {}
+    """Return the objects of the images that are shown, which are named by their ids, one for each frame."""
+    planes: dict[str, dict[int, np.ndarray]] = {}
     for each in annotations:
         image = int(each["image_id"])
-        if image not in places:
-            continue  # beyond the clip's last frame
+        if image not in sizes:
+            continue  # of a frame that the clip does not show
         name = _name(each, names)
         if name not in planes:
             check_number(len(planes) + 1, target)
-            planes[name] = [np.zeros(target.shape[1:], bool) for _ in places]
-        planes[name][places[image]] |= target.fit(_mask(each["segmentation"], *sizes[image]))
+            planes[name] = {each: np.zeros(target.shape[1:], bool) for each in sizes}
+        planes[name][image] |= target.fit(_mask(each["segmentation"], *sizes[image]))
     meaning = "each category, or track of one, in COCO's JSON is an object"
-    return FoundObjects({name: stack(frames, target) for name, frames in planes.items()}, meaning)
+    masks = {name: stack([each[image] for image in shown], target) for name, each in planes.items()}
+    return FoundObjects(masks, meaning)
 
 
 def _name(annotation: Mapping[str, Any], names: Mapping[int, str]) -> str:

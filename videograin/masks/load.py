@@ -229,7 +229,8 @@ def _planes(path: Path, target: MaskTarget) -> list[Plane]:
 
 def _check_sequence(folder: Path, files: list[Path], target: MaskTarget) -> None:
     """Raise RegionError unless the files of a folder fit by their number and headers."""
-    for file in files[: target.check_count(len(files), f"'{folder.name}'")]:
+    for place in sorted(set(target.places(len(files), f"'{folder.name}'"))):
+        file = files[place]
         if file.suffix.lower() == ".npy":
             _check_array(read_headers(file)[""], target, f"'{file.name}'")
         else:
@@ -237,18 +238,20 @@ def _check_sequence(folder: Path, files: list[Path], target: MaskTarget) -> None
 
 
 def _sequence_planes(folder: Path, files: list[Path], target: MaskTarget) -> list[Plane]:
-    count = target.check_count(len(files), f"'{folder.name}'")
-    return [plane for file in files[:count] for plane in _planes(file, target)]
+    places = target.places(len(files), f"'{folder.name}'")
+    read = {place: _planes(files[place], target)[0] for place in sorted(set(places))}
+    return [read[place] for place in places]
 
 
 def _array_planes(file: Path, key: str | None, header: ArrayHeader, target: MaskTarget) -> list[Plane]:
-    count = _check_array(header, target, f"Array '{key}' of '{file.name}'" if key else f"'{file.name}'")
+    places = _check_array(header, target, f"Array '{key}' of '{file.name}'" if key else f"'{file.name}'")
     array = read_array(file, key)
-    return [plane_of(plane, target) for plane in (array[None] if array.ndim == 2 else array)[:count]]
+    read = {place: plane_of(array if array.ndim == 2 else array[place], target) for place in sorted(set(places))}
+    return [read[place] for place in places]
 
 
-def _check_array(header: ArrayHeader, target: MaskTarget, title: str) -> int:
-    """Return how many planes of an array are to be read."""
+def _check_array(header: ArrayHeader, target: MaskTarget, title: str) -> list[int]:
+    """Return which planes of an array are to be read."""
     shape = header.shape
     if len(shape) not in (2, 3) or 0 in shape or header.kind not in "biu":
         raise RegionError(
@@ -256,7 +259,7 @@ def _check_array(header: ArrayHeader, target: MaskTarget, title: str) -> int:
             "bool or integers."
         )
     target.check_size(shape[-1], shape[-2], title)
-    return target.check_count(1 if len(shape) == 2 else shape[0], title)
+    return target.places(1 if len(shape) == 2 else shape[0], title)
 
 
 def _is_of_a_system(file: Path, folder: Path) -> bool:

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from videograin.errors import RegionError
+from videograin.media.filters import JITTER
 from videograin.media.video import Clip, ClipOptions, clip_size
 
 MAX_STRETCH = 1.02
@@ -24,17 +25,42 @@ class MaskTarget:
         shape: (F, H, W) of the clip.
         source: (width, height) of the uncropped video, upright and with square pixels.
         options: those that the clip was loaded with.
+        source_frames: of the whole video by its header, which may be one off; 0 where that is unknown.
+        source_fps: frames per second of the whole video.
     """
 
     shape: tuple[int, int, int]
     source: tuple[int, int]
     options: ClipOptions
+    source_frames: int = 0
+    source_fps: float = 0.0
 
     @classmethod
     def of(cls, clip: Clip, options: ClipOptions) -> Self:
         """Return the target that a clip is."""
         frames, height, width = clip.frames.shape[:3]
-        return cls((frames, height, width), (clip.info.width, clip.info.height), options)
+        return cls(
+            shape=(frames, height, width),
+            source=(clip.info.width, clip.info.height),
+            options=options,
+            source_frames=round(clip.info.duration * clip.info.fps),
+            source_fps=clip.info.fps,
+        )
+
+    def places(self, count: int, title: str) -> list[int]:
+        """Return which of `count` masks belong to the clip's frames, a place for each frame, or one for all.
+
+        Masks are those of the clip's frames, or of all frames of the video, of which the clip may show a part.
+
+        Raises:
+            RegionError: their number is neither.
+        """
+        frames = self.shape[0]
+        if count not in (1, frames) and abs(count - self.source_frames) <= 1:
+            fps = self.options.fps or self.source_fps / (self.options.stride or 1)
+            shown = [(self.options.start + frame / fps) * self.source_fps + JITTER for frame in range(frames)]
+            return [min(int(place), count - 1) for place in shown]
+        return list(range(self.check_count(count, title)))
 
     def check_count(self, count: int, title: str) -> int:
         """Return how many of `count` masks are to be read: one stands for all frames, those beyond the clip are not.
@@ -48,7 +74,8 @@ class MaskTarget:
         if count < frames or (count > frames and frames != self.options.max_frames):
             raise RegionError(
                 f"{title} has {count} masks for {frames} frames. Give one for each frame of the clip as it is "
-                "sampled (start, fps, stride, max_frames), or a single one for all."
+                "sampled (start, fps, stride, max_frames), one for each frame of the whole video, or a single one for "
+                "all."
             )
         return frames
 

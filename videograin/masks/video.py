@@ -21,24 +21,31 @@ def load_matte(path: Path, target: MaskTarget) -> list[Plane]:
     title = f"'{path.name}'"
     target.check_size(info.width, info.height, title)
     stated, _ = count_frames(path, info.track)
-    planes = _read_planes(path, info, target, target.check_count(stated or target.shape[0], title))
-    if not planes:
+    places = target.places(stated or target.shape[0], title)
+    read = _read_planes(path, info, target, set(places))
+    if not read:
         raise VideoError(f"No frame of '{path.name}' can be decoded; it is damaged. Export it again.")
-    target.check_count(len(planes), title)
-    return [Plane(plane, Meaning.SHADE, Tally.of(plane), is_lossy=True) for plane in planes]
+    if max(read) < max(places):
+        places = target.places(max(read) + 1, title)
+    planes = {place: Plane(values, Meaning.SHADE, Tally.of(values), is_lossy=True) for place, values in read.items()}
+    return [planes[place] for place in places]
 
 
-def _read_planes(path: Path, info: VideoInfo, target: MaskTarget, count: int) -> list[np.ndarray]:
+def _read_planes(path: Path, info: VideoInfo, target: MaskTarget, wanted: set[int]) -> dict[int, np.ndarray]:
+    """Return the frames that are wanted, by their places in the video, as far as it has them."""
     # Eight bits come back exactly from sixteen; ffmpeg's own rounding of ten or twelve to eight is off by one.
     # A picture whose pixels are not square is stored in another width than it is shown in.
     filters = ["alphaextract"] if info.has_alpha else []
     filters += [f"scale={info.width}:{info.height}:flags=neighbor", "format=gray16le"]
-    sink = ["-fps_mode", "passthrough", "-frames:v", str(count), "-f", "rawvideo", "pipe:1"]
+    sink = ["-fps_mode", "passthrough", "-frames:v", str(max(wanted) + 1), "-f", "rawvideo", "pipe:1"]
     output = ["-map", f"0:{info.track}", "-vf", ",".join(filters), *sink]
     wide = np.empty((info.height, info.width), "<u2")
-    planes: list[np.ndarray] = []
+    planes: dict[int, np.ndarray] = {}
+    place = 0
     with FFmpeg(["-v", "error", *alpha_decoder(info), *input_arguments(path), *output], path.name) as child:
         while child.read_into(wide.data.cast("B")) == wide.nbytes:
-            planes.append(target.fit(np.rint(wide / 257).astype(np.uint8)))
+            if place in wanted:
+                planes[place] = target.fit(np.rint(wide / 257).astype(np.uint8))
+            place += 1
         child.finish()
     return planes
