@@ -82,7 +82,7 @@ class SegmenterChoices:
 
     def choose_for_photographs(self, session: Session) -> None:
         """Have the segmenter answer that goes with models for photographs."""
-        self.choose(session, suitable_segmenter(True, self._settings.segmenters))
+        self.choose(session, suitable_segmenter(True, self._segmenting.offered))
 
     def notice(self, model: str, is_photograph: bool, segmenter: str) -> str:
         """Return what to tell about a filmed clip with a model that only knows drawings; empty where the two agree."""

@@ -8,10 +8,11 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from ui.work.session import Session
+from videograin.device import choose_device
 from videograin.jobs.executor import is_zero_gpu
 from videograin.jobs.limits import check_segmenter
 from videograin.jobs.settings import OperatorSettings
-from videograin.models.segmenters import default_segmenter
+from videograin.models.segmenters import default_segmenter, in_order
 from videograin.segment.model import EmbeddingCache, SegmentModel
 from videograin.segment.segmenter import Segmenter
 from videograin.segment.zoo import load_segmenter
@@ -29,7 +30,11 @@ class Segmenting:
     """A process's segmenters.
 
     Args:
-        settings: the operator's device, and whether hubs may be asked.
+        settings: the operator's segmenters and device.
+
+    Attributes:
+        embeddings: of the frames that segmenters have seen.
+        offered: the segmenters that may be chosen, in the order in which they are tried.
     """
 
     def __init__(self, settings: OperatorSettings) -> None:
@@ -37,6 +42,7 @@ class Segmenting:
         self._settings = settings
         # A GPU is lent to jobs alone; clicks are answered without one.
         self._device = "cpu" if is_zero_gpu() else settings.device or None
+        self.offered = in_order(settings.segmenters, choose_device(self._device).type)
         self._models: _Shelf[SegmentModel] = _Shelf(KEPT_MODELS)
         self._engines: _Shelf[Engine] = _Shelf(KEPT_MODELS)
 
@@ -44,8 +50,9 @@ class Segmenting:
         """Return the segmenter that marks a session's clip: that chosen, or else the one that goes with its model."""
         chosen = session.work.segmenter if session.work else session.chosen_segmenter
         model = session.work.model if session.work else session.model
-        offered = self._settings.segmenters
-        return chosen if chosen in offered else default_segmenter(model or self._settings.models[0], offered)
+        if chosen in self.offered:
+            return chosen
+        return default_segmenter(model or self._settings.models[0], self.offered)
 
     def model(self, name: str) -> SegmentModel:
         """Return a segmenter's weights, loading them if need be.

@@ -104,7 +104,7 @@ class StudioService:
 
     def _prepare_marking(self) -> None:
         """Load what answers clicks, so that the first one does not wait for it."""
-        self._segmenting.model(default_segmenter(self.default_model, self.settings.segmenters))
+        self._segmenting.model(default_segmenter(self.default_model, self._segmenting.offered))
         self._naming.judge(self.default_model)
 
     @property

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from videograin.cli.download import obtain
 from videograin.cli.terminal import ProgressBars, silence_libraries
+from videograin.device import choose_device
 from videograin.errors import ProjectError
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def run(options: argparse.Namespace) -> None:
     """Mark, follow and save."""
     from videograin.media.appearance import looks_like_photograph
     from videograin.media.video import MAX_FRAMES, ClipOptions, load_clip, probe
-    from videograin.models.segmenters import OFFERED_SEGMENTERS, suitable_segmenter
+    from videograin.models.segmenters import OFFERED_SEGMENTERS, in_order, suitable_segmenter
     from videograin.segment.zoo import HUB_IDS, SAM_FILES, load_segmenter
     from videograin.tracking.engines import load_engine
     from videograin.tracking.propagator import Propagator
@@ -96,7 +97,8 @@ def run(options: argparse.Namespace) -> None:
     side = min(WORK_SIDE, info.width, info.height)
     clip_options = ClipOptions(max_frames=options.frames or MAX_FRAMES, short_side=side, multiple=1)
     frames = load_clip(options.clip, clip_options).frames
-    name = options.segmenter or suitable_segmenter(looks_like_photograph(frames), OFFERED_SEGMENTERS)
+    offered = in_order(OFFERED_SEGMENTERS, choose_device(options.device).type)
+    name = options.segmenter or suitable_segmenter(looks_like_photograph(frames), offered)
     if name in HUB_IDS or name in SAM_FILES:
         obtain(name)
     propagator = Propagator(frames, load_engine(name, options.device))

@@ -9,6 +9,17 @@ OFFERED_SEGMENTERS = (DEFAULT_SEGMENTER, "sam2.1-tiny", "edgetam", "vit_b", "vit
 """What users may choose from unless the operator says otherwise; for photographs GrabCut is what is always here."""
 
 
+def in_order(offered: Sequence[str], device: str) -> tuple[str, ...]:
+    """Return the segmenters offered in the order in which they are tried on a kind of device ("cpu", "cuda", …).
+
+    An operator's own order stays. In ours EdgeTAM goes before SAM 2.1 on a CPU, where a frame takes it 1.7 s of one
+    core instead of 6.1 s.
+    """
+    if device != "cpu" or tuple(offered) != OFFERED_SEGMENTERS:
+        return tuple(offered)
+    return tuple(sorted(offered, key=lambda name: (is_for_photographs(name), name != "edgetam")))
+
+
 def default_segmenter(model: str, offered: Sequence[str]) -> str:
     """Return the segmenter that goes with a model; as `suitable_segmenter`."""
     return suitable_segmenter(find_bundle(model).knows_photographs, offered)

@@ -19,10 +19,13 @@ from videograin.segment.geodesic import geodesic_distance
 from videograin.segment.model import Features, Prompts
 
 INPUT_SIZE = 512
-"""Longer side in pixels at which a frame is cut out."""
+"""Longer side in pixels, at most, at which a frame is cut out."""
 
 ITERATIONS = 5
 """Of colour models and cuts in turns; more change next to nothing."""
+
+ENLARGED_AREA = 512 * 288
+"""Pixels up to which smaller frames are enlarged: seeds and filters are measured for frames of this size."""
 
 SEED_RADIUS = 3
 """Pixels around a point that are certainly on its side."""
@@ -90,7 +93,8 @@ class GrabCutNetwork:
         """Return a frame (H, W, 3) uint8 RGB as (h, w, 3), its longer side at most `INPUT_SIZE`."""
         height, width = _placed((frame.shape[0], frame.shape[1]))
         if (height, width) != frame.shape[:2]:
-            frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
+            how = cv2.INTER_AREA if height < frame.shape[0] else cv2.INTER_LINEAR
+            frame = cv2.resize(frame, (width, height), interpolation=how)
         return (torch.from_numpy(frame.copy()),)
 
     def decode(
@@ -128,7 +132,8 @@ class GrabCutNetwork:
 
 def _placed(size: tuple[int, int]) -> tuple[int, int]:
     """Return the size (h, w) at which a frame of `size` is cut out."""
-    scale = min(1.0, INPUT_SIZE / max(size))
+    height, width = size
+    scale = min(INPUT_SIZE / max(size), max(1.0, np.sqrt(ENLARGED_AREA / (height * width))))
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
