@@ -31,7 +31,7 @@ from benchmarks.variants import Variant
 from videograin.diffusion.windows.plan import Window, request_windows
 from videograin.evaluation.metrics import warp_error
 from videograin.media.flow import OpticalFlow
-from videograin.models.bundles import find_bundle
+from videograin.models.bundles import EMOJI_WORLD_SETTINGS
 from videograin.region import AttentionMode, EditRequest, EditSettings
 
 COLUMNS = (
@@ -173,7 +173,7 @@ def main() -> None:
     library = Packed(args.packed) if args.packed else Folders()
     told: dict[str, Told] = select(library, "report", ["two"], args.clips)
     base = replace(
-        find_bundle(args.model).settings,
+        EMOJI_WORLD_SETTINGS,  # also where the model is named by its folder
         window_frames=args.window, anchor_frames=args.anchors, window_overlap=args.overlap,
     )  # fmt: skip
     if args.steps:
