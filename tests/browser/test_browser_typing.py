@@ -104,3 +104,21 @@ def test_a_button_that_is_pressed_twice_asks_once(visit):
     page.click("#edit-job [data-action=cancel]")
     page.wait_for_selector(".vg-stopped")
     assert page.locator(".vg-history li").count() == 1
+
+
+def test_a_control_that_is_ticked_shows_its_fields_and_they_are_kept_with_the_edit(visit):
+    visitor = visit()
+    page = visitor.page
+    visitor.take_ready("cap")
+    visitor.open_drawer("Every setting")
+    assert page.locator("input[aria-label*='Outlines: how strictly']").count() == 0
+    page.get_by_label("Outlines", exact=True).check()
+    visitor.set_number("Outlines: how strictly", 0.6)
+    page.click("#preview")
+    page.click("#edit-job [data-action=cancel]")
+    page.wait_for_selector(".vg-stopped")
+    visitor.reload()
+    visitor.open_drawer("Every setting")
+    field = page.locator("input[aria-label*='Outlines: how strictly']").first
+    field.wait_for()
+    assert field.input_value() == "0.6"
