@@ -116,7 +116,7 @@ def _wire_clip(page: Page, handlers: ClipHandlers) -> None:
         {clip.side, page.status, *page.models, *page.settings}, mode="always_last",
     )  # fmt: skip
     _on(clip.project_in.upload, handlers.open_project, [session, clip.project_in], opened, busy=True, is_long=True)
-    _on(clip.examples.act, handlers.example, [session, clip.frames], {clip.video, *opened}, is_long=True)
+    _on(clip.examples.act, handlers.example, [session, clip.frames], {clip.video, *opened}, busy=True, is_long=True)
     _on(clip.open.click, handlers.open_clip, {session, clip.video, *page.choice}, opened, busy=True, is_long=True)
 
 

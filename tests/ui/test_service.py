@@ -15,7 +15,7 @@ from fakes import tiny_pipeline
 from safetensors.torch import save_file
 from synthetic_video import make
 
-from ui.api import Api
+from ui.api import LONG_ENDPOINTS, Api
 from ui.components import Page
 from ui.page import build_components, wire
 from ui.rendering import markup, model_markup
@@ -401,6 +401,15 @@ def test_long_work_of_the_page_takes_turns_and_clicks_and_reads_never_wait_for_i
     }  # fmt: skip
     for name in ("page_mark", "page_tick", "page_object_action", "page_load"):
         assert limits[name][1] is None, name
+
+
+def test_long_calls_take_turns_with_the_page_and_others_never_wait_for_them(studio):
+    with gr.Blocks() as blocks:
+        Api(studio).register()
+    turns = {fn.api_name: (fn.concurrency_id, fn.concurrency_limit) for fn in blocks.fns.values()}
+    long = {name for name, each in turns.items() if each == (LONG_WORK.name, LONG_WORK.limit)}
+    assert long == LONG_ENDPOINTS
+    assert all(limit is None for name, (_, limit) in turns.items() if name not in long)
 
 
 def test_an_export_takes_the_place_of_the_one_before(studio, session, tmp_path, monkeypatch):
