@@ -193,7 +193,7 @@ def test_what_the_person_can_mend_is_one_line(
 def test_a_defect_says_how_to_report_it(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("videograin.project.project.load_request", lambda *_: 1 / 0)
+    monkeypatch.setattr("videograin.production.source_edit.SourceEdit.prepare", lambda *_: 1 / 0)
     assert main(["edit", str(project)]) == UNEXPECTED
     assert "Run the command again with --debug" in capsys.readouterr().err
     assert main(["--debug", "edit", str(project)]) == UNEXPECTED
