@@ -14,7 +14,7 @@ from PIL import Image
 from synthetic_video import make, moving_scene
 
 from videograin.cli.edit import PROJECT
-from videograin.cli.main import INTERRUPTED, OK, UNEXPECTED, USAGE, main
+from videograin.cli.main import INTERRUPTED, OK, UNEXPECTED, UNREAD, USAGE, main
 from videograin.cli.terminal import LABELS
 from videograin.media.encode import GREEN, save_video
 from videograin.media.video import ClipOptions, load_clip, probe
@@ -217,6 +217,16 @@ def test_the_command_explains_itself(arguments: list[str], code: int, capsys: py
         main(arguments)
     assert end.value.code == code
     assert "usage: videograin" in "".join(capsys.readouterr())
+
+
+def test_a_reader_that_has_seen_enough_is_no_defect() -> None:
+    command = [sys.executable, "-m", "videograin", "models"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stdout
+        assert child.stderr
+        child.stdout.close()
+        assert child.stderr.read() == ""
+    assert child.returncode == UNREAD
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """The command `videograin`: its commands, their errors in plain words, and exit codes."""
 
 import argparse
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from videograin.cli import app, download, edit, info, mask, models
 from videograin.cli.ctrl_c import CtrlC
 from videograin.errors import VideoGrainError
 
-OK, UNEXPECTED, USAGE, INTERRUPTED = 0, 1, 2, 130
+OK, UNEXPECTED, USAGE, INTERRUPTED, UNREAD = 0, 1, 2, 130, 141
 
 COMMANDS = (edit, mask, info, models, download, app)
 """In the order of `--help`. Each module has `add_parser`, which names the function that carries the command out."""
@@ -31,7 +32,8 @@ examples:
   videograin download sd15
   videograin app --open
 
-exit codes: 0 done, 1 unexpected failure, 2 something to mend in the input, 130 stopped by Ctrl-C
+exit codes: 0 done, 1 unexpected failure, 2 something to mend in the input, 130 stopped by Ctrl-C,
+141 the output's reader (head, say) had seen enough
 """
 
 
@@ -41,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with CtrlC() as ctrl_c:
         try:
             options.run(options)
+            sys.stdout.flush()
         except VideoGrainError as error:
             print(f"error: {error}", file=sys.stderr)
             return USAGE
@@ -48,6 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if ctrl_c.came or isinstance(error, KeyboardInterrupt):
                 print("Stopped; nothing is left half-written.", file=sys.stderr)
                 return INTERRUPTED
+            if isinstance(error, BrokenPipeError):
+                _print_no_more()
+                return UNREAD
             _report_defect(error, options.debug)
             return UNEXPECTED
         return OK
@@ -66,6 +72,11 @@ def _parser() -> argparse.ArgumentParser:
     for command in COMMANDS:
         command.add_parser(commands)
     return parser
+
+
+def _print_no_more() -> None:
+    """Send what is left in the buffer nowhere: flushing it at the end would fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _report_defect(error: BaseException, debug: bool) -> None:
