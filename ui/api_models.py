@@ -1,4 +1,4 @@
-"""Models for programs: what there is, what is downloaded, and the LoRAs of a session's edits."""
+"""Models for programs: the list of them, downloads, and the LoRAs of a session's edits."""
 
 from dataclasses import replace
 

@@ -73,7 +73,7 @@ class Guard:
     """Middleware around the page's application.
 
     Args:
-        app: answers what is let through.
+        app: answers the requests that are let through.
         settings: the operator's; the largest upload, open requests of one address, trusted proxies.
         room: that uploads have on the disk.
     """

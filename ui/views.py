@@ -222,7 +222,7 @@ class Views:
 
 
 def _compared(latest: JobStatus | None, result: JobStatus | None) -> str | None:
-    """Return what the player shows: what is finished of an edit that runs, else a result."""
+    """Return the video in the player: the finished part of an edit that runs, or else a result."""
     if latest is not None and latest.finished is not None:
         with suppress(OSError):  # a newer one has taken its place, or the edit has ended
             return cached(latest.finished)

@@ -209,7 +209,7 @@ def _load_folder(options: argparse.Namespace) -> "EditInputs":
 
 
 def _output(project: "EditInputs", options: argparse.Namespace) -> "tuple[Path, OutputFormat]":
-    """Return what is written where; a path that cannot be written fails now, not after minutes of work."""
+    """Return the path and the format to write; a path that cannot be written fails now, not after minutes of work."""
     from videograin.media.encode import OutputFormat, check_target
 
     beside = options.project / "edit.mp4" if options.project.is_dir() else options.project.with_suffix(".mp4")
@@ -228,7 +228,7 @@ class _Frames:
 
     Args:
         pipeline: edits.
-        source: what is edited.
+        source: the edit of a source at its own size.
         segments: take the finished windows.
         output_format: whether opacity is wanted follows from it.
     """

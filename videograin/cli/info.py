@@ -18,7 +18,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(options: argparse.Namespace) -> None:
-    """Print what is known of a clip, a model or the machine."""
+    """Describe a clip, a model or the machine."""
     target = options.target
     if target is None:
         _print_machine()

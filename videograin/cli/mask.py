@@ -30,7 +30,7 @@ STROKE_STEP = 2.0
 
 @dataclass(frozen=True)
 class Mark:
-    """What is said of one object, in pixels of the video.
+    """The marks of one object, in pixels of the video.
 
     Attributes:
         name: of the object.

@@ -19,7 +19,7 @@ class DiskRoom:
     """The room that a folder has on its disk, shared by all who write there; from any thread.
 
     Args:
-        folder: what is limited, with everything in it; it may be missing.
+        folder: whose whole content is limited; it may be missing.
         total_bytes: that it may take.
         reserve_bytes: that stay free on its disk.
         owner_bytes: that a folder of one owner may take.
@@ -71,7 +71,7 @@ def used_bytes(folder: Path) -> int:
 
 
 def free_bytes(folder: Path) -> int:
-    """Return what is free on a folder's disk; the folder may be missing, though not its disk."""
+    """Return the bytes that are free on a folder's disk; the folder may be missing, though not its disk."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     return shutil.disk_usage(folder).free

@@ -123,7 +123,7 @@ class Handler(Generic[Request, Result]):
     """How one kind of job is carried out.
 
     Attributes:
-        request: dataclass of plain values (`dataclass_json`) that says what is wanted; its paths are files kept for
+        request: dataclass of plain values (`dataclass_json`) that describes the job; its paths are files kept for
             its owner.
         result: dataclass of plain values that the function returns; its paths are relative to the job's results.
         run: does the work on the worker's thread. It raises VideoGrainError for what the user can mend.

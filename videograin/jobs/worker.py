@@ -44,7 +44,7 @@ STOP_SECONDS = 10.0
 """How long `Worker.stop` waits for the running job's next step; to end the process takes a few seconds more."""
 
 PURGE_SECONDS = 600.0
-"""From one removal of what is old to the next."""
+"""Seconds from one removal of old files to the next."""
 
 MARKING = frozenset({JobKind.TRACK, JobKind.SUGGEST})
 """Kinds of jobs that mark objects: they have a lane of their own."""

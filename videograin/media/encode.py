@@ -217,7 +217,7 @@ def _require(condition: bool, message: str) -> None:
 
 
 def _checked(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Yield the frames, and refuse what is no RGB frame of the first one's size."""
+    """Yield the frames, and refuse any that is not RGB or has another size than the first."""
     shape = None
     for index, frame in enumerate(frames):
         shape = shape or frame.shape

@@ -21,7 +21,7 @@ def rate_of(fps: float) -> Fraction:
 
 
 def track_filters(info: VideoInfo) -> list[str]:
-    """Return the filters that make whole frames of what is stored: interlaced lines are woven into combs otherwise."""
+    """Return the filters that make whole frames of fields: interlaced lines are woven into combs otherwise."""
     return ["bwdif=mode=send_frame:deint=interlaced"] if info.is_interlaced else []
 
 

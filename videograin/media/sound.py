@@ -1,6 +1,6 @@
 """The sound of a clip: a track that can be encoded, chosen by trial before the edit, and laid under its picture after.
 
-The picture decides how long the sound is, to the sample: silence fills gaps and the end, what is longer is cut.
+The picture decides how long the sound is, to the sample: silence fills gaps and the end, a longer sound is cut.
 """
 
 from collections.abc import Sequence
@@ -112,7 +112,7 @@ def _input(audio: AudioSource) -> list[str]:
 def _output(audio: AudioSource, seconds: float, number: int = 0) -> list[str]:
     """Return the arguments that take the sound from the input of this number and make it so long."""
     mix = ["pan=stereo|c0=c0|c1=c1"] if audio.mix is Mix.FIRST_TWO else []
-    # Padding alone never ends and -shortest ends it seconds late: what is trimmed to its length is exact.
+    # Padding alone never ends and -shortest ends it seconds late: a sound trimmed to its length is exact.
     filters = [*mix, "aresample=async=1:first_pts=0", "apad", f"atrim=duration={seconds:.6f}"]
     channels = ["-ac", "2"] if audio.mix is Mix.STEREO else []
     return ["-map", f"{number}:a:{audio.track}", "-af", ",".join(filters), *channels]

@@ -32,7 +32,7 @@ _EMBEDDING_KEYS = ("emb_params", "clip_l", "clip_g")
 
 
 class AdapterKind(StrEnum):
-    """What is put beside a model's weights: low-rank changes of its layers, or embeddings of new words."""
+    """An addition to a model's weights: low-rank changes of its layers, or embeddings of new words."""
 
     LORA = "lora"
     EMBEDDING = "textual inversion"

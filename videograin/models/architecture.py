@@ -52,7 +52,7 @@ def check_folder(name: str, folder: Path) -> None:
             json.loads((folder / file).read_text())
             for file in ("model_index.json", "unet/config.json", "vae/config.json")
         )
-    except (OSError, ValueError):  # whoever loads the model says what is missing
+    except (OSError, ValueError):  # loading the model names the missing part
         return
     if isinstance(index, dict) and isinstance(unet, dict) and isinstance(vae, dict):
         if "transformer" in index or "prior" in index:
