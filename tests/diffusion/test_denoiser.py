@@ -70,6 +70,26 @@ def test_one_half_needs_half_the_batch(denoiser, latents):
     assert torch.allclose(denoiser.predict_noise(latents, 500, last, PER_FRAME), both[1:], atol=1e-6)
 
 
+def test_control_images_are_embedded_and_text_is_projected_once_an_edit(denoiser, latents):
+    to_key = next(module.to_k for name, module in denoiser.unet.named_modules() if name.endswith("attn2"))
+    embedding = denoiser.controlnet.controlnet_cond_embedding.conv_in
+    calls: list[nn.Module] = []
+    hooks = [module.register_forward_hook(lambda module, *_: calls.append(module)) for module in (to_key, embedding)]
+    given, other = conditioning(), conditioning(scale=0.5)
+    expected = denoiser.predict_noise(latents, 500, conditioning(), PER_FRAME)
+    calls.clear()
+    with denoiser.for_clip(FRAMES, joint_norm=False):
+        for timestep in (500, 300, 500):
+            noise_pred = denoiser.predict_noise(latents, timestep, given, PER_FRAME)
+        assert sorted(map(id, calls)) == sorted(map(id, (to_key, embedding)))
+        denoiser.predict_noise(latents, 500, other, PER_FRAME)
+    for hook in hooks:
+        hook.remove()
+    assert len(calls) == 4
+    assert torch.allclose(noise_pred, expected, atol=1e-6)
+    assert denoiser.controlnet.controlnet_cond_embedding.conv_in is embedding
+
+
 def test_a_controlnet_acts_between_its_levels_alone(denoiser, latents):
     given = conditioning()
     limited = replace(given, controls=[replace(given.controls[0], above=299, up_to=599)])

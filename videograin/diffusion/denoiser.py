@@ -3,14 +3,15 @@
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self, cast
 
 import torch
 from diffusers import ControlNetModel, UNet2DConditionModel
+from diffusers.models.controlnets.controlnet import ControlNetConditioningEmbedding
 from diffusers.models.controlnets.multicontrolnet import MultiControlNetModel
 from einops import rearrange, repeat
-from torch import Tensor
+from torch import Tensor, nn
 
 from videograin.diffusion.attention.joint_norm import joint_group_norm
 from videograin.diffusion.attention.recorder import exchange_residuals
@@ -28,16 +29,24 @@ class Control:
         scale: factor on its residuals.
         above: timestep above which it acts.
         up_to: timestep up to which it acts.
+        batches: the images as forwards want them, by number of halves and dtype.
     """
 
     images: Tensor
     scale: float = 1.0
     above: float = -1
     up_to: float = math.inf
+    batches: dict[tuple[int, torch.dtype], Tensor] = field(init=False, default_factory=dict, repr=False)
 
     def acts_at(self, timestep: int) -> bool:
         """Return whether the ControlNet has a part in a forward at a timestep."""
         return self.scale > 0 and self.above < timestep <= self.up_to
+
+    def batch(self, halves: int, dtype: torch.dtype) -> Tensor:
+        """Return the images once for each half, (halves·F, 3, H, W), the same tensor each time."""
+        if (halves, dtype) not in self.batches:
+            self.batches[halves, dtype] = repeat(self.images.to(dtype), "f c h w -> (b f) c h w", b=halves)
+        return self.batches[halves, dtype]
 
 
 @dataclass(frozen=True)
@@ -48,11 +57,13 @@ class Conditioning:
         unet_embeds: (halves, 77, C).
         controlnet_embeds: (halves, 77, C); the ControlNet is given the plain prompt, without local embeddings.
         controls: one for each ControlNet; none leaves the ControlNets out.
+        text_keys: what the UNet's layers have made of its text, remembered from forward to forward.
     """
 
     unet_embeds: Tensor
     controlnet_embeds: Tensor
     controls: Sequence[Control] = ()
+    text_keys: dict[nn.Module, tuple[Tensor, Tensor]] = field(init=False, default_factory=dict, repr=False)
 
     @property
     def halves(self) -> int:
@@ -80,8 +91,13 @@ class Denoiser:
 
     @contextmanager
     def for_clip(self, frames: int, joint_norm: bool) -> Iterator[None]:
-        """Prepare both networks for clips of `frames` frames; `joint_norm` shares GroupNorm statistics among them."""
+        """Prepare the networks for clips of `frames` frames.
+
+        The ControlNets embed their images once; `joint_norm` shares GroupNorm statistics among all frames.
+        """
         with ExitStack() as stack:
+            for network in self.controlnets:
+                stack.enter_context(_embedding_remembered(network))
             if joint_norm:
                 for network in filter(None, (self.unet, self.controlnet)):
                     stack.enter_context(joint_group_norm(network, frames))
@@ -122,7 +138,7 @@ class Denoiser:
                 sample,
                 timestep,
                 encoder_hidden_states=embeds,
-                cross_attention_kwargs={"step": step},
+                cross_attention_kwargs={"step": replace(step, text_keys=conditioning.text_keys)},
                 down_block_additional_residuals=down,
                 mid_block_additional_residual=mid,
                 return_dict=False,
@@ -142,15 +158,41 @@ class Denoiser:
         for network, control in zip(self.controlnets if controls else (), controls, strict=True):
             if not control.acts_at(timestep):
                 continue
-            images = repeat(control.images.to(sample.dtype), "f c h w -> (b f) c h w", b=conditioning.halves)
             own_down, own_mid = network(
                 sample,
                 timestep,
                 encoder_hidden_states=embeds,
-                controlnet_cond=images,
+                controlnet_cond=control.batch(conditioning.halves, sample.dtype),
                 conditioning_scale=control.scale,
                 return_dict=False,
             )
             down = own_down if down is None else [one + other for one, other in zip(down, own_down, strict=True)]
             mid = own_mid if mid is None else mid + own_mid
         return down, mid
+
+
+class _RememberedEmbedding(nn.Module):
+    """A ControlNet's embedding of images, computed anew only for another tensor than the last one."""
+
+    def __init__(self, embedding: nn.Module) -> None:
+        super().__init__()
+        self.embedding = embedding
+        self._images: Tensor | None = None
+        self._result: Tensor | None = None
+
+    def forward(self, images: Tensor) -> Tensor:
+        if self._images is not images:
+            self._images, self._result = images, self.embedding(images)
+        assert self._result is not None, "it is kept with its images"
+        return self._result
+
+
+@contextmanager
+def _embedding_remembered(network: ControlNetModel) -> Iterator[None]:
+    """While open, a ControlNet embeds its images once, not in every forward."""
+    embedding = network.controlnet_cond_embedding
+    network.controlnet_cond_embedding = cast(ControlNetConditioningEmbedding, _RememberedEmbedding(embedding))
+    try:
+        yield
+    finally:
+        network.controlnet_cond_embedding = embedding

@@ -108,7 +108,7 @@ class CrossAttentionProcessor:
     ) -> Tensor:
         """Attend from hidden states (halves·F, h·w, C) to text embeddings (halves·F, 77, C'); same shape out."""
         assert attention_mask is None, "the modulation counts on all text tokens being visible"
-        query, key, value = upcast(attn, *project(attn, hidden_states, encoder_hidden_states))
+        query, key, value = upcast(attn, *_project_text(attn, hidden_states, encoder_hidden_states, step))
         query, key, value = (rearrange(x, "b n (h d) -> b h n d", h=attn.heads) for x in (query, key, value))
         level = step.modulations.get(query.shape[2]) if step is not None else None
         if step is not None and step.phrase_maps is not None:
@@ -143,6 +143,18 @@ def _by_halves(
             for (q, k, v), is_modulated in zip(chunks, modulated, strict=True)
         ]
     )
+
+
+def _project_text(
+    attn: Attention, pixels: Tensor, text: Tensor, step: AttentionStep | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return a layer's queries of pixels, keys and values of text, which is that of its half in every frame."""
+    if step is None or step.text_keys is None:
+        return project(attn, pixels, text)
+    if attn not in step.text_keys:
+        step.text_keys[attn] = project(attn, pixels[:1], text[:: step.frames])[1:]
+    key, value = (x.repeat_interleave(step.frames, 0) for x in step.text_keys[attn])
+    return cast(nn.Module, attn.to_q)(pixels), key, value
 
 
 def project(attn: Attention, queries_from: Tensor, keys_from: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from videograin.diffusion.attention.layout import Layout, LayoutLevel
 from videograin.diffusion.attention.modulation import SharedRegions, timestep_weight
@@ -47,6 +47,8 @@ class AttentionStep:
         phrase_maps: adds up how much each phrase is attended to; None records nothing.
         anchors: of the last frames, which all frames see but which see only one another: what their self-attention
             does; None where there are no such frames.
+        text_keys: by layer, the keys and values of the halves' text that earlier forwards left here, each
+            (halves, 77, heads·d); None computes them in each forward.
     """
 
     frames: int
@@ -59,6 +61,7 @@ class AttentionStep:
     inject: Features | None = None
     phrase_maps: PhraseMaps | None = None
     anchors: Self | None = None
+    text_keys: dict[nn.Module, tuple[Tensor, Tensor]] | None = None
 
     @property
     def own_frames(self) -> int:
