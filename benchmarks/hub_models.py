@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from segment_anything import sam_model_registry
+from torch import nn
 from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
@@ -16,6 +17,7 @@ from transformers import (
     EdgeTamVideoConfig,
     EdgeTamVideoModel,
     EdgeTamVisionConfig,
+    PreTrainedModel,
     Sam2ImageProcessor,
     Sam2VideoConfig,
     Sam2VideoModel,
@@ -32,6 +34,8 @@ VIT_B = "checkpoints/sam/vit_b.pth"
 
 MASK_BIAS = 2.0
 """Added to what random decoders say of a pixel, so that their masks are not empty."""
+
+_MASK_MAKERS = ("output_hypernetworks", "upscale_conv", "output_upscaling")
 
 
 @dataclass(frozen=True)
@@ -130,18 +134,14 @@ def write_vit_b(root: Path, host: str) -> RemoteFile:
     return RemoteFile(f"{host}/large/{VIT_B}", sha256(file), file.stat().st_size)
 
 
-def _say_something(model: torch.nn.Module) -> None:
-    """Give every network that makes masks out of features a bias, so that none is empty."""
+def _say_something(model: nn.Module) -> None:
+    """Give what makes masks out of features a bias, so that no mask is empty."""
     for name, parameter in model.named_parameters():
-        if "output_hypernetworks" in name and name.endswith("bias"):
-            parameter.data += MASK_BIAS
-        if "upscale_conv" in name and name.endswith("bias"):
-            parameter.data += MASK_BIAS
-        if "output_upscaling" in name and name.endswith("bias"):
+        if name.endswith("bias") and any(part in name for part in _MASK_MAKERS):
             parameter.data += MASK_BIAS
 
 
-def _save(model: torch.nn.Module, folder: Path) -> None:
+def _save(model: PreTrainedModel, folder: Path) -> None:
     model.save_pretrained(folder)
     Sam2ImageProcessor().save_pretrained(folder)
 
