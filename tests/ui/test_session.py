@@ -196,7 +196,7 @@ def test_one_session_reads_or_writes_one_file_at_a_time_and_others_meanwhile(ses
     def read(session: Session, during: Callable[[], object]) -> object:
         return during()
 
-    def read_again() -> str:
+    def read_again() -> object:
         with pytest.raises(ProjectError, match="still being read or written"):
             read(ann, lambda: "never")
         return read(bob, lambda: "bob's")
