@@ -1,10 +1,57 @@
 """A filmed clip in a real browser: it is noticed before any waiting, and can be marked without any download."""
 
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
 import pytest
+from visitor import SECOND, Visitor
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 NOTICE = "This looks like a photograph. Emoji World only knows drawings."
+
+DRAWN = Path(__file__).parents[1] / "segment"
+SIZE = (512, 288)
+BODY = [(190, 160), (212, 166), (230, 175), (255, 175), (268, 178)]
+BETWEEN_THE_LEGS = [(234, 205), (238, 196), (247, 193), (252, 203)]
+
+
+def overlap_with_drawn(visitor: Visitor, frame: int) -> float:
+    """Return the IoU of the exported mask of the dog on a frame with the one that was drawn by hand."""
+    with zipfile.ZipFile(visitor.download("#masks-out")) as masks:
+        (name,) = (each for each in masks.namelist() if each.endswith(f"{frame:05}.png"))
+        found = cv2.imdecode(np.frombuffer(masks.read(name), np.uint8), cv2.IMREAD_GRAYSCALE)
+    drawn = cv2.imread(str(DRAWN / f"dog_frame_{frame:02}.png"), cv2.IMREAD_GRAYSCALE)
+    assert found is not None
+    assert drawn is not None
+    return np.count_nonzero((found > 127) & (drawn > 127)) / np.count_nonzero((found > 127) | (drawn > 127))
+
+
+def test_a_box_and_two_strokes_cut_a_dog_out_which_is_followed(visit, real_clips):
+    visitor = visit()
+    page = visitor.page
+    page.set_default_timeout(120 * SECOND)
+    page.locator("#upload input[type=file]").set_input_files(real_clips / "dog.mp4")
+    page.click("#notice [data-action=photographs]")
+    visitor.set_number("Shorter side", SIZE[1])
+    visitor.open_chosen(16)
+    assert page.locator("#segmenter input").input_value().startswith("GrabCut")
+    shown = visitor.picture()
+    visitor.choose_tool("box")
+    for corner in ((177, 149), (283, 222)):
+        visitor.drag([corner], SIZE)
+    shown = visitor.wait_for_another(shown)
+    for tool, line in (("eraser", BETWEEN_THE_LEGS), ("brush", BODY)):
+        visitor.choose_tool(tool)
+        page.locator("[data-brush]").fill("4")
+        visitor.drag(line, SIZE)
+        shown = visitor.wait_for_another(shown)
+    visitor.open_drawer("Masks from and to files")
+    assert overlap_with_drawn(visitor, 0) >= 0.8
+    visitor.track()
+    assert overlap_with_drawn(visitor, 15) >= 0.7
 
 
 def test_a_filmed_clip_is_noticed_at_once_and_one_button_switches_to_what_can_mark_it(visit, real_clips):

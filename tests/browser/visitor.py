@@ -1,5 +1,6 @@
 """A visitor of the page, in words of the story."""
 
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from urllib.parse import urljoin
@@ -128,6 +129,19 @@ class Visitor:
         assert area is not None
         x, y = (value / side for value in point)
         self.page.mouse.click(area["x"] + x * area["width"], area["y"] + y * area["height"])
+
+    def drag(self, line: Sequence[tuple[float, float]], size: tuple[float, float]) -> None:
+        """Draw along a line of pixels of a frame of `size` (width, height), with the tool that is chosen."""
+        canvas = self.page.locator(".vg-view canvas")
+        canvas.scroll_into_view_if_needed()
+        area = canvas.bounding_box()
+        assert area is not None
+        places = [(area["x"] + x / size[0] * area["width"], area["y"] + y / size[1] * area["height"]) for x, y in line]
+        self.page.mouse.move(*places[0])
+        self.page.mouse.down()
+        for place in places[1:]:
+            self.page.mouse.move(*place, steps=4)
+        self.page.mouse.up()
 
     def choose_tool(self, name: str) -> None:
         """Take a tool: pick, add, remove, box, brush or eraser."""

@@ -39,7 +39,7 @@ CONTEXT = 0.4
 MARGIN = 0.3
 """Share of the size of what is marked by strokes alone that is searched beyond it."""
 
-BAND = 0.12
+BAND = 0.16
 """Width of the band around an expected mask's edge in which it is cut out again, as a share of its diameter."""
 
 MIN_CONTEXT = 8
