@@ -174,6 +174,7 @@ def test_sound_is_kept(project: Path) -> None:
         (["edit", "{project}", "-o", "out.gif", "--green-screen"], "'out.gif' is not the name of"),
         (["edit", "{project}", "--strip", "strip.jpg"], "'strip.jpg' must end in .png"),
         (["edit", "{project}", "--steps", "0"], "num_inference_steps is 0"),
+        (["edit", "{project}", "--control", "edges"], "There is no ControlNet 'edges'"),
         (["edit", "{project}", "--device", "toaster"], "Device 'toaster'"),
         (["edit", "{project}", "--device", "cpu", "--dtype", "float16"], "float16 is several times slower"),
         (["edit", "{project}", "--model", "nobody/nothing", "--offline"], "not in the hub's local cache"),
