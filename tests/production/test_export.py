@@ -1,4 +1,5 @@
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,10 +7,12 @@ import pytest
 from PIL import Image
 from synthetic_video import moving_scene
 
+from videograin.errors import RegionError
 from videograin.masks.load import MaskSource
 from videograin.media.encode import GREEN, OutputFormat, save_video
 from videograin.media.video import ClipOptions, load_clip
 from videograin.production.export import export_edit
+from videograin.production.source_edit import SourceEdit
 from videograin.project.project import Project, ProjectRegion
 
 AS_IT_IS = ClipOptions(short_side=None, multiple=1)
@@ -57,3 +60,12 @@ def test_pictures_of_a_result_need_no_source(project: Project, stopped_early: Pa
     export_edit(project, stopped_early, target, OutputFormat.PNG)
     with zipfile.ZipFile(target) as pictures:
         assert pictures.namelist() == ["00000.png", "00001.png", "00002.png"]
+
+
+@pytest.mark.parametrize("marked", [False, True])
+def test_an_edit_without_an_object_that_changes_is_refused_with_a_sentence(
+    project: Project, tmp_path: Path, marked: bool
+) -> None:
+    kept = (replace(project.regions[0], prompt=""),) if marked else ()
+    with pytest.raises(RegionError, match="prompt"):
+        SourceEdit.prepare(replace(project, regions=kept), tmp_path)

@@ -172,7 +172,7 @@ class Denoiser:
 
 
 class _RememberedEmbedding(nn.Module):
-    """A ControlNet's embedding of images, computed anew only for another tensor than the last one."""
+    """A ControlNet's embedding of images, computed again only for another tensor than the last one."""
 
     def __init__(self, embedding: nn.Module) -> None:
         super().__init__()

@@ -19,7 +19,7 @@ from videograin.production.crops import Crops, plan_crops
 from videograin.production.source_masks import ClipPlace
 from videograin.production.stitch import stitch
 from videograin.project.project import EditInputs
-from videograin.region import EditRequest, Region
+from videograin.region import EditRequest, Region, check_regions
 
 if TYPE_CHECKING:
     import torch
@@ -60,6 +60,7 @@ class SourceEdit:
         """
         clip = load_clip(inputs.clip, inputs.clip_options, scratch)
         regions = inputs.load_regions(clip)
+        check_regions(regions, clip.frames.shape[:3])
         crops = _crops(clip, inputs, regions)
         frames, shown = clip.frames, dict(enumerate(regions))
         if crops is not None:
