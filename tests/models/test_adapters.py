@@ -45,8 +45,8 @@ def answer(pipeline: VideoGrainPipeline) -> Tensor:
     return layer(torch.ones(1, 8)).detach()
 
 
-def request(**words: str) -> EditRequest:
-    return EditRequest(frames=tiny_frames(), regions=tiny_regions(), source_prompt="a dog", **words)
+def request(target_prompt: str = "", background: str = "") -> EditRequest:
+    return EditRequest(tiny_frames(), tiny_regions(), "a dog", target_prompt, background)
 
 
 def test_several_loras_add_up_by_their_weights_and_leave_nothing_behind(lora: Path, tmp_path: Path) -> None:
