@@ -56,5 +56,5 @@ def test_what_ran_is_interrupted_and_what_waited_is_kept_when_a_studio_ends_and_
         assert visitor.call("get_job", stopped)["state"] == "interrupted"
         assert visitor.wait(waiting)["state"] == "done"
         frames = load_clip(visitor.result(waiting), ClipOptions(short_side=None, multiple=2)).frames
-        assert frames.shape == (4, 64, 64, 3)
+        assert frames.shape == (4, 160, 160, 3)  # the source's size
         assert visitor.call("get_work")["objects"][0]["prompt"] == "a panda"
