@@ -276,7 +276,8 @@ class Lives(RuleBasedStateMachine):
         owner, current = self.model[job.id]
         starts = current is JobState.QUEUED and state in (JobState.RUNNING, JobState.CANCELLED, JobState.FAILED)
         ends = current is JobState.RUNNING and state.is_final
-        expected = state if starts or ends else current
+        goes_on_later = current is JobState.RUNNING and state is JobState.QUEUED
+        expected = state if starts or ends or goes_on_later else current
         assert self.store.move(job, state).state is expected
         self.model[job.id] = (owner, expected)
 

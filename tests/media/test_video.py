@@ -351,7 +351,7 @@ def test_crop_cuts_the_edges_evenly_and_fit_keeps_them(tmp_path):
         ({"fps": 0}, "fps is 0"),
         ({"stride": 0}, "stride is 0"),
         ({"max_frames": 0}, "max_frames is 0. Give 1 to 3600"),
-        ({"max_frames": 1025}, "max_frames is 1025"),
+        ({"max_frames": 3601}, "max_frames is 3601"),
         ({"short_side": 16}, "short_side is 16"),
         ({"multiple": 0}, "multiple is 0"),
         ({"fit": "squeeze"}, "fit is 'squeeze'. Give 'crop' or 'fit'"),
