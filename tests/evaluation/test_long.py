@@ -14,7 +14,7 @@ class Counted:
     def documents(self) -> dict[str, dict]:
         return {}
 
-    def pixels(self, _number: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    def pixels(self, number: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         frames = np.arange(4, dtype=np.uint8)[:, None, None, None].repeat(3, axis=3)
         return frames, {"a cat": frames[..., 0] > 1}
 
