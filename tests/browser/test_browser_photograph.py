@@ -35,6 +35,7 @@ def test_a_box_and_two_strokes_cut_a_dog_out_which_is_followed(visit, real_clips
     page.set_default_timeout(120 * SECOND)
     page.locator("#upload input[type=file]").set_input_files(real_clips / "dog.mp4")
     page.click("#notice [data-action=photographs]")
+    page.wait_for_selector("#notice [data-action=photographs]", state="hidden")  # then the side is set as well
     visitor.set_number("Shorter side", SIZE[1])
     visitor.open_chosen(16)
     assert page.locator("#segmenter input").input_value().startswith("GrabCut")
