@@ -144,13 +144,7 @@ def build_edit_step(studio: StudioService) -> EditStep:
                     settings |= {field.name: _setting(field, bundle.settings) for field in RESEARCH_FIELDS}
             with gr.Accordion("LoRAs and textual inversions", open=False, elem_id="loras"):
                 loras = widgets.panel("lora-list")
-                lora_id = gr.Textbox(
-                    label="From the model hub", placeholder="owner/name, or owner/name/file.safetensors",
-                    max_length=200, elem_id="lora-id", submit_btn="Add",
-                )  # fmt: skip
-                lora_in = gr.UploadButton(
-                    "Add a file (.safetensors)", file_types=[".safetensors"], size="sm", elem_id="lora-in"
-                )
+                lora_id, lora_in = _lora_sources()
             with gr.Row(elem_id="go"):
                 preview = gr.Button("Preview", elem_id="preview", min_width=100)
                 run = gr.Button("Edit the clip", variant="primary", elem_id="edit", min_width=160, scale=2)
@@ -173,6 +167,15 @@ def build_edit_step(studio: StudioService) -> EditStep:
         compare=compare, downloads=downloads, takeaway=takeaway, format=result_format, result_out=result_out,
         project_out=project_out, masks_out=masks_out, phrases=phrases, attention=attention, history=history,
     )  # fmt: skip
+
+
+def _lora_sources() -> tuple[gr.Textbox, gr.UploadButton]:
+    from_hub = gr.Textbox(
+        label="From the model hub", placeholder="owner/name, or owner/name/file.safetensors", max_length=200,
+        elem_id="lora-id", submit_btn="Add",
+    )  # fmt: skip
+    from_file = gr.UploadButton("Add a file (.safetensors)", file_types=[".safetensors"], size="sm", elem_id="lora-in")
+    return from_hub, from_file
 
 
 def _other_formats() -> tuple[gr.Dropdown, gr.Button]:
