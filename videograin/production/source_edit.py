@@ -66,17 +66,7 @@ class SourceEdit:
         if crops is not None:
             frames = _cut_frames(clip, inputs, crops, scratch)
             shown = dict(_cut_regions(regions, ClipPlace.of(clip.info, inputs.clip_options), crops, scratch))
-        request = EditRequest(
-            frames=frames,
-            regions=list(shown.values()),
-            source_prompt=inputs.source_prompt,
-            target_prompt=inputs.target_prompt,
-            background=inputs.background,
-            negative_prompt=inputs.negative_prompt,
-            control_images=_control_images(frames, inputs, scratch, device),
-            control_guidance=[inputs.guidance_of(kind) for kind in inputs.controls],
-            settings=inputs.settings,
-        )
+        request = inputs.request_for(frames, list(shown.values()), _control_images(frames, inputs, scratch, device))
         return cls(clip=clip, inputs=inputs, request=request, crops=crops, numbers=tuple(shown))
 
     @property

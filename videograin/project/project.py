@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from videograin.errors import ProjectError
 from videograin.files.document import DocumentReader, parse_document
 from videograin.masks.labels import check_number
@@ -58,6 +60,26 @@ class EditInputs(ABC):
     def guidance_of(self, kind: ControlKind) -> ControlGuidance:
         """Return scale, start and end of a ControlNet."""
         return next((each for each in self.control_guidance if each.kind == kind), ControlGuidance(kind))
+
+    def request_for(self, frames: np.ndarray, regions: list[Region], control_images: list[np.ndarray]) -> EditRequest:
+        """Return what the pipeline is asked for.
+
+        Args:
+            frames: (F, H, W, 3) uint8 RGB, to be edited.
+            regions: of these frames.
+            control_images: (F, H, W, 3) uint8, for each of `controls`.
+        """
+        return EditRequest(
+            frames=frames,
+            regions=regions,
+            source_prompt=self.source_prompt,
+            target_prompt=self.target_prompt,
+            background=self.background,
+            negative_prompt=self.negative_prompt,
+            control_images=control_images,
+            control_guidance=[self.guidance_of(kind) for kind in self.controls],
+            settings=self.settings,
+        )
 
     @abstractmethod
     def load_regions(self, clip: Clip) -> list[Region]:
@@ -134,17 +156,9 @@ def make_request(inputs: EditInputs, clip: Clip, device: "torch.device | str" = 
     """Ask for the edit of a clip that was loaded already, making its control images on a device."""
     from videograin.diffusion.control import control_images  # loads torch, which reading a project does not need
 
-    return EditRequest(
-        frames=clip.frames,
-        regions=inputs.load_regions(clip),
-        source_prompt=inputs.source_prompt,
-        target_prompt=inputs.target_prompt,
-        background=inputs.background,
-        negative_prompt=inputs.negative_prompt,
-        control_images=[control_images(clip.frames, kind, device=device) for kind in inputs.controls],
-        control_guidance=[inputs.guidance_of(kind) for kind in inputs.controls],
-        settings=inputs.settings,
-    )
+    regions = inputs.load_regions(clip)
+    controls = [control_images(clip.frames, kind, device=device) for kind in inputs.controls]
+    return inputs.request_for(clip.frames, regions, controls)
 
 
 def complete_document(document: dict[str, Any], path: Path, model: str | None, trusted: bool) -> None:
