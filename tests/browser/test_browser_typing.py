@@ -44,8 +44,9 @@ def test_a_name_that_is_being_typed_stays_with_its_object_when_another_appears_a
     page = visitor.page
     visitor.take_example("friends", frames=2)
     visitor.mark(CAT)
-    held = visitor.hold("mark")
+    held = visitor.hold("pick")
     visitor.press(DOG)
+    held.wait()
     visitor.type_into("[data-action=rename]", "To")
     held.let_go()
     visitor.wait_for_objects(2)

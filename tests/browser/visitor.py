@@ -1,5 +1,6 @@
 """A visitor of the page, in words of the story."""
 
+import time
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -12,6 +13,7 @@ CAT, DOG = (63, 164), (193, 159)
 
 SECOND = 1000
 EDIT_TIMEOUT = 600 * SECOND
+HELD_TIMEOUT = 60.0
 
 
 class Held:
@@ -19,16 +21,25 @@ class Held:
 
     Args:
         page: whose they are.
-        action: name of the event or of the field that they come from, or a value that only they carry.
+        action: name of the field that they come from, or a value that only they carry.
     """
 
     def __init__(self, page: Page, action: str) -> None:
         self._page, self._action = page, action
         self._routes: list[Route] = []
+        self._has_held = False
         page.context.route("**/queue/join*", self._hold)
+
+    def wait(self) -> None:
+        """Wait until one of them was held; a name that no action carries holds none, and the test fails."""
+        deadline = time.monotonic() + HELD_TIMEOUT
+        while not self._has_held:
+            assert time.monotonic() < deadline, f"no action carries '{self._action}'"
+            self._page.wait_for_timeout(10)  # lets the browser's requests come in
 
     def let_go(self) -> None:
         """Let all of them arrive, in their order."""
+        self.wait()
         while self._routes:
             self.let_go_first()
         self._page.context.unroute("**/queue/join*")
@@ -47,6 +58,7 @@ class Held:
 
     def _hold(self, route: Route) -> None:
         if f'"{self._action}"' in (route.request.post_data or ""):
+            self._has_held = True
             self._routes.append(route)
         else:
             route.continue_()
