@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from whole_requests import load_request
 
 from videograin.diffusion.region_masks import grow_masks
 from videograin.evaluation.judge import Judge
 from videograin.models.bundles import find_bundle
 from videograin.models.loading import load_pipeline
-from videograin.project.project import load_project, load_request
+from videograin.project.project import load_project
 from videograin.region import EditRequest, EditResult
 
 PROJECT = Path(__file__).parents[2] / "assets/clips/friends/project.json"

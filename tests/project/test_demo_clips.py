@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from whole_requests import load_request
 
 from training.scripts import SCRIPTS
 from training.tokenizer import load as load_tokenizer
 from videograin.diffusion.prompt import find_token_spans
-from videograin.project.project import load_project, load_request
+from videograin.project.project import load_project
 
 CLIPS = Path(__file__).parents[2] / "assets/clips"
 FOLDERS = sorted(CLIPS.iterdir())

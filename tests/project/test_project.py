@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from synthetic_video import moving_scene
+from whole_requests import load_request
 
 from videograin.errors import ProjectError, SettingsError
 from videograin.files.document import format_document, to_plain
@@ -13,7 +14,7 @@ from videograin.masks.load import MaskSource
 from videograin.media.encode import save_video
 from videograin.media.video import ClipOptions
 from videograin.models.bundles import find_bundle
-from videograin.project.project import VERSION, Project, ProjectRegion, load_project, load_request
+from videograin.project.project import VERSION, Project, ProjectRegion, load_project
 from videograin.region import ControlKind, Convention, EditSettings
 
 MINIMAL = {

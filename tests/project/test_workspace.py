@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from fake_work import OPTIONS, make_clip, small_work, square
 from mask_targets import read_masks
+from whole_requests import load_request, make_request
 
 from videograin.errors import ProjectError, RegionError, SettingsError
 from videograin.masks.export import save_indexed_pngs, save_npz
@@ -13,7 +14,7 @@ from videograin.masks.shapes import grow
 from videograin.masks.target import MaskTarget, fit_masks
 from videograin.media.video import Clip, ClipOptions, load_clip
 from videograin.project.objects import add_masks
-from videograin.project.project import load_project, load_request, make_request
+from videograin.project.project import load_project
 from videograin.project.workspace import MarkedObject, ObjectMasks, Workspace, from_project
 
 CLIPS = Path(__file__).parents[2] / "assets/clips"

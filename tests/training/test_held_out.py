@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fake_art import write_fake_art
+from whole_requests import load_request
 
 from training.improvised import MASK_CATEGORIES, Improviser
 from training.staging import masks_of, play
@@ -14,7 +15,7 @@ from training.tokenizer import load as load_tokenizer
 from training.vocabulary import NAMES
 from training.world import World
 from videograin.diffusion.prompt import find_token_spans
-from videograin.project.project import load_project, load_request
+from videograin.project.project import load_project
 
 HELD_OUT = Path(__file__).parents[2] / "benchmarks/held_out"
 EDITS, MASKS = (sorted((HELD_OUT / name).iterdir()) for name in ("edits", "masks"))

@@ -4,7 +4,7 @@ import os
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,13 +13,10 @@ from videograin.files.document import DocumentReader, parse_document
 from videograin.masks.labels import check_number
 from videograin.masks.load import MaskSource, load_masks
 from videograin.masks.target import MaskTarget
-from videograin.media.video import Clip, ClipOptions, load_clip
+from videograin.media.video import Clip, ClipOptions
 from videograin.models.adapters import Adapter
 from videograin.models.bundles import DEFAULT_MODEL, find_bundle, named_bundles
 from videograin.region import ControlGuidance, ControlKind, EditRequest, EditSettings, Region
-
-if TYPE_CHECKING:
-    import torch
 
 VERSION = 1
 """Of the file's layout; a reader refuses those that it does not know."""
@@ -144,21 +141,6 @@ def load_project(path: str | os.PathLike[str], model: str | None = None, trusted
         raise ProjectError(f"'{path.name}' has version {version!r}; this program reads version {VERSION}.")
     complete_document(document, path, model, trusted)
     return DocumentReader(path, trusted).read(Project, document, "")
-
-
-def load_request(inputs: EditInputs, device: "torch.device | str" = "cpu") -> tuple[EditRequest, Clip]:
-    """Read the clip and the masks of a project, and make its control images on a device."""
-    clip = load_clip(inputs.clip, inputs.clip_options)
-    return make_request(inputs, clip, device), clip
-
-
-def make_request(inputs: EditInputs, clip: Clip, device: "torch.device | str" = "cpu") -> EditRequest:
-    """Ask for the edit of a clip that was loaded already, making its control images on a device."""
-    from videograin.diffusion.control import control_images  # loads torch, which reading a project does not need
-
-    regions = inputs.load_regions(clip)
-    controls = [control_images(clip.frames, kind, device=device) for kind in inputs.controls]
-    return inputs.request_for(clip.frames, regions, controls)
 
 
 def complete_document(document: dict[str, Any], path: Path, model: str | None, trusted: bool) -> None:
