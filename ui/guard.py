@@ -69,6 +69,12 @@ HEADERS = {
 }
 
 
+NOT_A_FORM = "This is not a form with a named file in it, as browsers and gradio_client send it."
+
+NO_JSON_NUMBER = "Out of range float values"
+"""Of what `json` says of a NaN that it is to write."""
+
+
 class Guard:
     """Middleware around the page's application.
 
@@ -144,13 +150,20 @@ class Guard:
             await self._app(scope, body.receive, send)
         except UnicodeError:
             body.refuse(400, "This is not text in UTF-8.")
-        except (AttributeError, LookupError, OSError, TypeError, ValueError) as error:
+        except ValueError as error:
+            if is_upload:
+                body.refuse(400, NOT_A_FORM)
+            elif NO_JSON_NUMBER in str(error):  # FastAPI repeats in its refusal what it refuses
+                body.refuse(400, "NaN and Infinity are no numbers of JSON.")
+            else:
+                raise
+        except (AttributeError, LookupError, OSError, TypeError) as error:
             if not is_upload:
                 raise
             if isinstance(error, OSError) and error.errno in DISK_ERRORS:
                 body.refuse(507, FULL)
             else:
-                body.refuse(400, "This is not a form with a named file in it, as browsers and gradio_client send it.")
+                body.refuse(400, NOT_A_FORM)
 
     def _lack_of_room(self, length: int) -> str:
         try:

@@ -237,6 +237,13 @@ def test_a_call_larger_than_words_can_be_is_refused(web: httpx.Client) -> None:
     assert (answer.status_code, answer.text) == (413, "This is too large; at most 4 MB can be sent here at once.")
 
 
+@pytest.mark.parametrize("number", [b"NaN", b"Infinity"])
+def test_a_number_that_json_does_not_have_is_the_sender_s_fault(web: httpx.Client, number: bytes) -> None:
+    body = {"content": b'{"data": ' + number + b"}", "headers": {"Content-Type": "application/json"}}
+    answer = web.post("gradio_api/call/new_session", **body)
+    assert (answer.status_code, answer.text) == (400, "NaN and Infinity are no numbers of JSON.")
+
+
 def test_a_second_studio_on_the_same_data_refuses_to_start_and_names_the_first(
     studio: RunningStudio, folder: Path
 ) -> None:
