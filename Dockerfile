@@ -1,11 +1,12 @@
 # syntax=docker/dockerfile:1
-# The studio with the embedded model, on an NVIDIA GPU or on a CPU alone (docs/deploy.md).
+# The studio with the embedded model, on an NVIDIA GPU or on a CPU alone (docs/deploy.md). Bases are pinned by digest:
+# `docker buildx imagetools inspect IMAGE:TAG` prints a newer one's.
 
-FROM python:3.12-slim AS tools
+FROM python:3.12-slim@sha256:78387bc3881b8273120a12ebe6c1ab22b018ccc2c9adf565ae1ac9b536e184ea AS tools
 RUN pip install --no-cache-dir uv==0.13.9
 
 # The small image of CUDA's: torch's wheels bring the libraries themselves, the driver is the host's.
-FROM nvidia/cuda:13.0.2-base-ubuntu24.04
+FROM nvidia/cuda:13.0.2-base-ubuntu24.04@sha256:2ab6381d970b211fb93853796dc6707eb8a72575a375c422b17cf4d8b2641701
 
 # Triton compiles its kernels when they are first used: that takes a C compiler and Python's headers.
 # hadolint ignore=DL3008

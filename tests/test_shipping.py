@@ -62,6 +62,12 @@ def test_every_package_is_copied_with_the_models_and_examples(dockerfile: list[t
     assert packages | {"app.py", "assets"} <= set(copied(dockerfile))
 
 
+def test_a_tag_that_moves_changes_no_image() -> None:
+    bases = re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert all(re.fullmatch(r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}", base) for base in bases)
+    assert bases
+
+
 def test_the_container_is_nobody_s_root(dockerfile: list[tuple[str, str]]) -> None:
     (user,) = of(dockerfile, "USER")
     assert int(user) > 0
