@@ -275,9 +275,9 @@ class Api(ModelApi):
     def get_job(self, session: str, job: str) -> Document:
         """Return a job's state, phase, steps, seconds left, place in the queue, message."""
         found = self._find(session)
-        with found.lock:
-            self._studio.marking.take_finished(found)
         status = self._studio.worker.status(job, found.id)
+        with found.lock:  # after that, or a job could end in between, and be done without its masks
+            self._studio.marking.take_finished(found)
         progress = status.progress
         return {
             "kind": status.job.kind, "state": status.job.state, "message": status.job.message,

@@ -19,6 +19,10 @@ from videograin.errors import SettingsError
 from videograin.jobs.settings import OperatorSettings, read_operator_settings, variable_of
 from videograin.json_log import log_as_json, log_what_is_printed
 
+OPEN_TABS = 250
+"""Whose components Gradio remembers, a third of a megabyte each; open tabs ask now and then, so closed ones go first.
+Its own default, 10,000, lets a studio grow by gigabytes."""
+
 
 def run_studio(host: str | None = None, port: int | None = None, *, open_browser: bool = False) -> int:
     """Serve the page until told to stop by SIGTERM or Ctrl-C, and return the process's exit code.
@@ -81,6 +85,7 @@ def serve(
         enable_monitoring=False,
         run_history=False,
         ssr_mode=False,
+        state_session_capacity=OPEN_TABS,
         show_error=False,
         footer_links=["api"],
         theme=studio_theme(),

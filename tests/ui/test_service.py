@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
@@ -30,7 +31,7 @@ from videograin.errors import ModelError, ProjectError, RegionError, SettingsErr
 from videograin.jobs.edit import read_attention
 from videograin.jobs.model_shelf import ShelfState
 from videograin.jobs.settings import OperatorSettings
-from videograin.jobs.store import JobKind
+from videograin.jobs.store import JobKind, JobState
 from videograin.media.video import ClipOptions, load_clip
 from videograin.models.adapters import Adapter
 from videograin.models.bundles import EMOJI_WORLD_SETTINGS, find_bundle
@@ -450,3 +451,19 @@ def test_a_lora_goes_into_the_edit_and_with_the_project(
 def test_an_object_that_is_not_there_is_named(studio, session, name):
     with pytest.raises(RegionError, match=r"There is no object 0\. Known are: \[1\]"):
         getattr(Api(studio), name)(session.id, 0)
+
+
+def test_a_job_that_programs_are_told_has_ended_has_its_masks_put_in_place(
+    studio: StudioService, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states = iter([JobState.RUNNING, *[JobState.DONE] * 9])  # it ends between the first look and the second
+
+    def status(*_: str) -> SimpleNamespace:
+        job = SimpleNamespace(kind=JobKind.TRACK, state=next(states), message="", notes=())
+        return SimpleNamespace(job=job, progress=None, ahead=None, seconds_ahead=None)
+
+    session.tracking = "a job"
+    monkeypatch.setattr(studio.worker, "status", status)
+    monkeypatch.setattr(studio.marking, "_take", lambda *_: None)
+    told = Api(studio).get_job(session.id, "a job")["state"]
+    assert told is JobState.RUNNING or not session.tracking
