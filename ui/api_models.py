@@ -39,7 +39,9 @@ class ModelApi:
     def add_lora(
         self, session: str, file: gr.FileData | None = None, hub_id: str = "", weight: float = 1.0, words: str = ""
     ) -> list[Document]:
-        """Add a LoRA or a textual inversion to the edits, an uploaded .safetensors file or a hub id; return all.
+        """Add a LoRA or a textual inversion to the edits, an uploaded file or a hub id; return all.
+
+        Files are .safetensors, those of textual inversions also .pt or .bin.
 
         `words` are a LoRA's trigger words, or the word that stands for a textual inversion in prompts.
         """

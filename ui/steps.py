@@ -8,6 +8,7 @@ from ui.rendering.example_markup import example_cards
 from ui.settings_form import EVERYDAY_FIELDS, RESEARCH_FIELDS, Range, SettingField
 from ui.work.service import StudioService
 from ui.work.transfer import MaskFormat
+from videograin.files.hub import ADAPTER_SUFFIXES
 from videograin.masks.load import MASK_FILES
 from videograin.media.encode import OutputFormat
 from videograin.models.bundles import find_bundle
@@ -171,10 +172,12 @@ def build_edit_step(studio: StudioService) -> EditStep:
 
 def _lora_sources() -> tuple[gr.Textbox, gr.UploadButton]:
     from_hub = gr.Textbox(
-        label="From the model hub", placeholder="owner/name, or owner/name/file.safetensors", max_length=200,
+        label="From the model hub", placeholder="owner/name, or owner/name/file", max_length=200,
         elem_id="lora-id", submit_btn="Add",
     )  # fmt: skip
-    from_file = gr.UploadButton("Add a file (.safetensors)", file_types=[".safetensors"], size="sm", elem_id="lora-in")
+    from_file = gr.UploadButton(
+        f"Add a file ({', '.join(ADAPTER_SUFFIXES)})", file_types=[*ADAPTER_SUFFIXES], size="sm", elem_id="lora-in"
+    )
     return from_hub, from_file
 
 

@@ -147,6 +147,41 @@ def test_the_word_of_a_textual_inversion_stands_for_all_its_vectors(embedding: P
     assert len(pipeline.tokenizer) == before
 
 
+@pytest.mark.parametrize(
+    ("name", "held"),
+    [
+        ("zorb.pt", {"string_to_token": {"*": 265}, "string_to_param": {"*": torch.ones(2, TEXT_WIDTH)}}),
+        ("zorb.bin", {"<zorb>": torch.ones(2, TEXT_WIDTH)}),
+    ],
+)
+def test_a_textual_inversion_may_be_a_pickle_of_tensors(tmp_path: Path, name: str, held: dict[str, object]) -> None:
+    torch.save(held, tmp_path / name)
+    pipeline, adapters = tiny_pipeline(), [Adapter(file=tmp_path / name)]
+    with adapted(pipeline, adapters):
+        assert with_words(request(background="on zorb"), adapters, pipeline).background == "on zorb zorb_1"
+        word = pipeline.tokenizer.convert_tokens_to_ids("zorb")
+        assert torch.equal(pipeline.text_encoder.get_input_embeddings().weight[word], torch.ones(TEXT_WIDTH))
+
+
+def test_a_pickle_of_anything_else_is_refused_with_the_format_to_use(tmp_path: Path) -> None:
+    torch.save({"<zorb>": Path("code could be here")}, tmp_path / "code.pt")
+    torch.save({"a.lora_A.weight": torch.ones(2, 8), "a.lora_B.weight": torch.ones(8, 2)}, tmp_path / "lora.bin")
+    with pytest.raises(ModelError, match=r"'code\.pt' is no file of tensors alone.* Convert it to \.safetensors"):
+        read_adapter(tmp_path / "code.pt")
+    with pytest.raises(ModelError, match=r"'lora\.bin' holds no textual inversion\. Give a LoRA as \.safetensors"):
+        read_adapter(tmp_path / "lora.bin")
+
+
+def test_a_repository_of_a_pickled_inversion_alone_needs_no_file_name(hub: LoopbackHub) -> None:
+    folder = hub.root / "sd-concepts-library/zorb"
+    folder.mkdir(parents=True)
+    torch.save({"<zorb>": torch.ones(1, TEXT_WIDTH)}, folder / "learned_embeds.bin")
+    find_entry("lora:sd-concepts-library/zorb").download()
+    pipeline, adapter = tiny_pipeline(), Adapter(hub_id="sd-concepts-library/zorb", words="zorb")
+    with adapted(pipeline, [adapter], offline=True):
+        assert "zorb" in pipeline.tokenizer.get_vocab()
+
+
 def test_the_command_line_tells_files_from_hub_ids(lora: Path) -> None:
     assert parse_adapter(f"{lora}:0.8") == Adapter(file=lora, weight=0.8)
     assert parse_adapter("owner/style:-1") == Adapter(hub_id="owner/style", weight=-1.0)

@@ -49,8 +49,11 @@ COMPONENTS = ("scheduler", "text_encoder", "tokenizer", "unet", "vae")
 FP16 = "fp16"
 """The variant of weights in half precision; taken where a repository has no other."""
 
+ADAPTER_SUFFIXES = (".safetensors", ".pt", ".bin")
+"""Files that LoRAs and textual inversions come in; of the latter many are pickles of one tensor."""
+
 _SINGLE_FILES = (".safetensors", ".ckpt")
-_USUAL_ADAPTER = "pytorch_lora_weights.safetensors"
+_USUAL_ADAPTER, _USUAL_INVERSION = "pytorch_lora_weights.safetensors", "learned_embeds.bin"
 _STEMS = ("diffusion_pytorch_model", "pytorch_model", "model")
 _Answer = TypeVar("_Answer")
 
@@ -112,7 +115,7 @@ def fetch(source: str, layout: Layout, offline: bool = False, report: Report = i
     """Return where a folder, file or hub id lies on this machine, downloading what the local cache lacks.
 
     Args:
-        source: path or hub id; of an adapter also owner/name/file.safetensors.
+        source: path or hub id; of an adapter also owner/name/file, which ends in one of `ADAPTER_SUFFIXES`.
         layout: which files of it are needed.
         offline: whether to raise instead of downloading.
         report: told the bytes received; may raise `Cancelled`.
@@ -258,7 +261,7 @@ def _download(repository: Repository, layout: Layout, report: Report) -> Path:
 def _split(source: str) -> tuple[str, str]:
     """Return the repository and, where an adapter is named, its file."""
     owner, name, *rest = [*source.split("/"), ""]
-    if not source.endswith(".safetensors") or len(rest) < 2:
+    if not source.endswith(ADAPTER_SUFFIXES) or len(rest) < 2:
         return source, ""
     if ".." in rest:
         raise ModelError(f"'{source}' leads out of its repository. Give owner/name/file.safetensors.")
@@ -266,11 +269,14 @@ def _split(source: str) -> tuple[str, str]:
 
 
 def _only_adapter(hub_id: str, names: Iterable[str]) -> str:
-    found = [name for name in names if name.endswith(".safetensors") and "/" not in name]
+    top = [name for name in names if "/" not in name]
+    found = [name for name in top if name.endswith(".safetensors")]
+    if not found and _USUAL_INVERSION in top:
+        found = [_USUAL_INVERSION]
     if len(found) > 1 and _USUAL_ADAPTER in found:
         found = [_USUAL_ADAPTER]
     if len(found) != 1:
-        listed = ", ".join(found) or "none in safetensors"
+        listed = ", ".join(found or filter(lambda name: name.endswith(ADAPTER_SUFFIXES), top)) or "none"
         raise ModelError(f"Name one file of '{hub_id}', as '{hub_id}/file.safetensors'. It has: {listed}.")
     return found[0]
 

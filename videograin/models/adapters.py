@@ -1,17 +1,22 @@
 """LoRAs and textual inversions: which files they are, and for which family of models they were made."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from pickle import UnpicklingError
 
 from safetensors import SafetensorError, safe_open
 
 from videograin.errors import ModelError, SettingsError
+from videograin.files.hub import ADAPTER_SUFFIXES
 
 MAX_ADAPTERS = 8
 MAX_WEIGHT = 4.0
+
+MAX_PICKLE_BYTES = 16 * 2**20
+"""Of a textual inversion in a pickle, which is read whole: 75 vectors have a tenth of a megabyte at most."""
 
 SD1, SD2, SDXL = "Stable Diffusion 1.x", "Stable Diffusion 2.x", "Stable Diffusion XL"
 
@@ -27,7 +32,7 @@ _FOREIGN = {
 """How the layers of other families are called in their LoRAs."""
 
 _TEXT_KEYS = re.compile(r"attn2[._]to_[kv][._](lora_down|lora_A|lora\.down|down)")
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(/[\w./ -]+\.safetensors)?", re.ASCII)
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(/[\w./ -]+\.(safetensors|pt|bin))?", re.ASCII)
 _EMBEDDING_KEYS = ("emb_params", "clip_l", "clip_g")
 
 
@@ -43,7 +48,7 @@ class Adapter:
     """A LoRA or a textual inversion that an edit uses.
 
     Attributes:
-        file: .safetensors; None where `hub_id` names it.
+        file: .safetensors, or of a textual inversion also .pt or .bin; None where `hub_id` names it.
         hub_id: owner/name, or owner/name/file.safetensors where a repository has several.
         weight: how much of a LoRA is added, from -4 to 4.
         words: of a LoRA, trigger words that the target prompt ends with; of a textual inversion, the word that stands
@@ -109,24 +114,25 @@ def parse_adapter(text: str) -> Adapter:
 
 
 def read_adapter(path: Path) -> AdapterFile:
-    """Return what a file is, from its header alone.
+    """Return what a file is; safetensors are told by their header alone, pickles are read as tensors alone.
 
     Raises:
-        ModelError: it is no safetensors file, or holds neither a LoRA nor a textual inversion.
+        ModelError: it is of another format, or holds neither a LoRA nor a textual inversion.
     """
+    if path.suffix.lower() in ADAPTER_SUFFIXES[1:]:
+        return AdapterFile(path, AdapterKind.EMBEDDING, _embedding_family([_pickled_embedding(path)]))
     try:
         with safe_open(path, "np") as opened:
             shapes = {name: opened.get_slice(name).get_shape() for name in opened.keys()}  # noqa: SIM118 (no mapping)
     except (OSError, SafetensorError) as error:
         raise ModelError(
-            f"'{path.name}' cannot be read as safetensors ({error}). LoRAs and textual inversions are given in "
-            "safetensors here."
+            f"'{path.name}' cannot be read as safetensors ({error}). Give a LoRA as .safetensors, a textual inversion "
+            "as .safetensors, .pt or .bin."
         ) from error
     if any("hada_" in name or "lokr_" in name for name in shapes):
         raise ModelError(f"'{path.name}' is a LyCORIS (LoHa or LoKr), which cannot be used here. Choose a plain LoRA.")
     if _is_embedding(shapes):
-        widths = {shape[-1] for shape in shapes.values()}
-        return AdapterFile(path, AdapterKind.EMBEDDING, FAMILY_OF_WIDTH.get(max(widths), ""))
+        return AdapterFile(path, AdapterKind.EMBEDDING, _embedding_family(shapes.values()))
     if not any("lora" in name for name in shapes):
         raise ModelError(f"'{path.name}' holds neither a LoRA nor a textual inversion. Choose another file.")
     return AdapterFile(path, AdapterKind.LORA, lora_family(shapes))
@@ -143,6 +149,34 @@ def lora_family(shapes: Mapping[str, Sequence[int]]) -> str:
             return family
     widths = {shape[-1] for name, shape in shapes.items() if _TEXT_KEYS.search(name)}
     return FAMILY_OF_WIDTH.get(max(widths), "") if widths else ""
+
+
+def _pickled_embedding(path: Path) -> Sequence[int]:
+    """Return the shape of the textual inversion in a pickle, as webui (.pt) or diffusers (learned_embeds.bin) write it.
+
+    Raises:
+        ModelError: it is no pickle of tensors alone, or holds anything else.
+    """
+    import torch  # which reading a project does not need
+
+    if path.stat().st_size > MAX_PICKLE_BYTES:
+        raise ModelError(f"'{path.name}' is too large for a textual inversion. Give a LoRA as .safetensors.")
+    try:
+        held = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, ValueError, LookupError, UnpicklingError) as error:
+        raise ModelError(
+            f"'{path.name}' is no file of tensors alone, and code from files is not run here. Convert it to "
+            ".safetensors, or choose a copy in that format."
+        ) from error
+    vectors = held.get("string_to_param", held) if isinstance(held, dict) else {}
+    found = [each for each in vectors.values() if isinstance(each, torch.Tensor)] if isinstance(vectors, dict) else []
+    if len(found) != 1 or len(vectors) != 1 or found[0].ndim not in (1, 2):
+        raise ModelError(f"'{path.name}' holds no textual inversion. Give a LoRA as .safetensors.")
+    return tuple(found[0].shape)
+
+
+def _embedding_family(shapes: Iterable[Sequence[int]]) -> str:
+    return FAMILY_OF_WIDTH.get(max(shape[-1] for shape in shapes), "")
 
 
 def _is_embedding(shapes: Mapping[str, Sequence[int]]) -> bool:

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 from videograin.errors import ProjectError, VideoGrainError
 from videograin.files.atomic import written_aside
+from videograin.files.hub import ADAPTER_SUFFIXES
 from videograin.project.workspace import Workspace
 from videograin.project.workspace_files import (
     BACKUP,
@@ -29,7 +30,7 @@ MAX_GROWTH = 2
 MAX_ENTRIES = 20_000
 """Files and folders of an archive: 40 objects of 480 frames with a picture each."""
 
-SUFFIXES = (".json", ".npz", ".png", ".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".gif", ".safetensors")
+SUFFIXES = (".json", ".npz", ".png", ".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".gif", *ADAPTER_SUFFIXES)
 """Files that are unpacked; others are left in the archive."""
 
 
