@@ -166,8 +166,13 @@ def project(attn: Attention, queries_from: Tensor, keys_from: Tensor) -> tuple[T
 def upcast(attn: Attention, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return a layer's queries, keys and values, in float32 where its model asks for that (`upcast_attention`, SD 2.x).
 
-    What it asks for are scores in float32. On CUDA the fused kernels hold them so in any case, and would be ten times
-    slower with everything else in float32 as well.
+    It asks for scores q·kᵀ and a softmax in float32; queries and keys are projected in the model's precision all the
+    same. On CUDA that holds without a cast: the fused kernels of PyTorch's attention multiply halves exactly into
+    float32 accumulators, scale them there and keep them so through the softmax, and its plain fallback computes in
+    float32; so do our kernels (`row_range_kernel`, `trajectory_kernel`) and `chunked_attention`. The modulation's bonus
+    has a second column for what the first one rounds off (`modulation`); (1 − a_i) q_i is rounded once more, by no more
+    than its projection was. Only the weights of the values are halves, as diffusers has them after its softmax. With
+    all in float32 the kernels would be ten times slower.
     """
     if not attn.upcast_attention or query.is_cuda:
         return query, key, value
