@@ -117,6 +117,7 @@ class Page:
         status: whether the model is loaded, and where.
         held: name of the model that is loaded.
         download: what the model that is chosen lacks on this machine, and the progress of its download.
+        installed: names of what the page shows as installed for photographs; more of them are new since then.
         model: that edits use.
         file: path of a file that the browser will fetch.
         clip: the first step.
@@ -132,6 +133,7 @@ class Page:
     status: gr.HTML
     held: gr.State
     download: gr.HTML
+    installed: gr.State
     model: gr.Dropdown
     file: gr.Textbox
     clip: ClipStep
@@ -185,7 +187,12 @@ class Page:
     def models(self) -> set[Block]:
         """Components that show the model and the segmenter that are chosen."""
         notes = {self.download, self.edit.loras, self.clip.knows, self.edit.knows, self.mark.notice}
-        return {self.model, self.edit.controls, self.mark.segmenter, *notes}
+        return {self.model, self.edit.controls, *self.segmenters, *notes}
+
+    @property
+    def segmenters(self) -> set[Block]:
+        """Components that show which segmenters are installed."""
+        return {self.installed, self.mark.segmenter, self.mark.notice}
 
     @property
     def following(self) -> set[Block]:

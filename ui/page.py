@@ -44,6 +44,7 @@ def build_page(studio: StudioService) -> gr.Blocks:
 def build_components(studio: StudioService) -> Page:
     """Return the components of a studio's page, to be called within `gr.Blocks`."""
     kept, session, shown, held = gr.Textbox(visible=False), gr.State(""), gr.State(""), gr.State("")
+    installed = gr.State([])
     timer, file = gr.Timer(IDLE_SECONDS), gr.Textbox(visible=False)
     with gr.Row(elem_id="top"):
         gr.HTML(markup.header(), elem_id="header", apply_default_css=False, padding=False)
@@ -62,8 +63,7 @@ def build_components(studio: StudioService) -> Page:
             edit = build_edit_step(studio)
     return Page(
         kept=kept, session=session, shown=shown, timer=timer, tabs=tabs, status=status, held=held, model=model,
-        download=download,
-        file=file, clip=clip, mark=mark, edit=edit,
+        download=download, installed=installed, file=file, clip=clip, mark=mark, edit=edit,
     )  # fmt: skip
 
 
@@ -84,7 +84,10 @@ def _wire_page(blocks: gr.Blocks, page: Page, handlers: WholePageHandlers) -> No
     blocks.load(None, None, None, js=widgets.script("quiet_player.js"), api_visibility="private")
     page.tabs.change(None, None, None, js=widgets.script("to_top.js"), api_visibility="private")
     _on(page.download.act, handlers.download_action, [page.session, page.shown], page.jobs)
-    _on(page.timer.tick, handlers.tick, [page.session, page.shown, page.timer], page.marks | page.jobs)
+    _on(
+        page.timer.tick, handlers.tick, [page.session, page.shown, page.timer, page.installed],
+        page.marks | page.jobs | page.segmenters,
+    )  # fmt: skip
 
 
 def _wire_clip(page: Page, handlers: ClipHandlers) -> None:

@@ -29,15 +29,16 @@ class WholePageHandlers:
             **self._views.everything(session),
         }
 
-    def tick(self, session_id: str, shown: str, seconds: float) -> Updates:
-        """Show the jobs' progress; masks that were found are put in place."""
+    def tick(self, session_id: str, shown: str, seconds: float, installed: list[str]) -> Updates:
+        """Show the jobs' progress; masks that were found are put in place, and what was downloaded is offered."""
         if seconds == IDLE_SECONDS and self._studio.is_dormant(session_id):
             return gr.skip()
         session = self._studio.sessions.find(session_id)
         with session.lock:
             has_news = self._studio.marking.take_finished(session)
             marks = self._views.marks(session) if has_news else self._views.sentence(session)
-        return {**marks, **self._views.jobs(session, shown)}
+        is_listed = installed == self._studio.segmenters.installed()
+        return {**marks, **self._views.jobs(session, shown), **({} if is_listed else self._views.segmenters(session))}
 
     def download_action(self, session_id: str, shown: str, event: gr.EventData) -> Updates:
         """Download what the user was told the size of, or stop that."""

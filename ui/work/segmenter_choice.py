@@ -56,6 +56,11 @@ class SegmenterChoices:
             for name in self._settings.segmenters
         ]
 
+    def installed(self) -> list[str]:
+        """Return the names of the segmenters, and of the model for photographs, that need no download."""
+        here = [name for name in self._settings.segmenters if is_here(name)]
+        return [*here, self.model_for_photographs() or ""]
+
     def name_for(self, session: Session) -> str:
         """Return the segmenter that marks a session's clip."""
         return self._segmenting.name_for(session)
