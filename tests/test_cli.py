@@ -80,6 +80,18 @@ def test_a_kept_region_inside_an_edited_one_is_not_touched(project: Path) -> Non
     assert not np.array_equal(before[16:48, :, 32:64], after[16:48, :, 32:64])
 
 
+def test_words_that_would_change_nothing_are_told_before_the_edit(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = json.loads(project.read_text())
+    document["regions"].append(document["regions"][0] | {"prompt": "", "name": "suit"})
+    project.write_text(json.dumps(document))
+    assert main(["edit", str(project), "--device", "cpu", "--steps", "1"]) == OK
+    said = capsys.readouterr().err
+    assert "will not change: 'suit' is smaller" in said
+    assert said.index("will not change") < said.index("Editing")
+
+
 def test_without_an_output_the_video_is_named_after_the_project(project: Path) -> None:
     assert main(["edit", str(project), "--device", "cpu", "--steps", "1", "--seed", "3"]) == OK
     assert project.with_suffix(".mp4").is_file()

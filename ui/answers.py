@@ -5,6 +5,7 @@ from typing import Any
 from ui.rendering.markup import target_prompt
 from ui.work.service import StudioService
 from ui.work.session import Session
+from videograin.project.coverage import work_coverage_notes
 from videograin.project.objects import is_followed
 
 Document = dict[str, Any]
@@ -22,7 +23,7 @@ def describe_work(studio: StudioService, session: Session) -> Document:
     return {
         "frames": frames, "width": width, "height": height, "fps": clip.fps, "model": work.model,
         "segmenter": studio.segmenters.name_for(session), "is_photograph": session.is_photograph,
-        "notice": studio.photograph_notice(session),
+        "notice": studio.photograph_notice(session), "warnings": list(work_coverage_notes(work, clip)),
         "seconds": estimate.seconds if estimate else None, "source_prompt": work.source_prompt,
         "target_prompt": target_prompt(work),
         "objects": [

@@ -18,6 +18,7 @@ from ui.work.web_files import cached
 from videograin.jobs.store import Job, JobKind, JobState
 from videograin.jobs.worker import JobStatus
 from videograin.models.segmenters import is_for_photographs
+from videograin.project.coverage import work_coverage_notes
 from videograin.project.project import Project
 from videograin.project.workspace import Workspace
 from videograin.region import EditSettings
@@ -84,7 +85,9 @@ class Views:
         words = self._page.edit.words
         if session.work is None or session.clip is None:
             return {words: markup.NO_CLIP, **self.sentence(session)}
-        return {words: markup.words(session.work, session.clip.frames, are_fresh=are_fresh), **self.sentence(session)}
+        rows = markup.words(session.work, session.clip.frames, are_fresh=are_fresh)
+        notes = markup.advice(work_coverage_notes(session.work, session.clip))
+        return {words: rows + notes, **self.sentence(session)}
 
     def sentence(self, session: Session) -> Updates:
         """Return the whole target prompt in its objects' colours."""
@@ -136,11 +139,19 @@ class Views:
             page.clip.knows: note,
             page.edit.knows: note + size,
             page.edit.controls: gr.CheckboxGroup(choices=model_markup.control_choices(bundle), value=controls),
+            **self.segmenters(session),
+        }
+
+    def segmenters(self, session: Session) -> Updates:
+        """Return the list of segmenters, with what they take to download, and the notice about filmed clips."""
+        page, studio = self._page, self._studio
+        return {
+            page.installed: studio.segmenters.installed(),
             page.mark.segmenter: gr.Dropdown(
-                choices=model_markup.segmenter_choices(self._studio.settings.segmenters),
-                value=self._studio.segmenters.name_for(session),
+                choices=model_markup.segmenter_choices(studio.settings.segmenters),
+                value=studio.segmenters.name_for(session),
             ),
-            page.mark.notice: self.notice(session, self._studio.photograph_notice(session)),
+            page.mark.notice: self.notice(session, studio.photograph_notice(session)),
         }
 
     def notice(self, session: Session, text: str) -> str:

@@ -130,6 +130,8 @@ class Region:
         prompt: what it becomes ("a polar bear in sunglasses"); empty keeps the source there.
         name: the user's name for it, for messages.
         strength: factor on the modulation of this region, 0 to 4.
+        area: of the whole object, as `mean_area` has it, where the masks show a part of the picture; None measures
+            the masks.
 
     Raises:
         RegionError: masks of another shape or dtype, empty in every frame, or strength out of range.
@@ -139,6 +141,7 @@ class Region:
     prompt: str = ""
     name: str = ""
     strength: float = 1.0
+    area: float | None = None
 
     def __post_init__(self) -> None:
         masks = self.masks
@@ -160,8 +163,15 @@ class Region:
     @cached_property
     def mean_area(self) -> float:
         """Pixels of the region, the mean over the frames that show it."""
+        if self.area is not None:
+            return self.area
         areas = self.masks.sum((1, 2), dtype=np.float64)
         return float(areas.sum() / np.count_nonzero(areas))
+
+    @property
+    def rank(self) -> tuple[float, bool]:
+        """Place among regions that overlap: the lowest rank decides, the smallest one's, of one size a kept one's."""
+        return self.mean_area, self.is_edited
 
     @property
     def is_edited(self) -> bool:

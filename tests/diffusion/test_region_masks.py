@@ -39,7 +39,7 @@ def rows(*spans: tuple[int, int], frames: int = 1) -> torch.Tensor:
 
 def test_of_regions_that_overlap_the_smaller_decides():
     man, shirt, button = rows((0, 9), (2, 7), (3, 4))
-    decided = smallest_decides(torch.stack([man, shirt, button]), [True, True, False], [9, 5, 1])
+    decided = smallest_decides(torch.stack([man, shirt, button]), [(9, True), (5, True), (1, False)])
     assert torch.equal(decided, torch.stack([man & ~shirt, shirt & ~button, button]))
 
 
@@ -51,8 +51,8 @@ def test_a_region_s_size_is_its_area_where_it_is_shown():
 
 def test_regions_of_one_size_share_their_overlap_unless_one_of_them_is_kept():
     masks = rows((0, 4), (2, 6))
-    assert torch.equal(smallest_decides(masks, [True, True], [4, 4]), masks)
-    assert smallest_decides(masks, [True, False], [4, 4])[0].sum() == 2
+    assert torch.equal(smallest_decides(masks, [(4, True), (4, True)]), masks)
+    assert smallest_decides(masks, [(4, True), (4, False)])[0].sum() == 2
 
 
 @pytest.mark.parametrize("convention", Convention)

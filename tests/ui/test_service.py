@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -172,10 +173,29 @@ def test_a_result_is_taken_along_in_another_format_by_page_and_program(studio, s
 
 def test_a_page_that_only_looks_does_not_bring_work_back_into_memory_but_one_that_waits_does(studio, answer):
     away = Sessions(studio.settings.data_folder / "sessions").create().id  # of an earlier process
-    assert answer("tick", away, "", IDLE_SECONDS) == gr.skip()
+    assert answer("tick", away, "", IDLE_SECONDS, []) == gr.skip()
     assert not studio.sessions.is_in_memory(away)
-    answer("tick", away, "", BUSY_SECONDS)
+    answer("tick", away, "", BUSY_SECONDS, [])
     assert studio.sessions.is_in_memory(away)
+
+
+def test_a_segmenter_that_was_downloaded_is_listed_without_its_size(studio, session, page, answer, monkeypatch):
+    known = answer("tick", session.id, "", BUSY_SECONDS, [])[page.installed]
+    assert page.mark.segmenter not in answer("tick", session.id, "", BUSY_SECONDS, known)
+    for module in ("ui.work.segmenter_choice", "ui.rendering.model_markup"):
+        monkeypatch.setattr(f"{module}.is_here", lambda _: True)
+    listed = answer("tick", session.id, "", BUSY_SECONDS, known)[page.mark.segmenter].choices
+    assert ("SAM 2.1, tiny", "sam2.1-tiny") in listed
+
+
+def test_words_that_would_change_nothing_are_told_by_page_and_api_before_the_edit(studio, session, page):
+    work = objects.add_object(session.opened_work, "suit")
+    ball, suit = work.objects[0].id, work.objects[-1].id
+    assert Api(studio).get_work(session.id)["warnings"] == []
+    session.change(objects.set_track(work, suit, objects.as_track(work.masks[ball])))
+    (note,) = Api(studio).get_work(session.id)["warnings"]
+    assert "will not change: 'suit' is smaller" in note
+    assert escape(note) in Views(studio, page).words(session)[page.edit.words]
 
 
 def test_a_page_looks_seldom_while_it_is_idle_but_never_stops_to(studio, session, page):

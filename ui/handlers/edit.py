@@ -22,6 +22,7 @@ from videograin.media.encode import OutputFormat
 from videograin.models.adapters import Adapter
 from videograin.models.presets import Preset, apply_preset
 from videograin.project import objects
+from videograin.project.coverage import work_coverage_notes
 from videograin.project.workspace import Workspace
 from videograin.region import ControlGuidance, ControlKind
 
@@ -166,6 +167,8 @@ class EditHandlers:
             controls = tuple(each.kind for each in guidance)
             session.set_words(replace(work, controls=controls, control_guidance=guidance, settings=settings))
             job = self._studio.submit_edit(session, kind)
+            for note in work_coverage_notes(session.opened_work, session.opened_clip):
+                gr.Warning(escape(note), title="These words change nothing")
         return {
             **self._views.words(session),
             **self._views.jobs(session, job.id if job.state.is_final else ""),

@@ -148,6 +148,11 @@ def words(work: Workspace, frames: np.ndarray, *, are_fresh: bool = False) -> st
     )
 
 
+def advice(notes: Iterable[str]) -> str:
+    """Return notes that the user should read before going on."""
+    return "".join(f"<p class='vg-note vg-advice' role='status'>{escape(note)}</p>" for note in notes)
+
+
 def sentence(work: Workspace) -> str:
     """Return the whole target prompt with each phrase in its object's colour."""
     prompt = target_prompt(work)

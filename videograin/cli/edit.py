@@ -4,7 +4,7 @@ import argparse
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -94,7 +94,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("--seed", type=int, help=f"of the noise, 0 to {MAX_SEED}")
     parser.add_argument(
         "--lora", action="append", metavar="SOURCE[:WEIGHT]", default=[],
-        help="a LoRA or textual inversion beside the project's, a .safetensors file or a hub id; may be repeated",
+        help="a LoRA or textual inversion beside the project's, a .safetensors file (an inversion also as .pt or .bin) "
+        "or a hub id; may be repeated",
     )  # fmt: skip
     parser.add_argument(
         "--prediction", choices=[each.value for each in Prediction],
@@ -123,6 +124,7 @@ def run(options: argparse.Namespace) -> None:
             obtain(name)
     with TemporaryDirectory(prefix="videograin-") as scratch:
         source = SourceEdit.prepare(project, Path(scratch), device)
+        _tell(source.notes)
         bundle = find_bundle(project.model)
         if options.prediction:
             bundle = replace(bundle, prediction=Prediction(options.prediction))
@@ -143,11 +145,15 @@ def run(options: argparse.Namespace) -> None:
             source = replace(source, request=with_words(source.request, project.adapters, pipeline))
             run_of_frames = _Frames(pipeline, source, segments, output_format)
             _write(run_of_frames, output, output_format)
-        for note in (*source.clip.notes, *segments.warnings):
-            print(f"note: {note}", file=sys.stderr)
+        _tell(segments.warnings)
         if options.strip is not None:
             run_of_frames.write_strip(options.strip)
         print(f"{output}: {segments.target_prompt} ({duration(time.monotonic() - started)})")
+
+
+def _tell(notes: Iterable[str]) -> None:
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr, flush=True)
 
 
 def _write(frames: "_Frames", output: Path, output_format: "OutputFormat") -> None:
@@ -203,8 +209,7 @@ def _load_folder(options: argparse.Namespace) -> "EditInputs":
     from videograin.project.workspace_files import load_workspace
 
     loaded = load_workspace(options.project, model=options.model)
-    for problem in loaded.problems:
-        print(f"note: {problem}", file=sys.stderr)
+    _tell(loaded.problems)
     return loaded.workspace
 
 

@@ -41,9 +41,9 @@ class RegionMasks:
         marked = torch.from_numpy(np.stack([region.masks[list(frames)] for region in request.regions])).to(device)
         is_edited = tuple(region.is_edited for region in request.regions)
         growth = request.settings.mask_growth
-        # Of the whole clip, so that no overlap changes hands from window to window.
-        sizes = [region.mean_area for region in request.regions]
-        decided = make_room(smallest_decides(marked, is_edited, sizes), is_edited, growth)
+        # Ranks are those of the whole clip, so that no overlap changes hands from window to window.
+        ranks = [region.rank for region in request.regions]
+        decided = make_room(smallest_decides(marked, ranks), is_edited, growth)
         if request.settings.convention == Convention.RELEASE:
             return cls(make_room(marked, is_edited, growth), decided, is_edited, nearest_cells)
         return cls(decided, decided, is_edited, partial(assign_cells, is_edited=is_edited))
@@ -67,12 +67,11 @@ class RegionMasks:
         return self.decided[[not edited for edited in self.is_edited]].any(0)
 
 
-def smallest_decides(masks: Tensor, is_edited: Sequence[bool], sizes: Sequence[float]) -> Tensor:
-    """Leave each pixel of masks (R, F, H, W) bool to the smallest of the regions that cover it.
+def smallest_decides(masks: Tensor, ranks: Sequence[tuple[float, bool]]) -> Tensor:
+    """Leave each pixel of masks (R, F, H, W) bool to the region of the lowest `Region.rank` of those that cover it.
 
-    Of regions of one size the kept one decides; those that are also kept or edited alike share their overlap.
+    Regions of one rank share their overlap.
     """
-    ranks = list(zip(sizes, is_edited, strict=True))
     result, taken = torch.zeros_like(masks), torch.zeros_like(masks[0])
     for rank in sorted(set(ranks)):
         members = [region for region, own in enumerate(ranks) if own == rank]

@@ -123,7 +123,7 @@ class EditJobs:
 
     def _write(self, source: SourceEdit, segments: Segments, context: JobContext, started: float) -> EditFiles:
         """Join the windows that are finished, and write their attention maps."""
-        for note in (*source.clip.notes, *segments.warnings):
+        for note in (*source.notes, *segments.warnings):
             context.note(note)
         files = EditFiles(
             video=Path("edit.mp4"),

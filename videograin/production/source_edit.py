@@ -18,6 +18,7 @@ from videograin.media.video import Clip, load_clip, stream_frames
 from videograin.production.crops import Crops, plan_crops
 from videograin.production.source_masks import ClipPlace
 from videograin.production.stitch import stitch
+from videograin.project.coverage import coverage_notes
 from videograin.project.project import EditInputs
 from videograin.region import EditRequest, Region, check_regions
 
@@ -38,6 +39,7 @@ class SourceEdit:
         request: what the pipeline is asked for: crops, or the clip's frames as they are.
         crops: where they come from; None where the clip's frames are the result's.
         numbers: for each region of the request, its number among those of the inputs, from 0.
+        notes: what the user should know of the clip and the regions before they are edited.
     """
 
     clip: Clip
@@ -45,6 +47,7 @@ class SourceEdit:
     request: EditRequest
     crops: Crops | None
     numbers: tuple[int, ...]
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def prepare(cls, inputs: EditInputs, scratch: Path, device: "torch.device | str" = "cpu") -> Self:
@@ -67,7 +70,10 @@ class SourceEdit:
             frames = _cut_frames(clip, inputs, crops, scratch)
             shown = dict(_cut_regions(regions, ClipPlace.of(clip.info, inputs.clip_options), crops, scratch))
         request = inputs.request_for(frames, list(shown.values()), _control_images(frames, inputs, scratch, device))
-        return cls(clip=clip, inputs=inputs, request=request, crops=crops, numbers=tuple(shown))
+        return cls(
+            clip=clip, inputs=inputs, request=request, crops=crops, numbers=tuple(shown),
+            notes=(*clip.notes, *coverage_notes(regions)),
+        )  # fmt: skip
 
     @property
     def size(self) -> tuple[int, int]:
@@ -162,7 +168,7 @@ def _cut_regions(
         for number, mask in enumerate(region.masks):
             masks[number] = place.cut(number, mask, crops)
         if region.is_edited or masks.any():
-            yield index, replace(region, masks=masks)
+            yield index, replace(region, masks=masks, area=region.mean_area)
 
 
 def _control_images(
