@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
 
 from videograin.errors import ModelError, SettingsError
 from videograin.files.hub import ADAPTER_SUFFIXES
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MAX_ADAPTERS = 8
 MAX_WEIGHT = 4.0
@@ -119,8 +123,8 @@ def read_adapter(path: Path) -> AdapterFile:
     Raises:
         ModelError: it is of another format, or holds neither a LoRA nor a textual inversion.
     """
-    if path.suffix.lower() in ADAPTER_SUFFIXES[1:]:
-        return AdapterFile(path, AdapterKind.EMBEDDING, _embedding_family([_pickled_embedding(path)]))
+    if is_pickle(path):
+        return AdapterFile(path, AdapterKind.EMBEDDING, _embedding_family([read_pickle(path).shape]))
     try:
         with safe_open(path, "np") as opened:
             shapes = {name: opened.get_slice(name).get_shape() for name in opened.keys()}  # noqa: SIM118 (no mapping)
@@ -151,8 +155,13 @@ def lora_family(shapes: Mapping[str, Sequence[int]]) -> str:
     return FAMILY_OF_WIDTH.get(max(widths), "") if widths else ""
 
 
-def _pickled_embedding(path: Path) -> Sequence[int]:
-    """Return the shape of the textual inversion in a pickle, as webui (.pt) or diffusers (learned_embeds.bin) write it.
+def is_pickle(path: Path) -> bool:
+    """Return whether a file's name is that of a pickle."""
+    return path.suffix.lower() in ADAPTER_SUFFIXES[1:]
+
+
+def read_pickle(path: Path) -> "Tensor":
+    """Return the vectors (n, d) or (d,) of a textual inversion that webui (.pt) or diffusers (.bin) has pickled.
 
     Raises:
         ModelError: it is no pickle of tensors alone, or holds anything else.
@@ -172,7 +181,7 @@ def _pickled_embedding(path: Path) -> Sequence[int]:
     found = [each for each in vectors.values() if isinstance(each, torch.Tensor)] if isinstance(vectors, dict) else []
     if len(found) != 1 or len(vectors) != 1 or found[0].ndim not in (1, 2):
         raise ModelError(f"'{path.name}' holds no textual inversion. Give a LoRA as .safetensors.")
-    return tuple(found[0].shape)
+    return found[0]
 
 
 def _embedding_family(shapes: Iterable[Sequence[int]]) -> str:

@@ -19,7 +19,9 @@ from videograin.models.adapters import (
     Adapter,
     AdapterFile,
     AdapterKind,
+    is_pickle,
     read_adapter,
+    read_pickle,
 )
 from videograin.region import EditRequest
 
@@ -108,7 +110,8 @@ def _load(pipeline: VideoGrainPipeline, adapter: Adapter, file: AdapterFile, nam
     try:
         if file.kind is AdapterKind.EMBEDDING:
             token = adapter.words.strip() or file.path.stem
-            pipeline.load_textual_inversion(str(file.path), token=token, local_files_only=True)
+            source = {token: read_pickle(file.path)} if is_pickle(file.path) else str(file.path)
+            pipeline.load_textual_inversion(source, token=token, local_files_only=True)
             return
         with _quiet():
             pipeline.load_lora_weights(str(file.path), adapter_name=name, local_files_only=True)
