@@ -84,12 +84,16 @@ def test_words_that_would_change_nothing_are_told_before_the_edit(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     document = json.loads(project.read_text())
-    document["regions"].append(document["regions"][0] | {"prompt": "", "name": "suit"})
+    mask = np.zeros((64, 96), np.uint8)
+    mask[:12, :20] = 255
+    Image.fromarray(mask).save(project.with_name("corner.png"))
+    (ball,) = document["regions"]
+    document["regions"] += [ball | {"prompt": "", "name": "suit"}, {"masks": {"path": "corner.png"}, "prompt": "a fox"}]
     project.write_text(json.dumps(document))
     assert main(["edit", str(project), "--device", "cpu", "--steps", "1"]) == OK
     said = capsys.readouterr().err
-    assert "will not change: 'suit' is smaller" in said
-    assert said.index("will not change") < said.index("Editing")
+    assert "will not change: 'suit' covers" in said
+    assert said.index("will not change") < said.index("Inverting")
 
 
 def test_without_an_output_the_video_is_named_after_the_project(project: Path) -> None:

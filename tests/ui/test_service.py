@@ -194,7 +194,7 @@ def test_words_that_would_change_nothing_are_told_by_page_and_api_before_the_edi
     assert Api(studio).get_work(session.id)["warnings"] == []
     session.change(objects.set_track(work, suit, objects.as_track(work.masks[ball])))
     (note,) = Api(studio).get_work(session.id)["warnings"]
-    assert "will not change: 'suit' is smaller" in note
+    assert "will not change: 'suit' covers all of it" in note
     assert escape(note) in Views(studio, page).words(session)[page.edit.words]
 
 

@@ -41,9 +41,8 @@ def _covering(region: Region, regions: Sequence[Region]) -> list[Region]:
 def _note(region: Region, smaller: Sequence[Region]) -> str:
     names = ", ".join(f"'{other.name or other.prompt or 'without a name'}'" for other in smaller)
     return (
-        f"{region.title} will not change: {names} {'is' if len(smaller) == 1 else 'are'} smaller and cover"
-        f"{'s' * (len(smaller) == 1)} all of it, and the smaller region decides. Give the words to what covers it, or "
-        "take a part away from that."
+        f"{region.title} will not change: {names} cover{'s' * (len(smaller) == 1)} all of it, and where regions "
+        "overlap the smaller one decides. Give the words to what covers it, or take a part away from that."
     )
 
 
