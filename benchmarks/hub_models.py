@@ -7,13 +7,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    ControlNetModel,
+    DDIMScheduler,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
+from safetensors.torch import save_file
 from segment_anything import sam_model_registry
 from torch import nn
 from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
     CLIPTokenizer,
+    DepthAnythingConfig,
+    DepthAnythingForDepthEstimation,
+    DPTImageProcessor,
     EdgeTamVideoConfig,
     EdgeTamVideoModel,
     EdgeTamVisionConfig,
@@ -24,13 +34,17 @@ from transformers import (
 )
 
 from benchmarks.hub import sha256
+from videograin.diffusion.control import DEPTH_MODEL
 from videograin.files.assets import EMBEDDED_MODEL
 from videograin.files.download import RemoteFile
 from videograin.models.bundles import Prediction, find_bundle
+from videograin.region import ControlKind
 from videograin.segment.zoo import HUB_IDS
 
 VIT_B = "checkpoints/sam/vit_b.pth"
 """Where the hub has SAM's checkpoint, which really lies at an address of its own."""
+
+LORA_RANK = 4
 
 MASK_BIAS = 2.0
 """Added to what random decoders say of a pixel, so that their masks are not empty."""
@@ -72,14 +86,6 @@ def write_stable_diffusion(root: Path, name: str, *, is_tiny: bool) -> None:
     """
     family, folder = FAMILIES[name], root / find_bundle(name).source
     torch.manual_seed(0)
-    unet = UNet2DConditionModel(
-        sample_size=family.sample,
-        block_out_channels=(32, 64, 64, 64) if is_tiny else (320, 640, 1280, 1280),
-        attention_head_dim=(1, 2, 2, 2) if is_tiny else family.heads,
-        cross_attention_dim=family.text_width,
-        use_linear_projection=family.text_width == 1024,
-        norm_num_groups=8 if is_tiny else 32,
-    )
     vae = AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
@@ -88,7 +94,8 @@ def write_stable_diffusion(root: Path, name: str, *, is_tiny: bool) -> None:
         norm_num_groups=8 if is_tiny else 32,
     )
     pipeline = StableDiffusionPipeline(
-        vae=vae, text_encoder=_text_encoder(family.text_width, is_tiny=is_tiny), tokenizer=_tokenizer(), unet=unet,
+        vae=vae, text_encoder=_text_encoder(family.text_width, is_tiny=is_tiny), tokenizer=_tokenizer(),
+        unet=_unet(family, is_tiny=is_tiny),
         scheduler=DDIMScheduler(
             beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False,
             set_alpha_to_one=False, steps_offset=1, prediction_type=family.prediction,
@@ -96,6 +103,33 @@ def write_stable_diffusion(root: Path, name: str, *, is_tiny: bool) -> None:
         safety_checker=None, feature_extractor=None, requires_safety_checker=False,
     )  # fmt: skip
     pipeline.to(torch.float16).save_pretrained(folder, variant="fp16")
+
+
+def write_control(root: Path, name: str, kind: ControlKind, *, is_tiny: bool) -> None:
+    """Write a ControlNet of a model of `FAMILIES`; for depth also what estimates it, at its true size."""
+    torch.manual_seed(0)
+    network = ControlNetModel.from_unet(_unet(FAMILIES[name], is_tiny=is_tiny), load_weights_from_unet=False)
+    network.to(torch.float16).save_pretrained(root / find_bundle(name).controls[kind])
+    if kind is ControlKind.DEPTH:
+        DepthAnythingForDepthEstimation(DepthAnythingConfig()).save_pretrained(root / DEPTH_MODEL)
+        processor = DPTImageProcessor(size={"height": 518, "width": 518}, keep_aspect_ratio=True, ensure_multiple_of=14)
+        processor.save_pretrained(root / DEPTH_MODEL)
+
+
+def write_lora(root: Path, name: str, *, is_tiny: bool) -> str:
+    """Write a LoRA for all cross-attention of a model of `FAMILIES` and return its hub id."""
+    torch.manual_seed(0)
+    weights = {}
+    for layer, module in _unet(FAMILIES[name], is_tiny=is_tiny).named_modules():
+        if isinstance(module, nn.Linear) and "attn2" in layer:
+            weights[f"unet.{layer}.lora_A.weight"] = (
+                torch.randn(LORA_RANK, module.in_features) / module.in_features**0.5
+            )
+            weights[f"unet.{layer}.lora_B.weight"] = torch.randn(module.out_features, LORA_RANK)
+    hub_id = f"loras/{name}"
+    (root / hub_id).mkdir(parents=True, exist_ok=True)
+    save_file(weights, root / hub_id / "style.safetensors")
+    return hub_id
 
 
 def write_sam2_tiny(root: Path) -> None:
@@ -144,6 +178,17 @@ def _say_something(model: nn.Module) -> None:
 def _save(model: PreTrainedModel, folder: Path) -> None:
     model.save_pretrained(folder)
     Sam2ImageProcessor().save_pretrained(folder)
+
+
+def _unet(family: Family, *, is_tiny: bool) -> UNet2DConditionModel:
+    return UNet2DConditionModel(
+        sample_size=family.sample,
+        block_out_channels=(32, 64, 64, 64) if is_tiny else (320, 640, 1280, 1280),
+        attention_head_dim=(1, 2, 2, 2) if is_tiny else family.heads,
+        cross_attention_dim=family.text_width,
+        use_linear_projection=family.text_width == 1024,
+        norm_num_groups=8 if is_tiny else 32,
+    )
 
 
 def _text_encoder(width: int, *, is_tiny: bool) -> CLIPTextModel:

@@ -1,5 +1,7 @@
 """The way of a user with real models, by the studio's API: download, click, mask, follow, edit, MP4.
 
+Each model goes it with each segmenter, and once more with ControlNets and a LoRA.
+
     python -m benchmarks.real_models --json rows.json            # tiny Stable Diffusions, segmenters at their true size
     python -m benchmarks.real_models --json rows.json --true     # everything at its true size, for a GPU
 
@@ -23,9 +25,11 @@ from gradio_client import Client, handle_file
 from benchmarks.hub import LoopbackHub, loopback_hub
 from benchmarks.studio import ROOT, running_studio
 from benchmarks.table import print_table
+from videograin.region import ControlKind
 
 MODELS = ("sd15", "sd2.1-base", "sd2.1")
 SEGMENTERS = ("sam2.1-tiny", "edgetam", "vit_b")
+CONTROLS = (ControlKind.CANNY, ControlKind.DEPTH)  # poses need a package and weights that are no hub's
 FRAMES, STEPS = 8, 2
 ENDS = ("done", "failed", "cancelled", "interrupted")
 SECONDS = 1800.0  # that a job may take on a machine with a lot to do
@@ -39,6 +43,7 @@ class Row:
 
     Attributes:
         model, segmenter: their names.
+        besides: ControlNets and a LoRA that the edit was given; empty where none was.
         ok: whether an MP4 of all frames came out.
         seconds: from the first download to the MP4.
         bytes_fetched: of both; what an earlier row fetched is there already.
@@ -51,6 +56,7 @@ class Row:
     ok: bool
     seconds: float
     bytes_fetched: int
+    besides: str = ""
     mask_pixels: int = 0
     problem: str = ""
 
@@ -81,12 +87,14 @@ class Visitor:
             raise RuntimeError(status["message"])
 
 
-def run_pair(url: str, hub: LoopbackHub, clip: Path, frames: int, model: str, segmenter: str) -> Row:
-    """Go the whole way with a model and a segmenter."""
+def run_pair(url: str, hub: LoopbackHub, clip: Path, frames: int, model: str, segmenter: str, lora: str = "") -> Row:
+    """Go the whole way with a model and a segmenter; with a LoRA's hub id also with ControlNets."""
+    controls = CONTROLS if lora else ()
+    besides = [*(f"{model}+{kind}" for kind in controls), *([f"lora:{lora}"] if lora else [])]
     started, before, pixels = time.monotonic(), hub.bytes_sent, 0
     try:
         visitor = Visitor(url)
-        for name in (model, segmenter):
+        for name in (model, segmenter, *besides):
             visitor.wait(visitor.call("download", name))
         visitor.call("open_clip", handle_file(clip), frames=frames, short_side=256, model=model)
         work = visitor.call("choose_segmenter", segmenter)
@@ -95,7 +103,9 @@ def run_pair(url: str, hub: LoopbackHub, clip: Path, frames: int, model: str, se
         pixels = marked["area"]
         visitor.wait(visitor.call("track"))
         visitor.call("change_object", marked["number"], prompt="a fox")
-        job = visitor.call("edit", settings={"num_inference_steps": STEPS})
+        if lora:
+            visitor.call("add_lora", hub_id=lora)
+        job = visitor.call("edit", settings={"num_inference_steps": STEPS}, controls=list(controls))
         visitor.wait(job)
         video = Path(visitor.call("get_result", job)[0])
         problem = "" if video.stat().st_size and pixels else "no mask or no video"
@@ -103,23 +113,29 @@ def run_pair(url: str, hub: LoopbackHub, clip: Path, frames: int, model: str, se
         problem = f"{type(error).__name__}: {error}"
     return Row(
         model=model, segmenter=segmenter, ok=not problem, seconds=round(time.monotonic() - started, 1),
-        bytes_fetched=hub.bytes_sent - before, mask_pixels=pixels, problem=problem,
+        bytes_fetched=hub.bytes_sent - before, besides=", ".join(besides), mask_pixels=pixels, problem=problem,
     )  # fmt: skip
 
 
-def write_hub(hub: LoopbackHub, models: Sequence[str], segmenters: Sequence[str], *, is_tiny: bool) -> str:
-    """Write the repositories and return where SAM's checkpoint lies, as JSON."""
+def write_hub(
+    hub: LoopbackHub, models: Sequence[str], segmenters: Sequence[str], *, is_tiny: bool
+) -> tuple[str, dict[str, str]]:
+    """Write the repositories and return where SAM's checkpoint lies, as JSON, and each model's LoRA."""
     from benchmarks import hub_models
 
+    loras = {}
     for model in models:
         hub_models.write_stable_diffusion(hub.root, model, is_tiny=is_tiny)
+        for kind in CONTROLS:
+            hub_models.write_control(hub.root, model, kind, is_tiny=is_tiny)
+        loras[model] = hub_models.write_lora(hub.root, model, is_tiny=is_tiny)
     if "sam2.1-tiny" in segmenters:
         hub_models.write_sam2_tiny(hub.root)
     if "edgetam" in segmenters:
         hub_models.write_edgetam(hub.root)
     if "vit_b" not in segmenters:
-        return ""
-    return json.dumps(asdict(hub_models.write_vit_b(hub.root, hub.other_host)))
+        return "", loras
+    return json.dumps(asdict(hub_models.write_vit_b(hub.root, hub.other_host))), loras
 
 
 def serve() -> None:
@@ -147,7 +163,7 @@ def main() -> None:
     options = parser.parse_args()
     rows = []
     with TemporaryDirectory(prefix="videograin-hub-") as folder, loopback_hub(Path(folder, "hub")) as hub:
-        sam_file = write_hub(hub, options.models, options.segmenters, is_tiny=not options.true)
+        sam_file, loras = write_hub(hub, options.models, options.segmenters, is_tiny=not options.true)
         os.environ |= {
             "HF_ENDPOINT": hub.url, "HF_HOME": str(Path(folder, "cache")), "XDG_CACHE_HOME": str(Path(folder, "cache")),
             SAM_FILE: sam_file,
@@ -156,16 +172,19 @@ def main() -> None:
         settings = {"offline": 0, "models": ",".join(("emoji-world", *MODELS))}
         with running_studio(Path(folder, "studio"), program, **settings) as studio:
             for model in options.models:
-                for segmenter in options.segmenters:
-                    rows.append(asdict(run_pair(studio.url, hub, options.clip, options.frames, model, segmenter)))
+                ways = [*((each, "") for each in options.segmenters), (options.segmenters[0], loras[model])]
+                for segmenter, lora in ways:
+                    row = run_pair(studio.url, hub, options.clip, options.frames, model, segmenter, lora)
+                    rows.append(asdict(row))
                     print(json.dumps(rows[-1]), flush=True)
     print_table(
         "The way with real models",
-        ["model", "segmenter", "ok", "seconds", "MiB"],
+        ["model", "segmenter", "besides", "ok", "seconds", "MB received"],
         [
             [
                 row["model"],
                 row["segmenter"],
+                row["besides"],
                 str(row["ok"]),
                 f"{row['seconds']:.0f}",
                 f"{row['bytes_fetched'] / 1e6:.0f}",
