@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from videograin.diffusion.pipeline import VideoGrainPipeline
     from videograin.media.encode import OutputFormat
     from videograin.production.produce import FinishedFrames
+    from videograin.production.quality import kept_crf
     from videograin.production.segments import Segments
     from videograin.production.source_edit import SourceEdit
     from videograin.project.project import EditInputs
@@ -140,7 +141,7 @@ def run(options: argparse.Namespace) -> None:
         )
         folder = Path(scratch, "segments")
         folder.mkdir()
-        segments = Segments(folder, source.clip.fps)
+        segments = Segments(folder, source.clip.fps, kept_crf(source, Path(scratch)))
         with adapted(pipeline, project.adapters, offline=options.offline):
             source = replace(source, request=with_words(source.request, project.adapters, pipeline))
             run_of_frames = _Frames(pipeline, source, segments, output_format)

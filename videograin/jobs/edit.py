@@ -26,6 +26,7 @@ from videograin.models.adapting import adapted, with_words
 from videograin.models.memory import apply_plan, leanest_plan, plan_memory
 from videograin.models.time_left import TimeLeft
 from videograin.production.produce import produce
+from videograin.production.quality import kept_crf
 from videograin.production.segments import Segments
 from videograin.production.source_edit import SourceEdit
 from videograin.progress import Phase, Progress, Report, ignore
@@ -107,7 +108,7 @@ class EditJobs:
         started = time.monotonic()
         pipeline = self._shelf.get(project.model, project.controls, context.check)
         source = SourceEdit.prepare(project, context.scratch, self._shelf.device)
-        segments = Segments(context.segments, source.clip.fps)
+        segments = Segments(context.segments, source.clip.fps, kept_crf(source, context.scratch))
         try:
             with (
                 adapted(pipeline, project.adapters, offline=self._settings.offline),

@@ -146,11 +146,11 @@ def save_video(
     save_clip(path, frames, fps, crf=crf, audio=audio)
 
 
-def save_part(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
-    """Write `frames` as an MP4 that `join_videos` can join with others; as `save_video`, without sound."""
+def save_part(path: Path, frames: Iterable[np.ndarray], fps: float, crf: int = DEFAULT_CRF) -> None:
+    """Write `frames` as an MP4 that `join_videos` can join with others of its CRF; as `save_video`, without sound."""
     check_target(path)
     with written_aside(path) as aside:
-        _encode(aside, _checked(frames), fps, DEFAULT_CRF, _PART, path.name)
+        _encode(aside, _checked(frames), fps, crf, _PART, path.name)
 
 
 def save_clip(
