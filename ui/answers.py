@@ -1,10 +1,13 @@
 """What the API answers about a session's work."""
 
+from contextlib import suppress
 from typing import Any
 
 from ui.rendering.markup import target_prompt
+from ui.work.costs import work_cost
 from ui.work.service import StudioService
 from ui.work.session import Session
+from videograin.errors import VideoGrainError
 from videograin.project.coverage import work_coverage_notes
 from videograin.project.objects import is_followed
 
@@ -19,12 +22,16 @@ def describe_work(studio: StudioService, session: Session) -> Document:
     """
     work, clip = session.opened_work, session.opened_clip
     frames, height, width = clip.frames.shape[:3]
-    estimate = studio.shelf.estimate(work.model, work.controls, (frames, height, width), work.settings)
+    cost = None
+    with suppress(VideoGrainError):  # words for what is not marked yet
+        cost = work_cost(studio.shelf, session, work.settings)
     return {
         "frames": frames, "width": width, "height": height, "fps": clip.fps, "model": work.model,
         "segmenter": studio.segmenters.name_for(session), "is_photograph": session.is_photograph,
         "notice": studio.photograph_notice(session), "warnings": list(work_coverage_notes(work, clip)),
-        "seconds": estimate.seconds if estimate else None, "source_prompt": work.source_prompt,
+        "seconds": cost.estimate.seconds if cost and cost.estimate else None,
+        "drawn": {"width": cost.shape[2], "height": cost.shape[1], "box": cost.box} if cost else None,
+        "source_prompt": work.source_prompt,
         "target_prompt": target_prompt(work),
         "objects": [
             {

@@ -19,7 +19,8 @@ class ClipStep:
     examples: gr.HTML
     notice: gr.HTML
     trim: gr.HTML
-    part: gr.Row
+    part: gr.Column
+    amount: gr.Radio
     start: gr.Number
     end: gr.Number
     fps: gr.Number
@@ -88,6 +89,7 @@ class EditStep:
     lora_in: gr.UploadButton
     preset: gr.Radio
     settings: dict[str, Component]
+    cost: gr.HTML
     preview: gr.Button
     run: gr.Button
     collected: gr.Textbox

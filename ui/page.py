@@ -94,7 +94,7 @@ def _wire_clip(page: Page, handlers: ClipHandlers) -> None:
     clip, session, opened = page.clip, page.session, {page.tabs, *page.everything}
     _on(
         clip.video.change, handlers.video_chosen, clip.video,
-        {clip.video, clip.measured, clip.part, clip.start, clip.end, clip.fps}, mode="always_last",
+        {clip.video, clip.measured, clip.part, clip.amount, clip.start, clip.end, clip.fps}, mode="always_last",
     )  # fmt: skip
     _on(
         clip.video.change, handlers.show_video, [session, clip.video, page.model],
@@ -106,9 +106,18 @@ def _wire_clip(page: Page, handlers: ClipHandlers) -> None:
             notice.act, handlers.switch_to_photographs, [session, clip.is_photograph],
             {clip.notice, clip.side, page.status, *page.models, *page.settings},
         )  # fmt: skip
-    _on(clip.trim.act, handlers.trim, clip.measured, {clip.start, clip.end}, mode="multiple", in_turn="trim")
+    _on(
+        clip.trim.act, handlers.trim, [clip.measured, clip.amount], {clip.start, clip.end, clip.amount},
+        mode="multiple", in_turn="trim",
+    )  # fmt: skip
+    amount_chosen = _on(
+        clip.amount.input, handlers.amount_chosen, [clip.measured, clip.amount, clip.start, clip.end],
+        {clip.start, clip.end, clip.fps}, mode="always_last", in_turn="trim",
+    )  # fmt: skip
     for field in (clip.start, clip.end):
-        field.input(None, [clip.start, clip.end], None, js=widgets.script("place_trim.js"), api_visibility="private")
+        _on(field.input, handlers.part_changed, clip.amount, clip.amount, mode="always_last")
+    for moved in (clip.start.input, clip.end.input, amount_chosen.then):
+        moved(None, [clip.start, clip.end], None, js=widgets.script("place_trim.js"), api_visibility="private")
     _on(clip.gif_in.upload, handlers.gif_chosen, clip.gif_in, clip.video, busy=True, is_long=True)
     _on(
         partial(gr.on, [each.change for each in (clip.measured, page.held, *page.choice)]),
@@ -157,6 +166,8 @@ def _wire_edit(page: Page, handlers: EditHandlers, marking: MarkHandlers, everyw
     _on(edit.lora_in.upload, handlers.upload_lora, [session, edit.lora_in], {edit.loras, page.download}, busy=True)
     _on(edit.loras.act, handlers.lora_action, session, {edit.loras, page.download}, mode="multiple")
     _on(edit.controls.change, handlers.controls_chosen, edit.controls, page.guidance_rows, mode="always_last")
+    seen = (page.tabs.change, edit.sentence.change, page.held.change, *(each.change for each in page.settings))
+    _on(partial(gr.on, list(seen)), handlers.cost, {session, *page.settings}, edit.cost, mode="always_last")
     _on(edit.preset.input, handlers.preset_chosen, [session, edit.preset], page.settings, mode="always_last")
     for button, run in ((edit.preview, handlers.preview), (edit.run, handlers.edit)):
         _on(

@@ -3,9 +3,10 @@
 import gradio as gr
 
 from ui.components import ClipStep, EditStep, GuidanceRow, MarkStep
-from ui.rendering import markup, model_markup, widgets
+from ui.rendering import cost_markup, model_markup, widgets
 from ui.rendering.example_markup import example_cards
 from ui.settings_form import EVERYDAY_FIELDS, RESEARCH_FIELDS, Range, SettingField
+from ui.work.costs import AMOUNTS, Amount
 from ui.work.service import StudioService
 from ui.work.transfer import MaskFormat
 from videograin.files.hub import ADAPTER_SUFFIXES
@@ -39,22 +40,28 @@ def build_clip_step(studio: StudioService) -> ClipStep:
             gr.HTML("<h2>Which part, how large</h2>", apply_default_css=False)
             notice = widgets.panel("notice")
             trim = widgets.trim()
-            with gr.Row(visible=False) as part:  # before there is a clip, its fields could only show zeros
-                start = gr.Number(0, label="From second", step=0.1, min_width=80)
-                end = gr.Number(None, label="To second", step=0.1, min_width=80, placeholder="end")
-                fps = gr.Number(None, label="Frames/s", min_width=80)
-            frames = gr.Slider(
-                1, limits.max_frames, limits.max_frames, step=1, label="Frames at most",
-                info="Fewer frames per second show a longer stretch at the same cost.",
-            )  # fmt: skip
-            side = gr.Slider(64, limits.max_side, bundle.short_side, step=32, label="Shorter side in pixels")
-            fit = gr.Radio([("Crop the edges", "crop"), ("Keep everything", "fit")], value="crop", label="Shape")
+            with gr.Column(visible=False) as part:  # before there is a clip, its fields could only show zeros
+                amount = gr.Radio(
+                    [(words, each) for each, words in AMOUNTS.items()], value=Amount.WHOLE, show_label=False,
+                    label="How much of it", elem_id="amount",
+                )  # fmt: skip
+                with gr.Row():
+                    start = gr.Number(0, label="From second", step=0.1, min_width=80)
+                    end = gr.Number(None, label="To second", step=0.1, min_width=80, placeholder="end")
+                    fps = gr.Number(None, label="Frames/s", min_width=80)
+            estimate = gr.HTML(cost_markup.EMPTY_CLIP_COST, elem_id="estimate", apply_default_css=False)
+            with gr.Accordion("Advanced", open=False, elem_id="advanced"):
+                frames = gr.Slider(1, limits.max_frames, limits.max_frames, step=1, label="Frames at most")
+                side = gr.Slider(
+                    64, limits.max_side, bundle.short_side, step=32, label="Shorter side in pixels",
+                    info="At which objects are marked and drawn; the result keeps the video's size.",
+                )  # fmt: skip
+                fit = gr.Radio([("Crop the edges", "crop"), ("Keep everything", "fit")], value="crop", label="Shape")
             knows = gr.HTML(model_markup.model_note(bundle), apply_default_css=False)
-            estimate = gr.HTML(markup.EMPTY_ESTIMATE, elem_id="estimate", apply_default_css=False)
             open_button = gr.Button("Continue to marking", variant="primary", elem_id="open-clip")
     return ClipStep(
         video=video, measured=gr.State(), is_photograph=gr.State(False), examples=examples, notice=notice, trim=trim,
-        part=part, start=start, end=end, fps=fps, frames=frames, side=side, fit=fit, knows=knows,
+        part=part, amount=amount, start=start, end=end, fps=fps, frames=frames, side=side, fit=fit, knows=knows,
         gif_in=gif_in, project_in=project_in, estimate=estimate, open=open_button,
     )  # fmt: skip
 
@@ -146,6 +153,7 @@ def build_edit_step(studio: StudioService) -> EditStep:
             with gr.Accordion("LoRAs and textual inversions", open=False, elem_id="loras"):
                 loras = widgets.panel("lora-list")
                 lora_id, lora_in = _lora_sources()
+            cost = widgets.panel("cost")
             with gr.Row(elem_id="go"):
                 preview = gr.Button("Preview", elem_id="preview", min_width=100)
                 run = gr.Button("Edit the clip", variant="primary", elem_id="edit", min_width=160, scale=2)
@@ -164,8 +172,8 @@ def build_edit_step(studio: StudioService) -> EditStep:
     return EditStep(
         words=words, background=background, caption=caption, propose=propose, sentence=sentence, target=target,
         negative=negative, knows=knows, controls=controls, guidance=guidance, loras=loras, lora_id=lora_id,
-        lora_in=lora_in, preset=preset, settings=settings, preview=preview, run=run, collected=collected, job=job,
-        compare=compare, downloads=downloads, takeaway=takeaway, format=result_format, result_out=result_out,
+        lora_in=lora_in, preset=preset, settings=settings, cost=cost, preview=preview, run=run, collected=collected,
+        job=job, compare=compare, downloads=downloads, takeaway=takeaway, format=result_format, result_out=result_out,
         project_out=project_out, masks_out=masks_out, phrases=phrases, attention=attention, history=history,
     )  # fmt: skip
 

@@ -61,7 +61,7 @@ def choose_and_mark(visitor: Visitor, take: Take) -> None:
     take("04-clip")
     page.get_by_label("To second").fill("0.7")
     page.keyboard.press("Tab")
-    page.wait_for_function("!document.querySelector('#estimate').innerText.startsWith('8 frames')")
+    page.wait_for_function("!document.querySelector('#estimate').innerText.includes('\\n8 frames')")
     take("05-trimmed")
     page.get_by_label("To second").fill("1")
     visitor.open_chosen(8)

@@ -12,7 +12,7 @@ def test_what_an_edit_takes_is_said_of_the_last_choice_of_fields(visit):
     visitor = visit()
     visitor.choose_clip("friends")
     visitor.set_number("Frames at most", 4)
-    visitor.wait_for_estimate("4 frames of 256×256")
+    visitor.wait_for_estimate("\n4 frames of 256×256")
     held = visitor.hold("crop")
     visitor.set_number("Frames at most", 3)
     visitor.set_number("Shorter side", 128)
@@ -21,9 +21,9 @@ def test_what_an_edit_takes_is_said_of_the_last_choice_of_fields(visit):
         held.let_go_last()
         visitor.page.wait_for_timeout(1500)
     held.let_go()
-    visitor.wait_for_estimate("3 frames of 128×128")
+    visitor.wait_for_estimate("\n3 frames of 128×128")
     visitor.page.wait_for_timeout(500)  # no older answer comes after it
-    visitor.wait_for_estimate("3 frames of 128×128")
+    visitor.wait_for_estimate("\n3 frames of 128×128")
 
 
 def test_the_part_is_that_of_the_last_clip(visit):
@@ -35,7 +35,7 @@ def test_the_part_is_that_of_the_last_clip(visit):
     visitor.page.click("[data-action=clip][data-value=cap]")
     visitor.page.wait_for_timeout(500)
     held.let_go()
-    visitor.wait_for_estimate("4 frames of 256×256, 0.3 s at 12 fps")
+    visitor.wait_for_estimate("0.3 s at 12 fps, 256×256")
     assert visitor.page.get_by_label("Frames/s").input_value() == "12"
 
 
@@ -68,12 +68,12 @@ def test_after_a_file_that_is_no_video_another_one_can_be_chosen(visit, tmp_path
     (toast,) = visitor.page.locator(".toast-body").all_inner_texts()
     assert "'letter.mp4' is not a video that can be opened" in toast
     visitor.page.set_input_files("#upload input[type=file]", clip)
-    visitor.wait_for_estimate("4 frames")
+    visitor.wait_for_estimate("\n4 frames")
 
 
 def test_a_gif_is_a_clip_like_any_other(visit, tmp_path: Path):
     gif = make(tmp_path / "clip.gif", "testsrc2=s=97x64:r=10:d=0.8")
     visitor = visit()
     visitor.page.get_by_test_id("Upload a GIF-upload-button").set_input_files(gif)
-    visitor.wait_for_estimate("8 frames")
+    visitor.wait_for_estimate("\n8 frames")
     visitor.page.wait_for_function("document.querySelector('#upload video')?.videoWidth == 96")

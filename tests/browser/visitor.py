@@ -11,6 +11,9 @@ from playwright.sync_api import Page, Route
 CAT, DOG = (63, 164), (193, 159)
 """Where they are on the first frame of the friends example, 256×256."""
 
+ADVANCED = ("Frames at most", "Shorter side")
+"""Fields of the first step that are folded away."""
+
 SECOND = 1000
 EDIT_TIMEOUT = 600 * SECOND
 HELD_TIMEOUT = 60.0
@@ -104,19 +107,21 @@ class Visitor:
     def open_chosen(self, frames: int) -> None:
         """Go on to marking with at most `frames` frames."""
         self.set_number("Frames at most", frames)
-        self.wait_for_estimate(f"{frames} frames")
+        self.wait_for_estimate(f"\n{frames} frames")
         self.page.click("#open-clip")
         self.page.wait_for_selector(".vg-view img[src]")
 
-    def wait_for_estimate(self, start: str) -> None:
-        """Wait until what is said about the choice of a clip starts like this."""
+    def wait_for_estimate(self, words: str) -> None:
+        """Wait until what is said about the choice of a clip has these words."""
         self.page.wait_for_function(
-            "start => document.querySelector('.vg-estimate')?.innerText.startsWith(start)", arg=start
+            "words => document.querySelector('.vg-estimate')?.innerText.includes(words)", arg=words
         )
 
     def set_number(self, label: str, value: float) -> None:
-        """Write a number into the field of a slider."""
+        """Write a number into the field of a slider, also where it is folded away with others of the first step."""
         field = self.page.locator(f"input[aria-label*='{label}']").first
+        if label in ADVANCED and not field.is_visible():
+            self.open_drawer("Advanced")
         field.fill(str(value))
         field.press("Enter")
 

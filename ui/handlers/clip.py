@@ -11,10 +11,11 @@ from gradio.blocks import Block
 
 from ui.components import Page
 from ui.plain_errors import plain_text
-from ui.rendering import markup
+from ui.rendering import cost_markup, markup
 from ui.rendering.trim import trim_strip
 from ui.views import Updates, Views
 from ui.work import transfer
+from ui.work.costs import Amount, chosen_part, clip_cost
 from ui.work.service import ClipChoice, StudioService
 from videograin.errors import VideoGrainError
 from videograin.jobs.store import JobKind
@@ -46,7 +47,8 @@ class ClipHandlers:
         return {
             clip.video: gr.skip() if info else None,
             clip.measured: info,
-            clip.part: gr.Row(visible=info is not None),
+            clip.part: gr.Column(visible=info is not None),
+            clip.amount: Amount.WHOLE,
             clip.start: 0,
             clip.end: round(info.duration, 2) if info else None,
             clip.fps: round(info.fps, 3) if info else None,
@@ -85,10 +87,20 @@ class ClipHandlers:
             self._page.clip.side: bundle.short_side,
         }
 
-    def trim(self, info: VideoInfo, event: gr.EventData) -> Updates:
+    def amount_chosen(self, info: VideoInfo, amount: str, start: float, end: float | None) -> Updates:
+        """Set the fields of the part to what a choice stands for."""
+        clip = self._page.clip
+        start, end, fps = chosen_part(Amount(amount), info, start or 0.0, end)
+        return {clip.start: start, clip.end: end, clip.fps: round(fps, 3)}
+
+    def trim(self, info: VideoInfo, amount: str, event: gr.EventData) -> Updates:
         """Take the start or the end of the part."""
         seconds, clip = min(round(event.value, 1), round(info.duration, 2)), self._page.clip
-        return {(clip.start if event.action == "start" else clip.end): seconds}
+        return {(clip.start if event.action == "start" else clip.end): seconds, **self.part_changed(amount)}
+
+    def part_changed(self, amount: str) -> Updates:
+        """Say that it is no longer the whole clip."""
+        return {self._page.clip.amount: Amount.PART if amount == Amount.WHOLE else amount}
 
     def gif_chosen(self, file: str) -> Updates:
         """Take a GIF as a video that browsers play."""
@@ -99,14 +111,13 @@ class ClipHandlers:
         clip = self._page.clip
         info: VideoInfo | None = values[clip.measured]
         if info is None:
-            return {clip.estimate: markup.EMPTY_ESTIMATE}
+            return {clip.estimate: cost_markup.EMPTY_CLIP_COST}
         model = values[self._page.model]
         try:
-            options = self._studio.clip_options(self._choice(values), model)
-            shape, estimate = self._studio.estimate(info, options, model, find_bundle(model).settings)
+            cost = clip_cost(self._studio.shelf, info, self._studio.clip_options(self._choice(values), model), model)
         except VideoGrainError as error:
             return {clip.estimate: markup.problem(plain_text(error))}
-        return {clip.estimate: markup.estimate_note(shape, options.fps or info.fps, estimate)}
+        return {clip.estimate: cost_markup.clip_cost_note(cost)}
 
     def model_chosen(self, session_id: str, model: str) -> Updates:
         """Take another model, and show what it knows and the size and settings that suit it."""

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from html import escape
@@ -12,11 +13,13 @@ import gradio as gr
 from gradio.blocks import Block
 
 from ui.components import Page
+from ui.rendering import cost_markup
 from ui.settings_form import settings_from_form
 from ui.views import Updates, Views
 from ui.work import attention_maps, transfer
+from ui.work.costs import work_cost
 from ui.work.service import StudioService
-from videograin.errors import ProjectError
+from videograin.errors import ProjectError, VideoGrainError
 from videograin.jobs.store import JobKind
 from videograin.media.encode import OutputFormat
 from videograin.models.adapters import Adapter
@@ -24,7 +27,7 @@ from videograin.models.presets import Preset, apply_preset
 from videograin.project import objects
 from videograin.project.coverage import work_coverage_notes
 from videograin.project.workspace import Workspace
-from videograin.region import ControlGuidance, ControlKind
+from videograin.region import ControlGuidance, ControlKind, EditSettings
 
 WORD_ACTIONS: dict[str, Callable[[Workspace, int, str], Workspace]] = {
     "keep": lambda work, number, _: objects.change_object(
@@ -83,6 +86,15 @@ class EditHandlers:
         """Set the settings that a preset means."""
         bundle = self._studio.bundle(self._studio.sessions.find(session_id))
         return self._views.settings(apply_preset(Preset(preset), bundle.settings))
+
+    def cost(self, values: Mapping[Block, Any]) -> Updates:
+        """Say what the edit takes, and show which part of the picture is drawn; nothing while it cannot be made."""
+        page = self._page
+        session, note = self._studio.sessions.find(values[page.session]), ""
+        with suppress(VideoGrainError):
+            cost = work_cost(self._studio.shelf, session, self._settings(values))
+            note = cost_markup.work_cost_note(cost, session.opened_clip.frames) if cost else ""
+        return {page.edit.cost: note}
 
     def preview(self, values: Mapping[Block, Any]) -> Updates:
         """Ask for a preview."""
@@ -162,7 +174,7 @@ class EditHandlers:
         with session.lock:
             work = self._with_texts(session.opened_work, values)
             work = _with_prompts(work, json.loads(values[page.edit.collected]))
-            settings = settings_from_form({name: values[field] for name, field in page.edit.settings.items()})
+            settings = self._settings(values)
             guidance = self._guidance(values)
             controls = tuple(each.kind for each in guidance)
             session.set_words(replace(work, controls=controls, control_guidance=guidance, settings=settings))
@@ -174,6 +186,9 @@ class EditHandlers:
             **self._views.jobs(session, job.id if job.state.is_final else ""),
             page.edit.attention: "",
         }
+
+    def _settings(self, values: Mapping[Block, Any]) -> EditSettings:
+        return settings_from_form({name: values[field] for name, field in self._page.edit.settings.items()})
 
     def _guidance(self, values: Mapping[Block, Any]) -> tuple[ControlGuidance, ...]:
         chosen = [ControlKind(name) for name in values[self._page.edit.controls]]

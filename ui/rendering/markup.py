@@ -18,12 +18,9 @@ from videograin.evaluation.vocabulary import known_phrases
 from videograin.jobs.model_shelf import ShelfState
 from videograin.masks.shapes import Combination
 from videograin.media.preview_webp import encode_preview
-from videograin.models.memory import Estimate
 from videograin.project.objects import is_followed, weakest_frame
 from videograin.project.workspace import MarkedObject, Workspace
 from videograin.region import EditSettings
-
-EMPTY_ESTIMATE = "<p class='vg-note'>Choose a clip to see what editing it takes.</p>"
 
 COMBINATIONS = {
     Combination.UNION: "Join with",
@@ -57,18 +54,6 @@ def status_line(model: str, device: str, shelf: ShelfState, waiting: int) -> str
     else:
         state, text = "idle", f"{place} · loads with the next edit"
     return f"<p class='vg-status vg-{state}' role='status'><i></i>{escape(text)}</p>"
-
-
-def estimate_note(shape: tuple[int, int, int], fps: float, estimate: Estimate | None) -> str:
-    """Return what an edit of a clip of a shape (F, H, W) takes."""
-    frames, height, width = shape
-    size = f"<b>{frames}</b> frames of <b>{width}×{height}</b>, {frames / fps:.1f} s at {fps:g} fps"
-    if estimate is None:
-        return f"<p class='vg-estimate'>{size}<br>Time and memory are known once this model is loaded.</p>"
-    return (
-        f"<p class='vg-estimate'>{size}<br>An edit takes about <b>{duration(estimate.seconds)}</b> and "
-        f"<b>{estimate.peak_gib:.1f} GiB</b> on this machine.</p>"
-    )
 
 
 def problem(text: str) -> str:

@@ -16,6 +16,12 @@ OPACITY = 0.5
 THUMBNAIL = 72
 """Pixels of a thumbnail's side."""
 
+SMALL_SIDE = 240
+"""Pixels of the longer side of a picture that stands beside words."""
+
+DIMMED = 0.45
+"""Brightness of what is not meant in such a picture."""
+
 _QUALITY = 88
 _MARGIN = 0.12  # around an object in its thumbnail, as a share of its size
 
@@ -67,6 +73,28 @@ def thumbnail(work: Workspace, each: MarkedObject, frames: np.ndarray) -> np.nda
     padded = np.pad(frames[index], ((half, half), (half, half), (0, 0)), mode="edge")
     cut = padded[centre_y : centre_y + side, centre_x : centre_x + side]
     return cv2.resize(cut, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
+
+
+def framed(frame: np.ndarray, box: tuple[int, int, int, int] | None) -> np.ndarray:
+    """Return a small copy of a frame in which a part stands out: outlined, and all around it dark.
+
+    Args:
+        frame: (H, W, 3) uint8 RGB.
+        box: left, top, right and bottom of the part in pixels, cut to the frame; None leaves the frame as it is.
+
+    Returns:
+        (h, w, 3) uint8 RGB, at most `SMALL_SIDE` pixels a side.
+    """
+    scale = min(1.0, SMALL_SIDE / max(frame.shape[:2]))
+    size = (max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale)))
+    small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+    if box is None:
+        return small
+    left, top = (max(0, round(value * scale)) for value in box[:2])
+    right, bottom = (min(limit, round(value * scale)) for value, limit in zip(box[2:], size, strict=True))
+    result = (small * DIMMED).astype(np.uint8)
+    result[top:bottom, left:right] = small[top:bottom, left:right]
+    return cv2.rectangle(result, (left, top), (right - 1, bottom - 1), (255, 255, 255), 1)
 
 
 def data_url(picture: np.ndarray) -> str:

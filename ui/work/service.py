@@ -30,7 +30,7 @@ from videograin.jobs.track import track_handlers
 from videograin.jobs.worker import JobStatus
 from videograin.masks.load import MaskSource
 from videograin.media.npz import write_npz
-from videograin.media.video import MAX_FRAMES, ClipOptions, VideoInfo, clip_shape, load_clip
+from videograin.media.video import MAX_FRAMES, ClipOptions, VideoInfo, load_clip
 from videograin.models.adapters import MAX_ADAPTERS, Adapter, read_adapter
 from videograin.models.bundles import ModelBundle, find_bundle
 from videograin.models.catalog import (
@@ -43,13 +43,12 @@ from videograin.models.catalog import (
     needed_entries,
 )
 from videograin.models.loading import check_obtainable
-from videograin.models.memory import Estimate, free_host_bytes
+from videograin.models.memory import free_host_bytes
 from videograin.models.segmenters import default_segmenter
 from videograin.project.examples import example_path
 from videograin.project.objects import is_followed, with_colours
 from videograin.project.project import Project, ProjectRegion, load_project
 from videograin.project.workspace import SavedResult, Workspace, from_project
-from videograin.region import EditSettings
 from videograin.segment.zoo import is_here
 
 STRIP_PICTURES, STRIP_HEIGHT = 8, 144
@@ -157,13 +156,6 @@ class StudioService:
     def check_clip(self, file: Path, options: ClipOptions) -> tuple[int, int, int]:
         """Return the shape (F, H, W) of a clip of a video, or raise VideoError beyond the operator's limits."""
         return limits.check_clip(file, options, self.settings)
-
-    def estimate(
-        self, info: VideoInfo, options: ClipOptions, model: str, settings: EditSettings
-    ) -> tuple[tuple[int, int, int], Estimate | None]:
-        """Return the clip's shape (F, H, W), and what an edit of it costs; None while the model is being loaded."""
-        shape = clip_shape(info, options)
-        return shape, self.shelf.estimate(model, (), shape, settings)
 
     @one_at_a_time
     def open_clip(self, session: Session, file: Path, choice: ClipChoice, model: str) -> None:

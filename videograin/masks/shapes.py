@@ -51,6 +51,8 @@ def grow(masks: np.ndarray, radius: float) -> np.ndarray:
     """
     check_masks(masks)
     _check_radius(radius)
+    if radius < 1:  # no other pixel's centre is as near; the distances of a long clip would take seconds
+        return masks.copy()
     reach = math.sqrt(math.floor(radius**2) + 0.5)  # squares of distances are whole, float32 roots of them are not
     return _distances(~masks) < reach
 

@@ -15,7 +15,8 @@ import numpy as np
 
 from videograin.files.atomic import mapped_array
 from videograin.media.video import Clip, load_clip, stream_frames
-from videograin.production.crops import Crops, plan_crops
+from videograin.production.crops import Crops
+from videograin.production.focus import plan_focus
 from videograin.production.source_masks import ClipPlace
 from videograin.production.stitch import stitch
 from videograin.project.coverage import coverage_notes
@@ -64,7 +65,7 @@ class SourceEdit:
         clip = load_clip(inputs.clip, inputs.clip_options, scratch)
         regions = inputs.load_regions(clip)
         check_regions(regions, clip.frames.shape[:3])
-        crops = _crops(clip, inputs, regions)
+        crops = plan_focus(clip, inputs, regions)
         frames, shown = clip.frames, dict(enumerate(regions))
         if crops is not None:
             frames = _cut_frames(clip, inputs, crops, scratch)
@@ -135,19 +136,6 @@ class SourceEdit:
             if not self.request.settings.blend_background:
                 share = np.ones_like(share)
             yield stitch(first + place, source, frame, share, self.crops)
-
-
-def _crops(clip: Clip, inputs: EditInputs, regions: Sequence[Region]) -> Crops | None:
-    """Return where a clip is edited; None where its frames are as they are in the source, or are to be the result."""
-    source = (clip.info.width, clip.info.height)
-    if not inputs.settings.focus:
-        return None
-    edited = np.any([region.masks for region in regions if region.is_edited], axis=0)
-    bounds = ClipPlace.of(clip.info, inputs.clip_options).bounds(edited)
-    if not inputs.settings.blend_background:  # without the source around the objects, the crop's edge would show
-        bounds[...] = np.nan
-    crops = plan_crops(bounds, source, inputs.clip_options)
-    return None if crops.box == source and clip.frames.shape[1:3] == source[::-1] else crops
 
 
 def _cut_frames(clip: Clip, inputs: EditInputs, crops: Crops, scratch: Path) -> np.ndarray:

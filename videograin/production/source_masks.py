@@ -39,6 +39,13 @@ class ClipPlace:
                 result[frame] = ((box + self.offset) / self.scale).ravel()
         return result
 
+    def shown(self, crops: Crops, frame: int) -> tuple[int, int, int, int]:
+        """Return left, top, right and bottom of a frame's crop in pixels of the clip, within its frame or beyond."""
+        corner = crops.corners[frame]
+        box = np.array([corner, corner + crops.box]) * self.scale - self.offset
+        left, top, right, bottom = box.round().astype(int).ravel().tolist()
+        return left, top, right, bottom
+
     def cut(self, frame: int, mask: np.ndarray, crops: Crops) -> np.ndarray:
         """Return the part of a frame's mask (H, W) bool that is edited, at the size of the edit."""
         step = np.array(crops.box) / crops.size * self.scale  # clip pixels from one edited pixel to the next
