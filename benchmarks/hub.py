@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-LARGE = (".safetensors", ".bin", ".pth", ".ckpt")
+LARGE = (".safetensors", ".bin", ".pth", ".ckpt", ".zip")
 """What a hub keeps in LFS: files that it serves from another host, by their SHA-256."""
 
 _CHUNK = 2**16

@@ -29,7 +29,7 @@ from videograin.region import ControlKind
 
 MODELS = ("sd15", "sd2.1-base", "sd2.1")
 SEGMENTERS = ("sam2.1-tiny", "edgetam", "vit_b")
-CONTROLS = (ControlKind.CANNY, ControlKind.DEPTH)  # poses need a package and weights that are no hub's
+CONTROLS = (ControlKind.CANNY, ControlKind.DEPTH)  # poses need a package that is optional
 FRAMES, STEPS = 8, 2
 ENDS = ("done", "failed", "cancelled", "interrupted")
 SECONDS = 1800.0  # that a job may take on a machine with a lot to do

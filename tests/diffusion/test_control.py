@@ -1,5 +1,5 @@
 import sys
-import urllib.error
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +16,8 @@ from transformers import (
 )
 
 from videograin.diffusion.control import (
+    PEOPLE_MODEL,
+    POSE_MODEL,
     CannyDetector,
     DepthDetector,
     PoseDetector,
@@ -23,6 +25,7 @@ from videograin.diffusion.control import (
     load_detector,
 )
 from videograin.errors import ModelError, SettingsError
+from videograin.models.catalog import find_entry
 from videograin.region import ControlKind
 
 
@@ -152,12 +155,27 @@ def test_pose_without_its_package_names_the_extra(monkeypatch):
         load_detector(ControlKind.POSE)
 
 
-def test_pose_without_its_weights_says_where_they_come_from(monkeypatch):
-    def unreachable(**_: object) -> None:
-        raise urllib.error.URLError("no network")
+def test_poses_come_from_the_hub_s_files_which_are_unpacked_once(monkeypatch, tmp_path, hub):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    given = []
+    library = SimpleNamespace(Wholebody=lambda **options: given.append(options), draw_skeleton=None)
+    monkeypatch.setitem(sys.modules, "rtmlib", library)
+    for model in (PEOPLE_MODEL, POSE_MODEL):
+        (hub.root / model).parent.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(hub.root / model, "w") as archive:
+            archive.writestr("sdk/detail.json", "{}")
+            archive.writestr("sdk/end2end.onnx", model)
+    find_entry("sd15+pose").parts[1].complete()
+    for _ in range(2):
+        load_detector(ControlKind.POSE)
+        hub.refused["Tau-J/RTMPose"] = 404
+    assert [Path(given[-1][each]).read_text() for each in ("det", "pose")] == [PEOPLE_MODEL, POSE_MODEL]
 
-    monkeypatch.setitem(sys.modules, "rtmlib", SimpleNamespace(Wholebody=unreachable, draw_skeleton=None))
-    with pytest.raises(ModelError, match=r"no network.*Tau-J/RTMPose"):
+
+def test_poses_without_a_network_fail_in_time_and_in_plain_words(monkeypatch, tmp_path, no_network):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setitem(sys.modules, "rtmlib", SimpleNamespace(Wholebody=None, draw_skeleton=None))
+    with pytest.raises(ModelError, match="No connection to the model hub"):
         load_detector(ControlKind.POSE)
 
 

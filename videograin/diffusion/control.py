@@ -3,8 +3,10 @@
 `control_images` does it in one call. Who serves several clips loads a detector once and calls it on each of them.
 """
 
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, Self
 
 import cv2
@@ -13,11 +15,19 @@ import torch
 import torch.nn.functional as F
 
 from videograin.errors import ModelError, SettingsError
-from videograin.files.hub import Layout, fetch
+from videograin.files.atomic import write_whole
+from videograin.files.hub import Layout, fetch, user_cache_dir
 from videograin.region import ControlKind
 
 DEPTH_MODEL = "depth-anything/Depth-Anything-V2-Small-hf"
 DEPTH_FRAMES_AT_ONCE = 8
+
+PEOPLE_MODEL = "Tau-J/RTMPose/rtmposev1/onnx_sdk/yolox_m_8xb8-300e_humanart-c2c7a14a.zip"
+PEOPLE_SIDES = (640, 640)
+POSE_MODEL = "Tau-J/RTMPose/rtmw/onnx_sdk/rtmw-dw-x-l_simcc-cocktail14_270e-256x192_20231122.zip"
+POSE_SIDES = (192, 256)
+"""What finds people, and their joints: rtmlib's own choice ("balanced"), and (width, height) of what each is shown."""
+
 POSE_CONFIDENCE = 0.43  # the least score of a joint that is drawn; rtmlib's own for this model
 
 
@@ -147,7 +157,7 @@ class PoseDetector:
 
     @classmethod
     def load(cls, device: torch.device | str = "cpu") -> Self:
-        """Load rtmlib's whole-body model; the first time it is downloaded into rtmlib's cache."""
+        """Load rtmlib's whole-body model from files of a hub, or from its local cache."""
         try:
             from rtmlib import Wholebody, draw_skeleton  # pyright: ignore[reportMissingImports]
         except ImportError as error:
@@ -155,13 +165,15 @@ class PoseDetector:
                 f"Pose control images need the optional package 'rtmlib' ({error}). "
                 "Install it with: pip install -r requirements-pose.txt"
             ) from error
-        try:
-            people = Wholebody(to_openpose=True, backend="onnxruntime", device=str(device))
-        except OSError as error:
-            raise ModelError(
-                f"The weights of the pose model cannot be loaded: {error}. rtmlib downloads them once from "
-                "download.openmmlab.com or huggingface.co/Tau-J/RTMPose: connect to the network the first time."
-            ) from error
+        people = Wholebody(
+            det=str(_network_of(PEOPLE_MODEL)),
+            det_input_size=PEOPLE_SIDES,
+            pose=str(_network_of(POSE_MODEL)),
+            pose_input_size=POSE_SIDES,
+            to_openpose=True,
+            backend="onnxruntime",
+            device=torch.device(device).type,
+        )
         return cls(people, draw_skeleton)
 
     def __call__(self, frames: np.ndarray) -> np.ndarray:
@@ -171,3 +183,14 @@ class PoseDetector:
     def _skeletons(self, frame: np.ndarray) -> np.ndarray:
         joints, scores = self.find_people(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
         return self.draw(np.zeros_like(frame), joints, scores, openpose_skeleton=True, kpt_thr=POSE_CONFIDENCE)
+
+
+def _network_of(archive: str) -> Path:
+    """Return the ONNX file of an archive on a hub, taken out once."""
+    target = user_cache_dir() / "poses" / f"{Path(archive).stem}.onnx"
+    if not target.exists():
+        with zipfile.ZipFile(fetch(archive, Layout.FILE)) as opened:
+            (name,) = (name for name in opened.namelist() if name.endswith(".onnx"))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(target, opened.read(name))
+    return target

@@ -52,6 +52,7 @@ FP16 = "fp16"
 ADAPTER_SUFFIXES = (".safetensors", ".pt", ".bin")
 """Files that LoRAs and textual inversions come in; of the latter many are pickles of one tensor."""
 
+_NAMED_FILES = (*ADAPTER_SUFFIXES, ".zip")
 _SINGLE_FILES = (".safetensors", ".ckpt")
 _USUAL_ADAPTER, _USUAL_INVERSION = "pytorch_lora_weights.safetensors", "learned_embeds.bin"
 _STEMS = ("diffusion_pytorch_model", "pytorch_model", "model")
@@ -59,12 +60,15 @@ _Answer = TypeVar("_Answer")
 
 
 class Layout(StrEnum):
-    """What of a repository is needed: a pipeline, its descriptions alone, a network or an adapter (LoRA) at its top."""
+    """What of a repository is needed: a pipeline, its descriptions alone, a network at its top, or one file.
+
+    That is the file which is named, else the only adapter (LoRA, textual inversion) at the top.
+    """
 
     PIPELINE = "pipeline"
     CONFIGS = "configs"
     NETWORK = "network"
-    ADAPTER = "adapter"
+    FILE = "file"
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ class Repository:
 
     Attributes:
         hub_id: owner/name.
-        file: the adapter that is meant, where there are several; empty for the only one.
+        file: the one that is meant; empty for the only adapter.
         sizes: bytes of every file, by its path.
         sha256: of the files that are large, by their paths.
     """
@@ -101,7 +105,7 @@ class Repository:
         Raises:
             ModelError: it is not clear which adapter is meant.
         """
-        if layout is Layout.ADAPTER:
+        if layout is Layout.FILE:
             return [self.file or _only_adapter(self.hub_id, self.sizes)]
         return needed_files(self.sizes, layout)
 
@@ -115,7 +119,7 @@ def fetch(source: str, layout: Layout, offline: bool = False, report: Report = i
     """Return where a folder, file or hub id lies on this machine, downloading what the local cache lacks.
 
     Args:
-        source: path or hub id; of an adapter also owner/name/file, which ends in one of `ADAPTER_SUFFIXES`.
+        source: path or hub id; of a single file also owner/name/file.
         layout: which files of it are needed.
         offline: whether to raise instead of downloading.
         report: told the bytes received; may raise `Cancelled`.
@@ -126,7 +130,7 @@ def fetch(source: str, layout: Layout, offline: bool = False, report: Report = i
     path = local_path(source)
     if path.exists():
         return path
-    if layout is not Layout.ADAPTER and not is_hub_id(source):
+    if layout is not Layout.FILE and not is_hub_id(source):
         raise ModelError(f"There is no model at '{source}'. Check the path.")
     if folder := find_snapshot(source, layout):
         return folder
@@ -162,7 +166,7 @@ def is_hub_id(source: str) -> bool:
 def find_snapshot(source: str, layout: Layout) -> Path | None:
     """Return the folder of a repository in the hub's local cache, None where a file that is needed is not there.
 
-    Of an adapter it is the file.
+    Of a single file it is its path.
     """
     hub_id, file = _split(source)
     try:
@@ -176,7 +180,7 @@ def find_snapshot(source: str, layout: Layout) -> Path | None:
         names = [each.path for each in get_cached_repo_tree(hub_id)]
     except CachedRepoTreeNotFoundError:  # it was fetched by another program, which did not keep the list
         names = files_in(folder)
-    if layout is Layout.ADAPTER:
+    if layout is Layout.FILE:
         with suppress(ModelError):  # several, of which none was named
             adapter = folder / (file or _only_adapter(hub_id, names))
             return adapter if adapter.is_file() else None
@@ -255,13 +259,13 @@ def _download(repository: Repository, layout: Layout, report: Report) -> Path:
         receive(source, target, meter)
     with _explaining(repository.hub_id):
         folder = Path(snapshot_download(repository.hub_id, allow_patterns=repository.needed(layout)))
-    return folder / repository.needed(layout)[0] if layout is Layout.ADAPTER else folder
+    return folder / repository.needed(layout)[0] if layout is Layout.FILE else folder
 
 
 def _split(source: str) -> tuple[str, str]:
     """Return the repository and, where an adapter is named, its file."""
     owner, name, *rest = [*source.split("/"), ""]
-    if not source.endswith(ADAPTER_SUFFIXES) or len(rest) < 2:
+    if not source.endswith(_NAMED_FILES) or len(rest) < 2:
         return source, ""
     if ".." in rest:
         raise ModelError(f"'{source}' leads out of its repository. Give owner/name/file.safetensors.")

@@ -67,7 +67,7 @@ def locate(adapter: Adapter, *, offline: bool = False) -> AdapterFile:
         ModelError: it cannot be had or read.
     """
     if adapter.file is None:
-        return read_adapter(fetch(adapter.hub_id, Layout.ADAPTER, offline))
+        return read_adapter(fetch(adapter.hub_id, Layout.FILE, offline))
     if not adapter.file.is_file():
         raise ModelError(f"There is no file {adapter.title}. Check the path, or give a hub id.")
     return read_adapter(adapter.file)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from videograin.diffusion.control import DEPTH_MODEL
+from videograin.diffusion.control import DEPTH_MODEL, PEOPLE_MODEL, POSE_MODEL
 from videograin.errors import ModelError
 from videograin.files.download import ByteMeter, RemoteFile, check_room, is_whole, receive
 from videograin.files.hub import Layout, fetch, find_snapshot, is_hub_id, list_repository
@@ -42,6 +42,7 @@ _MARKS_AND_FOLLOWS = "Marks what is clicked on in photographs, and follows it th
 
 _CONTROL_BYTES = 1_450_000_000  # of a ControlNet of either family, about
 _DEPTH_BYTES = 99_000_000
+_POSE_BYTES = 310_000_000
 _CAPTIONER_BYTES = 990_000_000
 _SEGMENTER_BYTES = {
     "sam2.1-tiny": 156_000_000,
@@ -77,7 +78,7 @@ class HubPart:
     @property
     def is_here(self) -> bool:
         """Whether it is on this machine."""
-        is_path = self.layout is not Layout.ADAPTER and not is_hub_id(self.source)
+        is_path = self.layout is not Layout.FILE and not is_hub_id(self.source)
         return is_path or find_snapshot(self.source, self.layout) is not None
 
     def missing(self) -> list[tuple[RemoteFile, Path]]:
@@ -211,7 +212,7 @@ def adapter_entry(hub_id: str) -> CatalogEntry:
         purpose=Purpose.ADAPT,
         about="Changes how the model draws (LoRA or textual inversion).",
         size=0,
-        parts=(HubPart(hub_id, Layout.ADAPTER),),
+        parts=(HubPart(hub_id, Layout.FILE),),
     )
 
 
@@ -237,14 +238,14 @@ def control_entry(bundle: ModelBundle, kind: ControlKind) -> CatalogEntry:
         known = ", ".join(bundle.controls) or "none"
         raise ModelError(f"Model '{bundle.name}' has no ControlNet for '{kind}'. Its kinds: {known}.")
     network = HubPart(bundle.controls[kind], Layout.NETWORK)
-    detector = [HubPart(DEPTH_MODEL, Layout.NETWORK)] if kind is ControlKind.DEPTH else []
+    detectors, detector_bytes = _detectors(kind)
     return CatalogEntry(
         name=f"{bundle.name}+{kind}",
         title=f"{CONTROL_TITLES[kind]} for {bundle.title}",
         purpose=Purpose.CONTROL,
         about=f"Holds edits to the {CONTROL_TITLES[kind].lower()} of the source (ControlNet).",
-        size=_CONTROL_BYTES + (_DEPTH_BYTES if detector else 0),
-        parts=(network, *detector),
+        size=_CONTROL_BYTES + detector_bytes,
+        parts=(network, *detectors),
     )
 
 
@@ -272,6 +273,17 @@ def segmenter_entry(name: str) -> CatalogEntry:
         size=_SEGMENTER_BYTES[name] if is_sam2 else SAM_FILES[name].size,
         parts=(part,),
     )
+
+
+def _detectors(kind: ControlKind) -> tuple[list[HubPart], int]:
+    """Return what makes control images of a kind, and about how many bytes that takes."""
+    match kind:
+        case ControlKind.CANNY:
+            return [], 0
+        case ControlKind.DEPTH:
+            return [HubPart(DEPTH_MODEL, Layout.NETWORK)], _DEPTH_BYTES
+        case ControlKind.POSE:
+            return [HubPart(model, Layout.FILE) for model in (PEOPLE_MODEL, POSE_MODEL)], _POSE_BYTES
 
 
 def size_words(size: int) -> str:
