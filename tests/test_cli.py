@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import zipfile
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -16,9 +17,10 @@ from synthetic_video import make, moving_scene
 from videograin.cli.edit import PROJECT
 from videograin.cli.main import INTERRUPTED, OK, UNEXPECTED, UNREAD, USAGE, main
 from videograin.cli.terminal import LABELS
+from videograin.finding.finder import Finder, FoundObject, Hits
 from videograin.media.encode import GREEN, save_video
 from videograin.media.video import ClipOptions, load_clip, probe
-from videograin.progress import Phase
+from videograin.progress import Phase, Report, ignore
 from videograin.project.project import load_project
 from videograin.project.workspace import from_project
 from videograin.project.workspace_files import save_workspace
@@ -297,6 +299,16 @@ def ball_clip(tmp_path: Path) -> Path:
     return tmp_path / "balls.mp4"
 
 
+class Colours:
+    """Finds balls by their colours."""
+
+    def find(self, frame: np.ndarray, nouns: Sequence[str], report: Report = ignore) -> Hits:
+        assert nouns == ["ball"]
+        colours = frame.astype(int)
+        masks = [colours[..., 0] - colours[..., 2] > 60, colours[..., 2] - colours[..., 0] > 60]
+        return {"ball": [FoundObject("ball", mask, 0.9) for mask in masks]}
+
+
 def test_marked_objects_are_followed_and_saved_as_masks_of_the_video_s_size(
     ball_clip: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -310,6 +322,26 @@ def test_marked_objects_are_followed_and_saved_as_masks_of_the_video_s_size(
         assert not masks["red"][4, 25, 20]
         assert masks["blue"][0, 60, 90]
     assert "red: sure in" in capsys.readouterr().out
+
+
+def test_what_is_described_in_words_is_marked_and_followed(
+    ball_clip: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def by_colour(name: str, *_: object) -> Finder:
+        assert name == "emoji-world"
+        return Colours()
+
+    monkeypatch.setattr("videograin.finding.finders.load_finder", by_colour)
+    output = ball_clip.with_name("masks.npz")
+    words = ["--text", "the two balls", "--text-frame", "2", "--finder", "emoji-world", "--segmenter", "grabcut"]
+    assert main(["mask", str(ball_clip), *words, "-o", str(output)]) == OK
+    with np.load(output) as masks:
+        assert sorted(masks) == ["ball", "ball 2"]
+        assert masks["ball"][0, 25, 30]
+        assert masks["ball 2"][4, 60, 78]
+    assert "ball 2: sure in" in capsys.readouterr().out
+    assert main(["mask", str(ball_clip), *words[:3], "7", *words[4:], "-o", str(output)]) == USAGE
+    assert "Frame 7 is not in the clip; it has 5" in capsys.readouterr().err
 
 
 def test_a_mark_that_is_no_mark_or_not_in_the_clip_is_named(

@@ -19,6 +19,7 @@ ROOMS = (
     "videograin.diffusion",
     "videograin.models",
     "videograin.evaluation",
+    "videograin.finding",
     "videograin.project",
     "videograin.production",
     "videograin.jobs",

@@ -42,6 +42,8 @@ class MarkStep:
     stage: gr.HTML
     buttons: gr.HTML
     timeline: gr.HTML
+    find: gr.Textbox
+    found: gr.HTML
     objects: gr.HTML
     add: gr.Button
     rest: gr.Button
@@ -152,7 +154,7 @@ class Page:
     def marks(self) -> set[Block]:
         """Components that show the marked objects and their words."""
         mark = self.mark
-        return {mark.stage, mark.objects, mark.buttons, mark.timeline, *self.words}
+        return {mark.stage, mark.found, mark.objects, mark.buttons, mark.timeline, *self.words}
 
     @property
     def words(self) -> set[Block]:

@@ -144,6 +144,8 @@ def _wire_mark(page: Page, handlers: MarkHandlers, everywhere: WholePageHandlers
     for button, direction in ((mark.track, "all"), (mark.forwards, "forwards"), (mark.backwards, "backwards")):
         _on(button.click, handlers.track, [session, gr.State(direction)], page.following)
     _on(mark.segmenter.select, handlers.segmenter_chosen, [session, mark.segmenter], page.models, mode="always_last")
+    _on(mark.find.submit, handlers.find, [session, mark.find], page.following)
+    _on(mark.found.act, handlers.found_action, session, page.marks, mode="multiple")
     _on(mark.suggest.click, handlers.suggest, session, page.following)
     _on(mark.suggest_in_clip.click, handlers.suggest_in_clip, session, page.following)
     _on(mark.job.act, everywhere.job_action, [session, page.shown], page.jobs)

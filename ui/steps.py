@@ -76,6 +76,11 @@ def build_mark_step() -> MarkStep:
             timeline = widgets.panel("timeline")
         with gr.Column(scale=2, min_width=300, elem_classes="vg-card"):
             gr.HTML("<h2>Objects</h2>", apply_default_css=False)
+            find = gr.Textbox(
+                label="Type what to select", placeholder="the two bears, left man's hat", max_length=200,
+                submit_btn="Find", elem_id="find",
+            )  # fmt: skip
+            found = widgets.panel("found")
             objects = widgets.panel("objects")
             with gr.Row():
                 add = gr.Button("New object", size="sm", min_width=90)
@@ -107,7 +112,8 @@ def build_mark_step() -> MarkStep:
                 masks_out = gr.Button("Export masks", size="sm", elem_id="masks-out")
             next_button = gr.Button("Continue to words", elem_id="to-edit")
     return MarkStep(
-        notice=notice, stage=stage, buttons=buttons, timeline=timeline, objects=objects, add=add, rest=rest,
+        notice=notice, stage=stage, buttons=buttons, timeline=timeline, find=find, found=found,
+        objects=objects, add=add, rest=rest,
         segmenter=segmenter, suggest=suggest, suggest_in_clip=suggest_in_clip, track=track, forwards=forwards,
         backwards=backwards, job=job, play=play, overlay=overlay, masks_in=masks_in, masks_out=masks_out,
         format=mask_format, next=next_button,

@@ -8,8 +8,8 @@ import gradio as gr
 from gradio.blocks import Block
 
 from ui.components import Page
-from ui.rendering import job_markup, markup, model_markup
-from ui.rendering.pictures import data_url, overlay
+from ui.rendering import found_markup, job_markup, markup, model_markup
+from ui.rendering.pictures import data_url, outline, overlay
 from ui.settings_form import settings_to_form
 from ui.work import attention_maps
 from ui.work.service import StudioService
@@ -23,8 +23,11 @@ from videograin.project.project import Project
 from videograin.project.workspace import Workspace
 from videograin.region import EditSettings
 
-MARKING_KINDS = (JobKind.TRACK, JobKind.SUGGEST, JobKind.DISCOVER)
+MARKING_KINDS = (JobKind.TRACK, JobKind.SUGGEST, JobKind.DISCOVER, JobKind.FIND)
 """Kinds of jobs whose progress is shown where objects are marked."""
+
+FOUND = "#18181b"
+"""Colour of the numbers on objects that were found and are in no one's list yet."""
 
 Updates = dict[Block, Any]
 """New values of components; those that are not named stay as they are."""
@@ -65,7 +68,14 @@ class Views:
         """
         mark, words = self._page.mark, self.words(session, are_fresh=are_words_fresh)
         if session.work is None or session.clip is None:
-            return {mark.stage: None, mark.objects: markup.NO_CLIP, mark.buttons: "", mark.timeline: "", **words}
+            empty = {
+                mark.stage: None,
+                mark.objects: markup.NO_CLIP,
+                mark.buttons: "",
+                mark.timeline: "",
+                mark.found: "",
+            }
+            return empty | words
         work, frames = session.work, session.clip.frames
         return {
             mark.stage: _stage(session),
@@ -77,6 +87,7 @@ class Views:
                 can_grow=session.answer < len(session.answers) - 1,
             ),
             mark.timeline: markup.timeline(work, session.frame, len(frames)),
+            mark.found: found_markup.found(session.found, session.frame) if session.found else "",
             **words,
         }
 
@@ -252,6 +263,8 @@ def _stage(session: Session) -> dict[str, Any]:
     clicks = [each for each in chosen.clicks if each.frame == session.frame] if chosen else []
     boxes = [each for each in chosen.boxes if each.frame == session.frame] if chosen else []
     picture = overlay(session.opened_work, frames[session.frame], session.frame, session.selected)
+    found = session.found.objects if session.found and session.found.frame == session.frame else ()
+    picture = outline(picture, [each.mask for each in found])
     return {
         "image": data_url(picture),
         "width": frames.shape[2],
@@ -260,6 +273,10 @@ def _stage(session: Session) -> dict[str, Any]:
         "markers": [
             {"x": each.x, "y": each.y, "inside": each.is_inside, "number": number}
             for number, each in enumerate(clicks, 1)
+        ]
+        + [
+            {"x": each.centre[0], "y": each.centre[1], "inside": True, "number": number, "colour": FOUND}
+            for number, each in enumerate(found, 1)
         ],
         "boxes": [[each.x0, each.y0, each.x1, each.y1] for each in boxes],
         "colour": chosen.colour if chosen else "#ffffff",

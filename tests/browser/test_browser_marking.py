@@ -109,6 +109,20 @@ def test_suggestions_become_objects(visit):
     assert {"cat", "dog"} & set(visitor.names())
 
 
+def test_what_is_typed_is_found_and_taken_by_a_click_and_by_a_button(visit):
+    visitor = visit()
+    visitor.take_example("friends", frames=2)
+    visitor.page.fill("#find textarea, #find input", "the cat and the dog")
+    visitor.page.keyboard.press("Enter")
+    visitor.page.wait_for_selector("#found [data-action=take-all]")
+    assert visitor.page.locator("#found [data-action=take]").all_inner_texts() == ["1 cat", "2 dog"]
+    visitor.mark(CAT)
+    visitor.wait_for_names("cat")
+    visitor.page.click("#found [data-action=take]")
+    visitor.wait_for_names("dog", "cat")
+    visitor.page.wait_for_selector("#found [data-action]", state="detached")
+
+
 def test_suggestions_for_the_whole_clip_need_not_be_followed(visit):
     visitor = visit()
     visitor.take_example("friends", frames=2)

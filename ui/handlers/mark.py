@@ -10,6 +10,7 @@ from ui.rendering import markup
 from ui.rendering.pictures import overlay_frames
 from ui.views import Updates, Views
 from ui.work import pointing, transfer
+from ui.work.finding import take_found
 from ui.work.pointing import Tool
 from ui.work.service import StudioService
 from ui.work.session import Session
@@ -74,6 +75,22 @@ class MarkHandlers:
         except VideoGrainError as error:
             gr.Warning(escape(str(error)), title="This segmenter cannot be used")
         return self._views.model(session)
+
+    def find(self, session_id: str, text: str) -> Updates:
+        """Find what a user typed on the frame that is shown."""
+        session = self._studio.sessions.find(session_id)
+        self._studio.marking.find(session, text or "")
+        return self._views.following(session)
+
+    def found_action(self, session_id: str, event: gr.EventData) -> Updates:
+        """Take an object that was found, all of them, or none."""
+        session = self._studio.sessions.find(session_id)
+        with session.lock:
+            if event.action == "dismiss":
+                session.found = None
+            else:
+                take_found(session, [int(event.id)] if event.action == "take" else None)
+            return self._views.marks(session)
 
     def suggest(self, session_id: str) -> Updates:
         """Find objects on the frame that is shown."""

@@ -20,6 +20,7 @@ NAMES = {
     JobKind.TRACK: "Following the objects",
     JobKind.SUGGEST: "Finding objects",
     JobKind.DISCOVER: "Finding objects in all frames",
+    JobKind.FIND: "Finding what you typed",
     JobKind.PREVIEW: "Preview",
     JobKind.EDIT: "Edit",
     JobKind.DOWNLOAD: "Download",
@@ -40,6 +41,7 @@ EDIT_WEIGHTS = {Phase.ENCODE: 0.04, Phase.INVERT: 0.3, Phase.EDIT: 0.6, Phase.DE
 WEIGHTS = {
     JobKind.TRACK: {Phase.TRACK: 1.0},
     JobKind.SUGGEST: {Phase.SUGGEST: 1.0},
+    JobKind.FIND: {Phase.SUGGEST: 1.0},
     JobKind.DISCOVER: {Phase.ENCODE: 0.1, Phase.INVERT: 0.6, Phase.SUGGEST: 0.3},
     JobKind.PREVIEW: EDIT_WEIGHTS,
     JobKind.EDIT: EDIT_WEIGHTS,

@@ -4,7 +4,7 @@ Data URLs keep pictures of a user's clip out of every folder that a server could
 """
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -51,6 +51,16 @@ def overlay(work: Workspace, frame: np.ndarray, index: int, selected: int | None
             cv2.drawContours(picture, contours, -1, (255, 255, 255), 3, cv2.LINE_AA)
         cv2.drawContours(picture, contours, -1, rgb_of(each.colour), 1, cv2.LINE_AA)
     return picture.round().astype(np.uint8)
+
+
+def outline(picture: np.ndarray, masks: Sequence[np.ndarray]) -> np.ndarray:
+    """Return a copy of a picture (H, W, 3) uint8 RGB with a light and a dark line around each mask (H, W) bool."""
+    drawn = picture.copy()
+    for mask in masks:
+        contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(drawn, contours, -1, (255, 255, 255), 3, cv2.LINE_AA)
+        cv2.drawContours(drawn, contours, -1, (24, 24, 27), 1, cv2.LINE_AA)
+    return drawn
 
 
 def overlay_frames(work: Workspace, frames: np.ndarray) -> Iterator[np.ndarray]:

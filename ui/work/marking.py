@@ -1,10 +1,12 @@
 """Marking behind page and API: presses are answered at once, following and suggesting are jobs."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Thread
 
+from ui.work.finding import Finders, found_at, take_found
 from ui.work.naming import Naming
 from ui.work.pointing import Stroke, Tool, box, click, draw
 from ui.work.segmenting import Segmenting
@@ -12,7 +14,7 @@ from ui.work.session import Session
 from ui.work.visitors import visitor_address
 from videograin.errors import RegionError, SegmentError
 from videograin.jobs.store import Job, JobKind, JobState, JobStore
-from videograin.jobs.suggest import DiscoverRequest, SuggestRequest, read_discovered
+from videograin.jobs.suggest import DiscoverRequest, SuggestRequest, read_discovered, read_found
 from videograin.jobs.track import TrackRequest, read_tracks, write_tracks
 from videograin.jobs.worker import JobStatus, Worker
 from videograin.media.npz import read_npz
@@ -29,13 +31,16 @@ class Marking:
 
     Args:
         segmenting: answers clicks.
+        finders: find what is described in words.
         naming: names what was marked.
         store: keeps files for jobs.
         worker: carries the jobs out.
     """
 
-    def __init__(self, segmenting: Segmenting, naming: Naming, store: JobStore, worker: Worker) -> None:
-        self._segmenting, self._naming = segmenting, naming
+    def __init__(
+        self, segmenting: Segmenting, finders: Finders, naming: Naming, store: JobStore, worker: Worker
+    ) -> None:
+        self._segmenting, self._finders, self._naming = segmenting, finders, naming
         self._store, self._worker = store, worker
 
     def prepare_frame(self, session: Session) -> None:
@@ -46,7 +51,10 @@ class Marking:
     def mark(self, session: Session, tool: Tool, points: Sequence[tuple[float, float]], radius: float) -> None:
         """Take a press or stroke on the frame that is shown."""
         with session.lock:
-            if tool in (Tool.BRUSH, Tool.ERASER):
+            place = found_at(session, *points[0]) if tool is Tool.PICK else None
+            if place is not None:
+                take_found(session, [place])
+            elif tool in (Tool.BRUSH, Tool.ERASER):
                 draw(session, self._segmenting.segmenter(session), Stroke(points, radius, tool is Tool.ERASER))
             elif tool is Tool.BOX:
                 (x0, y0), (x1, y1) = points
@@ -92,6 +100,10 @@ class Marking:
         request = DiscoverRequest(work.clip, work.model, work.source_prompt, work.clip_options)
         return self._suggest(session, JobKind.DISCOVER, request)
 
+    def find(self, session: Session, text: str, finder: str = "") -> Job:
+        """Ask for the objects on the frame that is shown that go by a description; as `Finders.request`."""
+        return self._suggest(session, JobKind.FIND, self._finders.request(session, text, finder))
+
     def take_finished(self, session: Session) -> bool:
         """Put the masks of a job that has ended in place; return whether there was one."""
         is_taken = False
@@ -120,6 +132,7 @@ class Marking:
             JobKind.TRACK: self._take_tracked,
             JobKind.SUGGEST: self._take_suggested,
             JobKind.DISCOVER: self._take_discovered,
+            JobKind.FIND: self._take_found,
         }
         if status.job.state is JobState.DONE:
             takes[status.job.kind](session, status)
@@ -161,6 +174,14 @@ class Marking:
                 work = objects.set_mask(work, number, place, mask, len(clip.frames), CLUSTER_CONFIDENCE)
         session.change(work)
         self._naming.name_objects(session, frame)
+
+    def _take_found(self, session: Session, status: JobStatus) -> None:
+        """Have the objects that were found wait to be taken, but for those that are in the list already."""
+        found = read_found(status.results / status.result.objects)
+        size, work = session.opened_clip.frames.shape[1:3], session.opened_work
+        left = [each for each in found.objects if each.mask.shape == size]
+        new = tuple(each for each in left if not objects.is_marked(work, found.frame, each.mask))
+        session.found = replace(found, objects=new)
 
     def _keep_tracks(self, session: Session, work: Workspace, numbers: Sequence[int]) -> Path:
         with TemporaryDirectory(prefix="videograin-") as folder:

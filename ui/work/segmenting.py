@@ -33,6 +33,7 @@ class Segmenting:
         settings: the operator's segmenters and device.
 
     Attributes:
+        device: where they run; None is the best there is.
         embeddings: of the frames that segmenters have seen.
         offered: the segmenters that may be chosen, in the order in which they are tried.
     """
@@ -41,10 +42,10 @@ class Segmenting:
         self.embeddings = EmbeddingCache()
         self._settings = settings
         # A GPU is lent to jobs alone; clicks are answered without one.
-        self._device = "cpu" if is_zero_gpu() else settings.device or None
-        self.offered = in_order(settings.segmenters, choose_device(self._device).type)
-        self._models: _Shelf[SegmentModel] = _Shelf(KEPT_MODELS)
-        self._engines: _Shelf[Engine] = _Shelf(KEPT_MODELS)
+        self.device = "cpu" if is_zero_gpu() else settings.device or None
+        self.offered = in_order(settings.segmenters, choose_device(self.device).type)
+        self._models: Shelf[SegmentModel] = Shelf(KEPT_MODELS)
+        self._engines: Shelf[Engine] = Shelf(KEPT_MODELS)
 
     def name_for(self, session: Session) -> str:
         """Return the segmenter that marks a session's clip: that chosen, or else the one that goes with its model."""
@@ -61,14 +62,14 @@ class Segmenting:
             ModelError: it is not offered, not on this machine, or cannot be loaded.
         """
         check_segmenter(name, self._settings)
-        return self._models.get(name, lambda: load_segmenter(name, self._device, offline=True))
+        return self._models.get(name, lambda: load_segmenter(name, self.device, offline=True))
 
     def engine(self, name: str) -> Engine:
         """Return what follows objects with a segmenter; errors as in `model`."""
         check_segmenter(name, self._settings)
         if not has_video_memory(name):
             return FlowEngine(self.model(name), self.embeddings)  # the weights that answer clicks
-        return self._engines.get(name, lambda: load_engine(name, self._device, offline=True))
+        return self._engines.get(name, lambda: load_engine(name, self.device, offline=True))
 
     def segmenter(self, session: Session) -> Segmenter:
         """Return the segmenter of a session's clip."""
@@ -82,7 +83,7 @@ class Segmenting:
         self.embeddings.features(self.model(self.name_for(session)), frame)
 
 
-class _Shelf(Generic[Loaded]):
+class Shelf(Generic[Loaded]):
     """What was loaded by name; the least recently used goes first.
 
     Args:

@@ -12,6 +12,7 @@ from threading import Thread
 import numpy as np
 
 from ui.work.captions import Captions
+from ui.work.finding import Finders
 from ui.work.marking import Marking
 from ui.work.naming import Naming, with_caption, without_composed_sentence
 from ui.work.segmenter_choice import SegmenterChoices
@@ -25,7 +26,7 @@ from videograin.jobs.download import DownloadRequest
 from videograin.jobs.settings import OperatorSettings
 from videograin.jobs.store import Job, JobKind, JobState
 from videograin.jobs.studio import open_studio
-from videograin.jobs.suggest import suggest_handlers
+from videograin.jobs.suggest import find_handlers, suggest_handlers
 from videograin.jobs.track import track_handlers
 from videograin.jobs.worker import JobStatus
 from videograin.masks.load import MaskSource
@@ -92,13 +93,14 @@ class StudioService:
         data = settings.data_folder
         self.sessions = Sessions(data / "sessions", kept_bytes=free_host_bytes() // SESSIONS_SHARE)
         self._segmenting = Segmenting(settings)
-        handlers = track_handlers(self._segmenting) | suggest_handlers(self._segmenting)
+        finders = Finders(settings, self._segmenting)
+        handlers = track_handlers(self._segmenting) | suggest_handlers(self._segmenting) | find_handlers(finders)
         studio = open_studio(settings, handlers, [self.sessions.purge, purge_web_files])
         self.shelf, self.store, self.worker, self.room = studio.shelf, studio.store, studio.worker, studio.room
         self._naming = Naming()
         self._captions = Captions()
         self.segmenters = SegmenterChoices(settings, self._segmenting)
-        self.marking = Marking(self._segmenting, self._naming, self.store, self.worker)
+        self.marking = Marking(self._segmenting, finders, self._naming, self.store, self.worker)
         Thread(target=self._prepare_marking, daemon=True).start()
 
     def _prepare_marking(self) -> None:
@@ -242,7 +244,9 @@ class StudioService:
         segmenter = self.segmenters.name_for(session)
         marking = () if is_here(segmenter) or segmenter not in SEGMENTER_TITLES else (segmenter,)
         names = needed_entries(model, work.controls, work.adapters) if work else [model]
-        entries = map(find_entry, (*names, *marking, *([CAPTIONER] if session.wants_captions else [])))
+        wanted = [CAPTIONER] if session.wants_captions else []
+        wanted += [session.wanted_finder] if session.wanted_finder else []
+        entries = map(find_entry, (*names, *marking, *wanted))
         return next((entry for entry in entries if not entry.is_installed), None)
 
     def add_adapter(self, session: Session, adapter: Adapter) -> None:

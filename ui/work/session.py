@@ -21,6 +21,7 @@ from videograin.errors import ProjectError, VideoGrainError
 from videograin.files.atomic import write_whole
 from videograin.files.dataclass_json import from_json, to_json
 from videograin.jobs.store import owner_digest
+from videograin.jobs.suggest import FoundOnFrame
 from videograin.media.appearance import looks_like_photograph
 from videograin.media.video import Clip, load_clip
 from videograin.project.objects import with_words_of
@@ -91,6 +92,8 @@ class Session:
         is_photograph: whether the clip was filmed rather than drawn, as far as it shows.
         caption: of what the clip shows now, as the page has put it in.
         wants_captions: whether a captioner was asked for that is not on this machine.
+        wanted_finder: name of the finder that was asked for and is not on this machine; empty where there is none.
+        found: objects that were found by their names and wait to be taken.
         segmenter: of this clip; made by the first click.
         past, future: states of the work that undo and redo lead to.
         long_work: held while a clip or file is read or written for this session (`one_at_a_time`).
@@ -112,6 +115,8 @@ class Session:
     is_photograph: bool = False
     caption: str = ""
     wants_captions: bool = False
+    wanted_finder: str = ""
+    found: FoundOnFrame | None = None
     segmenter: Segmenter | None = None
     past: list[Workspace] = field(default_factory=list)
     future: list[Workspace] = field(default_factory=list)
@@ -154,7 +159,7 @@ class Session:
         with self._as_before_unless_saved():
             self.work, self.clip = work, clip
             self.is_photograph = looks_like_photograph(clip.frames)
-            self.frame, self.answers, self.answer, self.segmenter = 0, (), 0, None
+            self.frame, self.answers, self.answer, self.segmenter, self.found = 0, (), 0, None, None
             self.selected = work.objects[-1].id if work.objects else None
             self.tracking = self.suggesting = self.caption = ""
             self.past, self.future = [], []

@@ -24,6 +24,7 @@ examples:
   videograin edit cats.json --model sd15 --device cuda --dtype bfloat16
   videograin edit my-work/
   videograin mask dog.mp4 --click 640,420
+  videograin mask bears.mp4 --text "the two bears"
   videograin mask dog.mp4 --object dog --box 440,370,710,560 --stroke-outside 590,510,630,500 -o dog-masks.zip
   videograin info
   videograin info cats-source.mp4

@@ -1,6 +1,7 @@
-"""`videograin mask`: objects marked by clicks, boxes and strokes, followed through a clip, as mask files."""
+"""`videograin mask`: objects marked by words, clicks, boxes and strokes, followed through a clip, as mask files."""
 
 import argparse
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -69,6 +70,11 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     _add_mark(parser, "--box", "X0,Y0,X1,Y1[,FRAME]", "a box around the object", _read_box)
     _add_mark(parser, "--stroke", "X,Y,X,Y,…[,FRAME]", "a line over the object", _read_line("inside", 4))
     _add_mark(parser, "--stroke-outside", "X,Y,X,Y,…[,FRAME]", "a line beside the object", _read_line("outside", 4))
+    parser.add_argument("--text", help='what to mark, in words: "the two bears", "left man\'s hat"')
+    parser.add_argument("--text-frame", type=int, default=0, metavar="FRAME", help="where to look for it (default: 0)")
+    parser.add_argument(
+        "--finder", help="model with a small world of its own, or detector, that looks (default: what suits the clip)"
+    )
     parser.add_argument(
         "-o", "--output", type=Path, help="folder, .zip or .npz to write (default: a folder CLIP-masks beside the clip)"
     )
@@ -89,8 +95,8 @@ def run(options: argparse.Namespace) -> None:
     from videograin.tracking.propagator import Propagator
 
     marks = options.marks.given if options.marks else []
-    if not marks:
-        raise ProjectError("Nothing is marked. Give at least one --click X,Y or --box X0,Y0,X1,Y1.")
+    if not marks and options.text is None:
+        raise ProjectError("Nothing is marked. Give a --text, or at least one --click X,Y or --box X0,Y0,X1,Y1.")
     output = _check_output(options.output or options.clip.with_name(f"{options.clip.stem}-masks"))
     silence_libraries()
     info = probe(options.clip)
@@ -102,7 +108,10 @@ def run(options: argparse.Namespace) -> None:
     if name in HUB_IDS or name in SAM_FILES:
         obtain(name)
     propagator = Propagator(frames, load_engine(name, options.device))
-    _mark(propagator.correct, frames, load_segmenter(name, options.device), marks, frames.shape[2] / info.width)
+    model = load_segmenter(name, options.device)
+    _mark(propagator.correct, frames, model, marks, frames.shape[2] / info.width)
+    if options.text is not None:
+        _mark_found(propagator.correct, frames, model, options)
     with ProgressBars() as bars:
         tracks = propagator.propagate(report=bars)
     _save(output, tracks, (info.height, info.width))
@@ -175,8 +184,7 @@ def _mark(
 
     segmenter = Segmenter(model)
     for name, frame in dict.fromkeys((mark.name, mark.frame) for mark in marks):
-        if not 0 <= frame < len(frames):
-            raise ProjectError(f"Frame {frame} is not in the clip; it has {len(frames)}, counted from 0.")
+        _check_frame(frame, len(frames))
         said = [mark for mark in marks if (mark.name, mark.frame) == (name, frame)]
         inside, outside = ([point for mark in said for point in getattr(mark, side)] for side in ("inside", "outside"))
         boxes = [mark.box for mark in said if mark.box]
@@ -187,6 +195,38 @@ def _mark(
             [value * scale for value in boxes[-1]] if boxes else None,
         )
         correct(name, frame, found.mask, found.confidence)
+
+
+def _mark_found(
+    correct: Callable[..., object], frames: "np.ndarray", model: "SegmentModel", options: argparse.Namespace
+) -> None:
+    """Have what is described in words found, and each object marked."""
+    from videograin.finding.finder import find_objects
+    from videograin.finding.finders import has_judge, load_finder, suitable_finder
+    from videograin.media.appearance import looks_like_photograph
+    from videograin.models.bundles import DEFAULT_MODEL
+    from videograin.models.catalog import DETECTOR_IDS
+    from videograin.segment.model import EmbeddingCache
+    from videograin.segment.zoo import load_segmenter
+
+    _check_frame(options.text_frame, len(frames))
+    finder = options.finder or suitable_finder(DEFAULT_MODEL, looks_like_photograph(frames))
+    if finder in DETECTOR_IDS:
+        obtain(finder)
+    proposer = load_segmenter(device=options.device) if has_judge(finder) else model
+    loaded = load_finder(finder, proposer, EmbeddingCache(), choose_device(options.device))
+    with ProgressBars() as bars:
+        found = find_objects(loaded, frames[options.text_frame], options.text, bars)
+    counts: Counter[str] = Counter()
+    for each in found:
+        counts[each.name] += 1
+        number = counts[each.name]
+        correct(each.name if number == 1 else f"{each.name} {number}", options.text_frame, each.mask, 1.0)
+
+
+def _check_frame(frame: int, count: int) -> None:
+    if not 0 <= frame < count:
+        raise ProjectError(f"Frame {frame} is not in the clip; it has {count}, counted from 0.")
 
 
 def _check_output(output: Path) -> Path:

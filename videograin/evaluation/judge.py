@@ -1,5 +1,6 @@
 """A mini CLIP that names the objects of the small world of emoji, and so judges edits there."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, cast
@@ -54,6 +55,16 @@ class Judge:
             return ""
         probability, index = self._logits(frame[None], mask[None]).softmax(1)[0].max(0)
         return self.names[int(index)] if probability >= SURE else ""
+
+    def probabilities(self, frame: np.ndarray, masks: Sequence[np.ndarray]) -> np.ndarray:
+        """Return how likely each mask shows each of `names`, (masks, names) float.
+
+        Args:
+            frame: (H, W, 3) uint8 RGB.
+            masks: (H, W) bool each, none of them empty.
+        """
+        frames = np.broadcast_to(frame, (len(masks), *frame.shape))
+        return self._logits(frames, np.stack(masks)).softmax(1).cpu().numpy()
 
     @torch.no_grad()
     def _logits(self, frames: np.ndarray, masks: np.ndarray) -> Tensor:

@@ -9,7 +9,7 @@ from videograin.errors import JobError
 from videograin.jobs.settings import OperatorSettings
 from videograin.jobs.store import Job, JobKind
 
-SHORT = (JobKind.TRACK, JobKind.SUGGEST, JobKind.DISCOVER, JobKind.PREVIEW)
+SHORT = (JobKind.TRACK, JobKind.SUGGEST, JobKind.DISCOVER, JobKind.FIND, JobKind.PREVIEW)
 """Kinds that take seconds, for which a user waits at the screen."""
 
 

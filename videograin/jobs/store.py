@@ -48,6 +48,7 @@ class JobKind(StrEnum):
     TRACK = "track"
     SUGGEST = "suggest"
     DISCOVER = "discover"
+    FIND = "find"
     PREVIEW = "preview"
     EDIT = "edit"
     DOWNLOAD = "download"

@@ -1,12 +1,14 @@
-"""Suggesting regions as jobs: of a frame by the segmenter, or of all frames at once by the edits' own model."""
+"""Looking for regions as jobs: on a frame by the segmenter or by their names, in all frames by the edits' own model."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from videograin.diffusion.clusters import discover_regions
 from videograin.errors import NothingFoundError
+from videograin.finding.finder import Finder, FoundObject, find_objects
 from videograin.jobs.context import Handler, JobContext
 from videograin.jobs.limits import check_clip, check_model
 from videograin.jobs.model_shelf import ModelShelf
@@ -135,3 +137,81 @@ def read_discovered(path: Path) -> Discovered:
     arrays = read_npz(path)
     frames = tuple(int(frame) for frame in arrays.pop("frames"))
     return Discovered(frames, tuple(arrays[name] for name in sorted(arrays)))
+
+
+class FinderSource(Protocol):
+    """Where what finds objects by their names is kept."""
+
+    def finder(self, name: str, segmenter: str) -> Finder:
+        """Return a finder that cuts out with a segmenter, loading both if need be."""
+        ...
+
+
+@dataclass(frozen=True)
+class FindRequest:
+    """What to look for on a frame.
+
+    Attributes:
+        clip: video file that the frame is read from.
+        frame: counted from 0.
+        text: describes the objects: "the two bears".
+        finder: that is asked.
+        segmenter: that cuts out.
+        clip_options: with which the clip is read.
+    """
+
+    clip: Path
+    frame: int
+    text: str
+    finder: str
+    segmenter: str
+    clip_options: ClipOptions = field(default_factory=ClipOptions)
+
+
+@dataclass(frozen=True)
+class FindFiles:
+    """The objects that were found.
+
+    Attributes:
+        objects: file of `read_found`.
+    """
+
+    objects: Path
+
+
+def find_handlers(finders: FinderSource) -> dict[JobKind, Handler[FindRequest, FindFiles]]:
+    """Return what the worker needs to know about finding objects by their names."""
+
+    def run(request: FindRequest, context: JobContext) -> FindFiles:
+        frame = load_clip(request.clip, request.clip_options).frames[request.frame]
+        finder = finders.finder(request.finder, request.segmenter)
+        found = find_objects(finder, frame, request.text, context.report)
+        arrays = {f"{place:03}": each.mask for place, each in enumerate(found)}
+        names, scores = np.array([each.name for each in found]), np.array([each.score for each in found])
+        about = {"names": names, "scores": scores, "frame": np.array(request.frame)}
+        write_npz(context.results / "objects.npz", arrays | about)
+        return FindFiles(Path("objects.npz"))
+
+    return {JobKind.FIND: Handler(FindRequest, FindFiles, run)}
+
+
+@dataclass(frozen=True, eq=False)
+class FoundOnFrame:
+    """Objects that were found by their names.
+
+    Attributes:
+        frame: on which, counted from 0.
+        objects: from left to right.
+    """
+
+    frame: int
+    objects: tuple[FoundObject, ...]
+
+
+def read_found(path: Path) -> FoundOnFrame:
+    """Return the objects in a job's file."""
+    arrays = read_npz(path)
+    names, scores, frame = (arrays.pop(key) for key in ("names", "scores", "frame"))
+    masks = [arrays[key] for key in sorted(arrays)]
+    found = zip(names, masks, scores, strict=True)
+    return FoundOnFrame(int(frame), tuple(FoundObject(str(name), mask, float(score)) for name, mask, score in found))

@@ -46,7 +46,7 @@ STOP_SECONDS = 10.0
 PURGE_SECONDS = 600.0
 """Seconds from one removal of old files to the next."""
 
-MARKING = frozenset({JobKind.TRACK, JobKind.SUGGEST})
+MARKING = frozenset({JobKind.TRACK, JobKind.SUGGEST, JobKind.FIND})
 """Kinds of jobs that mark objects: they have a lane of their own."""
 
 Purge = Callable[[float], None]

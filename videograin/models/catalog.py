@@ -34,6 +34,19 @@ SEGMENTER_TITLES = {
 CAPTIONER, CAPTIONER_ID = "blip", "Salesforce/blip-image-captioning-base"
 """Name and hub id of what describes photographs."""
 
+DETECTOR_IDS = {
+    "grounding-dino": "IDEA-Research/grounding-dino-tiny",
+    "mm-grounding-dino": "openmmlab-community/mm_grounding_dino_tiny_o365v1_goldg_v3det",
+    "owlv2": "google/owlv2-base-patch16-ensemble",
+}
+"""What finds objects in photographs by name: hub ids by our names, in the order in which they are tried."""
+
+_DETECTOR_TITLES = {
+    "grounding-dino": "Grounding DINO, tiny",
+    "mm-grounding-dino": "MM Grounding DINO, tiny",
+    "owlv2": "OWLv2, base",
+}
+
 ADAPTER = "lora:"
 """Before the hub id of a LoRA or a textual inversion, in the names of entries."""
 
@@ -44,6 +57,7 @@ _CONTROL_BYTES = 1_450_000_000  # of a ControlNet of either family, about
 _DEPTH_BYTES = 99_000_000
 _POSE_BYTES = 310_000_000
 _CAPTIONER_BYTES = 990_000_000
+_DETECTOR_BYTES = {"grounding-dino": 690_000_000, "mm-grounding-dino": 690_000_000, "owlv2": 620_000_000}
 _SEGMENTER_BYTES = {
     "sam2.1-tiny": 156_000_000,
     "sam2.1-small": 184_000_000,
@@ -61,6 +75,7 @@ class Purpose(StrEnum):
     MARK = "mark"
     ADAPT = "adapt"
     DESCRIBE = "describe"
+    FIND = "find"
 
 
 @dataclass(frozen=True)
@@ -181,7 +196,8 @@ def catalog(models: Iterable[str]) -> list[CatalogEntry]:
     for model in models:
         bundle = find_bundle(model)
         entries += [model_entry(bundle), *(control_entry(bundle, kind) for kind in bundle.controls)]
-    return [*entries, *(segmenter_entry(name) for name in (*SAM_FILES, *HUB_IDS)), captioner_entry()]
+    segmenters = [segmenter_entry(name) for name in (*SAM_FILES, *HUB_IDS)]
+    return [*entries, *segmenters, captioner_entry(), *map(detector_entry, DETECTOR_IDS)]
 
 
 def find_entry(name: str) -> CatalogEntry:
@@ -190,6 +206,8 @@ def find_entry(name: str) -> CatalogEntry:
         return segmenter_entry(name)
     if name == CAPTIONER:
         return captioner_entry()
+    if name in DETECTOR_IDS:
+        return detector_entry(name)
     if name.startswith(ADAPTER):
         return adapter_entry(name.removeprefix(ADAPTER))
     model, _, kind = name.rpartition("+")
@@ -258,6 +276,18 @@ def captioner_entry() -> CatalogEntry:
         about="Describes what a filmed clip shows, for the caption.",
         size=_CAPTIONER_BYTES,
         parts=(HubPart(CAPTIONER_ID, Layout.NETWORK),),
+    )
+
+
+def detector_entry(name: str) -> CatalogEntry:
+    """Return what has to be downloaded to have objects in photographs found by name."""
+    return CatalogEntry(
+        name=name,
+        title=_DETECTOR_TITLES[name],
+        purpose=Purpose.FIND,
+        about="Finds objects in photographs by what is typed; a segmenter cuts them out.",
+        size=_DETECTOR_BYTES[name],
+        parts=(HubPart(DETECTOR_IDS[name], Layout.NETWORK),),
     )
 
 

@@ -51,6 +51,21 @@ def suggest_regions(
     Returns:
         Segmentations that share no pixel, the best first, backdrops last; none where nothing stands out.
     """
+    return _without_overlaps(propose(frame, model, cache, points_per_side=points_per_side, report=report))[:limit]
+
+
+def propose(
+    frame: np.ndarray,
+    model: SegmentModel,
+    cache: EmbeddingCache | None = None,
+    *,
+    points_per_side: int = 16,
+    report: Report = ignore,
+) -> list[Segmentation]:
+    """Return all that may be an object in a frame, the best first; wholes and their parts overlap.
+
+    Arguments are those of `suggest_regions`.
+    """
     if is_flat(frame):
         return []
     size = (frame.shape[0], frame.shape[1])
@@ -63,8 +78,7 @@ def suggest_regions(
         logits.append(kept[0])
         scores.append(kept[1])
     answers = _distinct(torch.cat(logits), torch.cat(scores))
-    found = [_segmentation(model, answer, score, size) for answer, score in zip(*answers, strict=True)]
-    return _without_overlaps(found)[:limit]
+    return [_segmentation(model, answer, score, size) for answer, score in zip(*answers, strict=True)]
 
 
 def _reliable(logits: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:

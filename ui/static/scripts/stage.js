@@ -60,7 +60,7 @@ function box(x0, y0, x1, y1, colour, ratio) {
 function disc(x, y, marker, colour, ratio) {
   ink.beginPath();
   ink.arc(x, y, 10 * ratio, 0, 7);
-  ink.fillStyle = marker.inside ? colour : "#18181b";
+  ink.fillStyle = marker.inside ? marker.colour ?? colour : "#18181b";
   ink.fill();
   ink.lineWidth = 2 * ratio;
   ink.strokeStyle = "#fff";

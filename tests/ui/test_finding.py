@@ -1,0 +1,145 @@
+"""What a user types is found, shown with numbers and taken: by the page, by programs."""
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+import pytest
+from synthetic_video import make
+
+from ui.page import build_components
+from ui.rendering import found_markup
+from ui.views import FOUND, Views
+from ui.work.finding import take_found
+from ui.work.pointing import Tool
+from ui.work.service import ClipChoice, StudioService
+from ui.work.session import Session
+from videograin.errors import ModelError, PromptError, RegionError
+from videograin.finding.finder import FoundObject, Hits
+from videograin.jobs.settings import OperatorSettings
+from videograin.jobs.store import JobState
+from videograin.jobs.suggest import FoundOnFrame
+from videograin.progress import Report, ignore
+
+SIZE = (32, 32)
+
+
+def bear(left: int, name: str = "bear") -> FoundObject:
+    mask = np.zeros(SIZE, bool)
+    mask[8:24, left : left + 8] = True
+    return FoundObject(name, mask, 0.9)
+
+
+class Known:
+    """Knows where the bears are, in every clip."""
+
+    def find(self, frame: np.ndarray, nouns: Sequence[str], report: Report = ignore) -> Hits:
+        assert frame.shape == (*SIZE, 3)
+        return {noun: [bear(20), bear(2)] if noun == "bear" else [] for noun in nouns}
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudioService]:
+    settings = OperatorSettings(
+        data_folder=tmp_path_factory.mktemp("studio"), models=("emoji-world", "sd15"), device="cpu", offline=True
+    )
+    studio = StudioService(settings)
+    yield studio
+    assert studio.worker.stop()
+
+
+@pytest.fixture
+def session(studio: StudioService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Session:
+    monkeypatch.setattr("ui.work.finding.load_finder", lambda *_, **__: Known())
+    make(tmp_path / "clip.mp4", "testsrc=s=64x64:r=8:d=0.5")
+    session = studio.sessions.create()
+    studio.open_clip(session, tmp_path / "clip.mp4", ClipChoice(short_side=32), "emoji-world")
+    session.is_photograph = False
+    return session
+
+
+def search(studio: StudioService, session: Session, text: str) -> str:
+    """Search, and return what the job says in the end."""
+    job = studio.marking.find(session, text)
+    while studio.live_jobs(session):
+        time.sleep(0.02)
+    studio.marking.take_finished(session)
+    status = studio.worker.status(job.id, session.id)
+    return status.job.message if status.job.state is JobState.FAILED else status.job.state.value
+
+
+def test_what_was_found_waits_and_one_press_takes_one_or_all(studio: StudioService, session: Session) -> None:
+    session.frame = 1
+    assert search(studio, session, "the two bears") == "done"
+    assert session.found is not None
+    assert [each.box[0] for each in session.found.objects] == [2, 20]
+    assert session.opened_work.objects == ()
+    studio.marking.mark(session, Tool.PICK, [(24, 12)], 0)  # on the right one
+    assert [each.name for each in session.opened_work.objects] == ["bear"]
+    assert np.array_equal(session.opened_work.masks[1].masks[1], bear(20).mask)
+    take_found(session)
+    assert [each.name for each in session.opened_work.objects] == ["bear", "bear 2"]
+    assert session.found is None
+    session.undo()
+    assert [each.name for each in session.opened_work.objects] == ["bear"]
+
+
+def test_what_is_in_the_list_already_is_not_found_again(studio: StudioService, session: Session) -> None:
+    assert search(studio, session, "bears") == "done"
+    take_found(session, [0])
+    assert search(studio, session, "bears") == "done"
+    assert session.found is not None
+    assert [each.box[0] for each in session.found.objects] == [20]
+
+
+def test_a_search_that_finds_nothing_says_so_and_loses_nothing(studio: StudioService, session: Session) -> None:
+    assert "No fox was found on this frame" in search(studio, session, "the bear and the fox")
+    assert session.found is None
+    with pytest.raises(PromptError, match="names no object"):
+        studio.marking.find(session, "the two")
+    with pytest.raises(RegionError, match="Nothing that was found waits"):
+        take_found(session)
+
+
+def test_only_what_was_found_can_be_taken(session: Session) -> None:
+    session.found = FoundOnFrame(0, (bear(2), bear(20)))
+    with pytest.raises(RegionError, match=r"2 objects were found, counted from 1. Take some of these, not 3"):
+        take_found(session, [2])
+    with pytest.raises(RegionError, match="not none"):
+        take_found(session, [])
+
+
+def test_a_photograph_needs_a_detector_whose_download_is_offered(
+    studio: StudioService, session: Session, no_network: None
+) -> None:
+    session.is_photograph = True
+    with pytest.raises(ModelError, match=r"Grounding DINO, tiny, which is not on this machine yet.* 690 MB"):
+        studio.marking.find(session, "the two bears")
+    missing = studio.missing(session)
+    assert missing is not None
+    assert missing.name == "grounding-dino"
+    with pytest.raises(
+        ModelError, match=r"'sd15' finds no objects by name. Choose one of: emoji-world, grounding-dino"
+    ):
+        studio.marking.find(session, "the two bears", "sd15")
+
+
+def test_numbers_stand_on_what_was_found_and_on_its_buttons(studio: StudioService, session: Session) -> None:
+    with gr.Blocks():
+        page = build_components(studio)
+
+    def numbers() -> list[tuple[int, float, str]]:
+        markers = Views(studio, page).marks(session)[page.mark.stage]["markers"]
+        return [(each["number"], each["x"], each["colour"]) for each in markers]
+
+    session.found = FoundOnFrame(0, (bear(2), bear(20, "<b>")))
+    assert numbers() == [(1, 6, FOUND), (2, 24, FOUND)]
+    shown = found_markup.found(session.found, 0)
+    assert "2 objects found. Click on those that you want." in shown
+    assert "&lt;b&gt;" in shown
+    assert "Take all" in shown
+    session.frame = 2
+    assert numbers() == []
+    assert "on frame 1" in found_markup.found(session.found, 2)
