@@ -1,33 +1,39 @@
 """Long clips: what a frame costs at each length, and what windows cost in accuracy and at their seams.
 
     python -m benchmarks.long --lengths 48 96 192 --clips 8 --json output/long.jsonl
-    python -m benchmarks.long --device cpu --lengths 24 --clips 1 --steps 4
+    python -m benchmarks.long --device cpu --lengths 48 96 --clips 2 --steps 8
 
 The first report clips with two objects, of 16 frames each, are played there and back until they are long enough: the
 same content at every length, so that what differs is the length. A machine without ffmpeg reads them from a packed file
 (`benchmarks.emoji_world --split report --kinds two --pack`). Seconds and memory are those of the windows alone, as a
-studio would hold them; the accuracy is judged as in the editing table.
+studio would hold them; the accuracy is judged as in the editing table. Edits that the file of results has are not made
+again, so that a run that was stopped goes on.
 
 The seam ratio is the warp error over the pairs of frames in which one window ends and the next begins, divided by that
-of all other pairs: 1 is no seam.
+of all other pairs: 1 is no seam. "UNet frames" are those that all forwards work on, in units of one for each frame,
+step and half: what overlaps and anchors cost on top.
 """
 
 import argparse
 import json
-import resource
+import os
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
+import psutil
 import torch
 
 from benchmarks.clips import Folders, Library, Packed, Told
-from benchmarks.emoji_world import select
+from benchmarks.emoji_world import select, settings_text
 from benchmarks.scoring import Bench, Task
 from benchmarks.table import print_table
-from benchmarks.variants import Variant
+from benchmarks.variants import Variant, changed
+from videograin.diffusion.windows.anchor_bank import BankRoom
 from videograin.diffusion.windows.plan import Window, request_windows
 from videograin.evaluation.metrics import warp_error
 from videograin.media.flow import OpticalFlow
@@ -35,10 +41,14 @@ from videograin.models.bundles import EMOJI_WORLD_SETTINGS
 from videograin.region import AttentionMode, EditRequest, EditSettings
 
 COLUMNS = (
-    "keys", "frames", "clips", "target", "mixing", "CLIP-F", "warp", "seam ratio", "s a frame", "device MiB", "host MiB"
+    "keys", "frames", "clips", "target", "mixing", "CLIP-F", "warp", "seam ratio", "UNet frames", "s a frame",
+    "device MiB", "host MiB",
 )  # fmt: skip
 
 NO_PATHS = {"trajectory_attention": False, "temporal_smoothing": 0.0}
+
+NO_BANK = "windows without a bank"
+"""The variant whose anchors are computed again in every window."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +77,10 @@ class ThereAndBack:
 
 @dataclass(frozen=True)
 class Line:
-    """What one edit came to; bytes are peaks, of the device and of this process so far."""
+    """What one edit came to; bytes are peaks, of the device and of this process."""
 
     variant: str
+    settings: str
     frames: int
     clip: str
     target: float
@@ -77,17 +88,25 @@ class Line:
     clip_f: float
     warp_error: float
     seam_ratio: float
+    unet_frames: float
     seconds: float
     device_bytes: int
     host_bytes: int
+
+    @property
+    def key(self) -> tuple[str, str, int, str]:
+        """What makes two edits the same."""
+        return self.variant, self.settings, self.frames, self.clip
 
 
 def variants(base: EditSettings, wanted: Sequence[str]) -> Iterator[Variant]:
     """Yield the ways to edit a long clip, by name."""
     for name in wanted:
-        keys, _, paths = name.partition(" without ")
-        settings = replace(base, **NO_PATHS) if paths else base
-        if keys == "full":
+        keys, _, missing = name.partition(" without ")
+        settings = replace(base, **NO_PATHS) if missing == "paths" else base
+        if "=" in keys:
+            settings = changed(settings, keys)
+        elif keys == "full":
             settings = replace(settings, attention_mode=AttentionMode.FULL)
         elif keys == "windows alone":
             settings = replace(settings, anchor_frames=0)
@@ -99,17 +118,21 @@ def measure(bench: Bench, task: Task) -> Line:
     assert task.variant.settings is not None
     known = bench.reference(task.number, task.told, task.frames)
     request = replace(known.request, settings=task.variant.settings)
-    device = bench.pipeline.device
+    device, counted = bench.pipeline.device, Counted(bench)
+    bench.pipeline.bank_room = BankRoom(0, 0) if task.variant.label == NO_BANK else BankRoom()
+    _forget_peak()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)
     started = time.monotonic()
-    frames = np.concatenate([window.frames for window in bench.pipeline.edit_windows(request)])
-    seconds = time.monotonic() - started
+    with counted:
+        frames = np.concatenate([window.frames for window in bench.pipeline.edit_windows(request)])
+    seconds, host = time.monotonic() - started, _peak()
     peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
     score = bench.score(task, known, frames, frames, seconds)
     return Line(
         variant=task.variant.label,
+        settings=settings_text(task.variant),
         frames=task.frames,
         clip=task.told.name,
         target=score.target,
@@ -117,10 +140,46 @@ def measure(bench: Bench, task: Task) -> Line:
         clip_f=score.clip_f,
         warp_error=score.warp_error,
         seam_ratio=seam_ratio(frames, known.flow, request),
+        unet_frames=counted.frames / task.frames / _halves(task.variant.settings),
         seconds=seconds,
         device_bytes=peak,
-        host_bytes=1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+        host_bytes=host,
     )
+
+
+class Counted:
+    """While open, counts the frames that the UNet works on, those of both halves."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._unet, self.frames = bench.pipeline.unet, 0
+
+    def __enter__(self) -> None:
+        self._hook = self._unet.register_forward_pre_hook(lambda _, inputs: self._add(len(inputs[0])))
+
+    def __exit__(self, *_: object) -> None:
+        self._hook.remove()
+
+    def _add(self, frames: int) -> None:
+        self.frames += frames
+
+
+def _halves(settings: EditSettings) -> int:
+    """Return on how many halves of a frame an edit without windows works, from its first step to its last."""
+    return settings.inversion_steps + settings.steps_run * (2 if settings.guidance_scale > 1 else 1)
+
+
+def _forget_peak() -> None:
+    """Let the kernel count this process's peak memory from now on, where it can (Linux)."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak() -> int:
+    """Return the most bytes that this process held since then; what it holds now where the kernel does not say."""
+    with suppress(OSError):
+        lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+        return 1024 * int(lines["VmHWM"].split()[0])
+    return psutil.Process(os.getpid()).memory_info().rss
 
 
 def seam_ratio(frames: np.ndarray, flow: OpticalFlow, request: EditRequest) -> float:
@@ -152,6 +211,12 @@ def _pair(flow: OpticalFlow, t: int) -> OpticalFlow:
     )
 
 
+def read_lines(file: Path) -> list[Line]:
+    """Read the results so far; a line that was cut off is left out."""
+    text = file.read_text() if file.exists() else ""
+    return [Line(**json.loads(line)) for line in text.splitlines() if line.endswith("}")]
+
+
 def print_lines(lines: Sequence[Line]) -> None:
     """Print the means of each variant at each length."""
     rows = []
@@ -164,7 +229,14 @@ def print_lines(lines: Sequence[Line]) -> None:
     print_table("long clips", COLUMNS, rows)
 
 
-_FORMS = {"target": ".3f", "mixing": ".3f", "clip_f": ".2f", "warp_error": ".2f", "seam_ratio": ".2f"}
+_FORMS = {
+    "target": ".3f",
+    "mixing": ".3f",
+    "clip_f": ".2f",
+    "warp_error": ".2f",
+    "seam_ratio": ".2f",
+    "unet_frames": ".3f",
+}
 
 
 def main() -> None:
@@ -178,17 +250,19 @@ def main() -> None:
     )  # fmt: skip
     if args.steps:
         base = replace(base, num_inference_steps=args.steps)
-    lines: list[Line] = []
+    lines = read_lines(args.json)
     args.json.parent.mkdir(parents=True, exist_ok=True)
     with args.json.open("a") as file:
         for length in args.lengths:
             bench = Bench.load(args.model, args.device, ThereAndBack(library, length))
-            for variant in variants(base, args.variants):
-                for number, clip in told.items():
-                    lines.append(measure(bench, Task(number, clip, variant, length)))
-                    file.write(json.dumps(asdict(lines[-1])) + "\n")
-                    file.flush()
-                    print(f"{clip.name}, {variant.label}, {length} frames: {lines[-1].seconds:.1f} s", flush=True)
+            for variant, (number, clip) in product(variants(base, args.variants), told.items()):
+                task = Task(number, clip, variant, length)
+                if (variant.label, settings_text(variant), length, clip.name) in {line.key for line in lines}:
+                    continue
+                lines.append(measure(bench, task))
+                file.write(json.dumps(asdict(lines[-1])) + "\n")
+                file.flush()
+                print(f"{clip.name}, {variant.label}, {length} frames: {lines[-1].seconds:.1f} s", flush=True)
     print_lines(lines)
 
 
@@ -197,7 +271,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--lengths", type=int, nargs="+", default=[16, 48, 96, 192], help="frames")
     parser.add_argument(
         "--variants", nargs="+", default=["windows", "windows without paths"],
-        help="windows, 'windows alone' (no anchors), full; each also '… without paths'",
+        help=f"windows, 'windows alone' (no anchors), '{NO_BANK}', full, or changes such as window_frames=12; "
+        "all but the third also '… without paths'",
     )  # fmt: skip
     parser.add_argument("--clips", type=int, default=8)
     parser.add_argument("--window", type=int, default=EditSettings.window_frames)

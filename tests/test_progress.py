@@ -1,7 +1,7 @@
 import pytest
 
 from videograin.errors import Cancelled
-from videograin.progress import Phase, Progress, ignore, track
+from videograin.progress import Parts, Phase, Progress, ignore, track
 
 
 def test_it_reports_before_the_first_item_and_after_each():
@@ -35,3 +35,11 @@ def test_nothing_to_do_is_reported_once():
     assert list(track(Phase.DECODE, [], seen.append)) == []
     assert seen == [Progress(Phase.DECODE, 0, 0, None)]
     ignore(seen[0])
+
+
+def test_each_part_says_what_share_it_is_and_what_is_to_come():
+    seen: list[Progress] = []
+    parts = Parts([10, 4, 6], done=1)
+    for _ in range(2):
+        parts.next(seen.append)(Progress(Phase.EDIT, 0, 1, None))
+    assert [(each.part, each.parts, each.share, each.later) for each in seen] == [(2, 3, 0.2, 0.3), (3, 3, 0.3, 0.0)]

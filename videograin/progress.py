@@ -1,7 +1,7 @@
 """How long work tells where it is, and how it is stopped."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol, TypeVar
@@ -32,6 +32,7 @@ class Progress:
         seconds_left: of this phase, from the mean of the steps so far; None before the first.
         part, parts: which of the parts it is that the edit of a long clip has, and how many there are; each goes
             through all phases.
+        share, later: of the work of all parts, what this one is and what those after it are together.
     """
 
     phase: Phase
@@ -40,6 +41,8 @@ class Progress:
     seconds_left: float | None
     part: int = 1
     parts: int = 1
+    share: float = 1.0
+    later: float = 0.0
 
 
 Report = Callable[[Progress], None]
@@ -50,19 +53,21 @@ class Parts:
     """Numbers the parts of an edit in its reports.
 
     Args:
-        total: how many parts there are.
+        sizes: how much work each of them is, in any unit.
         done: how many of them were done before.
     """
 
-    def __init__(self, total: int, done: int = 0) -> None:
-        self._total = total
+    def __init__(self, sizes: Sequence[float], done: int = 0) -> None:
+        self._sizes = sizes
         self._part = done
 
     def next(self, report: Report) -> Report:
         """Begin the next part: its progress is passed on to `report` with the part's number."""
         self._part += 1
-        part, total = self._part, self._total
-        return lambda progress: report(replace(progress, part=part, parts=total))
+        whole = sum(self._sizes) or 1
+        part, parts = self._part, len(self._sizes)
+        share, later = self._sizes[part - 1] / whole, sum(self._sizes[part:]) / whole
+        return lambda progress: report(replace(progress, part=part, parts=parts, share=share, later=later))
 
 
 class SizedIterable(Sized, Iterable[T_co], Protocol[T_co]):

@@ -78,7 +78,7 @@ def test_control_images_are_embedded_and_text_is_projected_once_an_edit(denoiser
     given, other = conditioning(), conditioning(scale=0.5)
     expected = denoiser.predict_noise(latents, 500, conditioning(), PER_FRAME)
     calls.clear()
-    with denoiser.for_clip(FRAMES, joint_norm=False):
+    with denoiser.for_clip():
         for timestep in (500, 300, 500):
             noise_pred = denoiser.predict_noise(latents, timestep, given, PER_FRAME)
         assert sorted(map(id, calls)) == sorted(map(id, (to_key, embedding)))
@@ -107,16 +107,14 @@ def test_without_control_images_or_at_scale_zero_the_controlnet_does_nothing(den
     assert not torch.allclose(denoiser.predict_noise(latents, 500, conditioning(), PER_FRAME), expected, atol=1e-3)
 
 
-def test_joint_norm_ties_the_frames_together_only_while_open(denoiser, latents):
-    def first_frame(others: Tensor) -> Tensor:
+def test_joint_norm_ties_the_frames_of_its_own_forwards_together(denoiser, latents):
+    def first_frame(others: Tensor, joint_norm: bool) -> Tensor:
         clip = torch.cat([latents[:1], others[1:]])
-        return denoiser.predict_noise(clip, 500, conditioning(), PER_FRAME)[:, 0]
+        return replace(denoiser, joint_norm=joint_norm).predict_noise(clip, 500, conditioning(), PER_FRAME)[:, 0]
 
-    assert torch.equal(first_frame(latents), first_frame(-latents))
-    with denoiser.for_clip(FRAMES, joint_norm=True):
-        assert not torch.allclose(first_frame(latents), first_frame(2 * latents), atol=1e-3)
-    with denoiser.for_clip(FRAMES, joint_norm=False):
-        assert torch.equal(first_frame(latents), first_frame(-latents))
+    assert torch.equal(first_frame(latents, False), first_frame(-latents, False))
+    assert not torch.allclose(first_frame(latents, True), first_frame(2 * latents, True), atol=1e-3)
+    assert torch.equal(first_frame(latents, False), first_frame(-latents, False))
 
 
 def test_latents_keep_their_dtype_whatever_that_of_the_networks():
@@ -168,9 +166,8 @@ def forward(
     given = clip.conditioning(golden["unet_text_cond"], golden["controlnet_embeds"], 1.0)
     if not control:
         given = replace(given, controls=())
-    with clip.denoiser.for_clip(clip.frames, joint):
-        step = replace(clip.step(timestep), **changes)
-        return clip.denoiser.predict_noise(frames_first(golden["latents"]), timestep, given, step)
+    step, denoiser = replace(clip.step(timestep), **changes), replace(clip.denoiser, joint_norm=joint)
+    return denoiser.predict_noise(frames_first(golden["latents"]), timestep, given, step)
 
 
 PLAIN = {"modulations": {}, "trajectories": {}, "control": False}

@@ -211,13 +211,12 @@ def test_features_of_the_inversion_step_that_led_there_are_injected_in_the_first
         timestep: int,
         conditioning: Conditioning,
         step: AttentionStep,
-        anchors: Tensor | None = None,
     ) -> Tensor:
         if step.record is not None:
             assert conditioning is edit.source_conditioning
             assert not step.modulations
             calls.append((latents, timestep))
-        return original(self, latents, timestep, conditioning, step, anchors)
+        return original(self, latents, timestep, conditioning, step)
 
     monkeypatch.setattr(Denoiser, "predict_noise", note)
     injected = edit.run(ignore)
@@ -291,9 +290,8 @@ def guided_noise_agrees(
 ) -> bool:
     """Guidance u + g (c − u) enlarges the roundings of both halves, up to 1 + 2g times their sum."""
     name, index, timestep = step
-    with clip.denoiser.for_clip(clip.frames, joint_norm=True):
-        attention_step = golden_attention_step(edit, clip, index, timestep)
-        noise_pred = edit.guided_noise(timestep, latents_of(golden, f"{name}.latents_in"), attention_step)
+    attention_step = golden_attention_step(edit, clip, index, timestep)
+    noise_pred = edit.guided_noise(timestep, latents_of(golden, f"{name}.latents_in"), attention_step)
     recorded = latents_of(golden, f"{name}.noise_pred_guided")
     return bool((noise_pred - recorded).abs().max() <= 2e-5 * (1 + 2 * GUIDANCE))
 

@@ -247,9 +247,8 @@ def test_golden_first_steps_of_the_inversion(load_golden: Load, clip):
     source = golden["inversion.source_embeds"][1:]
     given = clip.conditioning(source, source, 0.8)
     schedule = golden_schedule(golden, steps=3)
-    with clip.denoiser.for_clip(clip.frames, joint_norm=True):
-        path = invert(clip.denoiser, golden["x0"][None], schedule, given, clip.plain_step, ignore)
-        noise = [clip.denoiser.predict_noise(path[i], schedule.levels[i], given, clip.plain_step)[0] for i in range(2)]
+    path = invert(clip.denoiser, golden["x0"][None], schedule, given, clip.plain_step, ignore)
+    noise = [clip.denoiser.predict_noise(path[i], schedule.levels[i], given, clip.plain_step)[0] for i in range(2)]
     for i in range(2):
         name = f"inversion.{i}.t{schedule.levels[i]}"
         assert close_forward(noise[i], latents_of(golden, f"{name}.noise_pred"))
@@ -267,8 +266,7 @@ def test_golden_last_step_of_the_inversion(load_golden: Load, clip):
     # The latents before the step are not recorded; DDIM's own step back from those after it recovers them.
     before = schedule.step(noise.double(), upper, lower, after.double())[0].float()
     path = before.expand(len(schedule.levels) - 1, *before.shape)
-    with clip.denoiser.for_clip(clip.frames, joint_norm=True):
-        path = invert(clip.denoiser, path, schedule, given, clip.plain_step, ignore)
-        again = clip.denoiser.predict_noise(before, lower, given, clip.plain_step)[0]
+    path = invert(clip.denoiser, path, schedule, given, clip.plain_step, ignore)
+    again = clip.denoiser.predict_noise(before, lower, given, clip.plain_step)[0]
     assert close_forward(again, noise)
     assert close_forward(path[-1], after)

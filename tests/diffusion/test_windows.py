@@ -7,11 +7,11 @@ import torch
 from fakes import box, tiny_frames, tiny_pipeline, tiny_regions
 
 from videograin.diffusion.windows.cross_fade import CrossFade
-from videograin.diffusion.windows.plan import Window, plan_windows
+from videograin.diffusion.windows.plan import Window, part_sizes, plan_windows, request_windows
 from videograin.region import AttentionMode, EditRequest, EditSettings, Region
 
 FRAMES = 8
-SETTINGS = EditSettings(num_inference_steps=3, window_frames=4, anchor_frames=2, window_overlap=1)
+SETTINGS = EditSettings(num_inference_steps=2, window_frames=4, anchor_frames=2, window_overlap=1)
 
 
 def request(settings: EditSettings = SETTINGS, frames: int = FRAMES) -> EditRequest:
@@ -25,7 +25,7 @@ def request(settings: EditSettings = SETTINGS, frames: int = FRAMES) -> EditRequ
 
 @pytest.mark.parametrize("frames", [17, 30, 31, 100, 1800])
 def test_windows_cover_a_clip_and_share_as_many_frames_as_they_are_told(frames: int) -> None:
-    windows = plan_windows(np.ones(frames, bool), 16, 4, 2)
+    windows = plan_windows(np.ones((1, frames), bool), 16, 4, 2)
     assert (windows[0].start, windows[-1].stop) == (0, frames)
     assert (windows[0].overlap, windows[-1].next_overlap) == (0, 0)
     lengths = [len(window.frames) for window in windows]
@@ -36,19 +36,40 @@ def test_windows_cover_a_clip_and_share_as_many_frames_as_they_are_told(frames: 
 
 
 def test_a_clip_that_fits_is_one_window_that_sees_nothing_else() -> None:
-    assert plan_windows(np.ones(16, bool), 16, 4, 2, shots=(0, 8)) == [Window(0, 16)]
+    assert plan_windows(np.ones((1, 16), bool), 16, 4, 2, shots=(0, 8)) == [Window(0, 16)]
 
 
 def test_neither_windows_nor_anchors_cross_a_cut() -> None:
-    windows = plan_windows(np.ones(40, bool), 16, 4, 2, shots=(0, 10))
+    windows = plan_windows(np.ones((1, 40), bool), 16, 4, 2, shots=(0, 10))
     assert windows[0] == Window(0, 10)
     assert all(window.start >= 10 and min(window.anchors) >= 10 for window in windows[1:])
 
 
 def test_anchors_are_spread_over_the_frames_that_show_an_edited_region() -> None:
-    visible = np.zeros(40, bool)
-    visible[20:28] = True
+    visible = np.zeros((1, 40), bool)
+    visible[:, 20:28] = True
     assert {window.anchors for window in plan_windows(visible, 16, 4, 2)} == {(21, 23, 25, 27)}
+
+
+def test_windows_that_show_no_edited_region_cost_nothing() -> None:
+    masks = box(2, 2, 8, 12, 12)
+    masks[5:] = False
+    clip = EditRequest(tiny_frames(12), [Region(masks, "a fox")], "a man", settings=SETTINGS)
+    windows = request_windows(clip)
+    assert [(window.is_edited, bool(window.anchors)) for window in windows] == [(True, True)] * 2 + [(False, False)] * 2
+    assert part_sizes(windows, 0) == [2, 4, 4, 0, 0]
+    assert part_sizes(windows, 1) == [4, 2, 4, 0, 0]
+    everywhere = request_windows(replace(clip, settings=replace(SETTINGS, blend_background=False)))
+    assert part_sizes(everywhere, 0) == [2, 4, 4, 4, 3]
+
+
+def test_a_region_that_is_rarely_seen_is_in_an_anchor_and_frames_with_more_regions_are_preferred() -> None:
+    visible = np.zeros((3, 40), bool)
+    visible[0] = True
+    visible[1, 11:13] = True
+    visible[2, 32:] = True
+    (anchors,) = {window.anchors for window in plan_windows(visible, 16, 4, 2)}
+    assert anchors == (5, 12, 25, 35)
 
 
 # The joint

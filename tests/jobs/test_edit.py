@@ -3,6 +3,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
@@ -19,7 +20,15 @@ from videograin.diffusion.pipeline import VideoGrainPipeline
 from videograin.errors import JobError, VideoGrainError
 from videograin.jobs import model_shelf
 from videograin.jobs.context import JobContext
-from videograin.jobs.edit import PREVIEW_FRAMES, REUSED, EditFiles, EditJobs, draft, read_attention
+from videograin.jobs.edit import (
+    PREVIEW_FRAMES,
+    REUSED,
+    SHORTER_WINDOWS,
+    EditFiles,
+    EditJobs,
+    draft,
+    read_attention,
+)
 from videograin.jobs.executor import START_SECONDS, gpu_seconds
 from videograin.jobs.failures import OUT_OF_MEMORY
 from videograin.jobs.model_shelf import ModelShelf
@@ -29,10 +38,11 @@ from videograin.jobs.store import Job, JobKind, JobState, JobStore
 from videograin.jobs.worker import JobStatus, Worker
 from videograin.masks.load import MaskSource
 from videograin.media.video import ClipOptions, clip_shape, load_clip, probe
+from videograin.models.memory import MemoryPlan
 from videograin.production import segments
 from videograin.progress import Phase
 from videograin.project.project import Project, ProjectRegion, load_project
-from videograin.region import EditSettings
+from videograin.region import EditRequest, EditSettings
 
 ROOT = Path(__file__).parents[2]
 FRAMES, FPS = 6, 8
@@ -377,6 +387,38 @@ def test_what_cannot_fit_is_refused_with_advice(studio: Studio, monkeypatch: pyt
     monkeypatch.setattr("videograin.models.memory.free_bytes", lambda _device: 1000)
     monkeypatch.setattr("videograin.models.memory._bytes_on", lambda *_: 0)
     assert "choose a smaller size" in studio.edit().job.message
+
+
+def test_where_memory_is_short_windows_are_shorter_and_the_result_says_so(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("videograin.jobs.edit.plan_memory", lambda *_: MemoryPlan(window_frames=4))
+    done = studio.edit()
+    assert done.job.notes == (SHORTER_WINDOWS.format(4, 16),)
+    assert done.result.frames == FRAMES
+
+
+def test_an_edit_that_goes_on_has_the_windows_that_it_had(
+    tmp_path: Path, studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    whole = VideoGrainPipeline.edit_windows
+
+    def edit_windows(pipeline: VideoGrainPipeline, request: EditRequest, **kwargs):
+        asked.append(request.settings.window_frames)
+        for window in whole(pipeline, request, **kwargs):
+            yield window
+            if len(asked) == 1:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(VideoGrainPipeline, "edit_windows", edit_windows)
+    jobs = EditJobs(ModelShelf(tmp_path / "cache", "cpu", offline=True, speed=1e9), OperatorSettings(tmp_path))
+    (folder := tmp_path / "job").mkdir()
+    for most in (4, 5):  # more memory is free the second time
+        monkeypatch.setattr("videograin.jobs.edit.plan_memory", lambda *_, most=most: MemoryPlan(window_frames=most))
+        with suppress(KeyboardInterrupt):
+            jobs.edit(studio.project, JobContext(folder))
+    assert asked == [4, 4]
 
 
 # A full disk

@@ -2,10 +2,14 @@ from dataclasses import replace
 
 import pytest
 import torch
-from fakes import tiny_pipeline
+from fakes import tiny_frames, tiny_pipeline, tiny_regions
 
+from videograin.diffusion.attention.step import Forward, ForwardKind
 from videograin.diffusion.pipeline import VideoGrainPipeline
+from videograin.diffusion.windows import clip_edit
+from videograin.diffusion.windows.anchor_bank import AnchorBank, BankRoom
 from videograin.errors import SettingsError
+from videograin.models.footprint import footprint
 from videograin.models.memory import (
     GIB,
     PLANS,
@@ -17,7 +21,7 @@ from videograin.models.memory import (
     peak_bytes,
     plan_memory,
 )
-from videograin.region import Convention, EditSettings, TimestepSpacing
+from videograin.region import AttentionMode, Convention, EditRequest, EditSettings, TimestepSpacing
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 CLIP = (4, 64, 64)
@@ -87,14 +91,57 @@ def test_each_leaner_plan_needs_less(pipeline: VideoGrainPipeline) -> None:
 
 def test_the_quickest_plan_that_fits_is_chosen(pipeline: VideoGrainPipeline) -> None:
     peaks = [peak_bytes(pipeline, CLIP, SETTINGS, CUDA, plan) for plan in PLANS]
-    assert plan_memory(pipeline, CLIP, SETTINGS, CUDA, free=2 * peaks[0]) == PLANS[0]
-    assert plan_memory(pipeline, CLIP, SETTINGS, CUDA, free=peaks[2]) == PLANS[2]
+    for free, quickest in ((2 * peaks[0], PLANS[0]), (peaks[2], PLANS[2])):
+        plan = plan_memory(pipeline, CLIP, SETTINGS, CUDA, free=free)
+        assert (plan.frames_per_vae_batch, plan.offload) == (quickest.frames_per_vae_batch, quickest.offload)
+        assert plan.fitted(SETTINGS) == SETTINGS
 
 
 def test_what_cannot_fit_is_refused_with_the_frames_that_would(pipeline: VideoGrainPipeline) -> None:
     free = peak_bytes(pipeline, (5, 512, 512), SETTINGS, CUDA, PLANS[-1])
+    full = replace(SETTINGS, attention_mode=AttentionMode.FULL)
     with pytest.raises(SettingsError, match=r"needs about .* GiB, .* free on cuda: choose fewer frames \(≤ 5\)"):
-        plan_memory(pipeline, (16, 512, 512), SETTINGS, CUDA, free)
+        plan_memory(pipeline, (16, 512, 512), full, CUDA, free)
+
+
+def test_windows_are_shortened_until_they_fit(pipeline: VideoGrainPipeline) -> None:
+    clip, nine = (100, 512, 512), replace(SETTINGS, window_frames=9)
+    plan = plan_memory(pipeline, clip, SETTINGS, CUDA, free=peak_bytes(pipeline, clip, nine, CUDA, PLANS[-1]))
+    assert plan.fitted(SETTINGS) == nine
+    assert plan.offload == "model"
+    with pytest.raises(SettingsError, match=r"choose fewer frames \(≤ 3\)"):
+        plan_memory(pipeline, clip, SETTINGS, CUDA, peak_bytes(pipeline, (3, 512, 512), SETTINGS, CUDA, PLANS[-1]))
+
+
+def test_the_bank_takes_half_of_what_is_left_of_the_device_and_the_rest_lies_on_the_host(
+    pipeline: VideoGrainPipeline,
+) -> None:
+    clip, device = (40, 512, 512), CUDA
+    needed = footprint(pipeline, clip, SETTINGS, device).bank
+    peak = peak_bytes(pipeline, clip, SETTINGS, device, PLANS[0])
+    room = plan_memory(pipeline, clip, SETTINGS, device, free=peak + needed).bank_room
+    assert room == BankRoom(needed // 2, needed - needed // 2)
+    assert plan_memory(pipeline, clip, SETTINGS, CPU, free=2**50).bank_room == BankRoom(0, needed)
+
+
+def test_a_bank_without_room_costs_a_forward_of_the_anchors_in_each_window(pipeline: VideoGrainPipeline) -> None:
+    clip, steps = (100, 16, 16), replace(SETTINGS, modulated_fraction=0.0)
+    seconds = [
+        estimate_edit(pipeline, clip, steps, CUDA, MemoryPlan(bank_room=room), speed=1e12).seconds
+        for room in (BankRoom(2**40), BankRoom(0, 0))
+    ]
+    assert 1.1 * seconds[0] < seconds[1] < 1.3 * seconds[0]  # four anchors for each sixteen frames
+
+
+def test_the_bank_holds_what_is_counted(pipeline: VideoGrainPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    banks: list[AnchorBank] = []
+    monkeypatch.setattr(clip_edit, "AnchorBank", lambda room: banks.append(AnchorBank(room)) or banks[-1])
+    settings = replace(SETTINGS, num_inference_steps=3, window_frames=4, anchor_frames=2)
+    clip = tiny_frames(8)
+    pipeline.edit(EditRequest(clip, tiny_regions(8), "a man and a dog", settings=settings))
+    forwards = [Forward(kind, index) for kind in (ForwardKind.INVERT, ForwardKind.EDIT) for index in range(3)]
+    held = sum(each.nbytes for forward in forwards for each in (banks[0].get(forward) or {}).values())
+    assert held == footprint(pipeline, clip.shape[:3], settings, CPU).bank
 
 
 def test_when_not_even_one_frame_fits_a_smaller_size_is_advised(pipeline: VideoGrainPipeline) -> None:
@@ -109,8 +156,8 @@ def test_a_cpu_is_never_offloaded(pipeline: VideoGrainPipeline) -> None:
 
 
 def test_the_leanest_plan_saves_wherever_it_can() -> None:
-    assert leanest_plan(CUDA) == MemoryPlan(1, "model", chunk_divisor=8)
-    assert leanest_plan(CPU) == MemoryPlan(1, "none", chunk_divisor=8)
+    assert leanest_plan(CUDA) == MemoryPlan(1, "model", chunk_divisor=8, bank_room=BankRoom(0, 0))
+    assert leanest_plan(CPU) == MemoryPlan(1, "none", chunk_divisor=8, bank_room=BankRoom(0, 0))
 
 
 def test_a_plan_is_applied(pipeline: VideoGrainPipeline) -> None:

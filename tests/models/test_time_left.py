@@ -2,7 +2,7 @@ import pytest
 
 from videograin.models.memory import Estimate
 from videograin.models.time_left import TimeLeft
-from videograin.progress import Phase, Progress
+from videograin.progress import Parts, Phase, Progress
 
 
 @pytest.fixture
@@ -39,3 +39,20 @@ def test_a_known_inversion_takes_no_time(clock: list[float]) -> None:
     tell = TimeLeft(Estimate(seconds=90.0, inversion_seconds=30.0, peak_bytes=0), told.append)
     tell(Progress(Phase.INVERT, 0, 0, None))
     assert told[0].seconds_left == 60.0
+
+
+def test_later_parts_take_what_the_largest_finished_one_took(clock: list[float]) -> None:
+    told: list[Progress] = []
+    tell = TimeLeft(Estimate(seconds=100.0, inversion_seconds=0.0, peak_bytes=0), told.append)
+    parts = Parts([4, 16, 16], 0)
+    for seconds in (5.0, 80.0, 0.0):
+        report = parts.next(tell)
+        report(Progress(Phase.ENCODE, 0, 1, None))
+        report(Progress(Phase.EDIT, 0, 1, None))
+        clock[0] += seconds
+        report(Progress(Phase.EDIT, 1, 1, 0.0))
+        report(Progress(Phase.DECODE, 0, 1, 0.0))
+    anchors, first, second = told[2], told[4], told[8]
+    assert anchors.seconds_left == pytest.approx(5.0 * 32 / 4)  # 4 frames took 5 s, 32 are left
+    assert first.seconds_left == pytest.approx(5.0 * 32 / 4)
+    assert second.seconds_left == pytest.approx(80.0)  # the last window, as the first one went

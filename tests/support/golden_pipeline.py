@@ -77,7 +77,7 @@ def golden_denoiser(load: Load, config: Callable[[str], dict]) -> Denoiser:
     controlnet = cast(ControlNetModel, ControlNetModel.from_config(config("controlnet_config")))
     controlnet.load_state_dict({name: value.float() for name, value in load("controlnet_weights").items()})
     install_layout_attention(unet)
-    return Denoiser(unet.eval(), controlnet.eval())
+    return Denoiser(unet.eval(), controlnet.eval(), joint_norm=True)
 
 
 def golden_scheduler() -> DDIMScheduler:

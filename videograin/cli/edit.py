@@ -133,7 +133,11 @@ def run(options: argparse.Namespace) -> None:
         frames, height, width = source.request.frames.shape[:3]
         plan = plan_memory(pipeline, (frames, height, width), project.settings, device)
         apply_plan(pipeline, plan, device)
-        estimate = estimate_edit(pipeline, (frames, height, width), project.settings, device, plan)
+        settings = plan.fitted(project.settings)
+        if settings != project.settings:
+            print(f"note: memory is short, windows have {settings.window_frames} frames", file=sys.stderr)
+        source = replace(source, request=replace(source.request, settings=settings))
+        estimate = estimate_edit(pipeline, (frames, height, width), settings, device, plan)
         print(
             f"{frames} frames of {width}×{height}, {project.settings.steps_run} steps, {project.model} on {device}: "
             f"about {duration(estimate.seconds)}, {estimate.peak_gib:.1f} GiB",

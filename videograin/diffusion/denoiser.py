@@ -77,10 +77,17 @@ class Conditioning:
 
 @dataclass(frozen=True)
 class Denoiser:
-    """A UNet with layout attention and perhaps a ControlNet, predicting the noise of whole clips."""
+    """A UNet with layout attention and perhaps a ControlNet, predicting the noise of whole clips.
+
+    Attributes:
+        unet: its attention processors are those of `attention/processors.py`.
+        controlnet: one, several in one, or none.
+        joint_norm: whether GroupNorm statistics are shared among all frames of a forward.
+    """
 
     unet: UNet2DConditionModel
     controlnet: AnyControlNet | None = None
+    joint_norm: bool = False
 
     @property
     def controlnets(self) -> list[ControlNetModel]:
@@ -90,17 +97,11 @@ class Denoiser:
         return [] if self.controlnet is None else [self.controlnet]
 
     @contextmanager
-    def for_clip(self, frames: int, joint_norm: bool) -> Iterator[None]:
-        """Prepare the networks for clips of `frames` frames.
-
-        The ControlNets embed their images once; `joint_norm` shares GroupNorm statistics among all frames.
-        """
+    def for_clip(self) -> Iterator[None]:
+        """While open, the ControlNets embed the images of each conditioning once, not in every forward."""
         with ExitStack() as stack:
             for network in self.controlnets:
                 stack.enter_context(_embedding_remembered(network))
-            if joint_norm:
-                for network in filter(None, (self.unet, self.controlnet)):
-                    stack.enter_context(joint_group_norm(network, frames))
             yield
 
     @torch.no_grad()
@@ -110,30 +111,25 @@ class Denoiser:
         timestep: int,
         conditioning: Conditioning,
         step: AttentionStep,
-        anchors: Tensor | None = None,
     ) -> Tensor:
         """Predict the noise (or v, as the model was trained) of noisy latents.
 
         Args:
             latents: (F, 4, h, w), the same for all halves, or (halves, F, 4, h, w).
             timestep: up to 999; below 0 the latents are clean, and the model is told its lowest, 0.
-            conditioning: text, and control images of all frames and anchors; each half gets its own text.
+            conditioning: text, and control images of all frames; each half gets its own text.
             step: what the attention layers do.
-            anchors: (A, 4, h, w), noisy latents that are seen by the others and not predicted; None where there are
-                no anchors.
 
         Returns:
             (halves, F, 4, h, w) in the dtype of `latents`.
         """
-        if anchors is not None:
-            latents = torch.cat([latents, anchors], dim=-4)
         if latents.ndim == 4:
             latents = repeat(latents, "f c h w -> b f c h w", b=conditioning.halves)
         sample = rearrange(latents, "b f c h w -> (b f) c h w").to(self.unet.dtype)
         timestep = max(timestep, 0)
-        down, mid = self._control_residuals(sample, timestep, conditioning)
         embeds = repeat(conditioning.unet_embeds.to(sample.dtype), "b t c -> (b f) t c", f=step.frames)
-        with exchange_residuals(self.unet, step.record, step.inject):
+        with self._joint_norm(step.frames), exchange_residuals(self.unet, step.record, step.inject):
+            down, mid = self._control_residuals(sample, timestep, conditioning)
             noise_pred = self.unet(
                 sample,
                 timestep,
@@ -143,8 +139,14 @@ class Denoiser:
                 mid_block_additional_residual=mid,
                 return_dict=False,
             )[0]
-        noise_pred = rearrange(noise_pred, "(b f) c h w -> b f c h w", f=step.frames)
-        return noise_pred[:, : step.own_frames].to(latents.dtype)
+        return rearrange(noise_pred, "(b f) c h w -> b f c h w", f=step.frames).to(latents.dtype)
+
+    @contextmanager
+    def _joint_norm(self, frames: int) -> Iterator[None]:
+        with ExitStack() as stack:
+            for network in filter(None, (self.unet, self.controlnet)) if self.joint_norm else ():
+                stack.enter_context(joint_group_norm(network, frames))
+            yield
 
     def _control_residuals(
         self, sample: Tensor, timestep: int, conditioning: Conditioning
@@ -172,19 +174,17 @@ class Denoiser:
 
 
 class _RememberedEmbedding(nn.Module):
-    """A ControlNet's embedding of images, computed again only for another tensor than the last one."""
+    """A ControlNet's embedding of images, computed once for each tensor; a tensor as a key is equal to itself alone."""
 
     def __init__(self, embedding: nn.Module) -> None:
         super().__init__()
         self.embedding = embedding
-        self._images: Tensor | None = None
-        self._result: Tensor | None = None
+        self._results: dict[Tensor, Tensor] = {}
 
     def forward(self, images: Tensor) -> Tensor:
-        if self._images is not images:
-            self._images, self._result = images, self.embedding(images)
-        assert self._result is not None, "it is kept with its images"
-        return self._result
+        if images not in self._results:
+            self._results[images] = self.embedding(images)
+        return self._results[images]
 
 
 @contextmanager

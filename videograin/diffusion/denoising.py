@@ -9,11 +9,17 @@ from torch import Tensor
 
 from videograin.diffusion.attention.phrase_maps import PhraseMaps
 from videograin.diffusion.attention.recorder import Features
-from videograin.diffusion.attention.step import AttentionStep, LayoutModulation
+from videograin.diffusion.attention.step import (
+    AttentionStep,
+    Forward,
+    ForwardKind,
+    LayoutModulation,
+    PrepareStep,
+    unprepared,
+)
 from videograin.diffusion.denoiser import Conditioning, Denoiser
 from videograin.diffusion.schedule import NoiseSchedule
 from videograin.diffusion.smoothing import PathMean
-from videograin.diffusion.windows.anchors import Anchors
 from videograin.progress import Phase, Report, track
 from videograin.region import Convention, EditSettings
 
@@ -41,7 +47,7 @@ class Denoising:
         generator: source of the noise in which the kept part is drowned, or one for each frame.
         path_mean: what the predicted clean latents are drawn to; None leaves them.
         phrase_maps: adds up how much each phrase is attended to; None records nothing.
-        anchors: frames that all others see besides; None where there are none.
+        prepare: adds to a step what only one forward is told, such as which frames elsewhere it sees.
     """
 
     denoiser: Denoiser
@@ -56,7 +62,7 @@ class Denoising:
     generator: torch.Generator | list[torch.Generator]
     path_mean: PathMean | None = None
     phrase_maps: PhraseMaps | None = None
-    anchors: Anchors | None = None
+    prepare: PrepareStep = unprepared
 
     def run(self, report: Report, on_step_end: StepHook | None = None) -> Tensor:
         """Denoise from the end of the path; returns clean latents (F, 4, h, w)."""
@@ -74,8 +80,7 @@ class Denoising:
         Returns:
             The latents there, and the clean latents to which the step points; where the source is kept, the source's.
         """
-        beside = None if self.anchors is None else self.anchors.latents[index]
-        noise_pred = self.guided_noise(timestep, latents, self.attention_step(index, timestep), beside)
+        noise_pred = self.guided_noise(timestep, latents, self.attention_step(index, timestep))
         latents, clean = self.schedule.step(noise_pred, timestep, self.schedule.below(timestep), latents)
         if self.path_mean is not None:
             latents, clean = self.smooth(timestep, latents, clean, self.path_mean(clean))
@@ -83,11 +88,9 @@ class Denoising:
             clean = torch.where(self.edited, clean, self.path[0])
         return self.keep_source(timestep, latents), clean
 
-    def guided_noise(
-        self, timestep: int, latents: Tensor, step: AttentionStep, anchors: Tensor | None = None
-    ) -> Tensor:
+    def guided_noise(self, timestep: int, latents: Tensor, step: AttentionStep) -> Tensor:
         """Predict the noise (F, 4, h, w) with classifier-free guidance (arXiv 2207.12598, eq. 6)."""
-        noise_pred = self.denoiser.predict_noise(latents, timestep, self.conditioning, step, anchors)
+        noise_pred = self.denoiser.predict_noise(latents, timestep, self.conditioning, step)
         unconditional, conditional = noise_pred[0], noise_pred[-1]
         return unconditional + self.settings.guidance_scale * (conditional - unconditional)
 
@@ -95,12 +98,15 @@ class Denoising:
         """Return what the attention layers do in the step of this index."""
         step = replace(self.step, phrase_maps=self.phrase_maps)
         if index < self.settings.modulated_steps:
-            step = _modulated(step, self.modulation, timestep)
-            if self.anchors is not None:
-                step = replace(step, anchors=_modulated(self.anchors.step, self.anchors.modulation, timestep))
+            step = replace(
+                step,
+                modulations=self.modulation.at(timestep),
+                modulated_self=self.modulation.modulated_self,
+                modulated_cross=self.modulation.modulated_cross,
+            )
         if index < self.settings.inject_steps and index + 1 < len(self.path):
-            step = replace(step, inject=self._source_features(index))
-        return step
+            step = replace(step, inject=self.source_features(index))
+        return self.prepare(Forward(ForwardKind.EDIT, index), step)
 
     def smooth(self, timestep: int, latents: Tensor, clean: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
         """Draw the clean latents of a step to their mean, and its latents to where that leads.
@@ -129,23 +135,13 @@ class Denoising:
         noise = randn_tensor(latents.shape, self.generator, latents.device, latents.dtype)
         return torch.where(self.edited, latents, self.schedule.noised(self.path[0], noise, level))
 
-    def _source_features(self, index: int) -> Features:
+    def source_features(self, index: int) -> Features:
         """Record the features of the inversion step that led to where this step starts.
 
         They are computed when they are needed: one forward a step costs less than to keep those of all steps.
         """
         features = Features()
         source, level = self.path[-2 - index], self.schedule.levels[-2 - index]
-        step = replace(self.step, record=features)
-        beside = None if self.anchors is None else self.anchors.source[-2 - index]
-        self.denoiser.predict_noise(source, level, self.source_conditioning, step, beside)
+        step = self.prepare(Forward(ForwardKind.SOURCE, index), replace(self.step, record=features))
+        self.denoiser.predict_noise(source, level, self.source_conditioning, step)
         return features
-
-
-def _modulated(step: AttentionStep, modulation: LayoutModulation, timestep: int) -> AttentionStep:
-    return replace(
-        step,
-        modulations=modulation.at(timestep),
-        modulated_self=modulation.modulated_self,
-        modulated_cross=modulation.modulated_cross,
-    )

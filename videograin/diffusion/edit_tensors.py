@@ -23,7 +23,7 @@ class EditTensors:
         latents: (F, 4, h, w) float32, the source's.
         layout: the regions of frames and anchors at every resolution of the UNet.
         edited: (F, 1, h, w) bool, the latent cells that may differ from the source.
-        controls: for each ControlNet what it is given, of frames and anchors.
+        controls: for each ControlNet what it is given.
         step: an unmodulated forward, with the trajectories that attention follows.
         path_mean: what temporal smoothing draws to; None where it is off.
     """
@@ -55,8 +55,7 @@ class EditTensors:
     @property
     def modulation(self) -> LayoutModulation:
         """The layout's modulation of attention."""
-        anchors = self.step.frames - self.step.own_frames
-        return modulate_layout(self.layout, self.prompts.token_regions, self.settings, self.halves, anchors)
+        return modulate_layout(self.layout, self.prompts.token_regions, self.settings, self.halves)
 
     def _condition(self, unet_embeds: Tensor, controlnet_embeds: Tensor) -> Conditioning:
         return Conditioning(unet_embeds, controlnet_embeds, self.controls)

@@ -4,12 +4,13 @@ The step is DDIM's (arXiv 2010.02502, eq. 12) run backwards: the noise predicted
 from t to the next noisier timestep. There is no guidance, hence no batch of two halves.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from videograin.diffusion.attention.step import AttentionStep
+from videograin.diffusion.attention.step import AttentionStep, Forward, ForwardKind, PrepareStep, unprepared
 from videograin.diffusion.denoiser import Conditioning, Denoiser
 from videograin.diffusion.schedule import NoiseSchedule
 from videograin.files.tensor_cache import TensorCache, content_key, fingerprint
@@ -24,7 +25,7 @@ def invert(
     conditioning: Conditioning,
     step: AttentionStep,
     report: Report,
-    anchors: Tensor | None = None,
+    prepare: PrepareStep = unprepared,
 ) -> Tensor:
     """Extend an inversion path to the last level of a schedule.
 
@@ -35,7 +36,7 @@ def invert(
         conditioning: one half, of the source prompt.
         step: what the attention layers do, unmodulated.
         report: told after every step.
-        anchors: (K, A, 4, h, w), the path of the anchors as far as `timesteps`; None where there are none.
+        prepare: adds to `step` what only one forward is told.
 
     Returns:
         (len(schedule.levels), F, 4, h, w), or `path` where it reaches as far already.
@@ -43,8 +44,8 @@ def invert(
     latents = list(path)
     ahead = list(pairwise(schedule.levels))[len(path) - 1 :]
     for level, noisier in track(Phase.INVERT, ahead, report):
-        beside = None if anchors is None else anchors[len(latents) - 1]
-        noise_pred = denoiser.predict_noise(latents[-1], level, conditioning, step, beside)[0]
+        own_step = prepare(Forward(ForwardKind.INVERT, len(latents) - 1), step)
+        noise_pred = denoiser.predict_noise(latents[-1], level, conditioning, own_step)[0]
         latents.append(schedule.step(noise_pred, level, noisier, latents[-1])[0])
     return torch.stack(latents)
 
@@ -58,7 +59,8 @@ def inversion_path(
     settings: EditSettings,
     report: Report,
     cache: TensorCache | None = None,
-    anchors: Tensor | None = None,
+    prepare: PrepareStep = unprepared,
+    seen: Sequence[Tensor] = (),
 ) -> Tensor:
     """Return an edit's inversion path; what the cache knows of it is not computed again.
 
@@ -71,18 +73,18 @@ def inversion_path(
         settings: those of the edit, for the cache key.
         report: told after every step.
         cache: where paths are kept; None keeps none.
-        anchors: as in `invert`.
+        prepare: as in `invert`.
+        seen: what determines the frames elsewhere that these see, for the cache key.
 
     Returns:
         (len(schedule.levels), F, 4, h, w).
     """
     if cache is None:
-        return invert(denoiser, latents[None], schedule, conditioning, step, report, anchors)
-    seen = latents if anchors is None else torch.cat([latents, anchors[0]])
-    key = _path_key(denoiser, seen, schedule, conditioning, step, settings)
+        return invert(denoiser, latents[None], schedule, conditioning, step, report, prepare)
+    key = _path_key(denoiser, [latents, *seen], schedule, conditioning, step, settings)
     known = cache.load(key)
     path = latents[None] if known is None else known[: len(schedule.levels)].to(latents.device)
-    path = invert(denoiser, path, schedule, conditioning, step, report, anchors)
+    path = invert(denoiser, path, schedule, conditioning, step, report, prepare)
     if known is None or len(path) > len(known):
         cache.store(key, path)
     return path
@@ -90,7 +92,7 @@ def inversion_path(
 
 def _path_key(
     denoiser: Denoiser,
-    latents: Tensor,
+    latents: Sequence[Tensor],
     schedule: NoiseSchedule,
     conditioning: Conditioning,
     step: AttentionStep,
@@ -103,12 +105,12 @@ def _path_key(
     acting = [(control.scale, control.above, control.up_to) for control in conditioning.controls]
     tables = [paths.path for paths in step.trajectories.values()]
     return content_key(
-        latents,
+        *latents,
         conditioning.unet_embeds,
         *(control.images for control in conditioning.controls),
         *tables,
         *models,
         str(sorted(schedule.scheduler.config.items(), key=str)),
         f"{schedule.spacing} {schedule.gap} {acting} {settings.joint_group_norm}",
-        f"{step.mode} {step.own_frames}",
+        f"{step.mode} {step.frames}",
     )

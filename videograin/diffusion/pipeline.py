@@ -21,9 +21,10 @@ from videograin.diffusion.autoencoder import check_frame_size
 from videograin.diffusion.denoiser import AnyControlNet, Denoiser
 from videograin.diffusion.prompt_embeds import embed_prompts
 from videograin.diffusion.schedule import NoiseSchedule
+from videograin.diffusion.windows.anchor_bank import BankRoom
 from videograin.diffusion.windows.clip_edit import ClipEdit, EditedWindow
 from videograin.diffusion.windows.cross_fade import CrossFade
-from videograin.diffusion.windows.plan import noise_source, request_windows
+from videograin.diffusion.windows.plan import noise_source, part_sizes, request_windows
 from videograin.errors import Cancelled, ModelError, SettingsError
 from videograin.files.tensor_cache import TensorCache
 from videograin.progress import Parts, Progress, Report, ignore
@@ -58,6 +59,7 @@ class VideoGrainPipeline(
     Attributes:
         inversion_cache: where inversion paths are kept between edits; None keeps none.
         frames_per_vae_batch: frames that the VAE works on at once.
+        bank_room: what is kept of the anchors of a long clip, so that its windows need not compute it again.
     """
 
     model_cpu_offload_seq = "text_encoder->unet->vae"
@@ -87,6 +89,7 @@ class VideoGrainPipeline(
         self.vae_scale_factor = 2 ** (len(vae.config["block_out_channels"]) - 1)
         self.inversion_cache: TensorCache | None = None
         self.frames_per_vae_batch = 4
+        self.bank_room = BankRoom()
         self._interrupt = False
 
     def interrupt(self) -> None:
@@ -216,13 +219,14 @@ class VideoGrainPipeline(
         self._check(request)
         self._interrupt = False
         windows, fade, anchors = request_windows(request), CrossFade(tail), None
-        reports = Parts(len(windows) + len({w.anchors for w in windows[finished:] if w.anchors}), finished)
+        reports = Parts(part_sizes(windows, finished), finished)
         hook = callback_on_step_end and partial(callback_on_step_end, self)
         try:
             # 1. Prompts to embeddings and token spans
             clip_edit = self._clip_edit(request)
             for window in windows[finished:]:
                 if window.anchors and (anchors is None or anchors.frames != window.anchors):
+                    anchors = None  # so that the banks of two shots are never held together
                     anchors = clip_edit.denoise_anchors(window.anchors, reports.next(self._stoppable(report)))
                 part_report = reports.next(self._stoppable(report))
                 # 2.-6. Frames to latents, to noise, to edited latents
@@ -256,10 +260,11 @@ class VideoGrainPipeline(
             request=request,
             prompts=embed_prompts(self.tokenizer, self.text_encoder, request, device, self._expand),
             vae=self.vae,
-            denoiser=Denoiser(self.unet, self.controlnet),
+            denoiser=Denoiser(self.unet, self.controlnet, request.settings.joint_group_norm),
             schedule=NoiseSchedule.of(self.scheduler, request.settings),
             device=device,
             frames_per_vae_batch=self.frames_per_vae_batch,
+            bank_room=self.bank_room,
             inversion_cache=self.inversion_cache,
         )
 

@@ -15,6 +15,7 @@ from videograin.diffusion.autoencoder import encode_frames
 from videograin.diffusion.pipeline import VideoGrainPipeline
 from videograin.diffusion.preview import FIT_FRAMES, FormingClip, LatentColours
 from videograin.errors import Cancelled
+from videograin.files.atomic import write_whole
 from videograin.jobs.context import Handler, JobContext
 from videograin.jobs.download import check_installed
 from videograin.jobs.limits import check_edit
@@ -31,12 +32,16 @@ from videograin.production.segments import Segments
 from videograin.production.source_edit import SourceEdit
 from videograin.progress import Phase, Progress, Report, ignore
 from videograin.project.project import Project
-from videograin.region import EditRequest
+from videograin.region import EditRequest, EditSettings
 
 PREVIEW_FRAMES = 4
 PREVIEW_STEPS = 10
 
+WINDOW_FRAMES = "window-frames"
+"""File among a job's segments: most frames of a window, which a later attempt must divide the clip by as well."""
+
 STOPPED_EARLY = "You stopped this early: these are the first {} of {} frames."
+SHORTER_WINDOWS = "Memory is short here, so {} frames at a time were edited together instead of {}."
 REUSED = "This clip's inversion was known from an earlier edit and was used again."
 
 
@@ -112,9 +117,9 @@ class EditJobs:
         try:
             with (
                 adapted(pipeline, project.adapters, offline=self._settings.offline),
-                self._leaving_room(pipeline, source.request, context.is_lean),
+                self._leaving_room(pipeline, source.request, segments, context) as fitted,
             ):
-                source = replace(source, request=with_words(source.request, project.adapters, pipeline))
+                source = replace(source, request=with_words(fitted, project.adapters, pipeline))
                 self._form(pipeline, project, source, segments, context)
         except Cancelled:
             if context.is_restarting or not segments.count:
@@ -145,14 +150,24 @@ class EditJobs:
         return files
 
     @contextmanager
-    def _leaving_room(self, pipeline: VideoGrainPipeline, request: EditRequest, is_lean: bool) -> Iterator[None]:
-        """Make the pipeline run in the memory that there is, and keep no more on the device than before."""
+    def _leaving_room(
+        self, pipeline: VideoGrainPipeline, request: EditRequest, segments: Segments, context: JobContext
+    ) -> Iterator[EditRequest]:
+        """Make the pipeline run in the memory that there is, and keep no more on the device than before.
+
+        Yields:
+            The request with windows that fit, the same ones after a restart.
+        """
         device, shape = self._shelf.device, request.frames.shape[:3]
-        plan = leanest_plan(device) if is_lean else plan_memory(pipeline, shape, request.settings, device)
+        plan = leanest_plan(device) if context.is_lean else plan_memory(pipeline, shape, request.settings, device)
         apply_plan(pipeline, plan, device)
+        own = request.settings
+        settings = _with_kept_windows(plan.fitted(own), segments, context.segments / WINDOW_FRAMES)
+        if settings != own:
+            context.note(SHORTER_WINDOWS.format(settings.window_frames, own.window_frames))
         try:
             with smaller_chunks(plan.chunk_divisor):
-                yield
+                yield replace(request, settings=settings)
         finally:
             pipeline.maybe_free_model_hooks()
 
@@ -198,6 +213,14 @@ class EditJobs:
             tell(progress)
 
         return report
+
+
+def _with_kept_windows(settings: EditSettings, segments: Segments, kept: Path) -> EditSettings:
+    """Return settings with the windows of an earlier attempt, if any are finished, and keep them for a later one."""
+    if segments.count and kept.exists():
+        return replace(settings, window_frames=int(kept.read_text()))
+    write_whole(kept, str(settings.window_frames).encode())
+    return settings
 
 
 def write_attention(path: Path, numbers: Sequence[int], prompts: Sequence[str], attention: np.ndarray) -> None:

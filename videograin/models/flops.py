@@ -36,12 +36,17 @@ def unet_flops(
         frames: F.
         grid: (h, w) of the latents.
         mode: which frames self-attention sees.
-        anchors: frames that these see besides; they are counted in, as they are carried along.
+        anchors: frames that these see besides; of theirs, keys and values are counted in.
 
     Returns:
         All operations, and those of self-attention alone by level, largest grid first.
     """
     return _unet_flops(unet.to_json_string(), frames, grid, mode, anchors)
+
+
+def attention_inputs(unet: UNet2DConditionModel, grid: tuple[int, int]) -> int:
+    """Count the numbers that self-attention is given of one frame, one half, in all layers; (h, w) = `grid`."""
+    return _attention_inputs(unet.to_json_string(), grid)
 
 
 def controlnet_flops(network: ControlNetModel, height: int, width: int, grid: tuple[int, int]) -> int:
@@ -71,17 +76,22 @@ def matmul_speed(device: torch.device, dtype: torch.dtype) -> float:
 def _unet_flops(
     config: str, frames: int, grid: tuple[int, int], mode: AttentionMode, anchors: int
 ) -> tuple[int, tuple[int, ...]]:
-    with torch.device("meta"):
-        unet = cast(UNet2DConditionModel, UNet2DConditionModel.from_config(json.loads(config)))
-        install_layout_attention(unet)
-        sample, embeds = _inputs(unet, frames + anchors, grid)
-        beside = AttentionStep(anchors) if anchors else None
-        step = {"step": AttentionStep(frames + anchors, mode, anchors=beside)}
-        counter = _count(unet, lambda: unet(sample, torch.tensor(1), embeds, cross_attention_kwargs=step))
+    unet, beside = _meta_unet(config), dict[str, Tensor]()
+    if anchors:
+        _forward(unet, grid, AttentionStep(anchors, mode, keep_states=beside.__setitem__))
+    step = AttentionStep(frames, mode, anchor_states=beside if anchors else None)
+    counter = _count(unet, lambda: _forward(unet, grid, step))
     levels = [0] * len(unet.config["block_out_channels"])
     for layer, operations in counter.attention.items():
         levels[_level_of(layer, len(levels))] += operations
     return counter.total, tuple(levels)
+
+
+@lru_cache
+def _attention_inputs(config: str, grid: tuple[int, int]) -> int:
+    inputs: dict[str, Tensor] = {}
+    _forward(_meta_unet(config), grid, AttentionStep(1, keep_states=inputs.__setitem__))
+    return sum(each.numel() for each in inputs.values())
 
 
 @lru_cache
@@ -141,6 +151,20 @@ def _count(network: nn.Module, forward: Callable[[], object]) -> _OperationCount
     with _OperationCounter(network) as counter:
         forward()
     return counter
+
+
+def _meta_unet(config: str) -> UNet2DConditionModel:
+    with torch.device("meta"):
+        unet = cast(UNet2DConditionModel, UNet2DConditionModel.from_config(json.loads(config)))
+    install_layout_attention(unet)
+    return unet
+
+
+@torch.no_grad()
+def _forward(unet: UNet2DConditionModel, grid: tuple[int, int], step: AttentionStep) -> object:
+    with torch.device("meta"):
+        sample, embeds = _inputs(unet, step.frames, grid)
+        return unet(sample, torch.tensor(1), embeds, cross_attention_kwargs={"step": step})
 
 
 def _inputs(

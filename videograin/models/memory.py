@@ -1,25 +1,27 @@
 """Estimate an edit's seconds and memory, and plan the quickest way to run it in the free memory."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
-import numpy as np
 import psutil
 import torch
-from diffusers import ControlNetModel
-from diffusers.models.controlnets.multicontrolnet import MultiControlNetModel
-from torch import nn
 
-from videograin.diffusion.attention.row_range import CHUNK_BYTES
 from videograin.diffusion.pipeline import VideoGrainPipeline
-from videograin.diffusion.windows.plan import Window, plan_windows
+from videograin.diffusion.windows.anchor_bank import BankRoom
 from videograin.errors import SettingsError
 from videograin.models.flops import controlnet_flops, matmul_speed, unet_flops, vae_flops
-from videograin.region import AttentionMode, Convention, EditSettings
-
-ClipShape = tuple[int, int, int]
-"""(F, H, W) of a clip, `frames.shape[:3]`."""
+from videograin.models.footprint import (
+    ClipShape,
+    bytes_of,
+    clip_windows,
+    controlnets_of,
+    footprint,
+    halves_of,
+    latent_grid,
+)
+from videograin.region import MAX_WINDOW_FRAMES, AttentionMode, Convention, EditSettings
 
 GIB = 2**30
 
@@ -31,27 +33,17 @@ MODULATION_COST = {"cuda": 0.4, "mps": 23.0, "cpu": 3.0}
 """What modulating self-attention costs on top, in units of the plain attention: the search for the rows' extremes and
 the longer head vectors. Measured for CUDA and the CPU, as above; a guess for mps."""
 
-UNET_VALUES = 26
-"""Values alive at the peak of a UNet forward, per frame, latent pixel and channel of the first level; the widest
-tensors are those of the first level's feed-forward layers. 26.0 to 26.2 for SD 1.5 and Emoji World."""
-
-CONTROLNET_VALUES = 7
-"""The same for a ControlNet's residuals, which wait for the UNet's way up."""
-
-INJECTED_VALUES = 7
-"""The same for features kept to be injected."""
-
-VAE_VALUES = 3.75
-"""Values alive at the peak of decoding, per frame, pixel and channel of the VAE's second level."""
-
-CHUNKED_BLOCKS = 6
-"""Blocks of scores that the chunked attention holds at once where there is no fused kernel."""
-
 LEAN_DIVISOR = 8
 """By which blocks of scores are smaller where memory ran out."""
 
 USABLE = 0.9
 """Share of the free memory that is planned with; allocators waste some."""
+
+BANK_SHARE = 0.5
+"""Share of what an edit leaves free that the anchors' bank may take, for other programs need memory as well."""
+
+SHORTEST_WINDOW = 4
+"""Frames to which windows are shortened where memory is short; with fewer, most of the work is done twice."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +54,19 @@ class MemoryPlan:
         frames_per_vae_batch: frames that the VAE works on at once.
         offload: "model" keeps a network on the device only while it works.
         chunk_divisor: for `smaller_chunks`, around the edit.
+        bank_room: for the anchors of a long clip.
+        window_frames: most frames of a window, where those of the settings would not fit.
     """
 
     frames_per_vae_batch: int = 4
     offload: Literal["none", "model"] = "none"
     chunk_divisor: int = 1
+    bank_room: BankRoom = field(default_factory=BankRoom)
+    window_frames: int = MAX_WINDOW_FRAMES
+
+    def fitted(self, settings: EditSettings) -> EditSettings:
+        """Return settings whose windows fit."""
+        return replace(settings, window_frames=min(settings.window_frames, self.window_frames))
 
 
 PLANS = (MemoryPlan(4), MemoryPlan(1), MemoryPlan(1, "model"))
@@ -98,7 +98,7 @@ def estimate_edit(
     clip_shape: ClipShape,
     settings: EditSettings,
     device: torch.device,
-    plan: MemoryPlan = PLANS[0],
+    plan: MemoryPlan | None = None,
     speed: float | None = None,
 ) -> Estimate:
     """Say what an edit will cost on a device; all of the pipeline's ControlNets are counted in.
@@ -108,22 +108,23 @@ def estimate_edit(
         clip_shape: (F, H, W).
         settings: steps, guidance, modulation and the other settings that cost time or memory.
         device: where it will run. The first estimate on a device times it for a moment.
-        plan: how it will run.
+        plan: how it will run; None stands for the quickest way, with room for the whole bank.
         speed: operations a second of a large matrix product; None measures it.
     """
     _, height, width = clip_shape
-    halves = _halves(settings)
-    forward, modulation = _forward_flops(pipeline, clip_shape, settings)
+    halves = halves_of(settings)
+    forward, modulation = _forward_flops(pipeline, clip_shape, settings, plan)
     inversion = forward * settings.inversion_steps
     injection = forward * halves * min(settings.inject_steps, settings.inversion_steps)
     edit = forward * halves * settings.steps_run
     modulated_halves = 1 if settings.convention == Convention.RELEASE else halves
     modulation *= settings.modulated_steps * modulated_halves * MODULATION_COST[device.type]
-    denoised = sum(len(window.frames) for window in _windows(clip_shape, settings))
+    denoised = sum(len(window.frames) for window in clip_windows(clip_shape, settings))
     pixels = vae_flops(pipeline.vae, height, width) * denoised
     speed = EFFICIENCY[device.type] * (speed or matmul_speed(device, pipeline.unet.dtype))
     total = inversion + injection + edit + modulation + pixels
-    return Estimate(total / speed, inversion / speed, peak_bytes(pipeline, clip_shape, settings, device, plan))
+    peak = peak_bytes(pipeline, clip_shape, settings, device, plan or PLANS[0])
+    return Estimate(total / speed, inversion / speed, peak)
 
 
 def plan_memory(
@@ -133,7 +134,7 @@ def plan_memory(
     device: torch.device,
     free: int | None = None,
 ) -> MemoryPlan:
-    """Choose the quickest plan that fits.
+    """Choose the quickest plan that fits; where none does with the settings' windows, with the longest that do.
 
     Args:
         pipeline: loaded on any device.
@@ -148,20 +149,26 @@ def plan_memory(
     if free is None:
         free = int(USABLE * (free_bytes(device) + _bytes_on(pipeline, device)))
     plans = [plan for plan in PLANS if plan.offload == "none" or device.type != "cpu"]
-    for plan in plans:
-        if peak_bytes(pipeline, clip_shape, settings, device, plan) <= free:
-            return plan
+    for shorter in _shorter_windows(settings, clip_shape[0]):
+        held = footprint(pipeline, clip_shape, shorter, device)
+        for plan in plans:
+            spare = free - held.peak(plan.frames_per_vae_batch, plan.offload == "model")
+            if spare >= 0:
+                return replace(
+                    plan, bank_room=_bank_room(held.bank, spare, device), window_frames=shorter.window_frames
+                )
     raise SettingsError(_advice(pipeline, clip_shape, settings, device, plans[-1], free))
 
 
 def leanest_plan(device: torch.device) -> MemoryPlan:
     """Return the plan to try when memory ran out in spite of a plan, whatever time it takes."""
-    return MemoryPlan(1, "none" if device.type == "cpu" else "model", LEAN_DIVISOR)
+    return MemoryPlan(1, "none" if device.type == "cpu" else "model", LEAN_DIVISOR, BankRoom(0, 0))
 
 
 def apply_plan(pipeline: VideoGrainPipeline, plan: MemoryPlan, device: torch.device) -> None:
     """Make the pipeline's next edits run by a plan on a device."""
     pipeline.frames_per_vae_batch = plan.frames_per_vae_batch
+    pipeline.bank_room = plan.bank_room
     pipeline.remove_all_hooks()
     if plan.offload == "model":
         pipeline.enable_model_cpu_offload(device=device)
@@ -173,21 +180,8 @@ def peak_bytes(
     pipeline: VideoGrainPipeline, clip_shape: ClipShape, settings: EditSettings, device: torch.device, plan: MemoryPlan
 ) -> int:
     """Return the most bytes that an edit will hold on its device, weights included."""
-    _, height, width = clip_shape
-    windows = _windows(clip_shape, settings)
-    frames = max(len(window.frames) + len(window.anchors) for window in windows)
-    vae, text_encoder = _bytes_of(pipeline.vae), _bytes_of(pipeline.text_encoder)
-    unet = _bytes_of(pipeline.unet)
-    controlnets = sum(map(_bytes_of, _controlnets(pipeline)))
-    latent_pixels = frames * height * width // pipeline.vae_scale_factor**2
-    path = 2 * 4 * (settings.inversion_steps + 1) * latent_pixels * 4  # float32, four channels, a list and a stack
-    denoising = unet + controlnets + vae + path + _denoising_bytes(pipeline, latent_pixels, settings, device)
-    second_width = pipeline.vae.config["block_out_channels"][1]
-    batch = min(frames, plan.frames_per_vae_batch)
-    decoding = vae + controlnets + VAE_VALUES * batch * height * width * second_width * pipeline.vae.dtype.itemsize
-    if plan.offload == "none":
-        denoising, decoding = denoising + text_encoder, decoding + text_encoder + unet
-    return int(max(denoising, decoding))
+    held = footprint(pipeline, clip_shape, settings, device)
+    return held.peak(plan.frames_per_vae_batch, plan.offload == "model")
 
 
 def free_bytes(device: torch.device) -> int:
@@ -205,16 +199,20 @@ def free_host_bytes() -> int:
     return min([psutil.virtual_memory().available, *_container_limit()])
 
 
-def _denoising_bytes(
-    pipeline: VideoGrainPipeline, latent_pixels: int, settings: EditSettings, device: torch.device
-) -> int:
-    """Return the bytes of activations at the peak of a denoising step."""
-    values = (
-        UNET_VALUES + CONTROLNET_VALUES * len(_controlnets(pipeline)) + INJECTED_VALUES * (settings.inject_steps > 0)
-    )
-    first_width = pipeline.unet.config["block_out_channels"][0]
-    activations = values * _halves(settings) * latent_pixels * first_width * pipeline.unet.dtype.itemsize
-    return activations + (CHUNKED_BLOCKS * CHUNK_BYTES if device.type != "cuda" else 0)
+def _shorter_windows(settings: EditSettings, frames: int) -> Iterator[EditSettings]:
+    """Yield settings with ever shorter windows, as they are first."""
+    yield settings
+    if settings.attention_mode == AttentionMode.WINDOWS:
+        for length in range(min(settings.window_frames, frames) - 1, SHORTEST_WINDOW - 1, -1):
+            yield replace(settings, window_frames=length)
+
+
+def _bank_room(needed: int, spare: int, device: torch.device) -> BankRoom:
+    """Return where a bank of some bytes may lie, given what an edit leaves of its device."""
+    beside = min(needed, int(BANK_SHARE * spare))
+    if device.type == "cpu":
+        return BankRoom(0, beside)
+    return BankRoom(beside, min(needed - beside, int(BANK_SHARE * free_host_bytes())))
 
 
 def _advice(
@@ -236,49 +234,41 @@ def _advice(
     )
 
 
-def _forward_flops(pipeline: VideoGrainPipeline, clip_shape: ClipShape, settings: EditSettings) -> tuple[float, float]:
+def _forward_flops(
+    pipeline: VideoGrainPipeline, clip_shape: ClipShape, settings: EditSettings, plan: MemoryPlan | None
+) -> tuple[float, float]:
     """Return the operations of one half of all windows' forwards, and those of self-attention that may be modulated."""
     _, height, width = clip_shape
-    grid = (height // pipeline.vae_scale_factor, width // pipeline.vae_scale_factor)
-    control = sum(controlnet_flops(network, height, width, grid) for network in _controlnets(pipeline))
+    grid = latent_grid(pipeline, clip_shape)
+    control = sum(controlnet_flops(network, height, width, grid) for network in controlnets_of(pipeline))
     first = 1 if settings.convention == Convention.RELEASE else 0  # the release leaves the largest grid plain
-    windows = _windows(clip_shape, settings)
+    windows = clip_windows(clip_shape, settings)
     forwards = [(len(window.frames), len(window.anchors)) for window in windows]
-    if anchors := len(windows[0].anchors):
-        forwards.append((anchors, 0))  # they are denoised by themselves first
+    times = [1.0] * len(forwards)
+    if anchors := len(windows[0].anchors):  # they are denoised by themselves first, and again where the bank lacks them
+        forwards.append((anchors, 0))
+        times.append(1 + _lacking(pipeline, clip_shape, settings, plan) * len(windows))
     total = modulated = 0.0
-    for frames, anchors in forwards:
+    for (frames, anchors), count in zip(forwards, times, strict=True):
         operations, by_level = unet_flops(pipeline.unet, frames, grid, settings.attention_mode, anchors)
-        total += operations + (frames + anchors) * control
-        modulated += sum(by_level[first:])
+        total += count * (operations + frames * control)
+        modulated += count * sum(by_level[first:])
     return total, modulated
 
 
-def _windows(clip_shape: ClipShape, settings: EditSettings) -> list[Window]:
-    """Return the windows of a clip without cuts whose objects are always in sight."""
-    frames = clip_shape[0]
-    if settings.attention_mode != AttentionMode.WINDOWS:
-        return [Window(0, frames)]
-    return plan_windows(np.ones(frames, bool), settings.window_frames, settings.anchor_frames, settings.window_overlap)
-
-
-def _controlnets(pipeline: VideoGrainPipeline) -> list[ControlNetModel]:
-    if isinstance(pipeline.controlnet, MultiControlNetModel):
-        return cast(list[ControlNetModel], [*pipeline.controlnet.nets])
-    return [pipeline.controlnet] if pipeline.controlnet is not None else []
-
-
-def _halves(settings: EditSettings) -> int:
-    return 2 if settings.guidance_scale > 1 else 1
-
-
-def _bytes_of(network: nn.Module) -> int:
-    return sum(weight.nbytes for weight in network.parameters())
+def _lacking(
+    pipeline: VideoGrainPipeline, clip_shape: ClipShape, settings: EditSettings, plan: MemoryPlan | None
+) -> float:
+    """Return the share of the anchors' forwards that a plan's bank has no room for."""
+    if plan is None:
+        return 0.0
+    needed = footprint(pipeline, clip_shape, settings, torch.device("cpu")).bank
+    return max(0.0, 1 - (plan.bank_room.device_bytes + plan.bank_room.host_bytes) / needed)
 
 
 def _bytes_on(pipeline: VideoGrainPipeline, device: torch.device) -> int:
-    networks = [pipeline.unet, pipeline.vae, pipeline.text_encoder, *_controlnets(pipeline)]
-    return sum(_bytes_of(network) for network in networks if next(network.parameters()).device.type == device.type)
+    networks = [pipeline.unet, pipeline.vae, pipeline.text_encoder, *controlnets_of(pipeline)]
+    return sum(bytes_of(network) for network in networks if next(network.parameters()).device.type == device.type)
 
 
 def _container_limit() -> list[int]:

@@ -1,7 +1,7 @@
 """How much of a whole edit is left, from the progress of its phases."""
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from videograin.models.memory import Estimate
 from videograin.progress import Phase, Progress, Report
@@ -10,8 +10,8 @@ from videograin.progress import Phase, Progress, Report
 class TimeLeft:
     """A report that passes on each progress with the seconds left of the whole edit instead of its phase.
 
-    The time of later phases and parts is taken from the estimate, corrected by how long the current phase takes
-    against its own.
+    The time of later phases is taken from the estimate, corrected by how long the current phase takes against its own.
+    So is that of later parts, until one is finished: from then on they take what the largest finished one took.
 
     Args:
         estimate: expected seconds of inversion and of the whole edit.
@@ -24,13 +24,15 @@ class TimeLeft:
         self._report = report
         self._started = time.monotonic()
         self._pace = 1.0
+        self._part = _Part(0, 0.0, self._started)
+        self._measured: _Measured | None = None
 
     def __call__(self, progress: Progress) -> None:
         """Pass a progress on."""
-        of_part = {phase: seconds / progress.parts for phase, seconds in self._whole.items()}
+        self._note_part(progress)
+        of_part = {phase: seconds * progress.share for phase, seconds in self._whole.items()}
         expected = of_part.get(progress.phase, 0.0)
         later = sum(seconds for phase, seconds in of_part.items() if _follows(phase, progress.phase))
-        later += sum(of_part.values()) * (progress.parts - progress.part)
         left = progress.seconds_left
         if progress.done == 0:
             self._started = time.monotonic()
@@ -39,7 +41,34 @@ class TimeLeft:
             self._pace = (time.monotonic() - self._started) / (share * expected)
         if left is None:
             left = expected * self._pace if progress.total else 0.0
-        self._report(replace(progress, seconds_left=left + later * self._pace))
+        whole = self._measured.whole_seconds if self._measured else sum(self._whole.values()) * self._pace
+        self._report(replace(progress, seconds_left=left + later * self._pace + progress.later * whole))
+
+    def _note_part(self, progress: Progress) -> None:
+        """Measure the part that has ended, if another one begins."""
+        if progress.part == self._part.number:
+            return
+        ended, now = self._part, time.monotonic()
+        self._part = _Part(progress.part, progress.share, now)
+        if ended.share and (self._measured is None or ended.share >= self._measured.share):
+            self._measured = _Measured(ended.share, (now - ended.started) / ended.share)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The part that is being made, what share of the whole it is, and since when."""
+
+    number: int
+    share: float
+    started: float
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """The largest finished part, and how long the whole takes at its pace."""
+
+    share: float
+    whole_seconds: float
 
 
 def _follows(phase: Phase, other: Phase) -> bool:

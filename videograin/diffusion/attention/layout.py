@@ -34,16 +34,23 @@ class LayoutLevel:
         masks: (R, F, h, w) bool.
         classes: (F, h·w) int64, each token's class.
         memberships: (C, R) bool, the regions of each class.
+        anchors: of the last frames, how many are seen in self-attention and see nothing themselves.
     """
 
     masks: Tensor
     classes: Tensor
     memberships: Tensor
+    anchors: int = 0
 
     @property
     def frames(self) -> int:
-        """Number of frames F."""
+        """Number of frames F, anchors included."""
         return self.masks.shape[1]
+
+    @property
+    def own_frames(self) -> int:
+        """Number of frames without the anchors."""
+        return self.frames - self.anchors
 
     @property
     def tokens(self) -> int:
@@ -56,15 +63,14 @@ class LayoutLevel:
         members = self.memberships.float()
         return members @ members.T
 
-    def self_regions(self, mode: AttentionMode, anchors: int = 0) -> SharedRegions:
+    def self_regions(self, mode: AttentionMode) -> SharedRegions:
         """Return the classes of queries and keys in self-attention; the batch is 1, or F where frames are apart.
 
         Args:
             mode: which frames a query sees.
-            anchors: of the last frames, how many are keys alone.
         """
         if mode.is_joint:
-            queries, keys = self.classes[: self.frames - anchors].reshape(1, -1), self.classes.reshape(1, -1)
+            queries, keys = self.classes[: self.own_frames].reshape(1, -1), self.classes.reshape(1, -1)
         else:
             queries, keys = self.classes, gather_keys(self.classes[None], mode)
         return SharedRegions(queries, keys, self.overlaps > 0)
@@ -77,11 +83,11 @@ class LayoutLevel:
         """
         sets, token_classes = torch.unique(token_regions, dim=0, return_inverse=True)
         shares = (self.memberships.float() @ sets.float().T) > 0
-        return SharedRegions(self.classes, token_classes[None], shares)
+        return SharedRegions(self.classes[: self.own_frames], token_classes[None], shares)
 
-    def self_sizes(self, mode: AttentionMode, convention: Convention, anchors: int = 0) -> Tensor:
+    def self_sizes(self, mode: AttentionMode, convention: Convention) -> Tensor:
         """Return size_i of every query in self-attention, (1, F·h·w) or (F, h·w) float32 like `self_regions`."""
-        regions = self.self_regions(mode, anchors)
+        regions = self.self_regions(mode)
         sizes = self._sizes(regions.key_classes, convention)
         if mode.is_joint and convention == Convention.RELEASE:
             sizes = sizes / self.frames  # the release divides by F²·h·w, not by its F·h·w keys
@@ -89,7 +95,8 @@ class LayoutLevel:
 
     def cross_sizes(self, convention: Convention) -> Tensor:
         """Return size_i of every query in cross-attention, (F, h·w) float32: area of its regions in its frame."""
-        return self._sizes(self.classes, convention).gather(1, self.classes)
+        own = self.classes[: self.own_frames]
+        return self._sizes(own, convention).gather(1, own)
 
     def _sizes(self, key_classes: Tensor, convention: Convention) -> Tensor:
         """Share of keys that lie in each class's regions, (B, C); the release counts a key once for every region."""
@@ -122,7 +129,12 @@ def nearest_cells(masks: Tensor, grid: tuple[int, int], keep_small: bool = True)
 
 
 def build_layout(
-    masks: Tensor, grid: tuple[int, int], num_levels: int, strengths: Sequence[float], resize: Resize = nearest_cells
+    masks: Tensor,
+    grid: tuple[int, int],
+    num_levels: int,
+    strengths: Sequence[float],
+    resize: Resize = nearest_cells,
+    anchors: int = 0,
 ) -> Layout:
     """Reduce pixel masks to the layouts of all latent resolutions.
 
@@ -133,10 +145,11 @@ def build_layout(
         strengths: one factor for each region.
         resize: what counts as a region's cells: `assign_cells` in the paper's convention, `nearest_cells` in the
             release's.
+        anchors: of the last frames, how many are seen in self-attention and see nothing themselves.
     """
     levels: dict[int, LayoutLevel] = {}
     for _ in range(num_levels):
-        levels[grid[0] * grid[1]] = _level(resize(masks, grid))
+        levels[grid[0] * grid[1]] = _level(resize(masks, grid), anchors)
         grid = (-(-grid[0] // 2), -(-grid[1] // 2))
     return Layout(levels, torch.tensor(strengths, dtype=torch.float32, device=masks.device))
 
@@ -215,9 +228,9 @@ def span_regions(spans: Sequence[tuple[int, int] | None], device: torch.device, 
     return token_regions.to(device)
 
 
-def _level(masks: Tensor) -> LayoutLevel:
+def _level(masks: Tensor, anchors: int) -> LayoutLevel:
     distinct, classes = torch.unique(region_sets(masks).flatten(1), return_inverse=True)
-    return LayoutLevel(masks, classes, (distinct[:, None] & _bits(masks)) != 0)
+    return LayoutLevel(masks, classes, (distinct[:, None] & _bits(masks)) != 0, anchors)
 
 
 def _bits(masks: Tensor) -> Tensor:

@@ -25,7 +25,11 @@ class PhraseMaps:
         self._tokens = level.tokens
         self._token_regions = token_regions.float()
         self._sum = torch.zeros(
-            token_regions.shape[1], *level.masks.shape[1:], dtype=torch.float32, device=token_regions.device
+            token_regions.shape[1],
+            level.own_frames,
+            *level.masks.shape[2:],
+            dtype=torch.float32,
+            device=token_regions.device,
         )
         self._count = 0
 

@@ -47,15 +47,27 @@ class SelfAttentionProcessor:
         step: AttentionStep | None = None,
     ) -> Tensor:
         """Attend from hidden states (halves·F, h·w, C) to those of the clip; same shape out."""
-        query, key, value = upcast(attn, *project(attn, hidden_states, hidden_states))
         if step is None:
             step = AttentionStep(frames=1)
+        halves = hidden_states.shape[0] // step.frames
+        query, key, value = upcast(attn, *project(attn, hidden_states, self._seen(hidden_states, halves, step)))
         query, key = self._exchange(query, key, step)
         query, key, value = (
-            rearrange(x, "(b f) n (h d) -> b f n h d", f=step.frames, h=attn.heads) for x in (query, key, value)
+            rearrange(x, "(b f) n (h d) -> b f n h d", b=halves, h=attn.heads) for x in (query, key, value)
         )
         out = self._attend(query, key, value, attn.scale, step)
         return project_out(attn, out.to(hidden_states.dtype).reshape(hidden_states.shape[0], -1, out.shape[-1]))
+
+    def _seen(self, hidden_states: Tensor, halves: int, step: AttentionStep) -> Tensor:
+        """Return the hidden states that keys and values come from, (halves·F, n, C), or with each half's anchors."""
+        if step.keep_states is not None:
+            step.keep_states(self.name, rearrange(hidden_states, "(b f) n c -> b (f n) c", b=halves))
+        if step.anchor_states is None:
+            return hidden_states
+        anchors = step.anchor_states[self.name].to(hidden_states.device)
+        anchors = rearrange(anchors, "b (f n) c -> b f n c", n=hidden_states.shape[1])
+        own = rearrange(hidden_states, "(b f) n c -> b f n c", b=halves)
+        return torch.cat([own, anchors], dim=1).flatten(0, 1)
 
     def _exchange(self, query: Tensor, key: Tensor, step: AttentionStep) -> tuple[Tensor, Tensor]:
         if self.name in INJECTED_ATTENTIONS:
@@ -66,16 +78,7 @@ class SelfAttentionProcessor:
         return query, key
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, scale: float, step: AttentionStep) -> Tensor:
-        """Attend over (halves, F, n, heads, d); returns (halves, F·n, heads·d)."""
-        if step.anchors is None:
-            return self._attend_own(query, key, value, scale, step)
-        own, anchors = slice(step.own_frames), slice(step.own_frames, None)
-        window = self._attend_own(query[:, own], key, value, scale, step)
-        among_anchors = self._attend_own(query[:, anchors], key[:, anchors], value[:, anchors], scale, step.anchors)
-        return torch.cat([window, among_anchors], dim=1)
-
-    def _attend_own(self, query: Tensor, key: Tensor, value: Tensor, scale: float, step: AttentionStep) -> Tensor:
-        """Attend from the first frames of those that are seen (halves, F, n, heads, d), or from all of them."""
+        """Attend from (halves, F, n, heads, d) to the same frames and the anchors; returns (halves, F·n, heads·d)."""
         halves, frames, tokens = query.shape[:3]
         together = AttentionMode.FULL if step.mode.is_joint else AttentionMode.PER_FRAME
         queries = _heads_first(gather_keys(query, together))

@@ -1,8 +1,8 @@
 """What the attention processors are told in one denoising step, and how it follows from layout and settings."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Self
+from enum import StrEnum
 
 from torch import Tensor, nn
 
@@ -36,7 +36,7 @@ class AttentionStep:
     """One forward of the UNet over a clip whose frames ride in the batch axis, (halves frames).
 
     Attributes:
-        frames: number of frames F, anchors included.
+        frames: number of frames F.
         mode: which frames self-attention sees.
         modulations: by number of tokens of a frame; a resolution that is not named stays plain.
         modulated_self: for each half of the batch (unconditional first), whether self-attention is modulated.
@@ -45,8 +45,9 @@ class AttentionStep:
         record: where to keep the features of this forward.
         inject: features that replace those of this forward.
         phrase_maps: adds up how much each phrase is attended to; None records nothing.
-        anchors: of the last frames, which all frames see but which see only one another: what their self-attention
-            does; None where there are no such frames.
+        anchor_states: by self-attention layer, its input for frames that all these see besides one another, from which
+            it makes their keys and values, (halves, A·n, C) on any device; None where there are no such frames.
+        keep_states: is given the input of each self-attention layer by its name, (halves, F·n, C); None keeps none.
         text_keys: by layer, the keys and values of the halves' text that earlier forwards left here, each
             (halves, 77, heads·d); None computes them in each forward.
     """
@@ -60,13 +61,39 @@ class AttentionStep:
     record: Features | None = None
     inject: Features | None = None
     phrase_maps: PhraseMaps | None = None
-    anchors: Self | None = None
+    anchor_states: Mapping[str, Tensor] | None = None
+    keep_states: Callable[[str, Tensor], None] | None = None
     text_keys: dict[nn.Module, tuple[Tensor, Tensor]] | None = None
 
-    @property
-    def own_frames(self) -> int:
-        """Number of frames without the anchors."""
-        return self.frames - (self.anchors.frames if self.anchors else 0)
+
+class ForwardKind(StrEnum):
+    """What a forward of an edit is for: a step towards noise, features of the source to be injected, a step back."""
+
+    INVERT = "invert"
+    SOURCE = "source"
+    EDIT = "edit"
+
+
+@dataclass(frozen=True)
+class Forward:
+    """Which forward of an edit one is.
+
+    Attributes:
+        kind: what it is for.
+        index: of the noise level at which it starts, from the clip (`INVERT`); of the denoising step it belongs to.
+    """
+
+    kind: ForwardKind
+    index: int
+
+
+PrepareStep = Callable[[Forward, AttentionStep], AttentionStep]
+"""Adds to what the layers are told in a forward which frames elsewhere they see, or where they leave their own."""
+
+
+def unprepared(_forward: Forward, step: AttentionStep) -> AttentionStep:
+    """Return the step as it is, for frames that see no others."""
+    return step
 
 
 @dataclass(frozen=True)
@@ -100,9 +127,7 @@ class LayoutModulation:
         }
 
 
-def modulate_layout(
-    layout: Layout, token_regions: Tensor, settings: EditSettings, halves: int, anchors: int = 0
-) -> LayoutModulation:
+def modulate_layout(layout: Layout, token_regions: Tensor, settings: EditSettings, halves: int) -> LayoutModulation:
     """Work out the modulation of an edit.
 
     Args:
@@ -110,13 +135,12 @@ def modulate_layout(
         token_regions: (77, R) bool, the regions whose phrase a text token belongs to.
         settings: strengths, attention mode and convention.
         halves: 2 with classifier-free guidance, else 1.
-        anchors: of the layout's last frames, how many are keys alone in self-attention.
     """
     release = settings.convention == Convention.RELEASE
     levels = list(layout.levels.items())
     modulated = levels[1:] if release else levels  # the release leaves the largest resolution plain
     return LayoutModulation(
-        {tokens: _full_strength(level, layout, token_regions, settings, anchors) for tokens, level in modulated},
+        {tokens: _full_strength(level, layout, token_regions, settings) for tokens, level in modulated},
         # The release indexes the batch so that only its first half is modulated.
         modulated_self=_where(settings.self_strength > 0, (True, not release)[:halves]),
         modulated_cross=_where(settings.cross_strength > 0, (False, True)[-halves:]),
@@ -129,17 +153,17 @@ def _where(is_on: bool, halves: tuple[bool, ...]) -> tuple[bool, ...]:
 
 
 def _full_strength(
-    level: LayoutLevel, layout: Layout, token_regions: Tensor, settings: EditSettings, anchors: int
+    level: LayoutLevel, layout: Layout, token_regions: Tensor, settings: EditSettings
 ) -> LevelModulation:
-    regions = level.self_regions(settings.attention_mode, anchors)
+    regions, cross_regions = level.self_regions(settings.attention_mode), level.cross_regions(token_regions)
     factors = _class_factors(level, layout.region_strengths)
-    self_sizes = level.self_sizes(settings.attention_mode, settings.convention, anchors)
+    self_sizes = level.self_sizes(settings.attention_mode, settings.convention)
     cross_sizes = level.cross_sizes(settings.convention)
     return LevelModulation(
         settings.self_strength * (1 - self_sizes) * factors[regions.query_classes],
         regions,
-        settings.cross_strength * (1 - cross_sizes) * factors[level.classes],
-        level.cross_regions(token_regions),
+        settings.cross_strength * (1 - cross_sizes) * factors[cross_regions.query_classes],
+        cross_regions,
     )
 
 

@@ -1,28 +1,59 @@
 """Anchors: frames that all windows of a shot see, denoised once, on their own, before the windows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
-from videograin.diffusion.attention.step import AttentionStep, LayoutModulation
+from videograin.diffusion.attention.step import AttentionStep, Forward, ForwardKind
+from videograin.diffusion.denoising import Denoising
+from videograin.diffusion.windows.anchor_bank import AnchorBank
 
 
 @dataclass(frozen=True, eq=False)
 class Anchors:
-    """The anchors of a shot: their latents at every step, whichever window looks at them.
-
-    A window's forward carries them along, for it needs their keys and values; what it predicts of them is not used.
+    """The anchors of a shot as its windows see them.
 
     Attributes:
         frames: their numbers in the clip.
-        source: (K, A, 4, h, w), their inversion path.
-        latents: (K, A, 4, h, w), where each denoising step begins.
-        step: an unmodulated forward over the anchors alone.
-        modulation: of their attention to one another.
+        denoising: of the anchors alone.
+        latents: (K, A, 4, h, w), where each of its steps begins.
+        bank: what its forwards gave to self-attention; of those that it lacks, the forward is run again.
     """
 
     frames: tuple[int, ...]
-    source: Tensor
+    denoising: Denoising
     latents: Tensor
-    step: AttentionStep
-    modulation: LayoutModulation
+    bank: AnchorBank
+
+    @property
+    def determinants(self) -> list[Tensor]:
+        """All that inversion follows from and that differs from anchors to anchors: latents and control images."""
+        return [self.denoising.path[0], *(control.images for control in self.denoising.conditioning.controls)]
+
+    def beside(self, forward: Forward, step: AttentionStep) -> AttentionStep:
+        """Return a window's step that sees the anchors as they were in the same forward; a `PrepareStep`."""
+        inputs = self.bank.get(forward)
+        if inputs is None:
+            inputs = self._run(forward)
+            self.bank.add(forward, inputs)
+        return replace(step, anchor_states=inputs)
+
+    @torch.no_grad()
+    def _run(self, forward: Forward) -> dict[str, Tensor]:
+        """Run a forward of the anchors again; returns what it gave to self-attention by layer."""
+        inputs: dict[str, Tensor] = {}
+
+        def keep(each: Forward, step: AttentionStep) -> AttentionStep:
+            return replace(step, keep_states=inputs.__setitem__) if each == forward else step
+
+        again, index = replace(self.denoising, prepare=keep), forward.index
+        if forward.kind == ForwardKind.INVERT:
+            conditioning, level = again.source_conditioning.last_halves(1), again.schedule.levels[index]
+            again.denoiser.predict_noise(again.path[index], level, conditioning, keep(forward, again.step))
+        elif forward.kind == ForwardKind.SOURCE:
+            again.source_features(index)
+        else:
+            timestep = again.schedule.timesteps[index]
+            again.guided_noise(timestep, self.latents[index], again.attention_step(index, timestep))
+        return inputs

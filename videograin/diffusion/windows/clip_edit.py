@@ -10,7 +10,7 @@ from torch import Tensor
 
 from videograin.diffusion.attention.layout import build_layout
 from videograin.diffusion.attention.phrase_maps import PhraseMaps
-from videograin.diffusion.attention.step import AttentionStep
+from videograin.diffusion.attention.step import AttentionStep, PrepareStep, unprepared
 from videograin.diffusion.autoencoder import decode_latents, encode_frames, to_uint8
 from videograin.diffusion.compositing import composite
 from videograin.diffusion.denoiser import Control, Denoiser
@@ -21,6 +21,7 @@ from videograin.diffusion.prompt_embeds import PromptEmbeds
 from videograin.diffusion.region_masks import RegionMasks
 from videograin.diffusion.schedule import NoiseSchedule
 from videograin.diffusion.smoothing import PathMean
+from videograin.diffusion.windows.anchor_bank import AnchorBank, BankRoom
 from videograin.diffusion.windows.anchors import Anchors
 from videograin.diffusion.windows.plan import Window, frame_generators
 from videograin.files.tensor_cache import TensorCache
@@ -61,14 +62,10 @@ class Denoised:
     """Frames that were brought to noise and back.
 
     Attributes:
-        tensors: what they followed from.
-        path: (K, F, 4, h, w), their inversion.
         latents: (F, 4, h, w), edited.
         attention: (R, F, h, w) float32, as in `EditResult`; None where it was not asked for.
     """
 
-    tensors: EditTensors
-    path: Tensor
     latents: Tensor
     attention: np.ndarray | None
 
@@ -85,6 +82,7 @@ class ClipEdit:
         schedule: the noise levels, up and down again.
         device: where the networks work.
         frames_per_vae_batch: frames that the VAE works on at once.
+        bank_room: how much of the anchors' forwards is kept for the windows.
         inversion_cache: where inversion paths are kept; None keeps none.
     """
 
@@ -95,6 +93,7 @@ class ClipEdit:
     schedule: NoiseSchedule
     device: torch.device
     frames_per_vae_batch: int
+    bank_room: BankRoom
     inversion_cache: TensorCache | None
 
     def denoise_anchors(self, frames: tuple[int, ...], report: Report) -> Anchors:
@@ -105,9 +104,12 @@ class ClipEdit:
             after_steps.append(values["latents"])
             return {}
 
-        done = self.denoise(frames, frame_generators(self.request.settings.seed, frames), report, on_step_end=keep)
-        latents = torch.stack([done.path[-1], *after_steps[:-1]])
-        return Anchors(frames, done.path, latents, done.tensors.step, done.tensors.modulation)
+        bank, tensors = AnchorBank(self.bank_room), self._prepare(frames, None, report)
+        with self.denoiser.for_clip():
+            noise = frame_generators(self.request.settings.seed, frames)
+            denoising = self._inverted(tensors, noise, report, bank.keeping)
+            denoising.run(report, keep)
+        return Anchors(frames, denoising, torch.stack([denoising.path[-1], *after_steps[:-1]]), bank)
 
     def denoise(
         self,
@@ -130,16 +132,13 @@ class ClipEdit:
         """
         tensors = self._prepare(frames, anchors, report)
         maps = PhraseMaps(tensors.layout, self.prompts.token_regions) if record_attention else None
-        path, latents = tensors.latents[None], tensors.latents
+        latents = tensors.latents
         if tensors.edited.any() or not self.request.settings.blend_background:  # else the source is the result
-            with self.denoiser.for_clip(tensors.step.frames, self.request.settings.joint_group_norm):
-                path = inversion_path(
-                    self.denoiser, latents, self.schedule, tensors.source.last_halves(1), tensors.step,
-                    self.request.settings, report, self.inversion_cache, anchors.source if anchors else None,
-                )  # fmt: skip
-                latents = self._denoising(tensors, path, noise, maps, anchors).run(report, on_step_end)
-        attention = None if maps is None else maps.mean()[:, : len(frames)].numpy()
-        return Denoised(tensors, path, latents, attention)
+            prepare, seen = (anchors.beside, anchors.determinants) if anchors else (unprepared, [])
+            with self.denoiser.for_clip():
+                denoising = self._inverted(tensors, noise, report, prepare, seen, maps)
+                latents = denoising.run(report, on_step_end)
+        return Denoised(latents, None if maps is None else maps.mean().numpy())
 
     def decode(self, frames: Sequence[int], latents: Tensor, report: Report) -> Iterator[np.ndarray]:
         """Yield frames (n, H, W, 3) uint8 of their edited latents in order, some at a time."""
@@ -155,23 +154,23 @@ class ClipEdit:
 
     def _prepare(self, frames: Sequence[int], anchors: Anchors | None, report: Report) -> EditTensors:
         request, settings = self.request, self.request.settings
-        seen = [*frames, *(anchors.frames if anchors else ())]
+        seen = anchors.frames if anchors else ()
         # 2. Frames to latents
         latents = encode_frames(self.vae, request.frames[list(frames)], self.frames_per_vae_batch, self.device, report)
         # 3. Masks to the layout at every resolution
         grid = (latents.shape[-2], latents.shape[-1])
-        regions, own = (RegionMasks.of(request, numbers, self.device) for numbers in (seen, frames))
+        regions, own = (RegionMasks.of(request, numbers, self.device) for numbers in ([*frames, *seen], frames))
         levels = len(self.denoiser.unet.config["block_out_channels"])
-        layout = build_layout(regions.masks, grid, levels, [each.strength for each in request.regions], regions.resize)
+        strengths = [each.strength for each in request.regions]
+        layout = build_layout(regions.masks, grid, levels, strengths, regions.resize, anchors=len(seen))
         # 4. Control images and trajectories
-        controls = [self._control(index, seen) for index in range(len(request.control_images))]
+        controls = [self._control(index, frames) for index in range(len(request.control_images))]
         paths = self._trajectories(frames, grid)
         smoothed = paths if settings.temporal_smoothing else None
         step = AttentionStep(
-            frames=len(seen),
+            frames=len(frames),
             mode=AttentionMode.FULL if settings.attention_mode.is_joint else settings.attention_mode,
             trajectories={paths.tokens: paths} if paths and settings.trajectory_attention else {},
-            anchors=anchors.step if anchors else None,
         )
         return EditTensors(
             settings=settings,
@@ -184,9 +183,20 @@ class ClipEdit:
             path_mean=PathMean.along(smoothed, own.cells(grid)) if smoothed else None,
         )
 
-    def _denoising(
-        self, tensors: EditTensors, path: Tensor, noise: Noise, maps: PhraseMaps | None, anchors: Anchors | None
+    def _inverted(
+        self,
+        tensors: EditTensors,
+        noise: Noise,
+        report: Report,
+        prepare: PrepareStep,
+        seen: Sequence[Tensor] = (),
+        maps: PhraseMaps | None = None,
     ) -> Denoising:
+        """Bring frames to noise; returns their way back."""
+        path = inversion_path(
+            self.denoiser, tensors.latents, self.schedule, tensors.source.last_halves(1), tensors.step,
+            tensors.settings, report, self.inversion_cache, prepare, seen,
+        )  # fmt: skip
         return Denoising(
             denoiser=self.denoiser,
             schedule=self.schedule,
@@ -200,13 +210,13 @@ class ClipEdit:
             generator=noise,
             path_mean=tensors.path_mean,
             phrase_maps=maps,
-            anchors=anchors,
+            prepare=prepare,
         )
 
     def _control(self, index: int, frames: Sequence[int]) -> Control:
         """Return what a ControlNet is given of some frames; levels are by the noise that the edit starts from."""
         request, settings = self.request, self.request.settings
-        images = torch.from_numpy(np.ascontiguousarray(request.control_images[index][frames]))
+        images = torch.from_numpy(np.ascontiguousarray(request.control_images[index][list(frames)]))
         images = images.movedim(-1, 1).to(self.device) / 255
         if not request.control_guidance:
             return Control(images, settings.controlnet_conditioning_scale)

@@ -6,7 +6,7 @@ windows may be computed in any order, on any machine, or again after a crash.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -30,6 +30,7 @@ class Window:
         overlap: how many of its first frames the window before has as well.
         next_overlap: how many of its last frames the window after has as well.
         anchors: frames of the same shot that all its frames see besides; none where the shot is one window.
+        is_edited: whether it is denoised at all; where no edited region is seen it is the source.
     """
 
     start: int
@@ -37,6 +38,7 @@ class Window:
     overlap: int = 0
     next_overlap: int = 0
     anchors: tuple[int, ...] = ()
+    is_edited: bool = True
 
     @property
     def frames(self) -> range:
@@ -50,7 +52,7 @@ class Window:
 
 
 def plan_windows(
-    visible: Sequence[bool] | np.ndarray, length: int, anchors: int, overlap: int, shots: Sequence[int] = (0,)
+    visible: np.ndarray, length: int, anchors: int, overlap: int, shots: Sequence[int] = (0,)
 ) -> list[Window]:
     """Divide a clip into windows of nearly equal length.
 
@@ -58,20 +60,20 @@ def plan_windows(
     crosses a cut.
 
     Args:
-        visible: for each frame, whether an edited region can be seen; anchors are chosen among those, evenly spread.
+        visible: (R, F) bool, which edited regions each frame shows; anchors are spread over those that show any.
         length: most frames of a window.
         anchors: most anchors of a shot.
         overlap: frames that neighbouring windows share, at most so that no frame belongs to three.
         shots: frames at which a shot begins, ascending from 0.
     """
-    frames = len(visible)
+    frames = visible.shape[1]
     if frames <= length:
         return [Window(0, frames)]
     overlap = min(overlap, (length - 1) // 2)
     return [
         window
         for first, stop in pairwise([*shots, frames])
-        for window in _shot_windows(first, stop, length, overlap, _spread(visible, first, stop, anchors))
+        for window in _shot_windows(first, stop, length, overlap, _shot_anchors(visible, first, stop, anchors))
     ]
 
 
@@ -80,14 +82,20 @@ def request_windows(request: EditRequest) -> list[Window]:
     settings, frames = request.settings, len(request.frames)
     if settings.attention_mode != AttentionMode.WINDOWS or frames <= settings.window_frames:
         return [Window(0, frames)]
-    edited = [region.masks.any(axis=(1, 2)) for region in request.regions if region.is_edited]
-    return plan_windows(
-        np.any(edited, axis=0),
+    visible = np.stack([region.masks.any(axis=(1, 2)) for region in request.regions if region.is_edited])
+    windows = plan_windows(
+        visible,
         settings.window_frames,
         settings.anchor_frames,
         settings.window_overlap,
         shot_starts(request.frames),
     )
+    if not settings.blend_background:
+        return windows
+    return [
+        window if visible[:, window.start : window.stop].any() else replace(window, anchors=(), is_edited=False)
+        for window in windows
+    ]
 
 
 def noise_source(
@@ -105,6 +113,23 @@ def frame_generators(seed: int, frames: Sequence[int]) -> list[torch.Generator]:
     return [torch.Generator().manual_seed(each) for each in seeds]
 
 
+def part_sizes(windows: Sequence[Window], finished: int) -> list[int]:
+    """Return the frames that the parts of an edit denoise: each window, and before those of a shot its anchors.
+
+    Args:
+        windows: of the whole clip.
+        finished: how many of them are done; they are the first parts, and their anchors are none.
+    """
+    sizes = [len(window.frames) * window.is_edited for window in windows]
+    parts, anchors = sizes[:finished], ()
+    for window, size in zip(windows[finished:], sizes[finished:], strict=True):
+        if window.anchors and window.anchors != anchors:
+            anchors = window.anchors
+            parts.append(len(anchors))
+        parts.append(size)
+    return parts
+
+
 def _shot_windows(first: int, stop: int, length: int, overlap: int, anchors: tuple[int, ...]) -> list[Window]:
     if stop - first <= length:
         return [Window(first, stop)]
@@ -120,9 +145,27 @@ def _shot_windows(first: int, stop: int, length: int, overlap: int, anchors: tup
     return windows
 
 
-def _spread(visible: Sequence[bool] | np.ndarray, first: int, stop: int, count: int) -> tuple[int, ...]:
-    """Return the middles of `count` equal parts of the frames that are visible, or all of these where they are few."""
-    seen = first + np.flatnonzero(visible[first:stop])
-    if len(seen) <= count:
-        return tuple(map(int, seen))
-    return tuple(int(seen[(2 * i + 1) * len(seen) // (2 * count)]) for i in range(count))
+def _shot_anchors(visible: np.ndarray, first: int, stop: int, count: int) -> tuple[int, ...]:
+    return tuple(first + frame for frame in _spread(visible[:, first:stop], count))
+
+
+def _spread(visible: np.ndarray, count: int) -> list[int]:
+    """Return the anchors of a shot: as many as are wanted of the frames that show a region, or all where they are few.
+
+    Each comes from one of `count` equal parts of those frames: the one that shows the most regions which no anchor
+    before it shows, of such the most regions in all, of such the one nearest to the middle of its part.
+
+    Args:
+        visible: (R, F) bool, which regions each frame of the shot shows.
+        count: how many at most.
+    """
+    seen = np.flatnonzero(visible.any(axis=0))
+    chosen: list[int] = []
+    lacking = np.ones(len(visible), bool)
+    for part in np.array_split(seen, count) if len(seen) > count > 0 else seen[:count, None]:
+        shown = visible[:, part]
+        off_middle = np.abs(np.arange(len(part)) - len(part) // 2)
+        best = np.lexsort((off_middle, -shown.sum(axis=0), -shown[lacking].sum(axis=0)))[0]
+        chosen.append(int(part[best]))
+        lacking &= ~shown[:, best]
+    return chosen
