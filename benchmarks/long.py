@@ -255,7 +255,7 @@ def main() -> None:
     with args.json.open("a") as file:
         for length in args.lengths:
             bench = Bench.load(args.model, args.device, ThereAndBack(library, length))
-            for variant, (number, clip) in product(variants(base, args.variants), told.items()):
+            for (number, clip), variant in product(told.items(), variants(base, args.variants)):
                 task = Task(number, clip, variant, length)
                 if (variant.label, settings_text(variant), length, clip.name) in {line.key for line in lines}:
                     continue
