@@ -6,6 +6,7 @@ A session's id stands for its user: whoever has it sees that work and no other.
 from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import gradio as gr
@@ -65,10 +66,12 @@ class Api(ModelApi):
         fit: str = "crop",
         model: str = "",
     ) -> Document:
-        """Begin to work on an uploaded video; what the session held before is gone."""
+        """Begin to work on an uploaded video, or a ZIP of pictures; what the session held before is gone."""
         choice = ClipChoice(start=start, end=end, fps=fps, frames=frames, short_side=short_side, fit=fit)
         found = self._find(session)
-        self._studio.open_clip(found, transfer.uploaded(video), choice, model or self._studio.default_model)
+        with TemporaryDirectory(prefix="videograin-") as scratch:
+            clip = transfer.as_one_file(self._studio, transfer.uploaded(video), Path(scratch))
+            self._studio.open_clip(found, clip, choice, model or self._studio.default_model)
         return self._describe(found)
 
     def open_example(self, session: str, name: str, frames: int = 16) -> Document:

@@ -27,9 +27,13 @@ def build_clip_step(studio: StudioService) -> ClipStep:
                 label="Your clip", sources=["upload", "webcam"], height=340, elem_id="upload",
                 webcam_options=gr.WebcamOptions(mirror=False), buttons=[],
             )  # fmt: skip
-            with gr.Row():  # browsers count GIFs among pictures, so that the box above does not take them
+            with gr.Row():  # browsers count GIFs among pictures, so that the box above takes neither
                 gif_in = gr.UploadButton(
-                    "Upload a GIF", size="sm", min_width=120, file_types=[".gif"], elem_id="gif-in"
+                    "Upload a GIF, or pictures (.zip)",
+                    size="sm",
+                    min_width=120,
+                    file_types=[".gif", ".zip"],
+                    elem_id="gif-in",
                 )
                 project_in = gr.UploadButton(
                     "Open a saved project (.zip)", size="sm", file_types=[".zip"], elem_id="project-in"

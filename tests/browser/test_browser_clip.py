@@ -74,6 +74,6 @@ def test_after_a_file_that_is_no_video_another_one_can_be_chosen(visit, tmp_path
 def test_a_gif_is_a_clip_like_any_other(visit, tmp_path: Path):
     gif = make(tmp_path / "clip.gif", "testsrc2=s=97x64:r=10:d=0.8")
     visitor = visit()
-    visitor.page.get_by_test_id("Upload a GIF-upload-button").set_input_files(gif)
+    visitor.page.get_by_test_id("Upload a GIF, or pictures (.zip)-upload-button").set_input_files(gif)
     visitor.wait_for_estimate("\n8 frames")
     visitor.page.wait_for_function("document.querySelector('#upload video')?.videoWidth == 96")

@@ -1,6 +1,7 @@
 """The studio's service without a browser: models, projects taken along, and attention maps."""
 
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from html import escape
@@ -14,8 +15,9 @@ import pytest
 import torch
 from fake_jobs import finished
 from fakes import tiny_pipeline
+from PIL import Image
 from safetensors.torch import save_file
-from synthetic_video import make
+from synthetic_video import make, moving_scene
 
 from ui.api import LONG_ENDPOINTS, Api
 from ui.components import Page
@@ -33,10 +35,11 @@ from videograin.jobs.edit import read_attention
 from videograin.jobs.model_shelf import ShelfState
 from videograin.jobs.settings import OperatorSettings
 from videograin.jobs.store import JobKind, JobState
-from videograin.media.video import ClipOptions, load_clip
+from videograin.media.video import ClipOptions, load_clip, probe
 from videograin.models.adapters import Adapter
 from videograin.models.bundles import EMOJI_WORLD_SETTINGS, find_bundle
 from videograin.project import objects
+from videograin.project.archive import export_workspace
 from videograin.region import ControlGuidance, ControlKind, EditSettings
 
 
@@ -142,6 +145,25 @@ def test_a_project_that_is_taken_along_opens_again(studio, session):
     assert np.array_equal(theirs.masks[1].masks, mine.masks[1].masks)
     assert np.array_equal(other.opened_clip.frames, session.opened_clip.frames)
     assert theirs.settings == mine.settings
+
+
+def test_pictures_in_a_zip_are_a_clip_for_page_and_program_and_a_project_of_a_folder_opens(studio, tmp_path, answer):
+    frames = moving_scene(3, 64, 64)
+    with zipfile.ZipFile(tmp_path / "frames.zip", "w") as archive:
+        for number, frame in enumerate(frames):
+            Image.fromarray(frame).save(tmp_path / f"{number}.png")
+            archive.write(tmp_path / f"{number}.png", f"frames/{number:05}.png")
+    assert probe(transfer.as_video(studio, tmp_path / "frames.zip")).codec == "h264"
+    (tmp_path / "scratch").mkdir()
+    session = studio.sessions.create()
+    clip = transfer.as_one_file(studio, tmp_path / "frames.zip", tmp_path / "scratch")
+    studio.open_clip(session, clip, ClipChoice(short_side=64), "emoji-world")
+    assert np.array_equal(session.opened_clip.frames, frames)
+    work = replace(session.opened_work, clip=tmp_path / "scratch/unpacked/frames")
+    export_workspace(work, tmp_path / "work.zip")
+    other = studio.sessions.create()
+    transfer.open_project(studio, other, tmp_path / "work.zip")
+    assert np.array_equal(other.opened_clip.frames, frames)
 
 
 def test_an_edit_used_again_brings_its_words_its_strength_and_its_model_back(studio, session):

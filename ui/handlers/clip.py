@@ -103,7 +103,7 @@ class ClipHandlers:
         return {self._page.clip.amount: Amount.PART if amount == Amount.WHOLE else amount}
 
     def gif_chosen(self, file: str) -> Updates:
-        """Take a GIF as a video that browsers play."""
+        """Take a GIF, or pictures in a ZIP, as a video that browsers play."""
         return {self._page.clip.video: transfer.as_video(self._studio, Path(file))}
 
     def estimate(self, values: Mapping[Block, Any]) -> Updates:

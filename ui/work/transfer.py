@@ -15,7 +15,7 @@ from gradio.utils import get_upload_folder
 
 from ui.work.service import StudioService
 from ui.work.session import Session, one_at_a_time
-from videograin.errors import ProjectError, RegionError
+from videograin.errors import ProjectError, RegionError, VideoError
 from videograin.jobs.edit import draft
 from videograin.jobs.store import JobKind
 from videograin.jobs.worker import JobStatus
@@ -24,7 +24,8 @@ from videograin.masks.load import MASK_FILES, load_objects
 from videograin.masks.shapes import Combination
 from videograin.masks.target import MaskTarget
 from videograin.media.encode import OutputFormat
-from videograin.media.playable import make_playable
+from videograin.media.frame_folder import PICTURES
+from videograin.media.playable import make_playable, pack_frames
 from videograin.media.video import load_clip
 from videograin.production.export import export_edit
 from videograin.project import objects
@@ -90,15 +91,46 @@ def import_masks(session: Session, file: Path) -> str:
 
 
 def as_video(studio: StudioService, file: Path) -> str:
-    """Write a video that browsers do not play as an MP4 and return its path in the cache.
+    """Write a clip that browsers do not play as an MP4 and return its path in the cache.
 
     Raises:
         VideoError: it cannot be read, or is beyond a limit of this studio.
+        ProjectError: it is a ZIP that cannot be unpacked.
     """
-    studio.check_video(file)
-    path = _new_file(Path(get_upload_folder()), f"{file.stem}.mp4")
-    make_playable(file, path)
+    with TemporaryDirectory(prefix="videograin-") as scratch:
+        source = as_one_file(studio, file, Path(scratch))
+        studio.check_video(source)
+        path = _new_file(Path(get_upload_folder()), f"{file.stem}.mp4")
+        make_playable(source, path)
     return str(path)
+
+
+def as_one_file(studio: StudioService, clip: Path, scratch: Path) -> Path:
+    """Return a clip as a video file; pictures, in a ZIP or a folder, are packed without loss.
+
+    Args:
+        studio: whose limits apply.
+        clip: a video, a ZIP of pictures, or a folder of them.
+        scratch: folder for the video, and for what is unpacked.
+
+    Raises:
+        VideoError: there are no pictures, one cannot be read, or a limit is met.
+        ProjectError: the ZIP cannot be unpacked.
+    """
+    folder = clip
+    if clip.suffix.lower() == ".zip" and clip.is_file():
+        unpack_archive(clip, scratch / "unpacked", PICTURES)
+        [folder, *others] = sorted({each.parent for each in (scratch / "unpacked").rglob("*.*")}) or [
+            scratch / "unpacked"
+        ]
+        if others:
+            raise VideoError(f"'{clip.name}' holds {len(others) + 1} folders of pictures. Pack those of one clip.")
+    if not folder.is_dir():
+        return clip
+    studio.check_video(folder)
+    target = scratch / f"{clip.stem}.mkv"
+    pack_frames(folder, target)
+    return target
 
 
 @one_at_a_time
@@ -159,7 +191,7 @@ def open_project(studio: StudioService, session: Session, file: Path) -> tuple[s
     with TemporaryDirectory(prefix="videograin-") as folder:
         loaded = import_workspace(file, Path(folder, "project"), studio.check_clip)
         work = loaded.workspace
-        kept = studio.store.keep(session.id, work.clip)
+        kept = studio.store.keep(session.id, as_one_file(studio, work.clip, Path(folder)))
         adapters = tuple(
             replace(each, file=studio.store.keep(session.id, each.file)) if each.file else each
             for each in work.adapters

@@ -22,7 +22,7 @@ def run(options: argparse.Namespace) -> None:
     target = options.target
     if target is None:
         _print_machine()
-    elif Path(target).is_file() and Path(target).suffix not in (".safetensors", ".ckpt"):
+    elif _is_clip(Path(target)):
         _print_clip(Path(target))
     elif target in named_bundles() or _is_here(find_bundle(target)):
         _print_bundle(find_bundle(target))
@@ -31,6 +31,15 @@ def run(options: argparse.Namespace) -> None:
         raise ModelError(
             f"'{target}' is not on this machine. Give a clip, a model's folder or file, or one of: {names}."
         )
+
+
+def _is_clip(path: Path) -> bool:
+    """Tell whether a path is a video or a folder of pictures, and no model."""
+    from videograin.media.frame_folder import PICTURES
+
+    if path.is_dir():
+        return any(each.suffix.lower() in PICTURES for each in path.iterdir())
+    return path.is_file() and path.suffix not in (".safetensors", ".ckpt")
 
 
 def _print_machine() -> None:

@@ -35,7 +35,9 @@ def check_video(file: Path, limits: OperatorSettings) -> VideoInfo:
     Raises:
         VideoError: it cannot be read, or is larger or longer than allowed.
     """
-    megabytes = file.stat().st_size / 1e6 if file.is_file() else 0.0
+    megabytes = (
+        sum(each.stat().st_size for each in (file.glob("*") if file.is_dir() else [file]) if each.is_file()) / 1e6
+    )
     if megabytes > limits.max_upload_mb:
         raise VideoError(
             f"The video has {megabytes:.4g} MB; at most {limits.max_upload_mb:g} MB are allowed here. Compress it or "

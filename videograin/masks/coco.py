@@ -9,8 +9,8 @@ import numpy as np
 
 from videograin.errors import RegionError
 from videograin.masks.labels import FoundObjects, check_number
-from videograin.masks.planes import in_number_order
 from videograin.masks.target import MaskTarget, stack
+from videograin.media.frame_folder import in_number_order
 
 MAX_JSON_BYTES = 32 * 2**20
 """Of a file: Python takes twenty times as much while it reads, and a clip's run lengths are a few megabytes."""

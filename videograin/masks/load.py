@@ -12,9 +12,10 @@ import numpy as np
 from videograin.errors import RegionError
 from videograin.masks.coco import is_coco, read_coco
 from videograin.masks.labels import FoundObjects, check_number, find_objects
-from videograin.masks.planes import PICTURES, Plane, check_picture, in_number_order, plane_of, read_plane
+from videograin.masks.planes import Plane, check_picture, plane_of, read_plane
 from videograin.masks.target import MaskTarget, stack
 from videograin.masks.video import load_matte
+from videograin.media.frame_folder import PICTURES, in_number_order
 from videograin.media.npz import ArrayHeader, read_array, read_headers
 
 VIDEOS = (".mov", ".mp4", ".m4v", ".mkv", ".webm", ".avi", ".gif")

@@ -1,6 +1,5 @@
 """Pictures of masks as planes of values, read within limits, with a tally that tells labels from shades."""
 
-import re
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -10,9 +9,7 @@ from PIL import Image
 
 from videograin.errors import RegionError
 from videograin.masks.target import MaskTarget
-
-PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
-"""Endings of pictures that are read, and what they must hold: other decoders are kept away from uploads."""
+from videograin.media.frame_folder import PICTURES
 
 _MIN_FLAT = 0.5
 """Share of a coloured mask's pixels that have four neighbours of their own colour; photographs have next to none."""
@@ -72,11 +69,6 @@ class Plane:
     alpha: np.ndarray | None = None
     has_holes: bool = False
     is_lossy: bool = False
-
-
-def in_number_order(name: str) -> list[tuple[int, str]]:
-    """Return a sort key in which 10.png follows 9.png."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def plane_of(values: np.ndarray, target: MaskTarget) -> Plane:

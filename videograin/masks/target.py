@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from videograin.errors import RegionError
-from videograin.media.filters import JITTER
+from videograin.media.filters import JITTER, crop_corner
 from videograin.media.video import Clip, ClipOptions, clip_size
 
 MAX_STRETCH = 1.02
@@ -104,7 +104,7 @@ class MaskTarget:
         scaled, _ = clip_size(*self.source, self.options)
         stored = plane.astype(np.uint8) if plane.dtype == np.bool_ else plane
         large = cv2.resize(stored, scaled, interpolation=cv2.INTER_NEAREST_EXACT)
-        left, top = (scaled[0] - width) // 2, (scaled[1] - height) // 2  # as ffmpeg's crop has it
+        left, top = crop_corner(scaled, (width, height))
         return large[top : top + height, left : left + width].astype(plane.dtype)
 
 

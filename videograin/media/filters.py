@@ -38,6 +38,11 @@ def picture_filters(info: VideoInfo, scaled: tuple[int, int], size: tuple[int, i
     return [*_missing_tags(info), *over_white, scale, *_to_bt709(info), "format=rgb24", f"crop={size[0]}:{size[1]}"]
 
 
+def crop_corner(scaled: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
+    """Return the pixels (left, top) that ffmpeg's crop cuts off, which rounds a half to the even number as we do."""
+    return round((scaled[0] - size[0]) / 2), round((scaled[1] - size[1]) / 2)
+
+
 def yuv_filters(pixel_format: str) -> list[str]:
     """Return the filters from RGB to a format of YUV pixels, in bt709 and saying so."""
     tags = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv"

@@ -1,11 +1,12 @@
-"""Videos that browsers do not play, such as GIFs, as MP4s that they do."""
+"""Clips that browsers do not play, as MP4s that they do: GIFs, and folders of pictures packed into one file."""
 
 from pathlib import Path
 
 from videograin.errors import VideoError
 from videograin.files.atomic import written_aside
-from videograin.media.ffmpeg import alpha_decoder, input_arguments, probe, run
+from videograin.media.ffmpeg import FFmpeg, alpha_decoder, input_arguments, probe, run
 from videograin.media.filters import picture_filters, sampling_filters, track_filters, yuv_filters
+from videograin.media.frame_folder import frame_files, probe_folder, read_frames
 from videograin.media.video import ClipOptions, clip_size
 
 NEARLY_LOSSLESS = 12
@@ -33,3 +34,37 @@ def make_playable(path: Path, target: Path) -> None:
         content, log = run(["-v", "error", *alpha_decoder(info), *input_arguments(path), *output], path.name)
         if not content:
             raise VideoError(f"'{path.name}' cannot be shown ({log.strip()[:200]}). Convert it to MP4 and upload that.")
+
+
+def pack_frames(folder: Path, target: Path) -> None:
+    """Write the pictures of a folder as one video without loss, an H.264 MKV of RGB pixels.
+
+    Raises:
+        VideoError: a picture cannot be read, or a limit is met.
+        ProjectError: the target cannot be written.
+    """
+    info = probe_folder(folder)
+    size = (info.width, info.height)
+    pictures = [
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        "rgb24",
+        "-s",
+        f"{size[0]}x{size[1]}",
+        "-r",
+        f"{info.fps:g}",
+        "-i",
+        "pipe:0",
+    ]
+    lossless = ["-c:v", "libx264rgb", "-crf", "0", "-preset", "veryfast", "-f", "matroska"]
+    with written_aside(target) as aside:
+        with FFmpeg(["-v", "error", *pictures, *lossless, str(aside)], folder.name, reads_frames=True) as child:
+            for frame in read_frames(folder, list(range(len(frame_files(folder)))), size):
+                if not child.write(frame.tobytes()):
+                    break
+            content, log = child.finish()
+        if not content:
+            raise VideoError(
+                f"The pictures of '{folder.name}' cannot be packed ({log.strip()[:200]}). Make it a video."
+            )

@@ -1,4 +1,4 @@
-"""Read a clip from any video file as upright RGB frames.
+"""Read a clip from any video file, or a folder of pictures, as upright RGB frames.
 
 Time is sample and hold: frame k of a clip is the picture that the source shows at `start + k / fps`, whatever the
 source's own rate, so a variable rate becomes constant and sound stays in sync.
@@ -23,9 +23,10 @@ from videograin.media.ffmpeg import (
     VideoInfo,
     alpha_decoder,
     input_arguments,
-    probe,
 )
+from videograin.media.ffmpeg import probe as probe_file
 from videograin.media.filters import JITTER, picture_filters, sampling_filters, track_filters
+from videograin.media.frame_folder import probe_folder, read_frames, scaled_frame
 from videograin.media.sound import AudioSource, find_sound
 
 __all__ = ["Clip", "ClipOptions", "VideoInfo", "clip_shape", "clip_size", "load_clip", "probe", "stream_frames"]
@@ -108,6 +109,16 @@ class Clip:
         return len(self.frames) / self.fps
 
 
+def probe(path: str | os.PathLike[str]) -> VideoInfo:
+    """Read what a video file, or a folder of pictures, holds, by decoding its first frame.
+
+    Raises:
+        VideoError: it is missing, empty, no video, damaged beyond its first frame, or beyond a limit.
+    """
+    path = Path(path)
+    return probe_folder(path) if path.is_dir() else probe_file(path)
+
+
 def load_clip(path: str | os.PathLike[str], options: ClipOptions | None = None, scratch: Path | None = None) -> Clip:
     """Decode the part of a video that `options` asks for.
 
@@ -115,7 +126,7 @@ def load_clip(path: str | os.PathLike[str], options: ClipOptions | None = None, 
     before the break.
 
     Args:
-        path: any video file that ffmpeg reads.
+        path: any video file that ffmpeg reads, or a folder of a PNG or JPEG for each frame.
         options: the defaults of `ClipOptions` if None.
         scratch: folder for a file that the frames are mapped from; None holds them in memory.
 
@@ -128,9 +139,7 @@ def load_clip(path: str | os.PathLike[str], options: ClipOptions | None = None, 
     fps = options.fps or info.fps / (options.stride or 1)
     _, size = clip_size(info.width, info.height, options)
     frames = _allocate(_frame_count(info, options, fps, path), size, scratch)
-    with FFmpeg(_decode(info, options, fps, path, len(frames)), path.name) as child:
-        read = child.read_into(frames.data.cast("B")) // frames[0].nbytes
-        content, complaints = child.finish()
+    read, is_damaged = (_fill_from_folder if path.is_dir() else _fill)(frames, info, options, fps, path)
     if not read:
         raise VideoError(
             f"'{path.name}' shows no frame from {options.start:g} s on; it lasts {info.duration:g} s. Start earlier, "
@@ -143,7 +152,7 @@ def load_clip(path: str | os.PathLike[str], options: ClipOptions | None = None, 
         start=options.start,
         path=path,
         info=info,
-        is_damaged=bool(complaints) or not content,
+        is_damaged=is_damaged,
         audio=audio,
         notes=(note,) if note else (),
     )
@@ -162,6 +171,10 @@ def stream_frames(clip: Clip, options: ClipOptions) -> Iterator[np.ndarray]:
     info, whole = clip.info, replace(options, short_side=None, multiple=1)
     if info.width * info.height > MAX_FRAME_PIXELS:
         raise VideoError(f"The frames of '{clip.path.name}' are too large. Scale the video down first.")
+    if clip.path.is_dir():
+        places = _places(info, options.start, clip.fps, len(clip.frames))
+        yield from read_frames(clip.path, places, (info.width, info.height))
+        return
     with FFmpeg(_decode(info, whole, clip.fps, clip.path, len(clip.frames)), clip.path.name) as child:
         for number in range(len(clip.frames)):
             frame = np.empty((info.height, info.width, 3), np.uint8)
@@ -206,6 +219,29 @@ def _frame_count(info: VideoInfo, options: ClipOptions, fps: float, path: Path) 
     if count < 1:
         raise VideoError(f"From {start:g} to {end:g} s '{name}' has no frame at {fps:g} fps. Choose a later end.")
     return min(options.max_frames, count)
+
+
+def _fill(frames: np.ndarray, info: VideoInfo, options: ClipOptions, fps: float, path: Path) -> tuple[int, bool]:
+    """Decode a video into `frames`, and return how many there were and whether ffmpeg complained."""
+    with FFmpeg(_decode(info, options, fps, path, len(frames)), path.name) as child:
+        read = child.read_into(frames.data.cast("B")) // frames[0].nbytes
+        content, complaints = child.finish()
+    return read, bool(complaints) or not content
+
+
+def _fill_from_folder(
+    frames: np.ndarray, info: VideoInfo, options: ClipOptions, fps: float, path: Path
+) -> tuple[int, bool]:
+    scaled, size = clip_size(info.width, info.height, options)
+    places, read = _places(info, options.start, fps, len(frames)), 0
+    for read, frame in enumerate(read_frames(path, places, (info.width, info.height)), 1):
+        frames[read - 1] = scaled_frame(frame, scaled, size)
+    return read, False
+
+
+def _places(info: VideoInfo, start: float, fps: float, count: int) -> list[int]:
+    """Return which source frames are on show at a clip's times, as `sampling_filters` has it."""
+    return [math.floor((start + frame / fps) * info.fps + JITTER) for frame in range(count)]
 
 
 def _decode(info: VideoInfo, options: ClipOptions, fps: float, path: Path, count: int) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Self
 import cv2
 import numpy as np
 
+from videograin.media.filters import crop_corner
 from videograin.media.video import ClipOptions, VideoInfo, clip_size
 from videograin.production.crops import Crops
 
@@ -26,8 +27,7 @@ class ClipPlace:
     def of(cls, info: VideoInfo, options: ClipOptions) -> Self:
         """Return the place of the clip that options make of a video."""
         scaled, size = clip_size(info.width, info.height, options)
-        offset = (np.array(scaled) - size) // 2  # as ffmpeg's crop has it
-        return cls(np.array(scaled) / (info.width, info.height), offset.astype(float))
+        return cls(np.array(scaled) / (info.width, info.height), np.array(crop_corner(scaled, size), float))
 
     def bounds(self, masks: np.ndarray) -> np.ndarray:
         """Return left, top, right and bottom (F, 4) of masks (F, H, W) bool in the source, nan in empty frames."""

@@ -30,7 +30,21 @@ MAX_GROWTH = 2
 MAX_ENTRIES = 20_000
 """Files and folders of an archive: 40 objects of 480 frames with a picture each."""
 
-SUFFIXES = (".json", ".npz", ".png", ".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".gif", *ADAPTER_SUFFIXES)
+SUFFIXES = (
+    ".json",
+    ".npz",
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".mp4",
+    ".mov",
+    ".m4v",
+    ".mkv",
+    ".webm",
+    ".avi",
+    ".gif",
+    *ADAPTER_SUFFIXES,
+)
 """Files that are unpacked; others are left in the archive."""
 
 

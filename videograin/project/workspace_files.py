@@ -23,6 +23,7 @@ from videograin.errors import ProjectError, RegionError
 from videograin.files.atomic import write_whole, written_aside
 from videograin.files.document import DocumentReader, format_document, parse_document, to_plain
 from videograin.media.ffmpeg import check_file
+from videograin.media.frame_folder import frame_files
 from videograin.media.video import MAX_CLIP_BYTES, ClipOptions, load_clip
 from videograin.models.bundles import DEFAULT_MODEL
 from videograin.project.project import VERSION as FILE_VERSION
@@ -220,7 +221,7 @@ def _missing_files(workspace: Workspace) -> list[str]:
         if not result.video.is_file()
     ]
     lost += [f"The LoRA {each.title} is gone; it is left out." for each in workspace.adapters if _is_gone(each.file)]
-    return lost if clip.is_file() else [f"The clip '{clip.name}' is gone. Choose it again; all else is here.", *lost]
+    return lost if clip.exists() else [f"The clip '{clip.name}' is gone. Choose it again; all else is here.", *lost]
 
 
 def _is_gone(file: Path | None) -> bool:
@@ -242,14 +243,18 @@ def _back_up(folder: Path) -> set[str]:
 
 
 def _gather(source: Path, folder: Path, stem: str) -> Path:
-    """Copy a file into the folder under a free name unless it lies there."""
-    check_file(source)
+    """Copy a file, or a folder's pictures, into the folder under a free name unless it lies there."""
+    if not source.is_dir():
+        check_file(source)
     if source.resolve().is_relative_to(folder.resolve()):
         return source
     names = (f"{stem}-{number}{source.suffix.lower()}" for number in count(1))
     target = next(folder / name for name in names if not (folder / name).exists())
     with written_aside(target) as aside:
-        shutil.copyfile(source, aside)
+        if source.is_dir():
+            aside.mkdir()
+        for file in frame_files(source) if source.is_dir() else [source]:
+            shutil.copyfile(file, aside / file.name if source.is_dir() else aside)
     return target
 
 
