@@ -56,6 +56,27 @@ def test_a_model_that_cannot_be_loaded_leaves_an_empty_shelf_that_still_works(
     assert shelf.get(models[1]).unet.device == torch.device("cpu")
 
 
+def test_a_cpus_speed_is_measured_again_after_a_while_but_not_beside_an_edit_of_our_own(
+    tmp_path: Path, models: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, speeds = [0.0], [4e9, 1e9, 2e9]
+    monkeypatch.setattr("videograin.jobs.model_shelf.time.monotonic", lambda: now[0])
+    monkeypatch.setattr(model_shelf, "measure_speed", lambda *_: speeds.pop(0))
+    shelf = ModelShelf(tmp_path, "cpu", offline=True)
+    shelf.get(models[0])
+
+    def seconds() -> float:
+        estimate = shelf.estimate(models[0], (), CLIP, SETTINGS)
+        assert estimate is not None
+        return estimate.seconds
+
+    at_rest = seconds()
+    now[0] = 60.0
+    with shelf.at_work():
+        assert seconds() == at_rest
+    assert seconds() == pytest.approx(4 * at_rest)  # something else runs here by now
+
+
 def test_an_edit_is_estimated_once_its_model_is_loaded(shelf: ModelShelf, models: list[str]) -> None:
     assert shelf.estimate(models[0], (), CLIP, SETTINGS) is None
     shelf.get(models[0])
@@ -68,7 +89,7 @@ def test_an_edit_is_estimated_once_its_model_is_loaded(shelf: ModelShelf, models
 def test_a_speed_that_is_given_is_not_measured(
     tmp_path: Path, models: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(model_shelf, "matmul_speed", lambda *_: pytest.fail("measured"))
+    monkeypatch.setattr(model_shelf, "measure_speed", lambda *_: pytest.fail("measured"))
     seconds = []
     for speed in (1e9, 2e9):
         shelf = ModelShelf(tmp_path, "cpu", offline=True, speed=speed)

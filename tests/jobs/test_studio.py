@@ -48,7 +48,7 @@ def test_on_zero_gpu_nothing_is_timed_and_jobs_are_lent_a_gpu(
 
     monkeypatch.setattr(studio, "is_zero_gpu", lambda: True)
     monkeypatch.setattr(studio, "on_zero_gpu", lend)
-    monkeypatch.setattr("videograin.jobs.model_shelf.matmul_speed", lambda *_: pytest.fail("timed"))
+    monkeypatch.setattr("videograin.jobs.model_shelf.measure_speed", lambda *_: pytest.fail("timed"))
     opened = open_studio(settings)
     assert len(lent) == 1
     assert opened.worker.stop()

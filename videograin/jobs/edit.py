@@ -191,9 +191,10 @@ class EditJobs:
             callback_on_frames=forming.frames_end,
             record_attention=True,
         )
-        for _ in windows:
-            context.show_finished(lambda path: segments.join_beside(path, source.clip.audio))
-            context.check()
+        with self._shelf.at_work():
+            for _ in windows:
+                context.show_finished(lambda path: segments.join_beside(path, source.clip.audio))
+                context.check()
 
     def _colours(self, pipeline: VideoGrainPipeline, frames: np.ndarray) -> LatentColours:
         few = frames[:: math.ceil(len(frames) / FIT_FRAMES)]
@@ -243,10 +244,12 @@ def read_attention(path: Path) -> dict[int, np.ndarray]:
 
 def draft(project: Project) -> Project:
     """Return a project of which only the first few frames are edited, in few steps."""
-    settings = project.settings
+    options = project.clip_options
+    few = replace(options, max_frames=min(options.max_frames, PREVIEW_FRAMES))
+    return replace(project, clip_options=few, settings=draft_settings(project.settings))
+
+
+def draft_settings(settings: EditSettings) -> EditSettings:
+    """Return the settings of a preview."""
     steps = min(settings.num_inference_steps, PREVIEW_STEPS)
-    return replace(
-        project,
-        clip_options=replace(project.clip_options, max_frames=min(project.clip_options.max_frames, PREVIEW_FRAMES)),
-        settings=replace(settings, num_inference_steps=steps, inject_steps=min(settings.inject_steps, steps)),
-    )
+    return replace(settings, num_inference_steps=steps, inject_steps=min(settings.inject_steps, steps))

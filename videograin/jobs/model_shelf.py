@@ -1,7 +1,10 @@
 """The pipeline that the worker holds: one at a time, since two may not fit on a device."""
 
-from collections.abc import Callable, Sequence
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
@@ -13,13 +16,16 @@ from videograin.diffusion.pipeline import VideoGrainPipeline
 from videograin.errors import for_visitors
 from videograin.files.tensor_cache import TensorCache
 from videograin.jobs.failures import release_memory
-from videograin.models.flops import matmul_speed
+from videograin.models.flops import measure_speed
 from videograin.models.loading import inversions_folder, load_pipeline
 from videograin.models.memory import ClipShape, Estimate, estimate_edit
 from videograin.region import ControlKind, EditSettings
 
 CHECK_SECONDS = 0.2
 """How often a caller who waits for a model checks whether to go on waiting."""
+
+SPEED_SECONDS = 20.0
+"""For how long a measurement of a CPU's speed holds; one takes about a tenth of a second."""
 
 _Key = tuple[str, tuple[ControlKind, ...]]
 
@@ -47,7 +53,7 @@ class ModelShelf:
         device: where models work; None takes the best there is.
         offline: whether to leave hubs alone.
         speed: operations a second of the device in a large matrix product; None measures it when a model is loaded,
-            which takes a device that is there, and at rest.
+            which takes a device that is there, and on a CPU also later, for it may have other work to do by then.
 
     Attributes:
         state: which model is ready or being loaded, to be read from any thread.
@@ -64,7 +70,8 @@ class ModelShelf:
         self.device = choose_device(device)
         self._cache_dir = cache_dir
         self._offline = offline
-        self._speed = speed
+        self._speed, self._measured_at = speed, None if speed is None else math.inf
+        self._workers = 0
         self._held: tuple[_Key, VideoGrainPipeline] | None = None
         self._loading: Future[None] | None = None
         self.state = ShelfState()
@@ -104,7 +111,25 @@ class ModelShelf:
         held = self._held
         if held is None or held[0] != (model, tuple(controls)):
             return None
-        return estimate_edit(held[1], clip_shape, settings, self.device, speed=self._speed)
+        return estimate_edit(held[1], clip_shape, settings, self.device, speed=self._current_speed(held[1]))
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Mark the device as busy with an edit of this process, during which its speed is not measured."""
+        self._workers += 1
+        try:
+            yield
+        finally:
+            self._workers -= 1
+
+    def _current_speed(self, pipeline: VideoGrainPipeline) -> float:
+        """Return the device's speed, measured while no edit runs: its own load is no reason to expect longer edits."""
+        is_old = self._measured_at is None or (
+            self.device.type == "cpu" and time.monotonic() - self._measured_at > SPEED_SECONDS
+        )
+        if self._speed is None or (is_old and not self._workers):
+            self._speed, self._measured_at = measure_speed(self.device, pipeline.unet.dtype), time.monotonic()
+        return self._speed
 
     def _wait(self, loading: Future[None], check: Callable[[], object]) -> Future[None]:
         while not wait([loading], CHECK_SECONDS).done:
@@ -124,8 +149,7 @@ class ModelShelf:
         release_memory()
         model, controls = key
         pipeline = load_pipeline(model, controls, device=self.device, offline=self._offline, cache_dir=self._cache_dir)
-        if self._speed is None:
-            matmul_speed(self.device, pipeline.unet.dtype)  # it is remembered; later the device may be busy
+        self._current_speed(pipeline)  # later the device may be busy
         return pipeline
 
 

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
+from statistics import median
 from typing import Any, cast
 
 import torch
@@ -62,14 +63,19 @@ def vae_flops(vae: AutoencoderKL, height: int, width: int) -> int:
 @lru_cache
 def matmul_speed(device: torch.device, dtype: torch.dtype) -> float:
     """Return the operations a second of a large matrix product, measured once per process in some milliseconds."""
+    return measure_speed(device, dtype)
+
+
+def measure_speed(device: torch.device, dtype: torch.dtype) -> float:
+    """Measure the operations a second of a large matrix product beside whatever else the device is doing."""
     side = 1024 if device.type == "cpu" else 8192
     matrix = torch.ones(side, side, device=device, dtype=dtype)
-    best = float("inf")
-    for _ in range(5):  # the first one warms up; others may be disturbed by what else runs here
+    seconds = []
+    for _ in range(7):  # the first one warms up
         started = time.perf_counter()
         (matrix @ matrix)[0, 0].item()
-        best = min(best, time.perf_counter() - started)
-    return 2 * side**3 / best
+        seconds.append(time.perf_counter() - started)
+    return 2 * side**3 / median(seconds[1:])
 
 
 @lru_cache
