@@ -77,6 +77,7 @@ class EditStep:
     """Components of the third step; `settings` by the names of `EditSettings`' fields."""
 
     words: gr.HTML
+    ideas: gr.HTML
     background: gr.Textbox
     caption: gr.Textbox
     propose: gr.Button
@@ -91,11 +92,13 @@ class EditStep:
     lora_in: gr.UploadButton
     preset: gr.Radio
     settings: dict[str, Component]
+    share: gr.Button
     cost: gr.HTML
     preview: gr.Button
     run: gr.Button
     collected: gr.Textbox
     job: gr.HTML
+    note: gr.HTML
     compare: gr.HTML
     downloads: gr.HTML
     takeaway: gr.Row
@@ -122,8 +125,10 @@ class Page:
         held: name of the model that is loaded.
         download: what the model that is chosen lacks on this machine, and the progress of its download.
         installed: names of what the page shows as installed for photographs; more of them are new since then.
+        progress: of the jobs that wait or run, in sight in every step.
         model: that edits use.
         file: path of a file that the browser will fetch.
+        link: what the address of the page has for the settings that are shared.
         clip: the first step.
         mark: the second step.
         edit: the third step.
@@ -138,8 +143,10 @@ class Page:
     held: gr.State
     download: gr.HTML
     installed: gr.State
+    progress: gr.HTML
     model: gr.Dropdown
     file: gr.Textbox
+    link: gr.Textbox
     clip: ClipStep
     mark: MarkStep
     edit: EditStep
@@ -154,7 +161,9 @@ class Page:
     def marks(self) -> set[Block]:
         """Components that show the marked objects and their words."""
         mark = self.mark
-        return {mark.stage, mark.found, mark.objects, mark.buttons, mark.timeline, *self.words}
+        return {
+            mark.stage, mark.found, mark.objects, mark.buttons, mark.timeline, mark.track, mark.next, *self.words,
+        }  # fmt: skip
 
     @property
     def words(self) -> set[Block]:
@@ -190,7 +199,7 @@ class Page:
     @property
     def models(self) -> set[Block]:
         """Components that show the model and the segmenter that are chosen."""
-        notes = {self.download, self.edit.loras, self.clip.knows, self.edit.knows, self.mark.notice}
+        notes = {self.download, self.edit.loras, self.edit.ideas, self.clip.knows, self.edit.knows, self.mark.notice}
         return {self.model, self.edit.controls, *self.segmenters, *notes}
 
     @property
@@ -201,13 +210,14 @@ class Page:
     @property
     def following(self) -> set[Block]:
         """Components that show how far objects are followed or found."""
-        return {self.timer, self.status, self.held, self.download, self.mark.job}
+        return {self.timer, self.status, self.held, self.download, self.progress, self.mark.job}
 
     @property
     def jobs(self) -> set[Block]:
         """Components that show jobs and results."""
         edit = self.edit
-        results = {edit.job, edit.compare, edit.downloads, edit.takeaway, edit.phrases, edit.history}
+        files = {edit.downloads, edit.takeaway, edit.format, edit.result_out}
+        results = {edit.job, edit.note, edit.compare, edit.phrases, edit.history, *files}
         return {*self.following, self.shown, *results}
 
     @property

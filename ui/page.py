@@ -45,7 +45,7 @@ def build_components(studio: StudioService) -> Page:
     """Return the components of a studio's page, to be called within `gr.Blocks`."""
     kept, session, shown, held = gr.Textbox(visible=False), gr.State(""), gr.State(""), gr.State("")
     installed = gr.State([])
-    timer, file = gr.Timer(IDLE_SECONDS), gr.Textbox(visible=False)
+    timer, file, link = gr.Timer(IDLE_SECONDS), gr.Textbox(visible=False), gr.Textbox(visible=False)
     with gr.Row(elem_id="top"):
         gr.HTML(markup.header(), elem_id="header", apply_default_css=False, padding=False)
         status = widgets.panel("status")
@@ -61,9 +61,11 @@ def build_components(studio: StudioService) -> Page:
             mark = build_mark_step()
         with gr.Tab("3 Edit", id="edit"):
             edit = build_edit_step(studio)
+    progress = widgets.progress()
     return Page(
         kept=kept, session=session, shown=shown, timer=timer, tabs=tabs, status=status, held=held, model=model,
-        download=download, installed=installed, file=file, clip=clip, mark=mark, edit=edit,
+        download=download, installed=installed, progress=progress, file=file, link=link, clip=clip, mark=mark,
+        edit=edit,
     )  # fmt: skip
 
 
@@ -72,8 +74,8 @@ def wire(blocks: gr.Blocks, page: Page, studio: StudioService) -> None:
     everywhere, marking = WholePageHandlers(studio, page), MarkHandlers(studio, page)
     _wire_page(blocks, page, everywhere)
     _wire_clip(page, ClipHandlers(studio, page))
-    _wire_mark(page, marking, everywhere)
-    _wire_edit(page, EditHandlers(studio, page), marking, everywhere)
+    _wire_mark(page, marking)
+    _wire_edit(page, EditHandlers(studio, page), marking)
 
 
 def _wire_page(blocks: gr.Blocks, page: Page, handlers: WholePageHandlers) -> None:
@@ -81,12 +83,14 @@ def _wire_page(blocks: gr.Blocks, page: Page, handlers: WholePageHandlers) -> No
         blocks.load, handlers.load, page.kept, {page.kept, page.session, page.tabs, *page.everything},
         js=widgets.script("session_claim.js"),
     ).then(None, page.kept, None, js=widgets.script("session_keep.js"))  # fmt: skip
-    blocks.load(None, None, None, js=widgets.script("quiet_player.js"), api_visibility="private")
-    page.tabs.change(None, None, None, js=widgets.script("to_top.js"), api_visibility="private")
+    for name in ("quiet_player.js", "keys.js", "toasts.js"):
+        blocks.load(None, None, None, js=widgets.script(name), api_visibility="private")
+    page.tabs.change(None, None, None, js=widgets.script("begin_step.js"), api_visibility="private")
     _on(page.download.act, handlers.download_action, [page.session, page.shown], page.jobs)
+    _on(page.progress.act, handlers.job_action, [page.session, page.shown], page.jobs)
     _on(
         page.timer.tick, handlers.tick, [page.session, page.shown, page.timer, page.installed],
-        page.marks | page.jobs | page.segmenters,
+        {page.mark.overlay, *page.marks, *page.jobs, *page.segmenters},
     )  # fmt: skip
 
 
@@ -132,7 +136,7 @@ def _wire_clip(page: Page, handlers: ClipHandlers) -> None:
     _on(clip.open.click, handlers.open_clip, {session, clip.video, *page.choice}, opened, busy=True, is_long=True)
 
 
-def _wire_mark(page: Page, handlers: MarkHandlers, everywhere: WholePageHandlers) -> None:
+def _wire_mark(page: Page, handlers: MarkHandlers) -> None:
     mark, session = page.mark, page.session
     _on(mark.stage.mark, handlers.mark, session, page.marks, mode="multiple").failure(
         None, None, None, js=widgets.script("calm_stage.js"), api_visibility="private"
@@ -148,16 +152,16 @@ def _wire_mark(page: Page, handlers: MarkHandlers, everywhere: WholePageHandlers
     _on(mark.found.act, handlers.found_action, session, page.marks, mode="multiple")
     _on(mark.suggest.click, handlers.suggest, session, page.following)
     _on(mark.suggest_in_clip.click, handlers.suggest_in_clip, session, page.following)
-    _on(mark.job.act, everywhere.job_action, [session, page.shown], page.jobs)
     _on(mark.play.click, handlers.overlay_video, session, mark.overlay, busy=True, is_long=True)
     _on(mark.masks_in.upload, handlers.import_masks, [session, mark.masks_in], page.marks, busy=True, is_long=True)
     _download(page, mark.masks_out, handlers.export_masks, [session, mark.format])
     _on(mark.next.click, handlers.to_edit, session, {page.tabs, page.edit.caption, *page.marks})
 
 
-def _wire_edit(page: Page, handlers: EditHandlers, marking: MarkHandlers, everywhere: WholePageHandlers) -> None:
+def _wire_edit(page: Page, handlers: EditHandlers, marking: MarkHandlers) -> None:
     edit, session = page.edit, page.session
     _on(edit.words.act, handlers.word_action, session, {edit.target, *page.words}, mode="multiple", in_turn="words")
+    _on(edit.ideas.act, handlers.random_idea, session, page.words, mode="multiple", in_turn="words")
     for field in page.texts:
         _on(
             field.change, handlers.texts_changed, {session, *page.texts}, edit.sentence, mode="always_last",
@@ -176,12 +180,14 @@ def _wire_edit(page: Page, handlers: EditHandlers, marking: MarkHandlers, everyw
             button.click, run, {session, edit.collected, *page.form}, {edit.attention, *page.words, *page.jobs},
             js=widgets.script("collect_words.js"),
         ).success(None, None, None, js=widgets.script("show_job.js"), api_visibility="private")  # fmt: skip
-    _on(edit.job.act, everywhere.job_action, [session, page.shown], page.jobs)
     _on(
         edit.history.act, handlers.history_action, [session, page.shown],
         {edit.attention, *page.words, *page.form, *page.models, *page.jobs}, in_turn="words",
     )  # fmt: skip
     _on(edit.phrases.act, handlers.attention_map, session, edit.attention, busy=True)
+    _on(edit.share.click, handlers.share, {session, *page.settings}, page.link).then(
+        None, page.link, None, js=widgets.script("copy_link.js"), api_visibility="private"
+    )
     _download(page, edit.result_out, handlers.export_result, [session, page.shown, edit.format])
     _download(page, edit.project_out, handlers.export_project, [session])
     _download(page, edit.masks_out, marking.export_masks, [session, gr.State(MaskFormat.PNG)])

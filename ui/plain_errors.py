@@ -36,13 +36,13 @@ def in_plain_words(handler: Callable[Arguments, Result], *, as_html: bool = True
             return handler(*args, **kwargs)
         except VideoGrainError as error:
             text = escape(plain_text(error)) if as_html else plain_text(error)
-            raise gr.Error(text, title="That does not work", print_exception=False) from error
+            raise gr.Error(text, title="That does not work", duration=None, print_exception=False) from error
         except gr.Error:
             raise
         except Exception as error:
             number = secrets.token_hex(4)
             log.exception("action failed", extra={"error_id": number})
             text = f"Something went wrong (id {number}). Try again; if it stays, tell the operator this id."
-            raise gr.Error(text, title="Our mistake", print_exception=False) from error
+            raise gr.Error(text, title="Our mistake", duration=None, print_exception=False) from error
 
     return guarded

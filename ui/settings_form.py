@@ -39,49 +39,65 @@ EVERYDAY_FIELDS = (
         "More steps draw finer and take longer in proportion; with fewer than 10, words may land on the wrong object.",
         Range(1, 100, 1),
     ),
-    SettingField("strength", "How far to redraw", "1 starts from pure noise; less keeps more of the source's shapes.",
+    SettingField("strength", "Amount of change", "1 draws the objects from scratch; less keeps more of their shapes.",
                  Range(0.02, 1, 0.01)),
-    SettingField("guidance_scale", "Word guidance", "How strictly the words are followed; too much looks burnt.",
-                 Range(1, 20, 0.5)),
-    SettingField("cross_strength", "Words to regions", "How firmly each phrase is bound to its own object.",
-                 Range(0, MAX_CROSS_STRENGTH, 0.05)),
+    SettingField("guidance_scale", "How closely to follow the words", "Too much looks burnt.", Range(1, 20, 0.5)),
     SettingField("mask_growth", "Room around objects", "Pixels by which a new shape may exceed the old one.",
                  Range(0, 64, 1)),
-    SettingField("controlnet_conditioning_scale", "Hold to the source", "How strictly all ControlNets are followed.",
-                 Range(0, 2, 0.05)),
-    SettingField("blend_background", "Keep the rest", "What belongs to no edited object is put back at every step."),
+    SettingField("blend_background", "Leave everything else untouched",
+                 "Pixels outside the edited objects stay those of the clip."),
     SettingField("focus", "Keep the clip's own size", "A crop around the objects is drawn and laid into the clip."),
-    SettingField("seed", "Seed", "The same seed gives the same result; another one another try."),
+    SettingField("seed", "Seed", "The same seed gives the same result; another seed gives another try."),
 )  # fmt: skip
-"""Settings that users turn."""
+"""Settings that creators change."""
 
-RESEARCH_FIELDS = (
-    SettingField("self_strength", "Regions to themselves", "How firmly an object looks the same in all frames.",
-                 Range(0, 4, 0.05)),
-    SettingField("modulated_fraction", "Share of bound steps", "In how many of the steps, from the first, both apply.",
-                 Range(0, 1, 0.05)),
-    SettingField("inject_steps", "Steps that copy structure", "Steps that reuse the source's inner structure; few.",
-                 Range(0, 20, 1)),
-    SettingField("convention", "Reading of the method", "The paper's formulas, or those of its released code.",
-                 Convention),
-    SettingField("timestep_spacing", "First noise level", "Trailing starts where the slider says, leading below it.",
-                 TimestepSpacing),
-    SettingField("attention_mode", "Frames that see each other", "Those of a window, all, first and previous, or none.",
-                 AttentionMode),
-    SettingField("window_frames", "Frames of a window", "A longer clip is edited in overlapping windows.",
-                 Range(1, 64, 1)),
-    SettingField("anchor_frames", "Anchors", "Frames that all windows see, so that objects look the same in all.",
-                 Range(0, 16, 1)),
-    SettingField("window_overlap", "Overlap of windows", "Frames in which one window fades into the next.",
-                 Range(0, 8, 1)),
-    SettingField("trajectory_attention", "Follow motion", "Points also attend along their own path through the clip."),
-    SettingField("temporal_smoothing", "Same over time", "How far moving objects are kept from changing their looks.",
-                 Range(0, 1, 0.05)),
-    SettingField("joint_group_norm", "Common brightness", "Statistics of all frames together, as in the release."),
-)  # fmt: skip
-"""Settings of the method itself; each model's own suit nearly every clip."""
+RESEARCH_GROUPS = {
+    "Attention": (
+        SettingField("cross_strength", "Cross-attention strength", "How firmly each phrase is bound to its own object.",
+                     Range(0, MAX_CROSS_STRENGTH, 0.05)),
+        SettingField("self_strength", "Self-attention strength", "How firmly an object looks the same in all frames.",
+                     Range(0, 4, 0.05)),
+        SettingField("modulated_fraction", "Share of modulated steps",
+                     "In how many of the steps, from the first, both strengths apply.", Range(0, 1, 0.05)),
+        SettingField("attention_mode", "Frames that attend to each other",
+                     "Those of a window, all, the first and the previous, or each alone.", AttentionMode),
+        SettingField("convention", "Formulas", "The paper's, or those of its released code.", Convention),
+    ),
+    "Noise and structure": (
+        SettingField("timestep_spacing", "Timestep spacing",
+                     "Trailing starts at the noise that the amount of change names, leading below it.",
+                     TimestepSpacing),
+        SettingField("inject_steps", "Steps with injected features", "Steps that reuse the source's features (PnP).",
+                     Range(0, 20, 1)),
+        SettingField("controlnet_conditioning_scale", "Scale of all ControlNets", "Multiplies each one's own.",
+                     Range(0, 2, 0.05)),
+    ),
+    "Steadiness over time": (
+        SettingField("trajectory_attention", "Trajectory attention",
+                     "Points also attend along their own path through the clip."),
+        SettingField("temporal_smoothing", "Temporal smoothing",
+                     "How far moving objects are kept from changing their looks.", Range(0, 1, 0.05)),
+        SettingField("joint_group_norm", "GroupNorm over all frames", "Statistics of all frames, as in the release."),
+    ),
+    "Long clips": (
+        SettingField("window_frames", "Frames of a window", "A longer clip is edited in overlapping windows.",
+                     Range(1, 64, 1)),
+        SettingField("anchor_frames", "Anchor frames", "Frames that all windows see, so that objects look alike.",
+                     Range(0, 16, 1)),
+        SettingField("window_overlap", "Overlap of windows", "Frames in which one window fades into the next.",
+                     Range(0, 8, 1)),
+    ),
+}  # fmt: skip
+"""Settings of the method itself, by the headings they stand under; each model's own suit nearly every clip."""
 
-SETTING_FIELDS = (*EVERYDAY_FIELDS, *RESEARCH_FIELDS)
+SETTING_FIELDS = (*EVERYDAY_FIELDS, *(field for group in RESEARCH_GROUPS.values() for field in group))
+
+
+def described(field: SettingField, defaults: EditSettings) -> str:
+    """Return what a field does, with the value that suits the model."""
+    value = getattr(defaults, field.name)
+    shown = ("on" if value else "off") if isinstance(value, bool) else value if isinstance(value, str) else f"{value:g}"
+    return f"{field.info} Default: {shown}."
 
 
 def settings_from_form(values: Mapping[str, object]) -> EditSettings:

@@ -5,7 +5,7 @@ import gradio as gr
 from ui.components import ClipStep, EditStep, GuidanceRow, MarkStep
 from ui.rendering import cost_markup, model_markup, widgets
 from ui.rendering.example_markup import example_cards
-from ui.settings_form import EVERYDAY_FIELDS, RESEARCH_FIELDS, Range, SettingField
+from ui.settings_form import EVERYDAY_FIELDS, RESEARCH_GROUPS, Range, SettingField, described
 from ui.work.costs import AMOUNTS, Amount
 from ui.work.service import StudioService
 from ui.work.transfer import MaskFormat
@@ -41,7 +41,7 @@ def build_clip_step(studio: StudioService) -> ClipStep:
             examples = widgets.panel("examples")
             examples.value = example_cards()
         with gr.Column(scale=2, min_width=300, elem_classes="vg-card"):
-            gr.HTML("<h2>Which part, how large</h2>", apply_default_css=False)
+            gr.HTML("<h2>Which part, and how large</h2>", apply_default_css=False)
             notice = widgets.panel("notice")
             trim = widgets.trim()
             with gr.Column(visible=False) as part:  # before there is a clip, its fields could only show zeros
@@ -60,9 +60,13 @@ def build_clip_step(studio: StudioService) -> ClipStep:
                     64, limits.max_side, bundle.short_side, step=32, label="Shorter side in pixels",
                     info="At which objects are marked and drawn; the result keeps the video's size.",
                 )  # fmt: skip
-                fit = gr.Radio([("Crop the edges", "crop"), ("Keep everything", "fit")], value="crop", label="Shape")
+                fit = gr.Radio(
+                    [("Trim them", "crop"), ("Stretch to fit", "fit")], value="crop", label="Edges",
+                    info="Where the model cannot draw exactly this size.",
+                )  # fmt: skip
             knows = gr.HTML(model_markup.model_note(bundle), apply_default_css=False)
-            open_button = gr.Button("Continue to marking", variant="primary", elem_id="open-clip")
+            with gr.Row(elem_classes="vg-go"):
+                open_button = gr.Button("Continue to marking", variant="primary", elem_id="open-clip")
     return ClipStep(
         video=video, measured=gr.State(), is_photograph=gr.State(False), examples=examples, notice=notice, trim=trim,
         part=part, amount=amount, start=start, end=end, fps=fps, frames=frames, side=side, fit=fit, knows=knows,
@@ -75,9 +79,11 @@ def build_mark_step() -> MarkStep:
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=320):
             notice = widgets.panel("mark-notice")
-            stage = widgets.stage()
-            buttons = widgets.panel("mark-buttons")
+            with gr.Column(elem_id="picture"):
+                stage = widgets.stage()
+                overlay = widgets.overlay()
             timeline = widgets.panel("timeline")
+            buttons = widgets.panel("mark-buttons")
         with gr.Column(scale=2, min_width=300, elem_classes="vg-card"):
             gr.HTML("<h2>Objects</h2>", apply_default_css=False)
             find = gr.Textbox(
@@ -87,23 +93,22 @@ def build_mark_step() -> MarkStep:
             found = widgets.panel("found")
             objects = widgets.panel("objects")
             with gr.Row():
-                add = gr.Button("New object", size="sm", min_width=90)
+                add = gr.Button("New object", size="sm", min_width=90, elem_id="new-object")
                 rest = gr.Button("Everything else", size="sm", min_width=90, elem_id="rest")
             with gr.Row():
                 suggest = gr.Button("Suggest on this frame", size="sm", min_width=100)
                 suggest_in_clip = gr.Button("Suggest in all frames", size="sm", min_width=100, elem_id="suggest-all")
             gr.HTML(
-                "<h2>Follow them through the clip</h2><p class='vg-note'>Then check the coloured strips: where one "
-                "is pale, go there, correct it with a click, and follow again. What you marked stays.</p>",
+                "<h2>Follow them through the clip</h2><p class='vg-note'>Then look at the coloured strips below the "
+                "picture: where one is pale, go there, correct it with a click, and follow again. What you marked "
+                "stays.</p>",
                 apply_default_css=False,
             )
-            track = gr.Button("Follow all", variant="primary", elem_id="track-all")
-            with gr.Row():
-                backwards = gr.Button("Backwards", size="sm", min_width=100)
-                forwards = gr.Button("From here on", size="sm", min_width=100)
             job = widgets.panel("mark-job")
-            play = gr.Button("Play with masks", size="sm")
-            overlay = gr.HTML("", elem_id="overlay", apply_default_css=False)
+            with gr.Row():
+                backwards = gr.Button("Follow backwards", size="sm", min_width=100)
+                forwards = gr.Button("Follow from here on", size="sm", min_width=100)
+                play = gr.Button("Play with masks", size="sm", min_width=100, elem_id="play-masks")
             segmenter = gr.Dropdown(
                 label="Segmenter", info="Answers clicks and boxes, and follows the objects.", elem_id="segmenter"
             )
@@ -114,7 +119,9 @@ def build_mark_step() -> MarkStep:
                 )  # fmt: skip
                 mask_format = gr.Dropdown([each.value for each in MaskFormat], value=MaskFormat.PNG, label="Export as")
                 masks_out = gr.Button("Export masks", size="sm", elem_id="masks-out")
-            next_button = gr.Button("Continue to words", elem_id="to-edit")
+            with gr.Row(elem_id="mark-go", elem_classes="vg-go"):
+                track = gr.Button("Follow all", variant="primary", min_width=100, elem_id="track-all")
+                next_button = gr.Button("Continue to words", variant="secondary", min_width=160, elem_id="to-edit")
     return MarkStep(
         notice=notice, stage=stage, buttons=buttons, timeline=timeline, find=find, found=found,
         objects=objects, add=add, rest=rest,
@@ -131,11 +138,12 @@ def build_edit_step(studio: StudioService) -> EditStep:
         with gr.Column(scale=2, min_width=320, elem_classes="vg-card"):
             gr.HTML("<h2>What each one becomes</h2>", apply_default_css=False)
             words = widgets.panel("words")
+            sentence = gr.HTML(elem_id="sentence", apply_default_css=False)
+            ideas = widgets.ideas()
             knows = gr.HTML(model_markup.model_note(bundle), apply_default_css=False)
             background = gr.Textbox(
                 label="Everything around them", placeholder="on grass under a clear sky", max_length=300
             )
-            sentence = gr.HTML(elem_id="sentence", apply_default_css=False)
             with gr.Accordion("Sentence, caption, what to avoid", open=False):
                 caption = gr.Textbox(
                     label="What the clip shows now", info="A plain caption; the better it fits, the better the edit.",
@@ -149,26 +157,28 @@ def build_edit_step(studio: StudioService) -> EditStep:
                 negative = gr.Textbox(label="What to avoid", placeholder="blurry, deformed", max_length=300)
             preset = gr.Radio(
                 [(f"{each.value}: {change.info}", each.value) for each, change in PRESETS.items()],
-                value=Preset.BALANCED, label="How daring", elem_id="preset",
+                value=Preset.BALANCED, label="How much may change", elem_id="preset",
             )  # fmt: skip
             with gr.Accordion("Every setting", open=False, elem_id="settings"):
                 controls = gr.CheckboxGroup(
-                    model_markup.control_choices(bundle), label="Hold to the source's",
-                    info="ControlNets that keep the source's lines, depth or poses; none changes shapes most freely.",
+                    model_markup.control_choices(bundle), label="Keep from the clip",
+                    info="Its lines, depth or poses, by ControlNets; without any, shapes change most freely.",
                 )  # fmt: skip
                 guidance = {kind: _guidance_row(kind) for kind in ControlKind}
                 settings = {field.name: _setting(field, bundle.settings) for field in EVERYDAY_FIELDS}
                 with gr.Accordion("For researchers", open=False):
-                    settings |= {field.name: _setting(field, bundle.settings) for field in RESEARCH_FIELDS}
+                    settings |= _research_settings(bundle.settings)
+                share = gr.Button("Copy a link to these settings", size="sm", elem_id="share")
             with gr.Accordion("LoRAs and textual inversions", open=False, elem_id="loras"):
                 loras = widgets.panel("lora-list")
                 lora_id, lora_in = _lora_sources()
             cost = widgets.panel("cost")
-            with gr.Row(elem_id="go"):
+            with gr.Row(elem_id="go", elem_classes="vg-go"):
                 preview = gr.Button("Preview", elem_id="preview", min_width=100)
                 run = gr.Button("Edit the clip", variant="primary", elem_id="edit", min_width=160, scale=2)
         with gr.Column(scale=3, min_width=320):
             job = widgets.panel("edit-job")
+            note = gr.HTML("", elem_id="result-note", apply_default_css=False, padding=False)
             compare = widgets.compare()
             with gr.Row(visible=False, elem_id="takeaway") as takeaway:
                 downloads = widgets.panel("downloads")
@@ -180,11 +190,12 @@ def build_edit_step(studio: StudioService) -> EditStep:
             history = widgets.panel("history")
             collected = gr.Textbox("@words", visible=False)  # the place of what scripts/collect_words.js finds
     return EditStep(
-        words=words, background=background, caption=caption, propose=propose, sentence=sentence, target=target,
-        negative=negative, knows=knows, controls=controls, guidance=guidance, loras=loras, lora_id=lora_id,
-        lora_in=lora_in, preset=preset, settings=settings, cost=cost, preview=preview, run=run, collected=collected,
-        job=job, compare=compare, downloads=downloads, takeaway=takeaway, format=result_format, result_out=result_out,
-        project_out=project_out, masks_out=masks_out, phrases=phrases, attention=attention, history=history,
+        words=words, ideas=ideas, background=background, caption=caption, propose=propose, sentence=sentence,
+        target=target, negative=negative, knows=knows, controls=controls, guidance=guidance, loras=loras,
+        lora_id=lora_id, lora_in=lora_in, preset=preset, settings=settings, share=share, cost=cost, preview=preview,
+        run=run, collected=collected, job=job, note=note, compare=compare, downloads=downloads, takeaway=takeaway,
+        format=result_format, result_out=result_out, project_out=project_out, masks_out=masks_out, phrases=phrases,
+        attention=attention, history=history,
     )  # fmt: skip
 
 
@@ -218,13 +229,21 @@ def _guidance_row(kind: ControlKind) -> GuidanceRow:
         )
 
 
+def _research_settings(defaults: EditSettings) -> dict[str, gr.components.Component]:
+    settings = {}
+    for heading, group in RESEARCH_GROUPS.items():
+        gr.HTML(f"<h3>{heading}</h3>", apply_default_css=False)
+        settings |= {field.name: _setting(field, defaults) for field in group}
+    return settings
+
+
 def _setting(field: SettingField, defaults: EditSettings) -> gr.components.Component:
-    value = getattr(defaults, field.name)
+    value, info = getattr(defaults, field.name), described(field, defaults)
     if isinstance(field.allowed, Range):
         allowed = field.allowed
-        return gr.Slider(allowed.low, allowed.high, value, step=allowed.step, label=field.label, info=field.info)
+        return gr.Slider(allowed.low, allowed.high, value, step=allowed.step, label=field.label, info=info)
     if field.allowed is not None:
-        return gr.Dropdown([each.value for each in field.allowed], value=value, label=field.label, info=field.info)
+        return gr.Dropdown([each.value for each in field.allowed], value=value, label=field.label, info=info)
     if isinstance(value, bool):
-        return gr.Checkbox(value, label=field.label, info=field.info)
-    return gr.Number(value, label=field.label, info=field.info, precision=0, minimum=0)
+        return gr.Checkbox(value, label=field.label, info=info)
+    return gr.Number(value, label=field.label, info=info, precision=0, minimum=0)

@@ -1,5 +1,6 @@
 """What the page's components show of a session."""
 
+import math
 from collections.abc import Collection
 from contextlib import suppress
 from typing import Any
@@ -9,16 +10,19 @@ from gradio.blocks import Block
 
 from ui.components import Page
 from ui.rendering import found_markup, job_markup, markup, model_markup
-from ui.rendering.pictures import data_url, outline, overlay
-from ui.settings_form import settings_to_form
+from ui.rendering.pictures import data_url, outline, overlay, overlay_frames
+from ui.settings_form import SETTING_FIELDS, described, settings_to_form
 from ui.work import attention_maps
 from ui.work.service import StudioService
 from ui.work.session import Session
 from ui.work.web_files import cached
 from videograin.jobs.store import Job, JobKind, JobState
 from videograin.jobs.worker import JobStatus
+from videograin.models.bundles import ModelBundle
 from videograin.models.segmenters import is_for_photographs
+from videograin.project import objects
 from videograin.project.coverage import work_coverage_notes
+from videograin.project.objects import is_followed
 from videograin.project.project import Project
 from videograin.project.workspace import Workspace
 from videograin.region import EditSettings
@@ -28,6 +32,8 @@ MARKING_KINDS = (JobKind.TRACK, JobKind.SUGGEST, JobKind.DISCOVER, JobKind.FIND)
 
 FOUND = "#18181b"
 """Colour of the numbers on objects that were found and are in no one's list yet."""
+MAX_PLAYED = 48
+"""Frames of a clip that are played with its masks: of a longer one every second, or third, and so on."""
 
 Updates = dict[Block, Any]
 """New values of components; those that are not named stay as they are."""
@@ -88,8 +94,27 @@ class Views:
             ),
             mark.timeline: markup.timeline(work, session.frame, len(frames)),
             mark.found: found_markup.found(session.found, session.frame) if session.found else "",
+            **self._next_step(work),
             **words,
         }
+
+    def _next_step(self, work: Workspace) -> Updates:
+        """Return the green button's place: on the words as soon as all that is marked is known in every frame."""
+        mark = self._page.mark
+        marked = [each.id for each in work.objects if each.id in work.masks]
+        is_done = bool(work.objects) and all(is_followed(work, number) for number in marked)
+        return {
+            mark.track: gr.Button(variant="secondary" if is_done else "primary"),
+            mark.next: gr.Button(variant="primary" if is_done else "secondary"),
+        }
+
+    def playing(self, session: Session) -> Updates:
+        """Return the clip with its objects laid over, to be played once."""
+        work, clip = session.opened_work, session.opened_clip
+        step = math.ceil(len(clip.frames) / MAX_PLAYED)
+        frames = overlay_frames(work, clip.frames, step)
+        seconds = len(clip.frames) / clip.fps
+        return {self._page.mark.overlay: markup.playing_masks(frames, clip.fps / step, seconds)}
 
     def words(self, session: Session, *, are_fresh: bool = False) -> Updates:
         """Return what the objects become; `are_fresh` replaces text that is being typed as well."""
@@ -101,8 +126,14 @@ class Views:
         return {words: rows + notes, **self.sentence(session)}
 
     def sentence(self, session: Session) -> Updates:
-        """Return the whole target prompt in its objects' colours."""
-        return {self._page.edit.sentence: markup.sentence(session.work) if session.work else ""}
+        """Return the whole target prompt in its objects' colours, with the words that are being typed."""
+        if session.work is None:
+            return {self._page.edit.sentence: ""}
+        work = session.work
+        for number, text in session.typed.items():
+            if any(each.id == number for each in work.objects):
+                work = objects.say(work, number, text.strip())
+        return {self._page.edit.sentence: markup.sentence(work)}
 
     def form(self, session: Session) -> Updates:
         """Return the texts and settings of the third step; nothing before there is a work."""
@@ -116,7 +147,7 @@ class Views:
             edit.target: work.target_prompt,
             edit.controls: [kind.value for kind in work.controls],
             **self.guidance(work),
-            **self.settings(work.settings),
+            **self.settings(work.settings, self._studio.bundle(session)),
         }
 
     def guidance(self, work: Workspace) -> Updates:
@@ -131,9 +162,15 @@ class Views:
         """Return the rows of the ControlNets that are ticked."""
         return {row.row: gr.Row(visible=kind in controls) for kind, row in self._page.edit.guidance.items()}
 
-    def settings(self, settings: EditSettings) -> Updates:
-        """Return the fields of some settings."""
-        return {self._page.edit.settings[name]: value for name, value in settings_to_form(settings).items()}
+    def settings(self, settings: EditSettings, bundle: ModelBundle) -> Updates:
+        """Return the fields of some settings, each with the value that suits the model."""
+        values = settings_to_form(settings)
+        return {
+            self._page.edit.settings[field.name]: gr.update(
+                value=values[field.name], info=described(field, bundle.settings)
+            )
+            for field in SETTING_FIELDS
+        }
 
     def model(self, session: Session) -> Updates:
         """Return the model that is chosen, what it knows for two places, and the ControlNets that it has.
@@ -149,6 +186,7 @@ class Views:
             page.model: bundle.name,
             page.clip.knows: note,
             page.edit.knows: note + size,
+            page.edit.ideas: markup.ideas(bundle.name),
             page.edit.controls: gr.CheckboxGroup(choices=model_markup.control_choices(bundle), value=controls),
             **self.segmenters(session),
         }
@@ -185,24 +223,24 @@ class Views:
         missing = studio.missing(session)
         offer = model_markup.download_offer(missing, can_ask=not studio.settings.offline) if missing else ""
         if job is not None and not job.state.is_final:
-            offer = job_markup.job_panel(studio.worker.status(job.id, session.id))
+            offer = job_markup.progress_bar(studio.worker.status(job.id, session.id))
         elif job is not None and missing and job.state is JobState.FAILED:
-            offer = job_markup.job_panel(studio.worker.status(job.id, session.id)) + offer
+            offer = job_markup.outcome(studio.worker.status(job.id, session.id)) + offer
         return {self._page.download: offer}
 
     def following(self, session: Session) -> Updates:
         """Return how far objects are followed or looked for, the status and the pace of the timer."""
         page, studio = self._page, self._studio
         job = next((job for job in studio.worker.jobs(session.id) if job.kind in MARKING_KINDS), None)
-        is_busy = bool(
-            studio.live_jobs(session) or session.tracking or session.suggesting or studio.shelf.state.loading
-        )
+        live = [studio.worker.status(each.id, session.id) for each in studio.live_jobs(session)]
+        is_busy = bool(live or session.tracking or session.suggesting or studio.shelf.state.loading)
         return {
             **self.download(session),
             page.timer: gr.Timer(BUSY_SECONDS if is_busy else IDLE_SECONDS),
             **self.status(session),
             page.held: studio.shelf.state.held,
-            page.mark.job: job_markup.job_panel(studio.worker.status(job.id, session.id) if job else None),
+            page.progress: job_markup.progress_bars([each for each in live if each.job.kind is not JobKind.DOWNLOAD]),
+            page.mark.job: job_markup.outcome(studio.worker.status(job.id, session.id) if job else None),
         }
 
     def status(self, session: Session) -> Updates:
@@ -226,14 +264,24 @@ class Views:
         return {
             **self.following(session),
             self._page.shown: shown,
-            edit.job: job_markup.job_panel(latest) if latest or result else job_markup.NO_RESULT,
+            edit.job: _edit_panel(latest),
+            edit.note: job_markup.result_note(result, latest) if result and latest else "",
             edit.compare: _compared(latest, result),
-            edit.downloads: downloads(result) if result else "",
-            edit.takeaway: gr.Row(visible=result is not None),
+            **self._files(result),
             edit.phrases: attention_maps.phrase_chips(result, studio.store, colours) if result else "",
             edit.history: job_markup.history(
                 [(job, self._project(job)) for job in edits], result.job.id if result else ""
             ),
+        }
+
+    def _files(self, result: JobStatus | None) -> Updates:
+        """Return what can be taken along: a preview is no video to keep, but the project and its masks are."""
+        edit, is_edit = self._page.edit, result is not None and result.job.kind is JobKind.EDIT
+        return {
+            edit.downloads: downloads(result) if result and is_edit else "",
+            edit.takeaway: gr.Row(visible=result is not None),
+            edit.format: gr.Dropdown(visible=is_edit),
+            edit.result_out: gr.Button(visible=is_edit),
         }
 
     def _project(self, job: Job) -> Project | None:
@@ -241,6 +289,13 @@ class Views:
             return self._studio.store.request(job, Project)
         except (OSError, ValueError):  # deleted meanwhile
             return None
+
+
+def _edit_panel(latest: JobStatus | None) -> str:
+    """Return how the latest edit forms, or how it has ended."""
+    if latest is None:
+        return job_markup.NO_RESULT
+    return job_markup.outcome(latest) if latest.job.state.is_final else job_markup.forming(latest)
 
 
 def _compared(latest: JobStatus | None, result: JobStatus | None) -> str | None:

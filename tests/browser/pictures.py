@@ -117,12 +117,12 @@ def wait_and_cancel(visitor: Visitor, other: Visitor, take: Take) -> None:
     """Wait in the queue behind another visitor, and give up."""
     page = visitor.page
     other.page.click("#edit")
-    other.page.wait_for_selector("#edit-job .vg-job")
+    other.page.wait_for_selector("#progress .vg-job")
     page.click("#preview")
-    page.wait_for_function("document.querySelector('#edit-job').innerText.includes('1 job ahead')")
+    page.wait_for_function("document.querySelector('#progress').innerText.includes('1 job ahead')")
     take("18-queued")
-    other.page.click("#edit-job [data-action=cancel]")
-    page.click("#edit-job [data-action=cancel]")
+    other.page.click("#progress [data-action=cancel]")
+    page.click("#progress [data-action=cancel]")
     page.wait_for_selector(".vg-stopped", timeout=EDIT_TIMEOUT)
     take("19-cancelled")
 

@@ -36,7 +36,9 @@ def test_two_clicks_and_two_words_give_a_clip_that_shows_both_edits(visit, tmp_p
     visitor.say("a panda", "a robot", background="on grass under a clear sky")
     visitor.open_drawer("Sentence, caption")
     assert page.locator("#caption textarea").input_value() == "a cat and a dog"
-    page.click("#preview")
+    visitor.open_drawer("Every setting")
+    visitor.set_number("Steps", 10)
+    page.click("#edit")
     page.wait_for_selector(".vg-forming", timeout=EDIT_TIMEOUT)  # the clip is shown while it forms
     visitor.wait_for_result()
     player = page.locator(".vg-compare video").evaluate("video => [video.videoWidth, video.videoHeight, video.error]")
@@ -73,9 +75,9 @@ def test_a_running_job_is_found_again_after_a_reload_and_every_result_on_request
     visitor.open_drawer("Every setting")
     visitor.set_number("Steps", 3)
     page.click("#preview")
-    page.wait_for_selector("#edit-job .vg-job")
+    page.wait_for_selector("#progress .vg-job")
     visitor.reload()
-    page.wait_for_selector("#edit-job .vg-job")
+    page.wait_for_selector("#progress .vg-job")
     visitor.wait_for_result()
     visitor.reload()
     visitor.wait_for_result()
@@ -124,8 +126,9 @@ def test_two_tabs_are_apart_and_a_closed_one_is_found_again(visit):
 
 def test_a_cancelled_edit_stops_and_says_so(visit):
     visitor = visit()
-    visitor.page.click("[data-action=run][data-value=cap]")  # an example runs by one click
-    visitor.page.click("#edit-job [data-action=cancel]")
+    visitor.take_ready("cap")
+    visitor.page.click("#edit")
+    visitor.page.click("#progress [data-action=cancel]")
     visitor.page.wait_for_selector(".vg-stopped", timeout=EDIT_TIMEOUT)
     assert "Stopped, as you asked." in visitor.page.locator(".vg-stopped").inner_text()
 

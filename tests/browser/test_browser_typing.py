@@ -93,7 +93,7 @@ def test_a_word_changed_just_before_the_button_is_in_the_sentence_of_an_example_
     visitor.type_into("[data-word='1']", "wearing a straw hat")
     page.click("#preview")
     page.wait_for_function("document.querySelector('.vg-sentence').innerText.includes('a dog wearing a straw hat')")
-    page.click("#edit-job [data-action=cancel]")  # it was not refused
+    page.click("#progress [data-action=cancel]")  # it was not refused
     page.wait_for_selector(".vg-stopped")
 
 
@@ -102,7 +102,7 @@ def test_a_button_that_is_pressed_twice_asks_once(visit):
     page = visitor.page
     visitor.take_ready("cap")
     page.dblclick("#preview")
-    page.click("#edit-job [data-action=cancel]")
+    page.click("#progress [data-action=cancel]")
     page.wait_for_selector(".vg-stopped")
     assert page.locator(".vg-history li").count() == 1
 
@@ -116,7 +116,7 @@ def test_a_control_that_is_ticked_shows_its_fields_and_they_are_kept_with_the_ed
     page.get_by_label("Outlines", exact=True).check()
     visitor.set_number("Outlines: how strictly", 0.6)
     page.click("#preview")
-    page.click("#edit-job [data-action=cancel]")
+    page.click("#progress [data-action=cancel]")
     page.wait_for_selector(".vg-stopped")
     visitor.reload()
     visitor.open_drawer("Every setting")

@@ -57,6 +57,17 @@ def test_a_kept_object_has_no_words_in_the_sentence(work):
     assert markup.target_prompt(work) == "a panda"
 
 
+def test_a_kept_object_shows_an_empty_field_and_words_that_are_said_end_its_keeping(work):
+    work = objects.change_object(work, 1, lambda each: replace(each, is_kept=True))
+    assert re.findall(r"data-value='([^']*)' maxlength", markup.words(work, FRAMES)) == ["", "a panda with a hat"]
+    assert markup.target_prompt(objects.say(work, 1, "a fox")) == "a fox and a panda with a hat"
+
+
+def test_chips_are_the_models_own_words_and_none_where_it_does_not_say():
+    assert "data-chip='a panda'" in markup.ideas("emoji-world")
+    assert markup.ideas("sd15") == ""
+
+
 def test_a_sentence_in_own_words_goes_before_the_composed_one(work):
     assert markup.target_prompt(replace(work, target_prompt="a panda beside a panda with a hat")).startswith(
         "a panda b"

@@ -103,7 +103,9 @@ def event(action: str, number: int = 0, value: str = "") -> gr.EventData:
 
 def form_of(page: Page, session: Session, studio: StudioService) -> Updates:
     """Return what the page's fields hold for a session when a button is pressed."""
-    return {page.session: session.id, page.edit.collected: "{}", **Views(studio, page).form(session)}
+    form = Views(studio, page).form(session)
+    held = {field: shown["value"] if isinstance(shown, dict) else shown for field, shown in form.items()}
+    return {page.session: session.id, page.edit.collected: "{}", **held}
 
 
 def finish(studio: StudioService, session: Session) -> None:
@@ -241,7 +243,7 @@ def test_to_click_before_there_is_a_clip_says_what_to_do_first(studio, page, ans
     session = studio.sessions.create().id
     with pytest.raises(gr.Error, match="There is no clip yet"):
         answer("mark", session, gr.EventData(None, {"tool": "pick", "points": [[1, 1]], "radius": 0}))
-    with pytest.raises(gr.Error, match="Upload a clip first"):
+    with pytest.raises(gr.Error, match="Upload one, or take an example"):
         answer("open_clip", {page.session: session, page.clip.video: None})
 
 
@@ -283,7 +285,8 @@ def test_control_images_of_the_model_can_be_asked_for(studio, session, page, ans
 
 
 def test_every_handler_fills_only_what_its_event_is_wired_to(studio, session, page, answer):
-    assert answer("load", session.id).keys() == {page.kept, page.session, page.tabs, *page.everything}
+    address = SimpleNamespace(query_params={})
+    assert answer("load", session.id, address).keys() == {page.kept, page.session, page.tabs, *page.everything}
     answer("model_chosen", session.id, "emoji-world")
     answer("example", session.id, 2, event("clip", value="friends"))
     answer("object_action", session.id, event("frame", value="2"))

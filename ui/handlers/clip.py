@@ -17,8 +17,8 @@ from ui.views import Updates, Views
 from ui.work import transfer
 from ui.work.costs import Amount, chosen_part, clip_cost
 from ui.work.service import ClipChoice, StudioService
-from videograin.errors import VideoGrainError
-from videograin.jobs.store import JobKind
+from ui.work.session import NO_CLIP
+from videograin.errors import ProjectError, VideoGrainError
 from videograin.media.appearance import looks_like_photograph
 from videograin.media.video import VideoInfo
 from videograin.models.bundles import find_bundle
@@ -42,7 +42,7 @@ class ClipHandlers:
         try:
             info = self._studio.check_video(Path(file)) if file else None
         except VideoGrainError as error:
-            gr.Warning(escape(plain_text(error)), title="This clip cannot be used")
+            gr.Warning(escape(plain_text(error)), title="This clip cannot be used", duration=None)
             info = None
         return {
             clip.video: gr.skip() if info else None,
@@ -81,7 +81,7 @@ class ClipHandlers:
         bundle = self._studio.bundle(session)
         return {
             **self._views.model(session),
-            **self._views.settings(session.work.settings if session.work else bundle.settings),
+            **self._views.settings(session.work.settings if session.work else bundle.settings, bundle),
             **self._views.status(session),
             **self.notice(session_id, is_photograph, bundle.name),
             self._page.clip.side: bundle.short_side,
@@ -125,31 +125,29 @@ class ClipHandlers:
         try:
             self._studio.choose_model(session, model)
         except VideoGrainError as error:
-            gr.Warning(escape(plain_text(error)), title="This model cannot be used")
+            gr.Warning(escape(plain_text(error)), title="This model cannot be used", duration=None)
             return self._views.model(session)
         bundle = find_bundle(model)
         return {
             **self._views.model(session),
-            **self._views.settings(bundle.settings),
+            **self._views.settings(bundle.settings, bundle),
             **self._views.status(session),
             self._page.clip.side: bundle.short_side,
         }
 
     def example(self, session_id: str, frames: int, event: gr.EventData) -> Updates:
-        """Take an example: its clip alone into the first step, or all of it, ready to edit or edited at once."""
+        """Take an example: its clip alone into the first step, or all of it, ready to be edited."""
         if event.action == "clip":
             return {self._page.clip.video: str(example_path(event.value) / "clip.mp4")}
         session = self._studio.sessions.find(session_id)
         self._studio.open_example(session, event.value, min(int(frames), self._studio.example_frames))
-        if event.action == "run":
-            self._studio.submit_edit(session, JobKind.EDIT)
         return {self._page.tabs: gr.Tabs(selected="edit"), **self._views.everything(session)}
 
     def open_clip(self, values: Mapping[Block, Any]) -> Updates:
         """Go on to marking."""
         session, file = self._studio.sessions.find(values[self._page.session]), values[self._page.clip.video]
         if not file:
-            raise gr.Error("Upload a clip first, or take an example.", title="No clip yet", print_exception=False)
+            raise ProjectError(NO_CLIP)
         self._studio.open_clip(session, Path(file), self._choice(values), values[self._page.model])
         self._studio.marking.prepare_frame(session)
         return {self._page.tabs: gr.Tabs(selected="mark"), **self._views.everything(session)}

@@ -18,7 +18,9 @@ from ui.settings_form import settings_from_form
 from ui.views import Updates, Views
 from ui.work import attention_maps, transfer
 from ui.work.costs import work_cost
+from ui.work.naming import random_idea
 from ui.work.service import StudioService
+from ui.work.settings_link import to_token
 from videograin.errors import ProjectError, VideoGrainError
 from videograin.jobs.store import JobKind
 from videograin.media.encode import OutputFormat
@@ -30,9 +32,6 @@ from videograin.project.workspace import Workspace
 from videograin.region import ControlGuidance, ControlKind, EditSettings
 
 WORD_ACTIONS: dict[str, Callable[[Workspace, int, str], Workspace]] = {
-    "keep": lambda work, number, _: objects.change_object(
-        work, number, lambda each: replace(each, is_kept=not each.is_kept)
-    ),
     "prompt": lambda work, number, value: objects.say(work, number, value.strip()),
     "strength": lambda work, number, value: objects.change_object(
         work, number, lambda each: replace(each, strength=float(value))
@@ -53,9 +52,13 @@ class EditHandlers:
         self._studio, self._page, self._views = studio, page, Views(studio, page)
 
     def word_action(self, session_id: str, event: gr.EventData) -> Updates:
-        """Take what an object becomes, that it stays, or how firmly its words are bound to it."""
+        """Take what an object becomes, also while it is being typed, or how firmly its words are bound to it."""
         session = self._studio.sessions.find(session_id)
+        if event.action == "typed":
+            session.typed = {int(event.id): event.value}
+            return self._views.sentence(session)
         with session.lock:
+            session.typed = {}
             before = session.opened_work
             work = WORD_ACTIONS[event.action](before, int(event.id), event.value)
             session.set_words(work)
@@ -63,6 +66,14 @@ class EditHandlers:
         if work.target_prompt == before.target_prompt:  # the user may be typing in it
             return words
         return {**words, self._page.edit.target: work.target_prompt}
+
+    def random_idea(self, session_id: str) -> Updates:
+        """Say at random what the objects become."""
+        session = self._studio.sessions.find(session_id)
+        with session.lock:
+            session.typed = {}
+            session.set_words(random_idea(session.opened_work))
+            return self._views.words(session, are_fresh=True)
 
     def texts_changed(self, values: Mapping[Block, Any]) -> Updates:
         """Take caption, background, what to avoid and the sentence."""
@@ -85,7 +96,12 @@ class EditHandlers:
     def preset_chosen(self, session_id: str, preset: str) -> Updates:
         """Set the settings that a preset means."""
         bundle = self._studio.bundle(self._studio.sessions.find(session_id))
-        return self._views.settings(apply_preset(Preset(preset), bundle.settings))
+        return self._views.settings(apply_preset(Preset(preset), bundle.settings), bundle)
+
+    def share(self, values: Mapping[Block, Any]) -> Updates:
+        """Return a link's part that carries the model and the settings of the form."""
+        page, session = self._page, self._studio.sessions.find(values[self._page.session])
+        return {page.link: to_token(self._studio.bundle(session).name, self._settings(values))}
 
     def cost(self, values: Mapping[Block, Any]) -> Updates:
         """Say what the edit takes, and show which part of the picture is drawn; nothing while it cannot be made."""

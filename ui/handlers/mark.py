@@ -6,8 +6,6 @@ from pathlib import Path
 import gradio as gr
 
 from ui.components import Page
-from ui.rendering import markup
-from ui.rendering.pictures import overlay_frames
 from ui.views import Updates, Views
 from ui.work import pointing, transfer
 from ui.work.finding import take_found
@@ -73,7 +71,7 @@ class MarkHandlers:
         try:
             self._studio.segmenters.choose(session, name)
         except VideoGrainError as error:
-            gr.Warning(escape(str(error)), title="This segmenter cannot be used")
+            gr.Warning(escape(str(error)), title="This segmenter cannot be used", duration=None)
         return self._views.model(session)
 
     def find(self, session_id: str, text: str) -> Updates:
@@ -106,9 +104,7 @@ class MarkHandlers:
 
     def overlay_video(self, session_id: str) -> Updates:
         """Show the clip with its objects laid over."""
-        session = self._studio.sessions.find(session_id)
-        work, clip = session.opened_work, session.opened_clip
-        return {self._page.mark.overlay: markup.moving_picture(overlay_frames(work, clip.frames), clip.fps)}
+        return self._views.playing(self._studio.sessions.find(session_id))
 
     def import_masks(self, session_id: str, file: str) -> Updates:
         """Add the objects that a file holds."""

@@ -1,11 +1,13 @@
 """Jobs as HTML: their progress, the frames that exist so far, and the list of results."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from html import escape
 
 from ui.rendering.icons import icon
 from ui.rendering.markup import duration, settings_line
 from ui.rendering.pictures import as_url
+from videograin.jobs.edit import draft_settings
 from videograin.jobs.store import Job, JobKind, JobState
 from videograin.jobs.worker import JobStatus
 from videograin.progress import Phase, Progress
@@ -15,6 +17,17 @@ NO_RESULT = (
     "<div class='vg-nothing'><p>Your result appears here.</p><p>Say what each object becomes, try a quick "
     "<b>Preview</b> of the first frames, then <b>Edit the clip</b>.</p></div>"
 )
+
+FORMING = "<div class='vg-nothing'><p>{}</p><p>The clip appears here as it forms.</p></div>"
+
+EARLIER = {
+    JobState.QUEUED: "This is an earlier result. Your new one is waiting for its turn.",
+    JobState.RUNNING: "This is an earlier result. Your new one is being made.",
+    JobState.CANCELLED: "This is an earlier result. The latest was stopped.",
+}
+"""What is said of a result while the latest edit is in a state; of any other state, `EARLIER_THAN_FAILED`."""
+
+EARLIER_THAN_FAILED = "This is an earlier result. The latest edit failed, as it says above."
 
 NAMES = {
     JobKind.TRACK: "Following the objects",
@@ -50,17 +63,59 @@ WEIGHTS = {
 """How far each phase of a job moves the bar, roughly, in the order of its phases."""
 
 
-def job_panel(status: JobStatus | None) -> str:
-    """Return where a job is, in words and as a bar; empty for none."""
-    if status is None or status.job.state is JobState.DONE:
+def progress_bars(statuses: Sequence[JobStatus]) -> str:
+    """Return how far jobs that wait or run are, each with its button to cancel it; empty for none."""
+    return "".join(progress_bar(status) for status in statuses)
+
+
+def progress_bar(status: JobStatus) -> str:
+    """Return how far a job that waits or runs is, in words and as a bar, with its button to cancel it."""
+    job, share = status.job, _share(status)
+    text = _queue_words(status) if job.state is JobState.QUEUED else _progress_words(status)
+    return (
+        f"<div class='vg-job'><div class='vg-job-line'><b>{NAMES[job.kind]}</b><span>{escape(text)}</span>"
+        "<button type='button' class='vg-button' data-tell hidden>Tell me when it ends</button>"
+        f"<button type='button' class='vg-button' data-action='cancel' data-value='{job.id}'"
+        f"{' disabled' if status.is_stopping else ''}>Cancel</button></div>"
+        f"<div class='vg-bar' role='progressbar' aria-label='{NAMES[job.kind]}' aria-valuenow='{100 * share:.0f}'>"
+        f"<i style='width:{100 * share:.1f}%'></i></div></div>"
+    )
+
+
+def outcome(status: JobStatus | None) -> str:
+    """Return how a job has ended: its notes, or why it failed; empty while it has not."""
+    if status is None or not status.job.state.is_final:
+        return ""
+    job = status.job
+    if job.state is JobState.DONE:
         return _notes(status)
-    job, name = status.job, NAMES[status.job.kind]
-    if job.state is JobState.QUEUED:
-        return _panel(name, _queue_words(status), 0.0, job, None)
-    if job.state is JobState.RUNNING:
-        return _panel(name, _progress_words(status), _share(status), job, status)
     tone = "vg-stopped" if job.state is JobState.CANCELLED else "vg-failed"
-    return f"<div class='vg-job {tone}' role='status'><b>{name}</b><p>{escape(job.message)}</p></div>"
+    return f"<div class='vg-job {tone}' role='status'><b>{NAMES[job.kind]}</b><p>{escape(job.message)}</p></div>"
+
+
+def forming(status: JobStatus) -> str:
+    """Return the clip as far as it has formed in an edit that waits or runs; its progress is in its bar."""
+    if status.preview is not None:
+        with suppress(FileNotFoundError):  # a newer one has taken its place
+            picture = as_url(status.preview.read_bytes(), "image/webp")
+            return f"<img class='vg-forming' src='{picture}' alt='The clip so far'>"
+    return FORMING.format("Waiting for its turn." if status.job.state is JobState.QUEUED else "Getting ready.")
+
+
+def result_note(result: JobStatus, latest: JobStatus) -> str:
+    """Return what must be said of the result that is shown: that it is a preview, or that a later edit has not ended.
+
+    Args:
+        result: an edit that is done.
+        latest: the edit that was asked for last.
+    """
+    if latest.finished is not None:
+        return _note("These windows of your new edit are finished; the others follow.", "vg-part")
+    if latest.job.created > result.job.created and latest.job.state is not JobState.DONE:
+        return _note(EARLIER.get(latest.job.state, EARLIER_THAN_FAILED), "vg-earlier")
+    if result.job.kind is JobKind.PREVIEW:
+        return _note("A preview: the first frames in few steps. For the whole clip, press <b>Edit the clip</b>.", "")
+    return ""
 
 
 def history(jobs: Sequence[tuple[Job, Project | None]], shown: str) -> str:
@@ -69,23 +124,8 @@ def history(jobs: Sequence[tuple[Job, Project | None]], shown: str) -> str:
     return f"<h2>Your edits so far</h2><ul class='vg-history'>{''.join(rows)}</ul>" if rows else ""
 
 
-def _panel(name: str, text: str, share: float, job: Job, status: JobStatus | None) -> str:
-    preview = status.preview if status else None
-    picture = ""
-    if preview is not None:
-        try:
-            picture = (
-                f"<img class='vg-forming' src='{as_url(preview.read_bytes(), 'image/webp')}' alt='The clip so far'>"
-            )
-        except FileNotFoundError:  # a newer one has taken its place
-            picture = ""
-    return (
-        f"<div class='vg-job' role='status'>{picture}<div class='vg-job-line'><b>{name}</b><span>{escape(text)}</span>"
-        f"<button type='button' class='vg-button' data-action='cancel' data-value='{job.id}'"
-        f"{' disabled' if status and status.is_stopping else ''}>Cancel</button></div>"
-        f"<div class='vg-bar' role='progressbar' aria-valuenow='{100 * share:.0f}'><i style='width:{100 * share:.1f}%'>"
-        "</i></div></div>"
-    )
+def _note(words: str, tone: str) -> str:
+    return f"<p class='vg-note vg-advice {tone}' role='status'>{words}</p>"
 
 
 def _queue_words(status: JobStatus) -> str:
@@ -140,6 +180,7 @@ def _history_row(job: Job, project: Project, is_shown: bool) -> str:
     phrases = ", ".join(region.prompt for region in project.regions if region.prompt)
     seconds = f" · {duration(job.ended - job.started)}" if job.ended and job.started else ""
     state = "" if job.state is JobState.DONE else f" · {job.state.value}"
+    settings = draft_settings(project.settings) if job.kind is JobKind.PREVIEW else project.settings
     show = (
         f"<button type='button' class='vg-button' data-action='show' data-value='{job.id}' "
         f"aria-pressed='{str(is_shown).lower()}'>{icon('play')}Show</button>"
@@ -147,16 +188,16 @@ def _history_row(job: Job, project: Project, is_shown: bool) -> str:
         else ""
     )
     return (
-        f"<li><div><b>{NAMES[job.kind]}: {escape(phrases)}</b><small>{escape(settings_line(project.settings))}"
+        f"<li><div><b>{NAMES[job.kind]}: {escape(phrases)}</b><small>{escape(settings_line(settings))}"
         f"{seconds}{state}</small></div>{show}<button type='button' class='vg-button' data-action='reload' "
         f"data-value='{job.id}' title='Put these words, settings and model into the form'>Use again</button></li>"
     )
 
 
 def download_links(video: str, comparison: str) -> str:
-    """Return links to cached files."""
-    links = (("MP4", video), ("Side by side", comparison))
+    """Return links to an edit's cached files."""
+    links = (("Download MP4", video, "vg-first"), ("Side by side", comparison, ""))
     return "<p class='vg-downloads'>" + "".join(
-        f"<a class='vg-button' href='gradio_api/file={escape(path)}' download>{icon('download')}{name}</a>"
-        for name, path in links
+        f"<a class='vg-button {tone}' href='gradio_api/file={escape(path)}' download>{icon('download')}{name}</a>"
+        for name, path, tone in links
     ) + "</p>"  # fmt: skip

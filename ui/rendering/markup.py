@@ -28,6 +28,18 @@ COMBINATIONS = {
     Combination.INTERSECTION: "Keep only inside",
 }
 
+KEYS = (
+    ("Space", "Play or pause; while marking, play the clip with its masks"),
+    ("← →", "Previous and next frame"),
+    ("P A R", "Pick a new object, add to it, remove from it"),
+    ("B E X", "Brush, eraser, box"),
+    ("Enter", "New object"),
+    ("Esc", "Back to picking; stop what plays"),
+    ("Ctrl+Z Ctrl+Shift+Z", "Undo, redo"),
+    ("?", "This list"),
+)
+"""What keys do outside of text fields (scripts/keys.js)."""
+
 NO_CLIP = "<p class='vg-empty'>Choose a clip in step 1 first.</p>"
 EMPTY_OBJECTS = "Click on an object in the picture. Each one you pick appears here."
 
@@ -36,7 +48,20 @@ def header() -> str:
     """Return the top of the page."""
     return (
         "<header class='vg-header'><span class='vg-logo' aria-hidden='true'><i></i><i></i><i></i><i></i></span>"
-        "<div><h1>VideoGrain Studio</h1><p>Click on objects in a clip, say what each becomes.</p></div></header>"
+        "<div><h1>VideoGrain Studio</h1><p>Click on objects in a clip, say what each becomes.</p></div>"
+        "<button type='button' class='vg-button' data-keys title='Keys (?)' aria-label='Show the keys'>?</button>"
+        f"{_keys_dialog()}</header>"
+    )
+
+
+def _keys_dialog() -> str:
+    rows = "".join(
+        f"<tr><td>{' '.join(f'<kbd>{key}</kbd>' for key in keys.split())}</td><td>{what}</td></tr>"
+        for keys, what in KEYS
+    )
+    return (
+        "<dialog class='vg-keys' aria-label='Keys'><form method='dialog'><h2>Keys</h2>"
+        f"<table>{rows}</table><button class='vg-button'>Close</button></form></dialog>"
     )
 
 
@@ -61,10 +86,19 @@ def problem(text: str) -> str:
     return f"<p class='vg-estimate vg-problem'>{escape(text)}</p>"
 
 
+def playing_masks(frames: Iterable[np.ndarray], fps: float, seconds: float) -> str:
+    """Return frames (H, W, 3) uint8 RGB that play over the picture for some seconds (scripts/overlay.js)."""
+    content = encode_preview(np.stack(list(frames)), fps)
+    return (
+        f"<div class='vg-masks' data-seconds='{seconds:.2f}' data-start='{secrets.token_hex(8)}' title='Click to stop'>"
+        f"<img src='{as_url(content, 'image/webp')}' alt='The clip with its masks'></div>"
+    )
+
+
 def moving_picture(frames: Iterable[np.ndarray], fps: float) -> str:
     """Return frames (H, W, 3) uint8 RGB as a picture that moves."""
     content = encode_preview(np.stack(list(frames)), fps)
-    return f"<img class='vg-forming' src='{as_url(content, 'image/webp')}' alt='The clip with its masks'>"
+    return f"<img class='vg-forming' src='{as_url(content, 'image/webp')}' alt='The clip, moving'>"
 
 
 def duration(seconds: float) -> str:
@@ -104,13 +138,14 @@ def timeline(work: Workspace, frame: int, frames: int) -> str:
         + f"<input type='range' min='0' max='{last}' data-value='{frame}' data-action='frame' data-live "
         f"aria-label='Frame' style='--share:{frame / max(1, last):.4f}'>"
         + _button("frame", icon("right"), "Next frame", value=min(last, frame + 1), enabled=frame < last)
-        + f"<output>{frame + 1}<small>/{frames}</small></output></div>"
-        + (f"<div class='vg-strips'>{strips}</div>" if strips else "")
+        + f"<output>{frame + 1}<small>/{frames}</small></output>"
         + (
-            _button("frame", f"Weakest frame: {weakest + 1}", "Go where the masks are least sure", value=weakest)
+            _button("frame", f"Least sure: {weakest + 1}", "Go where the masks are least sure", value=weakest)
             if weakest is not None
             else ""
         )
+        + "</div>"
+        + (f"<div class='vg-strips'>{strips}</div>" if strips else "")
         + "</div>"
     )
 
@@ -136,6 +171,22 @@ def words(work: Workspace, frames: np.ndarray, *, are_fresh: bool = False) -> st
 def advice(notes: Iterable[str]) -> str:
     """Return notes that the user should read before going on."""
     return "".join(f"<p class='vg-note vg-advice' role='status'>{escape(note)}</p>" for note in notes)
+
+
+def ideas(model: str) -> str:
+    """Return the words that a model knows as chips (scripts/chips.js), and a button for a random idea."""
+    chips = "".join(
+        f"<button type='button' class='vg-button vg-known' data-chip='{escape(phrase)}'>{escape(phrase)}</button>"
+        for phrase in known_phrases(model)
+    )
+    if not chips:
+        return ""
+    return (
+        "<div class='vg-ideas'><p class='vg-note'>Words that this model knows; a click puts one into the field."
+        "</p>"
+        + _button("idea", "Surprise me", "Random words for all objects")
+        + f"<div class='vg-chips'>{chips}</div></div>"
+    )
 
 
 def sentence(work: Workspace) -> str:
@@ -174,7 +225,7 @@ def coloured(prompt: str, objects: Sequence[MarkedObject]) -> str:
 def settings_line(settings: EditSettings) -> str:
     """Return the settings that matter most in one line."""
     return (
-        f"{settings.num_inference_steps} steps · redraw {settings.strength:g} · guidance "
+        f"{settings.num_inference_steps} steps · change {settings.strength:g} · words "
         f"{settings.guidance_scale:g} · seed {settings.seed}"
     )
 
@@ -238,13 +289,12 @@ def _clean_up(number: int) -> str:
 
 def _word_row(work: Workspace, each: MarkedObject, frames: np.ndarray) -> str:
     return (
-        f"<div class='vg-word{' vg-kept' if each.is_kept else ''}' style='--colour:{each.colour}'>"
+        f"<div class='vg-word' style='--colour:{each.colour}'>"
         f"<span class='vg-thumb'>{_picture(work, each, frames)}</span>"
         f"<label><small>{escape(each.name)} becomes</small>"
-        f"<input type='text' data-value='{escape(each.prompt)}' maxlength='200' placeholder='leave empty to keep it' "
-        f"list='vg-known' data-action='prompt' data-word='{each.id}' data-id='{each.id}'></label>"
-        + _button("keep", "Keep as is", "Leave this object as it is", each.id, pressed=each.is_kept)
-        + f"<label class='vg-pull' title='How firmly these words are bound to this object'><small>Strength "
+        f"<input type='text' data-value='{escape(each.edit_prompt)}' maxlength='200' placeholder='(stays as it is)' "
+        f"list='vg-known' data-action='prompt' data-typing='typed' data-word='{each.id}' data-id='{each.id}'></label>"
+        f"<label class='vg-pull' title='How firmly these words are bound to this object'><small>Strength "
         f"<b>{each.strength:g}×</b></small><input type='range' min='0' max='3' step='0.1' "
         f"data-value='{each.strength:g}' data-action='strength' data-id='{each.id}' "
         "aria-label='Strength of the words'></label></div>"

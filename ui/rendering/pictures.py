@@ -63,9 +63,9 @@ def outline(picture: np.ndarray, masks: Sequence[np.ndarray]) -> np.ndarray:
     return drawn
 
 
-def overlay_frames(work: Workspace, frames: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield all frames (H, W, 3) uint8 RGB with the objects laid over."""
-    return (overlay(work, frame, index) for index, frame in enumerate(frames))
+def overlay_frames(work: Workspace, frames: np.ndarray, step: int = 1) -> Iterator[np.ndarray]:
+    """Yield every `step`th of the frames (H, W, 3) uint8 RGB with the objects laid over."""
+    return (overlay(work, frames[index], index) for index in range(0, len(frames), step))
 
 
 def thumbnail(work: Workspace, each: MarkedObject, frames: np.ndarray) -> np.ndarray | None:

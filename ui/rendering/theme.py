@@ -23,6 +23,8 @@ def studio_theme() -> gr.themes.Base:
     return theme.set(
         body_background_fill="#f6f6f4",
         body_background_fill_dark="#141416",
+        body_text_color_subdued="#63636b",
+        body_text_color_subdued_dark="#a3a3ad",
         background_fill_primary="#ffffff",
         background_fill_primary_dark="#1d1d20",
         background_fill_secondary="#fafaf9",

@@ -18,6 +18,27 @@ def panel(elem_id: str, *, visible: bool = True) -> gr.HTML:
     )  # fmt: skip
 
 
+def progress() -> gr.HTML:
+    """Return the bars of the jobs under way; its buttons trigger its event `act`."""
+    return gr.HTML(
+        "", elem_id="progress", js_on_load=script("actions.js") + script("progress.js"), apply_default_css=False,
+        padding=False,
+    )  # fmt: skip
+
+
+def ideas() -> gr.HTML:
+    """Return chips that fill the fields of words; its other buttons trigger its event `act`."""
+    return gr.HTML(
+        "", elem_id="ideas", js_on_load=script("actions.js") + script("chips.js"), apply_default_css=False,
+        padding=False,
+    )  # fmt: skip
+
+
+def overlay() -> gr.HTML:
+    """Return what plays over the picture of the second step for a while."""
+    return gr.HTML("", elem_id="overlay", js_on_load=script("overlay.js"), apply_default_css=False, padding=False)
+
+
 def stage() -> gr.HTML:
     """Return the picture that the user clicks and draws on; its event `mark` has tool, points and radius."""
     return gr.HTML(

@@ -32,7 +32,7 @@ def phrase_chips(result: JobStatus, store: JobStore, colours: Mapping[str, str])
         f"data-action='attention' data-id='{number}' data-value='{result.job.id}'>{escape(prompt)}</button>"
         for number, (name, prompt) in _phrases(result, store).items()
     )
-    return f"<div class='vg-phrases'><span>Attention of</span>{chips}</div>"
+    return f"<div class='vg-phrases'><span>See where each phrase landed:</span>{chips}</div>"
 
 
 def moving_attention_map(result: JobStatus, store: JobStore, number: int) -> str:

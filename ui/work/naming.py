@@ -3,6 +3,7 @@
 Only a model that carries a judge of its own small world can name objects; with any other model the user names them.
 """
 
+import random
 import re
 from contextlib import suppress
 from dataclasses import replace
@@ -13,10 +14,13 @@ from ui.work.session import Session
 from videograin.diffusion.prompt import compose_target_prompt, local_prompt
 from videograin.errors import PromptError
 from videograin.evaluation.judge import Judge
-from videograin.evaluation.vocabulary import known_names, with_article
+from videograin.evaluation.vocabulary import known_names, known_phrases, with_article
 from videograin.models.bundles import find_bundle
 from videograin.project import objects
 from videograin.project.workspace import MarkedObject, Workspace
+
+CREATURES = 79
+"""Of the vocabulary's words, which begins with animals and people: they take each other's place best."""
 
 UNNAMED = re.compile(r"Object \d+")
 _NUMBERED = re.compile(r" \d+$")
@@ -62,6 +66,15 @@ def caption(work: Workspace) -> str:
     named = [each for each in work.objects if local_prompt(each.name) and not UNNAMED.fullmatch(each.name)]
     phrases = [_phrase(each) for each in named if not each.is_rest]
     return compose_target_prompt(phrases) if phrases else ""
+
+
+def random_idea(work: Workspace) -> Workspace:
+    """Return the work with other words, taken at random from those its model knows, for each object that is marked."""
+    phrases = known_phrases(work.model)[:CREATURES]
+    marked = [each for each in work.objects if each.id in work.masks]
+    for each, phrase in zip(marked, random.sample(phrases, min(len(marked), len(phrases))), strict=False):
+        work = objects.say(work, each.id, phrase)
+    return work
 
 
 def with_caption(work: Workspace, suggested: str) -> tuple[Workspace, str]:

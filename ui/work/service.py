@@ -18,6 +18,7 @@ from ui.work.naming import Naming, with_caption, without_composed_sentence
 from ui.work.segmenter_choice import SegmenterChoices
 from ui.work.segmenting import Segmenting
 from ui.work.session import Session, Sessions, one_at_a_time
+from ui.work.settings_link import from_token
 from ui.work.visitors import visitor_address
 from ui.work.web_files import purge_web_files
 from videograin.errors import RegionError, SettingsError, VideoError
@@ -172,10 +173,10 @@ class StudioService:
         kept = self.store.keep(session.id, file)
         clip = load_clip(kept, options)
         with session.lock:
-            bundle = find_bundle(model)
+            settings = session.settings if session.model == model else None
             work = Workspace(
-                clip=kept, source_prompt="", model=model, clip_options=options, settings=bundle.settings,
-                segmenter=session.chosen_segmenter,
+                clip=kept, source_prompt="", model=model, clip_options=options, segmenter=session.chosen_segmenter,
+                settings=settings or find_bundle(model).settings,
             )  # fmt: skip
             session.open(work, clip)
 
@@ -201,9 +202,22 @@ class StudioService:
         bundle = find_bundle(model)
         check_obtainable(bundle, self.settings.offline)
         with session.lock:
-            session.model = model
+            session.model, session.settings = model, None
             if session.work is not None:
                 session.set_words(replace(session.work, model=model, settings=bundle.settings, controls=()))
+
+    def take_settings(self, session: Session, token: str) -> None:
+        """Take the model and the settings of a link (`settings_link`).
+
+        Raises:
+            SettingsError, ModelError: they cannot be read, or the model is not offered here.
+        """
+        model, settings = from_token(token)
+        self.choose_model(session, model)
+        with session.lock:
+            session.settings = settings
+            if session.work is not None:
+                session.set_words(replace(session.work, settings=settings))
 
     def switch_to_photographs(self, session: Session) -> None:
         """Take a model and a segmenter that know photographs; the segmenter alone where no such model is here."""
@@ -287,9 +301,11 @@ class StudioService:
         """Return the edit that a session's work amounts to, with its masks in a file kept for jobs.
 
         Raises:
-            RegionError: an object that should change is not marked, or was never followed.
+            RegionError: no object should change, or one that should is not marked, or was never followed.
         """
         work, clip = session.opened_work, session.opened_clip
+        if not any(each.edit_prompt for each in work.objects):
+            raise RegionError("Nothing changes yet. Say in step 3 what at least one object becomes.")
         for each in work.objects:
             if each.edit_prompt and each.id in work.masks and not is_followed(work, each.id):
                 raise RegionError(

@@ -27,6 +27,7 @@ from videograin.media.video import Clip, load_clip
 from videograin.project.objects import with_words_of
 from videograin.project.workspace import MarkedObject, Workspace
 from videograin.project.workspace_files import load_workspace, save_workspace
+from videograin.region import EditSettings
 from videograin.segment.segmenter import Segmenter
 
 AWAITED = "awaited.json"
@@ -88,12 +89,14 @@ class Session:
         tracking: id of the job whose masks are awaited; empty where there is none.
         suggesting: id of the job that suggests objects, while one does.
         model: that was chosen before there is a clip; empty takes the default.
+        settings: for that model, from a link; None takes its own.
         chosen_segmenter: that was chosen before there is a clip; empty takes the one that goes with the model.
         is_photograph: whether the clip was filmed rather than drawn, as far as it shows.
         caption: of what the clip shows now, as the page has put it in.
         wants_captions: whether a captioner was asked for that is not on this machine.
         wanted_finder: name of the finder that was asked for and is not on this machine; empty where there is none.
         found: objects that were found by their names and wait to be taken.
+        typed: words that are being typed and not taken yet, by their objects' ids.
         segmenter: of this clip; made by the first click.
         past, future: states of the work that undo and redo lead to.
         long_work: held while a clip or file is read or written for this session (`one_at_a_time`).
@@ -111,12 +114,14 @@ class Session:
     tracking: str = ""
     suggesting: str = ""
     model: str = ""
+    settings: EditSettings | None = None
     chosen_segmenter: str = ""
     is_photograph: bool = False
     caption: str = ""
     wants_captions: bool = False
     wanted_finder: str = ""
     found: FoundOnFrame | None = None
+    typed: dict[int, str] = field(default_factory=dict)
     segmenter: Segmenter | None = None
     past: list[Workspace] = field(default_factory=list)
     future: list[Workspace] = field(default_factory=list)

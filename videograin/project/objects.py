@@ -122,10 +122,13 @@ def change_object(work: Workspace, number: int, change: Callable[[MarkedObject],
 
 
 def say(work: Workspace, number: int, prompt: str) -> Workspace:
-    """Say what an object becomes; a sentence in the user's own words follows where it has the former phrase."""
+    """Say what an object becomes, which is no longer kept then; a sentence of one's own follows where it has the
+    former phrase.
+    """
     before = next(each.prompt for each in work.objects if each.id == number)
     sentence = work.target_prompt.replace(before, prompt, 1) if before and prompt else work.target_prompt
-    return replace(change_object(work, number, lambda each: replace(each, prompt=prompt)), target_prompt=sentence)
+    said = change_object(work, number, lambda each: replace(each, prompt=prompt, is_kept=each.is_kept and not prompt))
+    return replace(said, target_prompt=sentence)
 
 
 def with_words_of(work: Workspace, other: Workspace) -> Workspace:

@@ -8,6 +8,7 @@ function draw() {
   if (!half) return;
   const width = mode === "side" ? 2 * half : half;
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+  root.style.setProperty("--ratio", width / height);
   if (mode === "side") {
     ink.drawImage(video, 0, 0);
     return;

@@ -2,7 +2,7 @@
 // that the server has not confirmed yet. An answer may be older than that, and must not take it away. Only an answer
 // with data-fresh does: what it brings replaces everything.
 const unconfirmed = new Map(); // by the field's key, for an object's row may become another's
-let focused = "", isTyping = false;
+let focused = "", isTyping = false, pause = null;
 
 const fields = () => [...element.querySelectorAll("input[data-action]")];
 const key = (field) => `${field.dataset.action} ${field.dataset.id}`;
@@ -12,11 +12,15 @@ element.addEventListener("input", (event) => {
   if (!event.target.matches("input[data-action]")) return;
   unconfirmed.set(key(event.target), event.target.value);
   isTyping = event.target.type === "text";
+  clearTimeout(pause);
+  const { typing, id } = event.target.dataset, { value } = event.target; // such a field also tells what is being typed
+  if (typing) pause = setTimeout(() => trigger("act", { action: typing, id: Number(id), value }), 200);
 });
 element.addEventListener("focusout", (event) => {
   const field = event.target;
   if (!isTyping || key(field) !== focused) return;
   isTyping = false;
+  clearTimeout(pause);
   field.value = field.value.trim().replace(/\s+/g, " ") || (field.required ? field.dataset.value : "");
   unconfirmed.set(key(field), field.value);
   send(field, field.value);

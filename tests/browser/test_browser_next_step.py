@@ -1,0 +1,129 @@
+"""The next step is always in sight, and what is seen is what was asked for."""
+
+import pytest
+from visitor import CAT, EDIT_TIMEOUT
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+GREEN = "getComputedStyle(document.querySelector('{}')).backgroundColor == 'rgb(15, 118, 110)'"
+IN_SIGHT = """(({top, bottom}) => top >= 0 && bottom <= innerHeight)(
+    document.querySelector('%s').getBoundingClientRect())"""
+
+
+def test_after_following_the_masks_play_once_and_the_green_button_moves_on(visit):
+    visitor = visit("?__theme=light", viewport={"width": 1280, "height": 800})
+    page = visitor.page
+    visitor.take_example("friends")
+    visitor.mark(CAT)
+    page.wait_for_function(GREEN.format("#track-all"))
+    visitor.track()
+    page.wait_for_selector(".vg-masks img", state="visible")
+    page.wait_for_function(GREEN.format("#to-edit"))
+    assert not page.evaluate(GREEN.format("#track-all"))
+    for control in ("#to-edit", ".vg-strips", ".vg-scrub"):
+        assert page.evaluate(IN_SIGHT % control), control
+    page.wait_for_selector(".vg-masks", state="hidden")
+
+
+@pytest.mark.parametrize("size", [(1280, 800), (390, 844)])
+def test_a_jobs_progress_is_in_sight_wherever_one_is_and_in_the_tabs_title(visit, size):
+    visitor = visit(viewport={"width": size[0], "height": size[1]})
+    page = visitor.page
+    visitor.take_ready("cap")
+    page.click("#edit")
+    page.wait_for_selector("#progress [role=progressbar]")
+    page.wait_for_function("document.title.includes('%')")
+    for step in ("1 Clip", "2 Mark", "3 Edit"):
+        visitor.go_to(step)
+        for place in ("0", "document.body.scrollHeight"):
+            page.evaluate(f"scrollTo(0, {place})")
+            assert page.evaluate(IN_SIGHT % "#progress [data-action=cancel]")
+    page.click("#progress [data-action=cancel]")
+    page.wait_for_selector(".vg-stopped", timeout=EDIT_TIMEOUT)
+    page.wait_for_function("document.title == 'VideoGrain Studio'")
+
+
+def test_a_result_is_marked_while_another_is_made_and_a_preview_is_no_video_to_keep(visit):
+    visitor = visit()
+    page = visitor.page
+    visitor.take_ready("cap")
+    visitor.open_drawer("Every setting")
+    visitor.set_number("Steps", 2)
+    page.click("#preview")
+    page.wait_for_selector(".vg-compare:not([hidden])", timeout=EDIT_TIMEOUT)
+    assert "A preview" in page.locator("#result-note").inner_text()
+    assert page.locator(".vg-downloads a, #result-out").count() == 0
+    visitor.set_number("Steps", 20)
+    page.click("#edit")
+    page.wait_for_selector("#result-note .vg-earlier")
+    page.click("#progress [data-action=cancel]")
+    page.wait_for_selector(".vg-stopped", timeout=EDIT_TIMEOUT)
+    assert "The latest was stopped" in page.locator("#result-note").inner_text()
+
+
+def test_the_sentence_forms_while_one_types_and_chips_fill_the_field(visit):
+    visitor = visit()
+    page = visitor.page
+    visitor.take_ready("friends")
+    visitor.type_into("[data-word='1']", "a fo")
+    page.wait_for_function("document.querySelector('.vg-sentence').innerText.startsWith('a fo and')")
+    page.keyboard.type("x")
+    page.wait_for_function("document.querySelector('.vg-sentence').innerText.startsWith('a fox and')")
+    assert visitor.typed_into() == ("1", "a fox")
+    page.click("[data-chip='a tiger']")
+    page.wait_for_function("document.querySelector('.vg-sentence').innerText.startsWith('a tiger and')")
+    page.click("[data-action=idea]")
+    page.wait_for_function("document.querySelector('[data-word=\"1\"]').value != 'a tiger'")
+    assert all(prompt for prompt in visitor.prompts())
+
+
+def test_what_is_wrong_is_said_once_and_stays_until_it_is_closed(visit):
+    visitor = visit()
+    page = visitor.page
+    visitor.take_example("friends", frames=2)
+    visitor.mark(CAT)
+    page.click("#to-edit")
+    for count in (1, 2):
+        page.click("#preview")
+        page.wait_for_function(f"document.querySelectorAll('[data-testid=toast-text]').length == {count}")
+    texts = page.locator("[data-testid=toast-text]:visible").all_inner_texts()
+    assert texts == ["Nothing changes yet. Say in step 3 what at least one object becomes."]
+    page.click("[data-testid=toast-close]")
+    page.wait_for_selector("[data-testid=toast-body]", state="detached")
+
+
+def test_choosing_a_tool_does_not_move_the_picture(visit):
+    visitor = visit(viewport={"width": 1280, "height": 800})
+    visitor.take_example("friends", frames=2)
+    before = visitor.page.locator(".vg-view").bounding_box()
+    visitor.choose_tool("brush")
+    assert visitor.page.locator(".vg-view").bounding_box() == before
+
+
+def test_on_a_phone_every_target_is_large_enough_for_a_finger(visit):
+    visitor = visit(viewport={"width": 390, "height": 844}, has_touch=True)
+    visitor.take_ready("friends")
+    for step in ("1 Clip", "2 Mark", "3 Edit"):
+        visitor.go_to(step)
+        small = visitor.page.evaluate(
+            "[...document.querySelectorAll('#steps button, #steps select, #steps input[type=text]')]"
+            ".filter((node) => node.offsetParent && !node.closest('.vg-strip') && node.offsetHeight < 44)"
+            ".map((node) => node.outerHTML.slice(0, 100))"
+        )
+        assert small == [], step
+
+
+def test_settings_go_to_another_browser_by_a_link_without_the_clip(visit):
+    visitor = visit(permissions=["clipboard-read", "clipboard-write"])
+    visitor.take_ready("cap")
+    visitor.open_drawer("Every setting")
+    visitor.set_number("Steps", 33)
+    visitor.page.click("#share")
+    visitor.page.wait_for_function("async () => (await navigator.clipboard.readText()).includes('settings=')")
+    link = visitor.page.evaluate("navigator.clipboard.readText()")
+    other = visit(link[link.index("?") :])
+    other.page.wait_for_function("!location.search.includes('settings')")
+    other.take_example("friends", frames=2)
+    other.go_to("3 Edit")
+    other.open_drawer("Every setting")
+    other.page.wait_for_function("document.querySelector('input[aria-label*=Steps]')?.value == 33")
