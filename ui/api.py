@@ -119,10 +119,10 @@ class Api(ModelApi):
         self._studio.marking.mark(found, tool, [(x, y)], 0)
         return self._describe(found)
 
-    def box(self, session: str, frame: int, x0: float, y0: float, x1: float, y1: float) -> Document:
-        """Mark a new object by a box around it."""
-        found = self._at(session, frame)
-        self._studio.marking.mark(found, Tool.BOX, [(x0, y0), (x1, y1)], 0)
+    def box(self, session: str, frame: int, x0: float, y0: float, x1: float, y1: float, to: int = 0) -> Document:
+        """Mark a new object by a box around it (`to` 0), or another part of object `to`."""
+        found = self._at(session, frame, to or None)
+        self._studio.marking.mark(found, Tool.PART if to else Tool.BOX, [(x0, y0), (x1, y1)], 0)
         return self._describe(found)
 
     def brush(

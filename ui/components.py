@@ -204,8 +204,8 @@ class Page:
 
     @property
     def segmenters(self) -> set[Block]:
-        """Components that show which segmenters are installed."""
-        return {self.installed, self.mark.segmenter, self.mark.notice}
+        """Components that show which segmenters are installed, and what the one that is chosen can do."""
+        return {self.installed, self.mark.segmenter, self.mark.notice, self.mark.suggest}
 
     @property
     def following(self) -> set[Block]:

@@ -17,6 +17,16 @@ from videograin.models.catalog import CONTROL_TITLES
 from videograin.models.presets import PRESETS, Preset
 from videograin.region import ControlKind, EditSettings
 
+SUGGEST, SUGGEST_MOVING = "Suggest on this frame", "Suggest what moves here"
+"""What a press suggests: objects by a network that knows them, or what a rule can tell from the background."""
+
+SEGMENTER_INFO = "Answers clicks and boxes, and follows the objects."
+STROKES_INFO = (
+    "Sees colours and motion, not objects. Draw a Box around the object, then a Brush stroke along it and an Erase "
+    "stroke beside it. Add box takes in another part."
+)
+"""What a segmenter is for, and how a rule is best told what is meant."""
+
 
 def build_clip_step(studio: StudioService) -> ClipStep:
     """Lay the first step out."""
@@ -96,7 +106,7 @@ def build_mark_step() -> MarkStep:
                 add = gr.Button("New object", size="sm", min_width=90, elem_id="new-object")
                 rest = gr.Button("Everything else", size="sm", min_width=90, elem_id="rest")
             with gr.Row():
-                suggest = gr.Button("Suggest on this frame", size="sm", min_width=100)
+                suggest = gr.Button(SUGGEST, size="sm", min_width=100)
                 suggest_in_clip = gr.Button("Suggest in all frames", size="sm", min_width=100, elem_id="suggest-all")
             gr.HTML(
                 "<h2>Follow them through the clip</h2><p class='vg-note'>Then look at the coloured strips below the "
@@ -109,9 +119,7 @@ def build_mark_step() -> MarkStep:
                 backwards = gr.Button("Follow backwards", size="sm", min_width=100)
                 forwards = gr.Button("Follow from here on", size="sm", min_width=100)
                 play = gr.Button("Play with masks", size="sm", min_width=100, elem_id="play-masks")
-            segmenter = gr.Dropdown(
-                label="Segmenter", info="Answers clicks and boxes, and follows the objects.", elem_id="segmenter"
-            )
+            segmenter = gr.Dropdown(label="Segmenter", info=SEGMENTER_INFO, elem_id="segmenter")
             with gr.Accordion("Masks from and to files", open=False):
                 masks_in = gr.UploadButton(
                     "Import masks (PNG, NPZ, COCO, video, ZIP)", size="sm",

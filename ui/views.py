@@ -12,6 +12,7 @@ from ui.components import Page
 from ui.rendering import found_markup, job_markup, markup, model_markup
 from ui.rendering.pictures import data_url, outline, overlay, overlay_frames
 from ui.settings_form import SETTING_FIELDS, described, settings_to_form
+from ui.steps import SEGMENTER_INFO, STROKES_INFO, SUGGEST, SUGGEST_MOVING
 from ui.work import attention_maps
 from ui.work.service import StudioService
 from ui.work.session import Session
@@ -26,6 +27,7 @@ from videograin.project.objects import is_followed
 from videograin.project.project import Project
 from videograin.project.workspace import Workspace
 from videograin.region import EditSettings
+from videograin.segment.zoo import reads_strokes
 
 MARKING_KINDS = (JobKind.TRACK, JobKind.SUGGEST, JobKind.DISCOVER, JobKind.FIND)
 """Kinds of jobs whose progress is shown where objects are marked."""
@@ -194,13 +196,16 @@ class Views:
     def segmenters(self, session: Session) -> Updates:
         """Return the list of segmenters, with what they take to download, and the notice about filmed clips."""
         page, studio = self._page, self._studio
+        name = studio.segmenters.name_for(session)
         return {
             page.installed: studio.segmenters.installed(),
             page.mark.segmenter: gr.Dropdown(
                 choices=model_markup.segmenter_choices(studio.settings.segmenters),
-                value=studio.segmenters.name_for(session),
+                value=name,
+                info=STROKES_INFO if reads_strokes(name) else SEGMENTER_INFO,
             ),
             page.mark.notice: self.notice(session, studio.photograph_notice(session)),
+            page.mark.suggest: SUGGEST_MOVING if reads_strokes(name) else SUGGEST,
         }
 
     def notice(self, session: Session, text: str) -> str:

@@ -1,9 +1,18 @@
 """Marking in a real browser: every tool and every button of the object list."""
 
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
 import pytest
-from visitor import CAT, DOG, EDIT_TIMEOUT
+from visitor import CAT, DOG, EDIT_TIMEOUT, Visitor
+
+from videograin.media.video import ClipOptions, load_clip
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+EXAMPLE = Path(__file__).parents[2] / "assets/clips/friends/clip.mp4"
 
 
 def test_every_tool_changes_the_mask(visit):
@@ -13,6 +22,9 @@ def test_every_tool_changes_the_mask(visit):
     visitor.choose_tool("box")
     visitor.press((20, 100))
     visitor.mark((112, 215))
+    shown = visitor.wait_for_another(shown)
+    visitor.choose_tool("part")
+    visitor.drag([(150, 120), (240, 215)], (256, 256))
     shown = visitor.wait_for_another(shown)
     for tool, point in (("brush", (200, 40)), ("eraser", (200, 40)), ("add", DOG), ("remove", DOG)):
         visitor.choose_tool(tool)
@@ -130,3 +142,48 @@ def test_suggestions_for_the_whole_clip_need_not_be_followed(visit):
     visitor.page.wait_for_selector(".vg-object", timeout=EDIT_TIMEOUT)
     assert len(visitor.states()) >= 2
     assert set(visitor.states()) == {"in every frame"}
+
+
+def exported_masks(visitor: Visitor, frame: int) -> list[np.ndarray]:
+    """Return the masks (H, W) bool of all objects on a frame, the smallest first."""
+    with zipfile.ZipFile(visitor.download("#masks-out")) as file:
+        pictures = [file.read(name) for name in file.namelist() if name.endswith(f"{frame:05}.png")]
+    masks = [cv2.imdecode(np.frombuffer(each, np.uint8), cv2.IMREAD_GRAYSCALE) > 127 for each in pictures]
+    return sorted(masks, key=np.count_nonzero)
+
+
+def test_a_part_that_is_kept_as_it_is_stays_the_source_s_inside_an_edited_object(visit, tmp_path):
+    visitor = visit()
+    visitor.take_example("friends", frames=2)
+    visitor.mark(CAT)
+    visitor.page.get_by_role("button", name="New object").click()
+    visitor.wait_for_objects(2)
+    visitor.choose_tool("brush")
+    visitor.page.locator("[data-brush]").fill("12")
+    shown = visitor.picture()
+    visitor.drag([(CAT[0] - 10, CAT[1]), (CAT[0] + 10, CAT[1])], (256, 256))
+    visitor.wait_for_another(shown)
+    visitor.track()
+    visitor.open_drawer("Masks from and to files")
+    kept, cat = exported_masks(visitor, 1)
+    visitor.say("a panda", "a robot")
+    visitor.act("keep", 2)
+    visitor.page.wait_for_selector("[data-action=keep][aria-pressed=true]")
+    visitor.open_drawer("Every setting")
+    visitor.set_number("Steps", 2)
+    visitor.page.click("#edit")
+    visitor.wait_for_result()
+    (tmp_path / "edit.mp4").write_bytes(visitor.edited_video().read())
+    before, after = (
+        load_clip(path, ClipOptions(short_side=None, multiple=2, max_frames=2)).frames[1].astype(float)
+        for path in (EXAMPLE, tmp_path / "edit.mp4")
+    )
+    change = np.square(after - before).mean(-1)
+    inner = cv2.erode(kept.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0  # codecs halve the colours' resolution
+    assert inner.sum() > 100
+    assert psnr(change[inner]) > 38
+    assert psnr(change[cat & ~kept]) < 25
+
+
+def psnr(squares: np.ndarray) -> float:
+    return 10 * float(np.log10(255**2 / squares.mean()))

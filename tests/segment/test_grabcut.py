@@ -12,6 +12,7 @@ import pytest
 from videograin.errors import ModelError
 from videograin.media.video import ClipOptions, load_clip
 from videograin.segment.geodesic import geodesic_distance
+from videograin.segment.motion import frames_beside, own_motion
 from videograin.segment.segmenter import Segmentation, Segmenter
 from videograin.segment.zoo import GRABCUT, is_here, load_segmenter
 from videograin.tracking.engines import load_engine
@@ -41,6 +42,22 @@ def pale_cross(side: int = 96) -> tuple[np.ndarray, np.ndarray]:
     truth[40:56, 24:72] = truth[24:72, 40:56] = True
     shade = np.linspace(170, 200, side)[None, :, None] + np.zeros((side, side, 3))
     return np.where(truth[..., None], shade + 22, shade).astype(np.uint8), truth
+
+
+def noise(dice: np.random.Generator, height: int, width: int) -> np.ndarray:
+    grain = cv2.GaussianBlur(dice.integers(0, 256, (height, width, 3), np.uint8), (0, 0), 1.5)
+    return cv2.normalize(grain, None, 60, 200, cv2.NORM_MINMAX)  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+
+def camouflaged_square() -> tuple[np.ndarray, np.ndarray]:
+    """Frames (5, 96, 128, 3) of a square that moves over a ground of the same grain, and its mask in the middle one."""
+    dice = np.random.default_rng(0)
+    ground, square = noise(dice, 96, 128), noise(dice, 28, 28)
+    clip, truth = np.repeat(ground[None], 5, 0), np.zeros((96, 128), bool)
+    for t, frame in enumerate(clip):
+        frame[34:62, 46 + 2 * t : 74 + 2 * t] = square
+    truth[34:62, 50:78] = True
+    return clip, truth
 
 
 @pytest.fixture
@@ -97,6 +114,36 @@ def test_an_expected_mask_is_moved_to_the_edge_that_the_picture_has(segmenter):
     assert overlap(shifted, truth) < 0.8 < 0.9 < overlap(answer.mask, truth)
 
 
+def test_an_object_of_two_parts_is_found_in_the_boxes_of_both_and_not_between_them(segmenter):
+    frame = np.full((96, 96, 3), 120, np.uint8)
+    parts = np.zeros((96, 96), bool)
+    parts[40:56, 12:30] = parts[40:56, 66:84] = True
+    frame[parts] = frame[40:56, 44:52] = (200, 60, 40)  # what lies between has the same colour
+    segmenter.set_frame(frame)
+    mask = segmenter.click([], [], [(6, 34, 36, 62), (60, 34, 90, 62)]).mask
+    assert overlap(mask, parts) > 0.9
+    assert not mask[:, 40:56].any()
+
+
+def test_what_moves_is_told_from_a_ground_of_the_same_colours(segmenter):
+    clip, truth = camouflaged_square()
+    found = []
+    for beside in ([], frames_beside(clip, 2)):
+        segmenter = Segmenter(segmenter.model)
+        segmenter.set_frame(clip[2], beside)
+        found.append(overlap(segmenter.click([], [], (36, 20, 94, 78)).mask, truth))
+    assert found[0] < 0.8 < 0.95 < found[1]
+
+
+def test_what_the_camera_moves_does_not_move_on_its_own():
+    ground = noise(np.random.default_rng(0), 140, 160)
+    panned = np.stack([ground[20:116, 20 + 2 * t : 116 + 2 * t] for t in range(5)])
+    motion = own_motion(panned[2], frames_beside(panned, 2))
+    assert motion is not None
+    assert (motion > 0.6).mean() < 0.02
+    assert own_motion(panned[2], []) is None
+
+
 @pytest.mark.parametrize("box", [(0, 0, 96, 96), (0, 0, 1, 1), (94, 94, 200, 200)])
 def test_any_box_in_the_picture_is_answered_without_an_error_of_opencv(segmenter, box):
     segmenter.set_frame(pale_cross()[0])
@@ -127,6 +174,12 @@ def test_a_box_and_two_strokes_cut_out_a_photographed_dog(segmenter, dog):
     answer = ask(segmenter, along(BODY), along(BETWEEN_THE_LEGS))
     assert overlap(answer.mask, outlined(0)) >= 0.8
     assert time.process_time() - started < 1.5 * (os.cpu_count() or 1)
+
+
+@pytest.mark.parametrize("part", [slice(12), slice(16, 28), slice(32, None)], ids=["head", "middle", "tail"])
+def test_a_stroke_on_one_part_of_the_dog_takes_no_other_part_away(segmenter, dog, part):
+    segmenter.set_frame(dog[0], frames_beside(dog, 0))
+    assert overlap(ask(segmenter, along(BODY)[part], along(BETWEEN_THE_LEGS)).mask, outlined(0)) >= 0.8
 
 
 @pytest.mark.slow

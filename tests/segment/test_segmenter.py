@@ -221,7 +221,7 @@ def test_several_masks_asked_for_together_are_those_asked_for_alone(make, multim
     features = model.encode(noise(20, 60))
     points, corners = 20 * torch.rand(3, 2, 2, generator=dice), 9 * torch.rand(3, 2, generator=dice)
     logits = torch.randn(3, 1, *model.network.logits_size, generator=dice)
-    prompts = Prompts(points, torch.tensor([[1, 0]] * 3), torch.cat([corners, corners + 9], 1), logits)
+    prompts = Prompts(points, torch.tensor([[1, 0]] * 3), torch.cat([corners, corners + 9], 1)[:, None], logits)
     for given in (prompts, replace(prompts, logits=None)):
         together = model.decode(features, (20, 60), given, multimask)
         assert together[0].shape == (3, 3 if multimask else 1, *model.network.logits_size)

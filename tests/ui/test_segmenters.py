@@ -16,7 +16,7 @@ from ui.page import build_components
 from ui.views import Views
 from ui.work.pointing import Tool
 from ui.work.service import ClipChoice, StudioService
-from videograin.errors import ModelError, SegmentError
+from videograin.errors import ModelError, RegionError
 from videograin.jobs.settings import OperatorSettings
 from videograin.jobs.store import JobState
 from videograin.media.appearance import looks_like_photograph
@@ -138,10 +138,44 @@ def test_grabcut_marks_by_box_and_strokes_and_follows(studio, api, session):
     assert overlap(masks_of(studio, session, 1)[3], ball(3)) > 0.8
 
 
-def test_grabcut_says_that_it_cannot_suggest(api, session):
+def test_grabcut_suggests_what_moves_and_the_page_says_so_before_the_press(studio, api, tmp_path):
+    ground = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8), (0, 0), 2)
+    clip = np.stack([cv2.circle(ground.copy(), (34 + 2 * t, 28), 12, (70, 50, 40), cv2.FILLED) for t in range(4)])
+    save_video(tmp_path / "rolling.mp4", clip, 8)
+    session = api.new_session()
+    studio.open_clip(studio.sessions.find(session), tmp_path / "rolling.mp4", ClipChoice(short_side=64), "emoji-world")
     api.choose_segmenter(session, "grabcut")
-    with pytest.raises(SegmentError, match="sees colours, not objects"):
-        api.suggest(session)
+    with gr.Blocks():
+        page = build_components(studio)
+        shown = Views(studio, page).model(studio.sessions.find(session))
+    assert shown[page.mark.suggest] == "Suggest what moves here"
+    assert "Draw a Box around the object" in shown[page.mark.segmenter].info
+    assert finish(api, session, api.suggest(session, frame=1))["state"] == JobState.DONE
+    assert [each["number"] for each in api.get_work(session)["objects"]] == [1]
+    assert overlap(masks_of(studio, session, 1)[1], ball(1)) > 0.7
+
+
+def test_where_nothing_moves_grabcut_says_what_it_goes_by(api, studio, tmp_path):
+    save_video(tmp_path / "still.mp4", np.repeat(filmed(1), 4, 0), 8)
+    session = api.new_session()
+    studio.open_clip(studio.sessions.find(session), tmp_path / "still.mp4", ClipChoice(short_side=64), "emoji-world")
+    api.choose_segmenter(session, "grabcut")
+    job = finish(api, session, api.suggest(session))
+    assert "Nothing moves otherwise than the background" in job["message"]
+
+
+def test_a_box_around_another_part_adds_it_to_the_object_whichever_segmenter_answers(studio, api, session):
+    for segmenter in ("grabcut", studio.settings.segmenters[2]):
+        api.choose_segmenter(session, segmenter)
+        number = api.box(session, 0, 18, 10, 34, 46)["objects"][-1]["number"]
+        before = masks_of(studio, session, number)[0].copy()
+        after = api.box(session, 0, 34, 10, 52, 46, to=number)["objects"]
+        assert [each["number"] for each in after] == list(range(1, number + 1))
+        assert (masks_of(studio, session, number)[0] & ~before).any()
+        api.undo(session)
+        assert np.array_equal(masks_of(studio, session, number)[0], before)
+    with pytest.raises(RegionError, match="There is no object 9"):
+        api.box(session, 0, *BOX, to=9)
 
 
 def test_sam2_follows_by_its_own_memory_and_keeps_what_was_marked(studio, api, session, monkeypatch):

@@ -12,7 +12,7 @@ from ui.work.pointing import Stroke, Tool, box, click, draw
 from ui.work.segmenting import Segmenting
 from ui.work.session import Session
 from ui.work.visitors import visitor_address
-from videograin.errors import RegionError, SegmentError
+from videograin.errors import RegionError
 from videograin.jobs.store import Job, JobKind, JobState, JobStore
 from videograin.jobs.suggest import DiscoverRequest, SuggestRequest, read_discovered, read_found
 from videograin.jobs.track import TrackRequest, read_tracks, write_tracks
@@ -20,7 +20,6 @@ from videograin.jobs.worker import JobStatus, Worker
 from videograin.media.npz import read_npz
 from videograin.project import objects
 from videograin.project.workspace import Workspace
-from videograin.segment.zoo import can_suggest
 
 CLUSTER_CONFIDENCE = 0.5
 """Of masks that were cut out of the whole clip: they come without a measure, and are rougher than a segmenter's."""
@@ -56,9 +55,9 @@ class Marking:
                 take_found(session, [place])
             elif tool in (Tool.BRUSH, Tool.ERASER):
                 draw(session, self._segmenting.segmenter(session), Stroke(points, radius, tool is Tool.ERASER))
-            elif tool is Tool.BOX:
+            elif tool in (Tool.BOX, Tool.PART):
                 (x0, y0), (x1, y1) = points
-                box(session, self._segmenting.segmenter(session), (x0, y0, x1, y1))
+                box(session, self._segmenting.segmenter(session), (x0, y0, x1, y1), is_part=tool is Tool.PART)
             else:
                 click(session, self._segmenting.segmenter(session), tool, *points[0])
             self._naming.name_objects(session, session.frame)
@@ -85,13 +84,7 @@ class Marking:
     def suggest_on_frame(self, session: Session) -> Job:
         """Ask for the objects on the frame that is shown, by the segmenter."""
         work = session.opened_work
-        segmenter = self._segmenting.name_for(session)
-        if not can_suggest(segmenter):
-            raise SegmentError(
-                f"The segmenter '{segmenter}' sees colours, not objects, and cannot suggest any on a frame. Draw a box "
-                "around the object instead, or have suggestions made for the whole clip."
-            )
-        request = SuggestRequest(work.clip, session.frame, work.clip_options, segmenter)
+        request = SuggestRequest(work.clip, session.frame, work.clip_options, self._segmenting.name_for(session))
         return self._suggest(session, JobKind.SUGGEST, request)
 
     def suggest_in_clip(self, session: Session) -> Job:

@@ -14,7 +14,8 @@ from ui.work.session import Session
 from videograin.errors import RegionError
 from videograin.project.objects import add_object, mask_at, set_mask, with_marks
 from videograin.project.workspace import Box, Click, MarkedObject, Scribble, Workspace
-from videograin.segment.segmenter import Segmentation, Segmenter
+from videograin.segment.motion import frames_beside
+from videograin.segment.segmenter import Segmentation, Segmenter, box_around
 from videograin.segment.zoo import reads_strokes
 
 MAX_BRUSH = 256.0
@@ -36,6 +37,7 @@ class Tool(StrEnum):
     ADD = "add"
     REMOVE = "remove"
     BOX = "box"
+    PART = "part"
     BRUSH = "brush"
     ERASER = "eraser"
 
@@ -61,22 +63,37 @@ def click(session: Session, segmenter: Segmenter, tool: Tool, x: float, y: float
     Raises:
         VideoGrainError: no object is found there, or no object is selected to take away from.
     """
-    work, clip = session.opened_work, session.opened_clip
+    work = session.opened_work
     if tool is Tool.REMOVE and session.object is None:
         raise RegionError("There is nothing to remove from yet. Pick an object first.")
     work, number = _target(session, work, is_new=tool is Tool.PICK)
     work = with_marks(work, number, clicks=[Click(session.frame, x, y, tool is not Tool.REMOVE)])
-    _answer(session, segmenter, work, number, clip.frames[session.frame])
+    _answer(session, segmenter, work, number)
 
 
-def box(session: Session, segmenter: Segmenter, corners: tuple[float, float, float, float]) -> None:
-    """Take a box (x0, y0, x1, y1) around an object; it begins a new object."""
-    work, clip = session.opened_work, session.opened_clip
+def box(
+    session: Session, segmenter: Segmenter, corners: tuple[float, float, float, float], *, is_part: bool = False
+) -> None:
+    """Take a box (x0, y0, x1, y1) around a new object, or around a part of the one that is selected.
+
+    Raises:
+        VideoGrainError: nothing is found there, or no object is selected that it could be a part of.
+    """
+    work = session.opened_work
+    if is_part and session.object is None:
+        raise RegionError("There is no object yet that this could be a part of. Draw a box around one first.")
     x0, x1 = sorted(corners[::2])
     y0, y1 = sorted(corners[1::2])
-    work, number = _target(session, work, is_new=True)
-    work = with_marks(work, number, boxes=[Box(session.frame, x0, y0, x1, y1)])
-    _answer(session, segmenter, work, number, clip.frames[session.frame])
+    work, number = _target(session, work, is_new=not is_part)
+    boxes = [Box(session.frame, x0, y0, x1, y1)]
+    mask, marked = mask_at(work, number, session.frame), _marked(work, number)
+    if mask is not None and all(each.frame != session.frame for each in marked.boxes):
+        boxes.insert(0, Box(session.frame, *box_around(mask).tolist()))  # around what strokes or following found
+    work = with_marks(work, number, boxes=boxes)
+    if is_part and not reads_strokes(segmenter.model.name):
+        _unite(session, segmenter, work, number, boxes[-1])
+    else:
+        _answer(session, segmenter, work, number)
 
 
 def draw(session: Session, segmenter: Segmenter, stroke: Stroke) -> None:
@@ -94,7 +111,7 @@ def draw(session: Session, segmenter: Segmenter, stroke: Stroke) -> None:
         points = tuple((float(x), float(y)) for x, y in stroke.points)
         scribble = Scribble(session.frame, points, stroke.radius, not stroke.is_eraser)
         work = with_marks(work, number, scribbles=[scribble])
-        _answer(session, segmenter, work, number, clip.frames[session.frame])
+        _answer(session, segmenter, work, number)
         return
     frames, size = len(clip.frames), clip.frames.shape[1:3]
     mask = mask_at(work, number, session.frame)
@@ -140,24 +157,45 @@ def _target(session: Session, work: Workspace, *, is_new: bool) -> tuple[Workspa
     return work, work.objects[-1].id
 
 
-def _answer(session: Session, segmenter: Segmenter, work: Workspace, number: int, frame: np.ndarray) -> None:
+def _marked(work: Workspace, number: int) -> MarkedObject:
+    return next(each for each in work.objects if each.id == number)
+
+
+def _answer(session: Session, segmenter: Segmenter, work: Workspace, number: int) -> None:
     """Ask the segmenter with all that was said about an object on this frame, and take its answer."""
-    marked = next(each for each in work.objects if each.id == number)
+    marked = _marked(work, number)
     clicks = [each for each in marked.clicks if each.frame == session.frame]
-    boxes = [each for each in marked.boxes if each.frame == session.frame]
-    corners = (boxes[-1].x0, boxes[-1].y0, boxes[-1].x1, boxes[-1].y1) if boxes else None
-    segmenter.set_frame(frame)
+    boxes = [(each.x0, each.y0, each.x1, each.y1) for each in marked.boxes if each.frame == session.frame]
+    _set_frame(session, segmenter)
     mask = mask_at(work, number, session.frame)
-    previous = None if mask is None else segmenter.as_previous(mask)
     points, labels = [(each.x, each.y) for each in clicks], [each.is_inside for each in clicks]
     if reads_strokes(segmenter.model.name):
-        drawn = _scribbled(marked, session.frame, (frame.shape[0], frame.shape[1]))
+        drawn = _scribbled(marked, session.frame, segmenter.frame_size)
         points, labels = points + [point for point, _ in drawn], labels + [is_inside for _, is_inside in drawn]
-    found = segmenter.click(points, labels, corners, previous)
+        mask = None if boxes else mask  # all that was marked is known, so that its order does not count
+    elif len(boxes) > 1:
+        boxes = []  # the mask has what each of them led to
+    previous = None if mask is None else segmenter.as_previous(mask)
+    found = segmenter.click(points, labels, boxes or None, previous)
     answers = sorted((found, *found.alternatives), key=lambda answer: answer.area)
     work = set_mask(work, number, session.frame, found.mask, len(session.opened_clip.frames), found.confidence)
     _take(session, work, number, _distinct(answers))
     session.answer = next(i for i, mask in enumerate(session.answers) if np.array_equal(mask, found.mask))
+
+
+def _unite(session: Session, segmenter: Segmenter, work: Workspace, number: int, part: Box) -> None:
+    """Add what a box around a part of an object leads to, to the mask that the object has."""
+    _set_frame(session, segmenter)
+    found = segmenter.click([], [], (part.x0, part.y0, part.x1, part.y1))
+    before = mask_at(work, number, session.frame)
+    mask = found.mask if before is None else before | found.mask
+    work = set_mask(work, number, session.frame, mask, len(session.opened_clip.frames), found.confidence)
+    _take(session, work, number, ())
+
+
+def _set_frame(session: Session, segmenter: Segmenter) -> None:
+    frames = session.opened_clip.frames
+    segmenter.set_frame(frames[session.frame], frames_beside(frames, session.frame))
 
 
 def _scribbled(marked: MarkedObject, frame: int, size: tuple[int, int]) -> list[tuple[tuple[float, float], bool]]:

@@ -67,7 +67,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     _add_mark(parser, "--object", "NAME", "the marks that follow are of this object", _named)
     _add_mark(parser, "--click", "X,Y[,FRAME]", "a point on the object", _read_line("inside", 2))
     _add_mark(parser, "--click-outside", "X,Y[,FRAME]", "a point beside the object", _read_line("outside", 2))
-    _add_mark(parser, "--box", "X0,Y0,X1,Y1[,FRAME]", "a box around the object", _read_box)
+    _add_mark(parser, "--box", "X0,Y0,X1,Y1[,FRAME]", "a box around the object, or around a part of it", _read_box)
     _add_mark(parser, "--stroke", "X,Y,X,Y,…[,FRAME]", "a line over the object", _read_line("inside", 4))
     _add_mark(parser, "--stroke-outside", "X,Y,X,Y,…[,FRAME]", "a line beside the object", _read_line("outside", 4))
     parser.add_argument("--text", help='what to mark, in words: "the two bears", "left man\'s hat"')
@@ -180,6 +180,7 @@ def _mark(
     correct: Callable[..., object], frames: "np.ndarray", model: "SegmentModel", marks: Sequence[Mark], scale: float
 ) -> None:
     """Have the segmenter answer all marks of each object on each frame."""
+    from videograin.segment.motion import frames_beside
     from videograin.segment.segmenter import Segmenter
 
     segmenter = Segmenter(model)
@@ -188,11 +189,11 @@ def _mark(
         said = [mark for mark in marks if (mark.name, mark.frame) == (name, frame)]
         inside, outside = ([point for mark in said for point in getattr(mark, side)] for side in ("inside", "outside"))
         boxes = [mark.box for mark in said if mark.box]
-        segmenter.set_frame(frames[frame])
+        segmenter.set_frame(frames[frame], frames_beside(frames, frame))
         found = segmenter.click(
             [(x * scale, y * scale) for x, y in (*inside, *outside)],
             [1] * len(inside) + [0] * len(outside),
-            [value * scale for value in boxes[-1]] if boxes else None,
+            [[value * scale for value in box] for box in boxes] or None,
         )
         correct(name, frame, found.mask, found.confidence)
 

@@ -17,12 +17,20 @@ from videograin.jobs.store import JobKind
 from videograin.jobs.track import SegmentSource
 from videograin.media.npz import read_npz, write_npz
 from videograin.media.video import ClipOptions, load_clip
-from videograin.segment.suggest import suggest_regions
+from videograin.segment.motion import frames_beside
+from videograin.segment.suggest import suggest_moving, suggest_regions
 from videograin.segment.zoo import DEFAULT_SEGMENTER
 
 MAX_FRAMES = 32
 """Frames that are cut up together. Of a longer clip this many are taken, evenly spread; in between the user
 follows the objects."""
+
+
+NO_OBJECTS = "Nothing stands out on this frame. Click on what you mean, or try another frame."
+NO_MOTION = (
+    "Nothing moves otherwise than the background on this frame, which is all that this segmenter goes by. Draw a box "
+    "around what you mean, or try another frame."
+)
 
 
 @dataclass(frozen=True)
@@ -57,12 +65,16 @@ def suggest_handlers(segmenting: SegmentSource) -> dict[JobKind, Handler[Suggest
     """Return what the worker needs to know about suggestions."""
 
     def run(request: SuggestRequest, context: JobContext) -> SuggestFiles:
-        frame = load_clip(request.clip, request.clip_options).frames[request.frame]
-        found = suggest_regions(
-            frame, segmenting.model(request.segmenter), segmenting.embeddings, report=context.report
-        )
+        frames = load_clip(request.clip, request.clip_options).frames
+        frame, model = frames[request.frame], segmenting.model(request.segmenter)
+        if model.has_weights:
+            found, missing = suggest_regions(frame, model, segmenting.embeddings, report=context.report), NO_OBJECTS
+        else:
+            beside = frames_beside(frames, request.frame)
+            found = suggest_moving(frame, beside, model, segmenting.embeddings, report=context.report)
+            missing = NO_MOTION
         if not found:
-            raise NothingFoundError("Nothing stands out on this frame. Click on what you mean, or try another frame.")
+            raise NothingFoundError(missing)
         arrays = {f"{place:03}": answer.mask for place, answer in enumerate(found)}
         write_npz(context.results / "masks.npz", arrays)
         return SuggestFiles(Path("masks.npz"))

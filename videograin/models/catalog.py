@@ -14,7 +14,7 @@ from videograin.models.architecture import check_folder
 from videograin.models.bundles import ModelBundle, find_bundle
 from videograin.progress import Report, ignore
 from videograin.region import ControlKind
-from videograin.segment.zoo import HUB_IDS, SAM_FILES, sam_file
+from videograin.segment.zoo import GRABCUT, HUB_IDS, SAM_FILES, sam_file
 
 CONTROL_TITLES = {ControlKind.CANNY: "Outlines", ControlKind.DEPTH: "Depth", ControlKind.POSE: "Poses"}
 
@@ -52,6 +52,7 @@ ADAPTER = "lora:"
 
 _MARKS = "Marks what is clicked on in photographs; masks are followed by optical flow."
 _MARKS_AND_FOLLOWS = "Marks what is clicked on in photographs, and follows it through the clip by a memory of its own."
+_MARKS_BY_COLOUR = "Marks what boxes and strokes tell from its surroundings, by colour and motion; needs no weights."
 
 _CONTROL_BYTES = 1_450_000_000  # of a ControlNet of either family, about
 _DEPTH_BYTES = 99_000_000
@@ -196,13 +197,13 @@ def catalog(models: Iterable[str]) -> list[CatalogEntry]:
     for model in models:
         bundle = find_bundle(model)
         entries += [model_entry(bundle), *(control_entry(bundle, kind) for kind in bundle.controls)]
-    segmenters = [segmenter_entry(name) for name in (*SAM_FILES, *HUB_IDS)]
+    segmenters = [segmenter_entry(name) for name in (GRABCUT, *SAM_FILES, *HUB_IDS)]
     return [*entries, *segmenters, captioner_entry(), *map(detector_entry, DETECTOR_IDS)]
 
 
 def find_entry(name: str) -> CatalogEntry:
     """Return what has a name: a segmenter's, "sd15+canny" for a model's ControlNet, "lora:owner/name", or a model's."""
-    if name in SAM_FILES or name in HUB_IDS:
+    if name in (GRABCUT, *SAM_FILES, *HUB_IDS):
         return segmenter_entry(name)
     if name == CAPTIONER:
         return captioner_entry()
@@ -293,6 +294,10 @@ def detector_entry(name: str) -> CatalogEntry:
 
 def segmenter_entry(name: str) -> CatalogEntry:
     """Return what has to be downloaded for a segmenter that has a name."""
+    if name == GRABCUT:
+        return CatalogEntry(
+            name=name, title=SEGMENTER_TITLES[name], purpose=Purpose.MARK, about=_MARKS_BY_COLOUR, size=0, parts=()
+        )
     is_sam2 = name in HUB_IDS
     part = HubPart(HUB_IDS[name], Layout.NETWORK) if is_sam2 else FilePart(SAM_FILES[name], sam_file(name))
     return CatalogEntry(

@@ -3,10 +3,12 @@
 It knows no objects, only the colours of what is marked and of what surrounds it. OpenCV's own start (all of the box may
 be the object) loses a white dog on pale pavement altogether. So what is the object at first, and one of the three
 channels that the colour models see, is the geodesic distance from the background (Wei et al., ECCV 2012): pavement is
-reached from the edge of the box without a change of colour, the dog is not. With strokes it is the share of that
-distance in the distances to both kinds of strokes (Bai and Sapiro, ICCV 2007).
+reached from the edge of the box without a change of colour, the dog is not. With strokes it is also the share of that
+distance in the distances to both kinds of strokes (Bai and Sapiro, ICCV 2007), and where the frames beside it are
+known, what moves otherwise than the background counts.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -54,6 +56,13 @@ CHROMA_GAIN = 2.0
 SURELY_FAR = 95
 """Percentile of the distances in a box at which a pixel is as far from the background as can be."""
 
+UNTOLD_TRUST = 0.8
+"""Weight of the distance from the background where strokes say where the object is: without it a stroke on one part of
+the object, the tail, say, took all others away from it."""
+
+MOTION_TRUST = 0.3
+"""Weight of what moves otherwise than the background; flow is too coarse for more at outlines and thin legs."""
+
 LOGITS_PER_PIXEL, LOGIT_RANGE = 2.0, 10.0
 """Log-odds for every pixel between a pixel and the edge, and the largest."""
 
@@ -72,11 +81,15 @@ class _Marks:
         area: (y0, x0, y1, x1); the object is nowhere else.
         inside: (h, w) bool, certainly the object.
         outside: (h, w) bool, certainly not the object.
+        moving: (h, w) float32 in [0, 1], how surely a pixel moves otherwise than the background.
+        is_partial: whether the object may have parts that `inside` says nothing of.
     """
 
     area: tuple[int, int, int, int]
     inside: np.ndarray
     outside: np.ndarray
+    moving: np.ndarray
+    is_partial: bool = True
 
 
 class GrabCutNetwork:
@@ -142,39 +155,62 @@ def _read_marks(size: tuple[int, int], prompts: Prompts, scale: float, multimask
     points, labels = np.rint(prompts.points[0].numpy() * scale).astype(int), prompts.labels[0].numpy()
     inside, outside = (_discs(size, points[labels == label]) for label in (1, 0))
     inside &= ~outside
+    moving = _moving(size, prompts.motion)
     expected = None if prompts.logits is None else prompts.logits[0, 0, : size[0], : size[1]].numpy() > 0
     if expected is not None and not expected.any():
         expected = None
-    box = None if prompts.boxes is None else _area(prompts.boxes[0].numpy() * scale, size)
     if expected is not None and not (inside & ~expected).any() and not (outside & expected).any():
         return [_around_edge(expected, inside, outside)]
-    if box is not None:
-        return [_Marks(box, inside, outside)]
+    if prompts.boxes is not None:
+        return [_in_boxes([_area(box, size) for box in prompts.boxes[0].numpy() * scale], inside, outside, moving)]
     if expected is None and multimask:
-        return [_Marks(_grown(inside, radius * min(size)), inside, outside) for radius in CLICK_RADII]
+        areas = [_grown(inside, radius * min(size)) for radius in CLICK_RADII]
+        return [_Marks(area, inside, outside, moving) for area in areas]
     marked = inside if expected is None else inside | expected
     height, width = np.ptp(np.argwhere(marked), 0) if marked.any() else size
     reach = max(MARGIN * max(height, width), CLICK_RADII[0] * min(size))
     kept = inside if expected is None else inside | (_eroded(expected, reach / 2) & ~outside)
-    return [_Marks(_grown(marked, reach), kept, outside)]
+    return [_Marks(_grown(marked, reach), kept, outside, moving)]
+
+
+def _moving(size: tuple[int, int], motion: Tensor | None) -> np.ndarray:
+    if motion is None:
+        return np.zeros(size, np.float32)
+    return cv2.resize(motion[0].numpy(), size[::-1], interpolation=cv2.INTER_LINEAR)
+
+
+def _in_boxes(
+    areas: Sequence[tuple[int, int, int, int]], inside: np.ndarray, outside: np.ndarray, moving: np.ndarray
+) -> _Marks:
+    """Look for the object in the boxes of its parts, (y0, x0, y1, x1) each, and nowhere between them."""
+    size = (inside.shape[0], inside.shape[1])
+    (y0, x0, _, _), (_, _, y1, x1) = np.min(areas, 0), np.max(areas, 0)
+    elsewhere = ~np.logical_or.reduce([_filled(area, size) for area in areas])
+    return _Marks((int(y0), int(x0), int(y1), int(x1)), inside, outside | (elsewhere & ~inside), moving)
 
 
 def _around_edge(expected: np.ndarray, inside: np.ndarray, outside: np.ndarray) -> _Marks:
     """Leave only a band around the edge of an expected mask (h, w) bool open."""
     width = max(SEED_RADIUS, BAND * np.sqrt(np.count_nonzero(expected)))
     kept = inside | (_eroded(expected, width) & ~outside)
-    return _Marks(_grown(expected | inside, width), kept, (outside | ~_dilated(expected, width)) & ~inside)
+    closed = (outside | ~_dilated(expected, width)) & ~inside
+    return _Marks(
+        area=_grown(expected | inside, width), inside=kept, outside=closed,
+        moving=np.zeros(expected.shape, np.float32), is_partial=False,
+    )  # fmt: skip
 
 
 def _cut(picture: np.ndarray, marks: _Marks) -> tuple[np.ndarray, float]:
     """Return the mask (h, w) bool that the marks lead to, and how well it is set off from the rest, 0 to 1."""
     seen = _with_context(marks.area, picture.shape[:2])
-    inside, outside = marks.inside[seen], marks.outside[seen] | ~_filled(marks.area, picture.shape[:2])[seen]
+    inside = marks.inside[seen]
+    outside = (marks.outside[seen] | ~_filled(marks.area, picture.shape[:2])[seen]) & ~inside
     if not outside.any():  # the box is the whole picture: take its frame, which seldom shows the object
         outside = ~inside
         outside[1:-1, 1:-1] = False
     colours = cv2.cvtColor(cv2.bilateralFilter(picture[seen], *SMOOTHING), cv2.COLOR_RGB2LAB).astype(np.float32)
-    shares = _foreground_shares(colours, inside, outside)
+    shares = _foreground_shares(colours, inside, outside, UNTOLD_TRUST if marks.is_partial else 0.0)
+    shares = _with_motion(shares, marks.moving[seen], outside)
     labels = _initial_labels(shares, inside, outside)
     if len(np.unique(_is_foreground(labels))) < 2:
         return marks.inside, 0.0  # there is nothing to learn one of the sides from
@@ -191,13 +227,23 @@ def _cut(picture: np.ndarray, marks: _Marks) -> tuple[np.ndarray, float]:
     return mask, max(0.0, contrast)
 
 
-def _foreground_shares(colours: np.ndarray, inside: np.ndarray, outside: np.ndarray) -> np.ndarray:
+def _foreground_shares(colours: np.ndarray, inside: np.ndarray, outside: np.ndarray, untold_trust: float) -> np.ndarray:
     """Return (h, w) float32 in [0, 1]: 0 on what is certainly outside, 1 on what is farthest from it."""
     away = geodesic_distance(colours, outside)
-    if inside.any():
-        return away / (away + geodesic_distance(colours, inside) + np.finfo(np.float32).tiny)
     far = np.percentile(away[~outside], SURELY_FAR) if not outside.all() else 1.0
-    return np.clip(away / max(far, 1.0), 0, 1)
+    shares = np.clip(away / max(far, 1.0), 0, 1)
+    if not inside.any():
+        return shares
+    told = away / (away + geodesic_distance(colours, inside) + np.finfo(np.float32).tiny)
+    return told + (1 - told) * untold_trust * shares
+
+
+def _with_motion(shares: np.ndarray, moving: np.ndarray, outside: np.ndarray) -> np.ndarray:
+    """Return shares (h, w) that also go by what moves on its own, the less the more of the background does so."""
+    if not moving.any() or not outside.any():
+        return shares
+    trust = MOTION_TRUST * (1 - float(moving[outside].mean()))
+    return (1 - trust) * shares + trust * moving
 
 
 def _initial_labels(shares: np.ndarray, inside: np.ndarray, outside: np.ndarray) -> np.ndarray:

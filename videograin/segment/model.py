@@ -26,26 +26,28 @@ class Prompts:
     Attributes:
         points: (B, P, 2) float32 as (x, y); P may be 0.
         labels: (B, P) int64, 1 inside, 0 outside.
-        boxes: (B, 4) float32 as (x0, y0, x1, y1), or None.
+        boxes: (B, K, 4) float32 as (x0, y0, x1, y1), or None. SAM sees the first alone; rules may see all of them.
         logits: (B, 1, h, w) float32 of earlier answers, or None.
+        motion: (B, H, W) float32 in [0, 1], how surely pixels move otherwise than the background, or None where that is
+            not known; for rules alone.
     """
 
     points: Tensor
     labels: Tensor
     boxes: Tensor | None = None
     logits: Tensor | None = None
+    motion: Tensor | None = None
 
     def to(self, device: torch.device) -> "Prompts":
         """Return the same prompts on a device."""
-        boxes, logits = (None if x is None else x.to(device) for x in (self.boxes, self.logits))
-        return Prompts(self.points.to(device), self.labels.to(device), boxes, logits)
+        optional = (None if x is None else x.to(device) for x in (self.boxes, self.logits, self.motion))
+        return Prompts(self.points.to(device), self.labels.to(device), *optional)
 
     def each(self) -> list["Prompts"]:
         """Return the prompts of each mask alone."""
-        boxes, logits = ([None] * len(self.points) if x is None else x.split(1) for x in (self.boxes, self.logits))
-        return [
-            Prompts(*parts) for parts in zip(self.points.split(1), self.labels.split(1), boxes, logits, strict=True)
-        ]
+        optional = (self.boxes, self.logits, self.motion)
+        parts = [[None] * len(self.points) if x is None else x.split(1) for x in optional]
+        return [Prompts(*each) for each in zip(self.points.split(1), self.labels.split(1), *parts, strict=True)]
 
 
 class Network(Protocol):

@@ -107,7 +107,7 @@ class SamNetwork:
     ) -> tuple[Tensor, Tensor]:
         """Return logits (B, K, h, w) and predicted IoU (B, K); arguments as in `Network.decode`."""
         has_points = prompts.points.shape[1] > 0
-        boxes = None if prompts.boxes is None else self._resize.apply_boxes_torch(prompts.boxes, size)
+        boxes = None if prompts.boxes is None else self._resize.apply_boxes_torch(prompts.boxes[:, 0], size)
         sparse, dense = self.module.prompt_encoder(
             points=(self._resize.apply_coords_torch(prompts.points, size), prompts.labels) if has_points else None,
             boxes=boxes,
@@ -171,7 +171,7 @@ class Sam2Network:
             image_embeddings=list(features),
             input_points=(prompts.points * scale)[None] if has_points else None,
             input_labels=prompts.labels[None] if has_points else None,
-            input_boxes=None if prompts.boxes is None else (prompts.boxes * scale.repeat(2))[None],
+            input_boxes=None if prompts.boxes is None else (prompts.boxes[:, 0] * scale.repeat(2))[None],
             input_masks=None if prompts.logits is None else prompts.logits.to(self.module.dtype),
             multimask_output=multimask,
         )

@@ -9,10 +9,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from videograin.errors import NothingFoundError, SegmentError
 from videograin.media.appearance import is_flat
 from videograin.segment.model import EmbeddingCache, Features, Prompts, SegmentModel
+from videograin.segment.motion import own_motion
+
+Boxes = np.ndarray | Sequence[float] | Sequence[Sequence[float]]
+"""(x0, y0, x1, y1) in pixels, or several of them."""
 
 WORTHLESS, SURE = 0.65, 0.9
 """Predicted IoU at which confidence is 0 and 1; fitted on drawn clips and photographs."""
@@ -58,14 +63,24 @@ class Segmenter:
         self.cache = cache or EmbeddingCache()
         self._frame: np.ndarray | None = None
         self._features: Features = ()
+        self._motion: Tensor | None = None
 
-    def set_frame(self, frame: np.ndarray) -> None:
-        """Choose the frame (H, W, 3) uint8 RGB that the next clicks are on."""
+    def set_frame(self, frame: np.ndarray, beside: Sequence[np.ndarray] = ()) -> None:
+        """Choose the frame (H, W, 3) uint8 RGB that the next clicks are on.
+
+        Args:
+            frame: of the clip.
+            beside: frames shortly before and after it, of the same size; they tell a rule, which answers in place of a
+                network, what moves otherwise than the background.
+        """
         if frame.ndim != 3 or frame.shape[-1] != 3 or frame.dtype != np.uint8 or not frame.size:
             raise SegmentError(
                 f"A frame must be (height, width, 3) uint8 RGB, not {frame.shape} {frame.dtype}. Pass one frame of the "
                 "clip as it was decoded."
             )
+        if self._frame is None or not np.array_equal(frame, self._frame):
+            motion = None if self.model.has_weights else own_motion(frame, beside)
+            self._motion = None if motion is None else torch.from_numpy(motion)[None]
         self._features = self.cache.features(self.model, frame)
         self._frame = frame
 
@@ -73,7 +88,7 @@ class Segmenter:
         self,
         points: np.ndarray | Sequence[Sequence[float]],
         labels: np.ndarray | Sequence[int],
-        box: np.ndarray | Sequence[float] | None = None,
+        box: Boxes | None = None,
         previous: np.ndarray | None = None,
     ) -> Segmentation:
         """Find the object that was clicked on.
@@ -85,7 +100,7 @@ class Segmenter:
         Args:
             points: (P, 2) as (x, y) in pixels, all clicks for this object so far.
             labels: (P,), 1 for a click on the object, 0 for a click outside it.
-            box: (x0, y0, x1, y1) in pixels around the object.
+            box: (x0, y0, x1, y1) in pixels around the object, or (K, 4) around its parts.
             previous: (1, h, w) float32, logits of the answer that is to be corrected.
 
         Raises:
@@ -108,7 +123,7 @@ class Segmenter:
         self,
         points: np.ndarray | Sequence[Sequence[float]],
         labels: np.ndarray | Sequence[int],
-        box: np.ndarray | Sequence[float] | None = None,
+        box: Boxes | None = None,
         previous: np.ndarray | None = None,
         multimask: bool | None = None,
     ) -> list[Segmentation]:
@@ -120,6 +135,8 @@ class Segmenter:
         """
         size = self.frame_size
         prompts = self._read_prompts(points, labels, box, previous)
+        if self.model.has_weights and prompts.boxes is not None and prompts.boxes.shape[1] > 1:
+            return [self._united(prompts)]
         if multimask is None:
             multimask = previous is None and box is None and prompts.points.shape[1] == 1
         logits, scores = self.model.decode(self._features, size, prompts, multimask)
@@ -127,6 +144,16 @@ class Segmenter:
         answers = zip(masks, scores[0], logits[0], strict=True)
         made = [Segmentation(mask.numpy(), score.item(), low[None].numpy()) for mask, score, low in answers]
         return sorted(made, key=lambda answer: -answer.score)
+
+    def _united(self, prompts: Prompts) -> Segmentation:
+        """Return all of an object whose parts have a box each: SAM is asked for each of them, and takes one box."""
+        answers = [
+            self.model.decode(self._features, self.frame_size, part, multimask=False) for part in _parts(prompts)
+        ]
+        logits, scores = (torch.cat(values) for values in zip(*answers, strict=True))
+        whole = logits.amax(0, keepdim=True)
+        mask = self.model.network.upscale(whole, self.frame_size)[0, 0] > 0
+        return Segmentation(mask.numpy(), scores.min().item(), whole[0].numpy())
 
     def _refined(
         self, points: np.ndarray | Sequence[Sequence[float]], labels: np.ndarray | Sequence[int], first: Segmentation
@@ -162,7 +189,7 @@ class Segmenter:
         self,
         points: np.ndarray | Sequence[Sequence[float]],
         labels: np.ndarray | Sequence[int],
-        box: np.ndarray | Sequence[float] | None,
+        box: Boxes | None,
         previous: np.ndarray | None,
     ) -> Prompts:
         size = self.frame_size
@@ -178,8 +205,9 @@ class Segmenter:
         return Prompts(
             torch.from_numpy(places)[None],
             torch.from_numpy(kinds)[None],
-            None if box is None else torch.from_numpy(_read_box(box, size))[None],
+            None if box is None else torch.from_numpy(_read_boxes(box, size))[None],
             None if previous is None else torch.from_numpy(np.asarray(previous, np.float32))[None],
+            self._motion,
         )
 
 
@@ -187,6 +215,21 @@ def box_around(mask: np.ndarray) -> np.ndarray:
     """Return (x0, y0, x1, y1) float32 around a mask (H, W) bool that is not empty."""
     rows, columns = np.nonzero(mask.any(1))[0], np.nonzero(mask.any(0))[0]
     return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float32)
+
+
+def _parts(prompts: Prompts) -> list[Prompts]:
+    """Return what marks each part of an object: a box with the clicks in it, and the clicks that lie in no box."""
+    assert prompts.boxes is not None
+    points, labels, boxes = prompts.points[0], prompts.labels[0], prompts.boxes[0]
+    is_inside = ((points[None] >= boxes[:, None, :2]) & (points[None] <= boxes[:, None, 2:])).all(-1)  # (K, P)
+    is_beside = labels == 0
+    parts = [
+        Prompts(points[None, here | is_beside], labels[None, here | is_beside], box[None, None])
+        for box, here in zip(boxes, is_inside, strict=True)
+    ]
+    if (alone := ~is_inside.any(0) & ~is_beside).any():
+        parts.append(Prompts(points[None, alone | is_beside], labels[None, alone | is_beside]))
+    return parts
 
 
 def _read_clicks(
@@ -207,14 +250,15 @@ def _read_clicks(
     return places, kinds.astype(np.int64)
 
 
-def _read_box(box: np.ndarray | Sequence[float], size: tuple[int, int]) -> np.ndarray:
-    """Return a box (4,) float32 as far as it lies in the picture."""
+def _read_boxes(box: Boxes, size: tuple[int, int]) -> np.ndarray:
+    """Return boxes (K, 4) float32 as far as they lie in the picture."""
     height, width = size
-    x0, y0, x1, y1 = (float(value) for value in box)
-    inside = max(x0, 0.0), max(y0, 0.0), min(x1, width), min(y1, height)
-    if not (inside[0] < inside[2] and inside[1] < inside[3]):
-        raise SegmentError(
-            f"The box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) holds nothing of the picture of {width}×{height} pixels. "
-            "Draw it from the upper left to the lower right corner of the object."
-        )
-    return np.array(inside, np.float32)
+    given = np.asarray(box, np.float32).reshape(-1, 4)
+    inside = given.clip(0, [width, height, width, height])
+    for (x0, y0, x1, y1), left in zip(given, inside, strict=True):
+        if not (left[0] < left[2] and left[1] < left[3]):
+            raise SegmentError(
+                f"The box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) holds nothing of the picture of {width}×{height} pixels. "
+                "Draw it from the upper left to the lower right corner of the object."
+            )
+    return inside

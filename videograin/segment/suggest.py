@@ -1,7 +1,8 @@
-"""Regions suggested before the first click: SAM asked at every point of a grid."""
+"""Regions suggested before the first click: SAM asked at every point of a grid, a rule about what moves."""
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 import torch
 from segment_anything.utils.amg import batched_mask_to_box, build_point_grid, calculate_stability_score
@@ -12,13 +13,23 @@ from videograin.masks.shapes import is_backdrop
 from videograin.media.appearance import is_flat
 from videograin.progress import Phase, Report, ignore, track
 from videograin.segment.model import EmbeddingCache, Prompts, SegmentModel
-from videograin.segment.segmenter import Segmentation
+from videograin.segment.motion import own_motion
+from videograin.segment.segmenter import Segmentation, Segmenter, box_around
 
 MIN_SCORE, MIN_STABILITY, MIN_AREA = 0.6, 0.6, 0.002
 """Least predicted IoU, stability score (offset of one logit) and share of the frame of a suggestion."""
 
 MAX_OVERLAP = 0.5
 """Share of a suggestion that earlier ones may cover; the pixels that they cover are taken from it."""
+
+SURE_MOTION = 0.6
+"""Surety from which a pixel counts as moving on its own."""
+
+MOTION_GAP = 0.02
+"""Share of the shorter side that parts of one moving object may be apart."""
+
+MOTION_MARGIN = 0.06
+"""Share of its diagonal by which the box around a moving part is larger: what stands still of the object lies there."""
 
 _BOX_OVERLAP = 0.7  # IoU of boxes from which two answers are one, as in SamAutomaticMaskGenerator
 
@@ -79,6 +90,50 @@ def propose(
         scores.append(kept[1])
     answers = _distinct(torch.cat(logits), torch.cat(scores))
     return [_segmentation(model, answer, score, size) for answer, score in zip(*answers, strict=True)]
+
+
+def suggest_moving(
+    frame: np.ndarray,
+    beside: Sequence[np.ndarray],
+    model: SegmentModel,
+    cache: EmbeddingCache | None = None,
+    *,
+    limit: int = 12,
+    report: Report = ignore,
+) -> list[Segmentation]:
+    """Suggest what moves otherwise than the background, for a segmenter that is a rule and knows no objects.
+
+    Args:
+        frame: (H, W, 3) uint8 RGB.
+        beside: frames of the same size shortly before and after it.
+        model, cache, limit, report: as in `suggest_regions`.
+
+    Returns:
+        Segmentations that share no pixel, the largest movement first; none where nothing moves on its own.
+    """
+    motion = own_motion(frame, beside)
+    if motion is None:
+        return []
+    segmenter = Segmenter(model, cache)
+    segmenter.set_frame(frame, beside)
+    found = [_moving_object(segmenter, part) for part in track(Phase.SUGGEST, _moving_parts(motion)[:limit], report)]
+    return _without_overlaps([each for each in found if each.area])
+
+
+def _moving_parts(motion: np.ndarray) -> list[np.ndarray]:
+    """Return the connected parts (H, W) bool of a picture that move on their own, the largest first."""
+    side = 2 * round(MOTION_GAP * min(motion.shape)) + 1
+    moving = cv2.morphologyEx((motion > SURE_MOTION).astype(np.uint8), cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
+    count, labels = cv2.connectedComponents(moving)
+    parts = [labels == number for number in range(1, count)]
+    return sorted((part for part in parts if part.mean() > MIN_AREA), key=np.count_nonzero, reverse=True)
+
+
+def _moving_object(segmenter: Segmenter, part: np.ndarray) -> Segmentation:
+    """Return the object that a moving part (H, W) bool belongs to."""
+    x0, y0, x1, y1 = box_around(part)
+    more = MOTION_MARGIN * np.hypot(x1 - x0, y1 - y0)
+    return segmenter.candidates([], [], (x0 - more, y0 - more, x1 + more, y1 + more))[0]
 
 
 def _reliable(logits: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:

@@ -91,11 +91,6 @@ def reads_strokes(name: str) -> bool:
     return name == GRABCUT
 
 
-def can_suggest(name: str) -> bool:
-    """Return whether a segmenter knows objects, so that it can suggest some."""
-    return name != GRABCUT
-
-
 def load_segmenter(
     name: str = DEFAULT_SEGMENTER,
     device: torch.device | str | None = None,

@@ -84,7 +84,7 @@ class SamOpinions:
             prompts = Prompts(
                 torch.from_numpy(np.stack([points for points, _ in group.values()])),
                 torch.from_numpy(np.stack([labels for _, labels in group.values()])),
-                torch.from_numpy(np.stack([box_around(asked[name]) for name in names])),
+                torch.from_numpy(np.stack([box_around(asked[name]) for name in names]))[:, None],
             )
             carried = torch.stack([shares[name] for name in names])
             for name, (logits, scores) in zip(names, self._answers(features, size, prompts, carried), strict=True):

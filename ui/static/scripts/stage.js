@@ -4,6 +4,7 @@ const view = find(".vg-view"), picture = find("img"), canvas = find("canvas"), b
 const ink = canvas.getContext("2d");
 let tool = "pick", corner = null, points = [], pointer = null, calm = null;
 
+const boxes = () => tool === "box" || tool === "part";
 const strokes = () => tool === "brush" || tool === "eraser";
 const frame = () => props.value ?? { width: 1, height: 1, markers: [], boxes: [], colour: "#fff" };
 const radius = () => (Number(brush.value) / 100) * Math.min(frame().width, frame().height) * 0.25 + 1;
@@ -34,7 +35,7 @@ function mark(data) {
 }
 
 function draw() {
-  const { width, height, markers, boxes, colour } = frame();
+  const { width, height, markers, colour } = frame();
   const area = picture.getBoundingClientRect(), ratio = window.devicePixelRatio || 1;
   if (!area.width) return;
   canvas.width = Math.round(area.width * ratio);
@@ -42,7 +43,7 @@ function draw() {
   canvas.style.width = `${area.width}px`; // else a dense screen would show it larger than the picture
   canvas.style.height = `${area.height}px`;
   const scale = canvas.width / width;
-  for (const [x0, y0, x1, y1] of boxes) box(x0 * scale, y0 * scale, x1 * scale, y1 * scale, colour, ratio);
+  for (const [x0, y0, x1, y1] of frame().boxes) box(x0 * scale, y0 * scale, x1 * scale, y1 * scale, colour, ratio);
   if (corner && pointer) box(corner[0] * scale, corner[1] * scale, pointer[0] * scale, pointer[1] * scale, "#fff", ratio);
   for (const marker of markers) disc(marker.x * scale, marker.y * scale, marker, colour, ratio);
   if (points.length) line(scale, colour);
@@ -95,7 +96,7 @@ canvas.addEventListener("pointerdown", (event) => {
   canvas.setPointerCapture(event.pointerId);
   pointer = at(event);
   if (strokes()) points = [pointer];
-  else if (tool === "box" && !corner) corner = [...pointer, event.clientX, event.clientY];
+  else if (boxes() && !corner) corner = [...pointer, event.clientX, event.clientY];
   draw();
 });
 canvas.addEventListener("pointermove", (event) => {
@@ -112,7 +113,7 @@ canvas.addEventListener("pointerup", (event) => {
   if (strokes()) {
     mark({ points, radius: radius() });
     points = [];
-  } else if (tool !== "box") {
+  } else if (!boxes()) {
     mark({ points: [[x, y]], radius: 0 });
   } else if (Math.hypot(event.clientX - corner[2], event.clientY - corner[3]) > 6) {
     mark({ points: [[corner[0], corner[1]], [x, y]], radius: 0 });
@@ -132,7 +133,7 @@ view.addEventListener("keydown", (event) => {
     const scale = canvas.width / width;
     ring(pointer[0] * scale, pointer[1] * scale, 8, 2);
     event.preventDefault();
-  } else if (event.key === "Enter" && !strokes() && tool !== "box") {
+  } else if (event.key === "Enter" && !strokes() && !boxes()) {
     mark({ points: [pointer], radius: 0 });
   } else if (event.key === "Escape") {
     corner = null;
