@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from videograin.diffusion.pipeline import VideoGrainPipeline
     from videograin.media.encode import OutputFormat
     from videograin.production.produce import FinishedFrames
-    from videograin.production.quality import kept_crf
     from videograin.production.segments import Segments
     from videograin.production.source_edit import SourceEdit
     from videograin.project.project import EditInputs
@@ -73,10 +72,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "around them), .zip (PNG pictures), .gif (default: the project's output or name as MP4, in a folder edit.mp4)",
     )
     parser.add_argument("--green-screen", action="store_true", help="write an MP4 of the edited objects on green")
-    parser.add_argument("--strip", type=Path, help="PNG to write: frames before and after, one above the other")
-    parser.add_argument("--model", help=f"{', '.join(named_bundles())}, a folder, a file or a hub id")
-    parser.add_argument("--device", help="cuda, mps or cpu (default: the best there is)")
-    parser.add_argument("--dtype", choices=DTYPES, help="precision (default: float32 on the CPU, float16 elsewhere)")
+    add_execution_options(parser)
     parser.add_argument("--frames", type=int, metavar="N", help="edit only the first N frames")
     presets = [preset.name.lower() for preset in Preset]
     parser.add_argument("--preset", choices=presets, help="how daring (default: the settings of the project)")
@@ -98,6 +94,14 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="a LoRA or textual inversion beside the project's, a .safetensors file (an inversion also as .pt or .bin) "
         "or a hub id; may be repeated",
     )  # fmt: skip
+
+
+def add_execution_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that `carry_out` reads, and the model."""
+    parser.add_argument("--strip", type=Path, help="PNG to write: frames before and after, one above the other")
+    parser.add_argument("--model", help=f"{', '.join(named_bundles())}, a folder, a file or a hub id")
+    parser.add_argument("--device", help="cuda, mps or cpu (default: the best there is)")
+    parser.add_argument("--dtype", choices=DTYPES, help="precision (default: float32 on the CPU, float16 elsewhere)")
     parser.add_argument(
         "--prediction", choices=[each.value for each in Prediction],
         help="what the model predicts, where its file neither says nor shows it rightly (2-base: epsilon, 2.1: v)",
@@ -107,16 +111,30 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(options: argparse.Namespace) -> None:
     """Edit a project's clip and save the result."""
+    project = _read_project(options)
+    beside = options.project / "edit.mp4" if options.project.is_dir() else options.project.with_suffix(".mp4")
+    output = options.output or project.output or beside
+    carry_out(project, output, check_output(output, options.strip, options.green_screen), options)
+
+
+def carry_out(project: "EditInputs", output: Path, output_format: "OutputFormat", options: argparse.Namespace) -> None:
+    """Edit a clip and save the result.
+
+    Args:
+        project: the edit.
+        output: file to write.
+        output_format: in which format.
+        options: those of `add_execution_options`.
+    """
     from videograin.models.adapting import adapted, with_words
     from videograin.models.catalog import needed_entries
     from videograin.models.loading import load_pipeline
     from videograin.models.memory import apply_plan, estimate_edit, plan_memory
+    from videograin.production.quality import kept_crf
     from videograin.production.segments import Segments
     from videograin.production.source_edit import SourceEdit
 
     started = time.monotonic()
-    project = _read_project(options)
-    output, output_format = _output(project, options)
     device = choose_device(options.device)
     dtype = choose_dtype(device, options.dtype)
     silence_libraries()
@@ -125,7 +143,7 @@ def run(options: argparse.Namespace) -> None:
             obtain(name)
     with TemporaryDirectory(prefix="videograin-") as scratch:
         source = SourceEdit.prepare(project, Path(scratch), device)
-        _tell(source.notes)
+        tell(source.notes)
         bundle = find_bundle(project.model)
         if options.prediction:
             bundle = replace(bundle, prediction=Prediction(options.prediction))
@@ -150,13 +168,14 @@ def run(options: argparse.Namespace) -> None:
             source = replace(source, request=with_words(source.request, project.adapters, pipeline))
             run_of_frames = _Frames(pipeline, source, segments, output_format)
             _write(run_of_frames, output, output_format)
-        _tell(segments.warnings)
+        tell(segments.warnings)
         if options.strip is not None:
             run_of_frames.write_strip(options.strip)
         print(f"{output}: {segments.target_prompt} ({duration(time.monotonic() - started)})")
 
 
-def _tell(notes: Iterable[str]) -> None:
+def tell(notes: Iterable[str]) -> None:
+    """Print what the user should know."""
     for note in notes:
         print(f"note: {note}", file=sys.stderr, flush=True)
 
@@ -214,23 +233,21 @@ def _load_folder(options: argparse.Namespace) -> "EditInputs":
     from videograin.project.workspace_files import load_workspace
 
     loaded = load_workspace(options.project, model=options.model)
-    _tell(loaded.problems)
+    tell(loaded.problems)
     return loaded.workspace
 
 
-def _output(project: "EditInputs", options: argparse.Namespace) -> "tuple[Path, OutputFormat]":
-    """Return the path and the format to write; a path that cannot be written fails now, not after minutes of work."""
+def check_output(output: Path, strip: Path | None, is_green: bool = False) -> "OutputFormat":
+    """Return the format to write; a path that cannot be written fails now, not after minutes of work."""
     from videograin.media.encode import OutputFormat, check_target
 
-    beside = options.project / "edit.mp4" if options.project.is_dir() else options.project.with_suffix(".mp4")
-    output = options.output or project.output or beside
-    output_format = OutputFormat.GREEN_SCREEN if options.green_screen else OutputFormat.of(output)
+    output_format = OutputFormat.GREEN_SCREEN if is_green else OutputFormat.of(output)
     check_target(output, output_format)
-    if (strip := options.strip) and strip.suffix.lower() != ".png":
+    if strip and strip.suffix.lower() != ".png":
         raise ProjectError(f"'{strip}' must end in .png.")
     if strip and not strip.absolute().parent.is_dir():
         raise ProjectError(f"There is no folder '{strip.parent}' to write '{strip.name}' to. Create it first.")
-    return output, output_format
+    return output_format
 
 
 class _Frames:

@@ -51,7 +51,7 @@ def _sample(source: SourceEdit) -> np.ndarray:
     for number in range(SAMPLES):
         first = (len(clip.frames) - length) * (2 * number + 1) // (2 * SAMPLES)
         if source.crops is None:
-            frames += clip.frames[first : first + length]
+            frames.extend(clip.frames[first : first + length])  # += would add the array to the list
             continue
         options = replace(source.inputs.clip_options, start=clip.start + first / clip.fps)
         run = replace(clip, frames=clip.frames[first : first + length], start=options.start)

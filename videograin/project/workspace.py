@@ -14,7 +14,7 @@ from videograin.files.document import NOT_IN_FILE
 from videograin.masks.shapes import MAX_RADIUS, check_masks, everything_else, grow, shrink
 from videograin.masks.target import fit_masks
 from videograin.media.video import Clip
-from videograin.project.project import EditInputs, Project
+from videograin.project.project import EditInputs
 from videograin.region import EditSettings, Region
 
 _COLOUR = re.compile(r"#[0-9a-f]{6}")
@@ -249,7 +249,7 @@ class Workspace(EditInputs):
         return grow(masks, each.grow) if each.grow >= 0 else shrink(masks, -each.grow)
 
 
-def from_project(project: Project, clip: Clip) -> Workspace:
+def from_project(project: EditInputs, clip: Clip) -> Workspace:
     """Return the work that an edit's file amounts to; its masks count as made by hand.
 
     Raises:
