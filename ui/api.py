@@ -13,6 +13,7 @@ import gradio as gr
 
 from ui.answers import Document, describe_work
 from ui.api_models import ModelApi
+from ui.api_previews import PreviewApi
 from ui.arguments import checked
 from ui.plain_errors import in_plain_words
 from ui.turns import LONG_WORK, Turns
@@ -34,8 +35,8 @@ from videograin.project.examples import example_names
 from videograin.region import ControlGuidance, EditSettings
 
 
-class Api(ModelApi):
-    """The functions that programs may call; those about models are `ModelApi`'s."""
+class Api(PreviewApi):
+    """The functions that programs may call; `ModelApi` and `PreviewApi` have more of them."""
 
     def register(self) -> None:
         """Offer all functions of the page that is being built, each under its own name."""
@@ -348,17 +349,6 @@ class Api(ModelApi):
             found.set_words(replace(work, settings=chosen, controls=kinds, control_guidance=guidance))
             return self._studio.submit_edit(found, kind).id
 
-    def _at(self, session: str, frame: int | None = None, number: int | None = None) -> Session:
-        """Return a session with a frame shown and an object selected, as far as they are given."""
-        found = self._find(session)
-        work, clip = found.opened_work, found.opened_clip
-        if frame is not None and not 0 <= frame < len(clip.frames):
-            raise RegionError(f"Frame {frame} is not in the clip; it has {len(clip.frames)}, counted from 0.")
-        if number is not None and all(each.id != number for each in work.objects):
-            raise RegionError(f"There is no object {number}. Known are: {[each.id for each in work.objects]}.")
-        found.frame, found.selected = found.frame if frame is None else frame, number
-        return found
-
     def _describe(self, session: Session) -> Document:
         return describe_work(self._studio, session)
 
@@ -379,7 +369,10 @@ def _member(kind: type[Member], value: str) -> Member:
 
 
 ENDPOINTS = tuple(
-    name for part in (ModelApi, Api) for name in vars(part) if not name.startswith("_") and name != "register"
+    name
+    for part in (ModelApi, PreviewApi, Api)
+    for name in vars(part)
+    if not name.startswith("_") and name != "register"
 )
 
 LONG_ENDPOINTS = {

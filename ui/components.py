@@ -40,6 +40,7 @@ class MarkStep:
 
     notice: gr.HTML
     stage: gr.HTML
+    outline: gr.HTML
     buttons: gr.HTML
     timeline: gr.HTML
     find: gr.Textbox

@@ -141,6 +141,7 @@ def _wire_mark(page: Page, handlers: MarkHandlers) -> None:
     _on(mark.stage.mark, handlers.mark, session, page.marks, mode="multiple").failure(
         None, None, None, js=widgets.script("calm_stage.js"), api_visibility="private"
     )
+    _on(mark.stage.hover, handlers.hover, session, mark.outline, mode="multiple", is_queued=False)
     for part in (mark.objects, mark.buttons, mark.timeline):
         _on(part.act, handlers.object_action, session, page.marks, mode="multiple")
     _on(mark.add.click, handlers.add_object, session, page.marks)
@@ -210,6 +211,7 @@ def _on(
     js: str | None = None,
     in_turn: str | None = None,
     is_long: bool = False,
+    is_queued: bool = True,
 ) -> Dependency:
     """Have a handler answer an event of the page; the API has functions of its own (api.py) and sees none of these.
 
@@ -227,7 +229,7 @@ def _on(
     """
     turns = LONG_WORK if is_long else Turns(in_turn, 1 if in_turn else None)
     return listener(
-        in_plain_words(handler), inputs, outputs, trigger_mode=mode, js=js, api_visibility="private",
+        in_plain_words(handler), inputs, outputs, trigger_mode=mode, js=js, queue=is_queued, api_visibility="private",
         api_name=f"page_{handler.__name__}",
         show_progress="minimal" if busy else "hidden", concurrency_limit=turns.limit, concurrency_id=turns.name,
     )  # fmt: skip

@@ -90,7 +90,7 @@ def build_mark_step() -> MarkStep:
         with gr.Column(scale=3, min_width=320):
             notice = widgets.panel("mark-notice")
             with gr.Column(elem_id="picture"):
-                stage = widgets.stage()
+                stage, outline = widgets.stage(), widgets.outline()
                 overlay = widgets.overlay()
             timeline = widgets.panel("timeline")
             buttons = widgets.panel("mark-buttons")
@@ -131,11 +131,10 @@ def build_mark_step() -> MarkStep:
                 track = gr.Button("Follow all", variant="primary", min_width=100, elem_id="track-all")
                 next_button = gr.Button("Continue to words", variant="secondary", min_width=160, elem_id="to-edit")
     return MarkStep(
-        notice=notice, stage=stage, buttons=buttons, timeline=timeline, find=find, found=found,
-        objects=objects, add=add, rest=rest,
-        segmenter=segmenter, suggest=suggest, suggest_in_clip=suggest_in_clip, track=track, forwards=forwards,
-        backwards=backwards, job=job, play=play, overlay=overlay, masks_in=masks_in, masks_out=masks_out,
-        format=mask_format, next=next_button,
+        notice=notice, stage=stage, outline=outline, buttons=buttons, timeline=timeline, find=find, found=found,
+        objects=objects, add=add, rest=rest, segmenter=segmenter, suggest=suggest, suggest_in_clip=suggest_in_clip,
+        track=track, forwards=forwards, backwards=backwards, job=job, play=play, overlay=overlay, masks_in=masks_in,
+        masks_out=masks_out, format=mask_format, next=next_button,
     )  # fmt: skip
 
 

@@ -187,3 +187,47 @@ def test_a_part_that_is_kept_as_it_is_stays_the_source_s_inside_an_edited_object
 
 def psnr(squares: np.ndarray) -> float:
     return 10 * float(np.log10(255**2 / squares.mean()))
+
+
+def test_the_object_under_the_pointer_is_outlined_before_the_click(visit):
+    visitor = visit()
+    visitor.take_example("friends", frames=2)
+    asked = []
+    visitor.page.on("request", lambda request: asked.append(request) if "/run/page_hover" in request.url else None)
+    visitor.hover(CAT)
+    visitor.page.wait_for_function("document.querySelector('#stage canvas').dataset.outlines > 0")
+    assert asked
+    assert visitor.objects() == 0
+    visitor.hover((2, 2))
+    visitor.page.mouse.move(0, 0)
+    visitor.page.wait_for_function("document.querySelector('#stage canvas').dataset.outlines == 0")
+
+
+def test_a_zoomed_picture_is_marked_where_the_pointer_is(visit):
+    visitor = visit()
+    visitor.take_example("friends", frames=2)
+    visitor.hover(CAT)
+    visitor.page.mouse.wheel(0, -300)
+    whole = visitor.page.locator("[data-whole]")
+    whole.wait_for()
+    empty = visitor.picture()
+    visitor.page.mouse.down()
+    visitor.page.mouse.up()
+    visitor.wait_for_objects(1)
+    visitor.wait_for_names("cat")
+    visitor.wait_for_another(empty)
+    whole.click()
+    whole.wait_for(state="hidden")
+    assert visitor.page.locator(".vg-view img").evaluate("image => image.style.transform") == ""
+
+
+def test_brackets_change_the_brush(visit):
+    visitor = visit()
+    visitor.take_example("friends", frames=2)
+    visitor.choose_tool("brush")
+    size = visitor.page.locator("[data-brush]")
+    visitor.page.keyboard.press("]")
+    assert size.input_value() == "35"
+    visitor.page.keyboard.press("[")
+    visitor.page.keyboard.press("[")
+    assert size.input_value() == "25"

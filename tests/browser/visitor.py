@@ -140,12 +140,19 @@ class Visitor:
 
     def press(self, point: tuple[float, float], side: float = 256) -> None:
         """Click on the frame at a pixel of it."""
+        self.page.mouse.click(*self._place(point, side))
+
+    def hover(self, point: tuple[float, float], side: float = 256) -> None:
+        """Rest the pointer on the frame at a pixel of it."""
+        self.page.mouse.move(*self._place(point, side))
+
+    def _place(self, point: tuple[float, float], side: float) -> tuple[float, float]:
         canvas = self.page.locator(".vg-view canvas")
         canvas.scroll_into_view_if_needed()
         area = canvas.bounding_box()
         assert area is not None
         x, y = (value / side for value in point)
-        self.page.mouse.click(area["x"] + x * area["width"], area["y"] + y * area["height"])
+        return area["x"] + x * area["width"], area["y"] + y * area["height"]
 
     def drag(self, line: Sequence[tuple[float, float]], size: tuple[float, float]) -> None:
         """Draw along a line of pixels of a frame of `size` (width, height), with the tool that is chosen."""

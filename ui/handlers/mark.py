@@ -6,6 +6,7 @@ from pathlib import Path
 import gradio as gr
 
 from ui.components import Page
+from ui.rendering.pictures import outlines
 from ui.views import Updates, Views
 from ui.work import pointing, transfer
 from ui.work.finding import take_found
@@ -36,6 +37,13 @@ class MarkHandlers:
         with session.lock:
             self._studio.marking.mark(session, Tool(event.tool), points, float(event.radius))
             return self._views.marks(session)
+
+    def hover(self, session_id: str, event: gr.EventData) -> Updates:
+        """Outline what a click where the pointer rests would mark."""
+        session = self._studio.sessions.find(session_id)
+        found = self._studio.marking.would_mark(session, Tool(event.tool), float(event.x), float(event.y))
+        lines = [] if found is None else outlines(found)
+        return {self._page.mark.outline: {"question": event.question, "outlines": lines}}
 
     def object_action(self, session_id: str, event: gr.EventData) -> Updates:
         """Do what a button of the object list or the timeline says."""

@@ -35,6 +35,8 @@ KEYS = (
     ("B E X", "Brush, eraser, box"),
     ("Enter", "New object"),
     ("Esc", "Back to picking; stop what plays"),
+    ("[ ]", "A smaller or larger brush"),
+    ("Wheel", "Zoom into the picture; the middle button or Alt moves it"),
     ("Ctrl+Z Ctrl+Shift+Z", "Undo, redo"),
     ("?", "This list"),
 )

@@ -12,6 +12,9 @@ import numpy as np
 from videograin.masks.shapes import feather
 from videograin.project.workspace import MarkedObject, Workspace
 
+OUTLINE_TOLERANCE = 0.7
+"""Pixels by which an outline may cut corners: half of its points are saved, and no eye sees it."""
+
 OPACITY = 0.5
 THUMBNAIL = 72
 """Pixels of a thumbnail's side."""
@@ -61,6 +64,12 @@ def outline(picture: np.ndarray, masks: Sequence[np.ndarray]) -> np.ndarray:
         cv2.drawContours(drawn, contours, -1, (255, 255, 255), 3, cv2.LINE_AA)
         cv2.drawContours(drawn, contours, -1, (24, 24, 27), 1, cv2.LINE_AA)
     return drawn
+
+
+def outlines(mask: np.ndarray) -> list[list[list[int]]]:
+    """Return the outlines of a mask (H, W) bool, those of its holes too: each a list of pixels [x, y] on its edge."""
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    return [cv2.approxPolyDP(each, OUTLINE_TOLERANCE, closed=True)[:, 0].tolist() for each in contours]
 
 
 def overlay_frames(work: Workspace, frames: np.ndarray, step: int = 1) -> Iterator[np.ndarray]:

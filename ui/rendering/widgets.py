@@ -40,11 +40,20 @@ def overlay() -> gr.HTML:
 
 
 def stage() -> gr.HTML:
-    """Return the picture that the user clicks and draws on; its event `mark` has tool, points and radius."""
+    """Return the picture that the user clicks and draws on.
+
+    Its event `mark` has tool, points and radius; its event `hover` has tool, x, y and the number of the question.
+    """
     return gr.HTML(
-        None, elem_id="stage", html_template=_template("stage.html"), js_on_load=script("stage.js"),
+        None, elem_id="stage", html_template=_template("stage.html"),
+        js_on_load=script("stage.js") + script("stage_zoom.js") + script("stage_hover.js"),
         apply_default_css=False, padding=False,
     )  # fmt: skip
+
+
+def outline() -> gr.HTML:
+    """Return what takes answers to the picture's `hover`: {question, outlines}, which it passes on to the picture."""
+    return gr.HTML(None, elem_id="outline", html_template="", js_on_load=script("outline.js"), padding=False)
 
 
 def trim() -> gr.HTML:

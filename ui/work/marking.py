@@ -1,18 +1,21 @@
 """Marking behind page and API: presses are answered at once, following and suggesting are jobs."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Thread
 
+import numpy as np
+
 from ui.work.finding import Finders, found_at, take_found
 from ui.work.naming import Naming
-from ui.work.pointing import Stroke, Tool, box, click, draw
+from ui.work.pointing import Stroke, Tool, box, click, draw, would_mark
 from ui.work.segmenting import Segmenting
 from ui.work.session import Session
 from ui.work.visitors import visitor_address
-from videograin.errors import RegionError
+from videograin.errors import RegionError, VideoGrainError
 from videograin.jobs.store import Job, JobKind, JobState, JobStore
 from videograin.jobs.suggest import DiscoverRequest, SuggestRequest, read_discovered, read_found
 from videograin.jobs.track import TrackRequest, read_tracks, write_tracks
@@ -44,8 +47,11 @@ class Marking:
 
     def prepare_frame(self, session: Session) -> None:
         """Encode the frame that is shown, so that the first click on it is answered at once."""
-        frame = session.opened_clip.frames[session.frame]
-        Thread(target=self._segmenting.encode, args=(session, frame), daemon=True).start()
+        Thread(target=self.encode_frame, args=(session,), daemon=True).start()
+
+    def encode_frame(self, session: Session) -> None:
+        """Encode the frame that is shown."""
+        self._segmenting.encode(session, session.opened_clip.frames[session.frame])
 
     def mark(self, session: Session, tool: Tool, points: Sequence[tuple[float, float]], radius: float) -> None:
         """Take a press or stroke on the frame that is shown."""
@@ -61,6 +67,19 @@ class Marking:
             else:
                 click(session, self._segmenting.segmenter(session), tool, *points[0])
             self._naming.name_objects(session, session.frame)
+
+    def would_mark(self, session: Session, tool: Tool, x: float, y: float) -> np.ndarray | None:
+        """Return what a click on the frame that is shown would mark, (H, W) bool; nothing changes.
+
+        None where nothing is found there, or where an answer would take longer than a pointer rests: the frame is not
+        encoded yet, or the segmenter has no weights.
+        """
+        if session.clip is None:
+            return None
+        with suppress(VideoGrainError):
+            segmenter = self._segmenting.ready_segmenter(session)
+            return would_mark(session, segmenter, tool, x, y) if segmenter else None
+        return None
 
     def follow(self, session: Session, direction: str) -> Job:
         """Ask for all objects to be followed: "all" frames, or "forwards" or "backwards" from the one shown."""

@@ -63,12 +63,18 @@ def click(session: Session, segmenter: Segmenter, tool: Tool, x: float, y: float
     Raises:
         VideoGrainError: no object is found there, or no object is selected to take away from.
     """
-    work = session.opened_work
-    if tool is Tool.REMOVE and session.object is None:
-        raise RegionError("There is nothing to remove from yet. Pick an object first.")
-    work, number = _target(session, work, is_new=tool is Tool.PICK)
-    work = with_marks(work, number, clicks=[Click(session.frame, x, y, tool is not Tool.REMOVE)])
+    work, number = _clicked(session, tool, x, y)
     _answer(session, segmenter, work, number)
+
+
+def would_mark(session: Session, segmenter: Segmenter, tool: Tool, x: float, y: float) -> np.ndarray:
+    """Return what a click on the frame that is shown would mark, (H, W) bool; nothing changes.
+
+    Raises:
+        VideoGrainError: as in `click`.
+    """
+    work, number = _clicked(session, tool, x, y)
+    return _ask(session, segmenter, work, number).mask
 
 
 def box(
@@ -161,8 +167,26 @@ def _marked(work: Workspace, number: int) -> MarkedObject:
     return next(each for each in work.objects if each.id == number)
 
 
+def _clicked(session: Session, tool: Tool, x: float, y: float) -> tuple[Workspace, int]:
+    """Return the work with a click added to the object that it is for, and which that is."""
+    work = session.opened_work
+    if tool is Tool.REMOVE and session.object is None:
+        raise RegionError("There is nothing to remove from yet. Pick an object first.")
+    work, number = _target(session, work, is_new=tool is Tool.PICK)
+    return with_marks(work, number, clicks=[Click(session.frame, x, y, tool is not Tool.REMOVE)]), number
+
+
 def _answer(session: Session, segmenter: Segmenter, work: Workspace, number: int) -> None:
     """Ask the segmenter with all that was said about an object on this frame, and take its answer."""
+    found = _ask(session, segmenter, work, number)
+    answers = sorted((found, *found.alternatives), key=lambda answer: answer.area)
+    work = set_mask(work, number, session.frame, found.mask, len(session.opened_clip.frames), found.confidence)
+    _take(session, work, number, _distinct(answers))
+    session.answer = next(i for i, mask in enumerate(session.answers) if np.array_equal(mask, found.mask))
+
+
+def _ask(session: Session, segmenter: Segmenter, work: Workspace, number: int) -> Segmentation:
+    """Return the segmenter's answer to all that was said about an object on the frame that is shown."""
     marked = _marked(work, number)
     clicks = [each for each in marked.clicks if each.frame == session.frame]
     boxes = [(each.x0, each.y0, each.x1, each.y1) for each in marked.boxes if each.frame == session.frame]
@@ -176,11 +200,7 @@ def _answer(session: Session, segmenter: Segmenter, work: Workspace, number: int
     elif len(boxes) > 1:
         boxes = []  # the mask has what each of them led to
     previous = None if mask is None else segmenter.as_previous(mask)
-    found = segmenter.click(points, labels, boxes or None, previous)
-    answers = sorted((found, *found.alternatives), key=lambda answer: answer.area)
-    work = set_mask(work, number, session.frame, found.mask, len(session.opened_clip.frames), found.confidence)
-    _take(session, work, number, _distinct(answers))
-    session.answer = next(i for i, mask in enumerate(session.answers) if np.array_equal(mask, found.mask))
+    return segmenter.click(points, labels, boxes or None, previous)
 
 
 def _unite(session: Session, segmenter: Segmenter, work: Workspace, number: int, part: Box) -> None:

@@ -15,7 +15,7 @@ from videograin.jobs.settings import OperatorSettings
 from videograin.models.segmenters import default_segmenter, in_order
 from videograin.segment.model import EmbeddingCache, SegmentModel
 from videograin.segment.segmenter import Segmenter
-from videograin.segment.zoo import load_segmenter
+from videograin.segment.zoo import load_segmenter, reads_strokes
 from videograin.tracking.engines import has_video_memory, load_engine
 from videograin.tracking.flow_engine import FlowEngine
 from videograin.tracking.propagator import Engine
@@ -77,6 +77,18 @@ class Segmenting:
         if session.segmenter is None or session.segmenter.model.name != name:
             session.segmenter = Segmenter(self.model(name), self.embeddings)
         return session.segmenter
+
+    def ready_segmenter(self, session: Session) -> Segmenter | None:
+        """Return a segmenter that answers clicks on the frame that is shown at once; None where it would take longer.
+
+        It is one of its own, so that no other question about the clip waits for its answer.
+        """
+        name = self.name_for(session)
+        if reads_strokes(name):  # it computes everything again for each click
+            return None
+        model = self.model(name)
+        frame = session.opened_clip.frames[session.frame]
+        return Segmenter(model, self.embeddings) if self.embeddings.holds(model, frame) else None
 
     def encode(self, session: Session, frame: np.ndarray) -> None:
         """Encode a frame (H, W, 3) uint8 RGB of a session's clip before the first click on it."""

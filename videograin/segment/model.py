@@ -164,6 +164,10 @@ class EmbeddingCache:
         self._keep(key, features)
         return features
 
+    def holds(self, model: SegmentModel, frame: np.ndarray) -> bool:
+        """Whether a model's features of a frame (H, W, 3) uint8 RGB are in memory."""
+        return self._recall(_content_key(model, frame)) is not None
+
     def _recall(self, key: str) -> Features | None:
         with self._lock:
             if key in self._kept:

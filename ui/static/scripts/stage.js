@@ -2,7 +2,7 @@
 const find = (selector) => element.querySelector(selector);
 const view = find(".vg-view"), picture = find("img"), canvas = find("canvas"), brush = find("[data-brush]");
 const ink = canvas.getContext("2d");
-let tool = "pick", corner = null, points = [], pointer = null, calm = null;
+let tool = "pick", corner = null, points = [], pointer = null, calm = null, outlined = [];
 
 const boxes = () => tool === "box" || tool === "part";
 const strokes = () => tool === "brush" || tool === "eraser";
@@ -11,6 +11,7 @@ const radius = () => (Number(brush.value) / 100) * Math.min(frame().width, frame
 
 function choose(name) {
   tool = name;
+  forget();
   corner = null;
   for (const button of element.querySelectorAll("[data-tool]"))
     button.setAttribute("aria-pressed", String(button.dataset.tool === name));
@@ -21,10 +22,8 @@ function choose(name) {
 function at(event) {
   const area = canvas.getBoundingClientRect(), { width, height } = frame();
   const inside = (value, size) => Math.max(0, Math.min(size - 0.51, value));
-  return [
-    inside(((event.clientX - area.left) / area.width) * width, width),
-    inside(((event.clientY - area.top) / area.height) * height, height),
-  ];
+  const [x, y] = onWhole(event.clientX - area.left, event.clientY - area.top);
+  return [inside((x / area.width) * width, width), inside((y / area.height) * height, height)];
 }
 
 function mark(data) {
@@ -36,13 +35,15 @@ function mark(data) {
 
 function draw() {
   const { width, height, markers, colour } = frame();
-  const area = picture.getBoundingClientRect(), ratio = window.devicePixelRatio || 1;
+  const area = pictureSize(), ratio = window.devicePixelRatio || 1;
   if (!area.width) return;
   canvas.width = Math.round(area.width * ratio);
   canvas.height = Math.round(area.height * ratio);
   canvas.style.width = `${area.width}px`; // else a dense screen would show it larger than the picture
   canvas.style.height = `${area.height}px`;
-  const scale = canvas.width / width;
+  ink.translate(zoom.x * ratio, zoom.y * ratio);
+  const scale = (canvas.width / width) * zoom.scale;
+  outlines(scale, ratio);
   for (const [x0, y0, x1, y1] of frame().boxes) box(x0 * scale, y0 * scale, x1 * scale, y1 * scale, colour, ratio);
   if (corner && pointer) box(corner[0] * scale, corner[1] * scale, pointer[0] * scale, pointer[1] * scale, "#fff", ratio);
   for (const marker of markers) disc(marker.x * scale, marker.y * scale, marker, colour, ratio);
@@ -83,6 +84,24 @@ function line(scale, colour) {
   ink.stroke();
 }
 
+// What a click would mark (stage_hover.js).
+function outlines(scale, ratio) {
+  canvas.dataset.outlines = outlined.length;
+  if (!outlined.length) return;
+  ink.beginPath();
+  for (const line of outlined) {
+    for (const [x, y] of line) ink.lineTo((x + 0.5) * scale, (y + 0.5) * scale);
+    ink.closePath();
+  }
+  ink.fillStyle = "#ffffff38";
+  ink.fill("evenodd");
+  for (const [colour, width] of [["#000000a0", 4], ["#fff", 2]]) {
+    ink.strokeStyle = colour;
+    ink.lineWidth = width * ratio;
+    ink.stroke();
+  }
+}
+
 function ring(x, y, size, ratio) {
   ink.lineWidth = ratio;
   ink.strokeStyle = "#fff";
@@ -92,7 +111,7 @@ function ring(x, y, size, ratio) {
 }
 
 canvas.addEventListener("pointerdown", (event) => {
-  if (event.button) return;
+  if (event.button || isMoving) return;
   canvas.setPointerCapture(event.pointerId);
   pointer = at(event);
   if (strokes()) points = [pointer];
@@ -100,6 +119,7 @@ canvas.addEventListener("pointerdown", (event) => {
   draw();
 });
 canvas.addEventListener("pointermove", (event) => {
+  if (isMoving) return;
   pointer = at(event);
   if (points.length) points.push(pointer);
   if (strokes() || corner) draw();
@@ -109,6 +129,7 @@ canvas.addEventListener("pointerleave", () => {
   draw();
 });
 canvas.addEventListener("pointerup", (event) => {
+  if (event.button || isMoving) return;
   const [x, y] = at(event);
   if (strokes()) {
     mark({ points, radius: radius() });
@@ -130,7 +151,7 @@ view.addEventListener("keydown", (event) => {
     const pace = event.shiftKey ? 1 : Math.max(1, width / 32);
     pointer = [pointer[0] + step[0] * pace, pointer[1] + step[1] * pace];
     draw();
-    const scale = canvas.width / width;
+    const scale = (canvas.width / width) * zoom.scale;
     ring(pointer[0] * scale, pointer[1] * scale, 8, 2);
     event.preventDefault();
   } else if (event.key === "Enter" && !strokes() && !boxes()) {
@@ -152,12 +173,9 @@ function show() {
   clearTimeout(calm);
   view.classList.remove("vg-busy");
   if (!value) return;
-  view.style.setProperty("--ratio", value.width / value.height);
+  const ratio = String(value.width / value.height);
+  if (view.style.getPropertyValue("--ratio") !== ratio) wholePicture(); // it is another clip
+  view.style.setProperty("--ratio", ratio);
   picture.src = value.image;
   picture.alt = `Frame ${value.frame + 1}`;
 }
-picture.addEventListener("load", draw);
-new ResizeObserver(draw).observe(view);
-watch("value", () => { show(); draw(); });
-choose("pick");
-show();

@@ -1,0 +1,70 @@
+"""The object under the pointer, outlined before the click."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_segmenters import ColourNetwork
+
+from ui.rendering.pictures import outlines
+from ui.work.marking import Marking
+from ui.work.pointing import Tool, click, would_mark
+from ui.work.segmenting import Segmenting
+from ui.work.session import Session
+from videograin.jobs.settings import OperatorSettings
+from videograin.media.encode import save_video
+from videograin.media.video import ClipOptions, load_clip
+from videograin.project.workspace import Workspace
+from videograin.segment.model import SegmentModel
+from videograin.segment.segmenter import Segmenter
+from videograin.segment.zoo import GRABCUT
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Session:
+    """A clip of a bright square on black."""
+    frames = np.zeros((2, 64, 64, 3), np.uint8)
+    frames[:, 16:32, 16:48] = (200, 40, 40)
+    save_video(tmp_path / "clip.mp4", frames, 8)
+    session = Session("s" * 32, tmp_path)
+    options = ClipOptions(short_side=64, multiple=64)
+    session.open(Workspace(clip=tmp_path / "clip.mp4", source_prompt="", clip_options=options),
+                 load_clip(tmp_path / "clip.mp4", options))  # fmt: skip
+    return session
+
+
+@pytest.mark.parametrize("tool", [Tool.PICK, Tool.ADD])
+def test_what_is_outlined_is_what_a_click_marks(session, tool):
+    segmenter = Segmenter(SegmentModel("colours", ColourNetwork()))
+    before = session.work
+    shown = would_mark(session, segmenter, tool, 20, 20)
+    assert session.work is before
+    click(session, segmenter, tool, 20, 20)
+    assert np.array_equal(shown, session.opened_work.masks[session.object.id].masks[0])
+
+
+def test_a_pointer_waits_for_no_network(session, tmp_path, monkeypatch):
+    """Nothing is outlined before the frame is encoded, nor by a segmenter that has nothing to keep."""
+    segmenting = Segmenting(OperatorSettings(data_folder=tmp_path))
+    network = ColourNetwork()
+    model = SegmentModel("colours", network)
+    monkeypatch.setattr(segmenting, "model", lambda name: model)
+    marking = Marking(segmenting, naming=None, store=None, worker=None)
+    assert marking.would_mark(session, Tool.PICK, 20, 20) is None
+    assert network.encoded == 0
+    marking.encode_frame(session)
+    assert marking.would_mark(session, Tool.PICK, 20, 20).any()
+    assert marking.would_mark(session, Tool.PICK, 2, 2) is None, "nothing is there"
+    assert marking.would_mark(session, Tool.REMOVE, 20, 20) is None, "no object is selected"
+    monkeypatch.setattr(segmenting, "name_for", lambda session: GRABCUT)
+    assert marking.would_mark(session, Tool.PICK, 20, 20) is None
+    assert network.encoded == 1
+
+
+def test_a_ring_has_an_outline_within_and_one_around():
+    mask = np.zeros((40, 40), bool)
+    mask[5:35, 5:35] = True
+    mask[15:25, 15:25] = False
+    assert [5, 5] in outlines(mask)[0]
+    assert len(outlines(mask)) == 2
+    assert all(len(line) <= 8 for line in outlines(mask))
