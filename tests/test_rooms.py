@@ -14,6 +14,7 @@ ROOMS = (
     "videograin.files",
     "videograin.media",
     "videograin.masks",
+    "videograin.removal",
     "videograin.segment",
     "videograin.tracking",
     "videograin.diffusion",

@@ -4,39 +4,34 @@ A session's id stands for its user: whoever has it sees that work and no other.
 """
 
 from dataclasses import asdict, replace
-from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
 
 import gradio as gr
 
 from ui.answers import Document, describe_work
+from ui.api_edits import EditApi
 from ui.api_models import ModelApi
-from ui.api_previews import PreviewApi
-from ui.arguments import checked
+from ui.arguments import checked, member
 from ui.plain_errors import in_plain_words
+from ui.rendering.pictures import outlines
 from ui.turns import LONG_WORK, Turns
 from ui.work import pointing, transfer
 from ui.work.pointing import Tool
 from ui.work.service import ClipChoice
 from ui.work.session import Session
 from ui.work.web_files import cached
-from videograin.errors import ProjectError, RegionError, SettingsError
-from videograin.files.document import DocumentReader, to_plain
-from videograin.jobs.store import JobKind
+from videograin.errors import ProjectError, RegionError
 from videograin.jobs.worker import JobStatus
 from videograin.masks.shapes import Combination
 from videograin.media.encode import OutputFormat
 from videograin.media.video import MAX_FRAMES
-from videograin.models.presets import Preset, apply_preset
 from videograin.project import objects
 from videograin.project.examples import example_names
-from videograin.region import ControlGuidance, EditSettings
 
 
-class Api(PreviewApi):
-    """The functions that programs may call; `ModelApi` and `PreviewApi` have more of them."""
+class Api(EditApi):
+    """The functions that programs may call; `ModelApi` and `EditApi` have more of them."""
 
     def register(self) -> None:
         """Offer all functions of the page that is being built, each under its own name."""
@@ -119,6 +114,19 @@ class Api(PreviewApi):
         tool = (Tool.ADD if inside else Tool.REMOVE) if to else Tool.PICK
         self._studio.marking.mark(found, tool, [(x, y)], 0)
         return self._describe(found)
+
+    def outline(
+        self, session: str, frame: int, x: float, y: float, to: int = 0, inside: bool = True
+    ) -> list[list[list[int]]]:
+        """Return the outlines, each a list of pixels [x, y], of what `click` with these arguments would mark.
+
+        There are none where nothing is found, or where the segmenter has no weights and can only answer the click.
+        """
+        found = self._at(session, frame, to or None)
+        tool = (Tool.ADD if inside else Tool.REMOVE) if to else Tool.PICK
+        self._studio.marking.encode_frame(found)
+        mask = self._studio.marking.would_mark(found, tool, x, y)
+        return [] if mask is None else outlines(mask)
 
     def box(self, session: str, frame: int, x0: float, y0: float, x1: float, y1: float, to: int = 0) -> Document:
         """Mark a new object by a box around it (`to` 0), or another part of object `to`."""
@@ -252,30 +260,6 @@ class Api(PreviewApi):
         self._studio.propose_caption(found)
         return found.opened_work.source_prompt
 
-    def edit(
-        self,
-        session: str,
-        preset: str | None = None,
-        settings: Document | None = None,
-        controls: list[str] | None = None,
-    ) -> str:
-        """Ask for the edit and return the job's id.
-
-        `settings` overrides fields of the preset by name; `controls` names ControlNets: canny, depth, pose,
-        each with a scale and with the shares of the steps between which it acts if need be: "canny:0.6:0:0.5".
-        """
-        return self._submit(session, JobKind.EDIT, preset, settings, controls)
-
-    def preview(
-        self,
-        session: str,
-        preset: str | None = None,
-        settings: Document | None = None,
-        controls: list[str] | None = None,
-    ) -> str:
-        """Ask for a quick edit of the first frames, as `edit`, and return the job's id."""
-        return self._submit(session, JobKind.PREVIEW, preset, settings, controls)
-
     def get_job(self, session: str, job: str) -> Document:
         """Return a job's state, phase, steps, seconds left, place in the queue, message."""
         found = self._find(session)
@@ -305,7 +289,7 @@ class Api(PreviewApi):
 
     def export_result(self, session: str, job: str, kind: str = OutputFormat.WEBM.value) -> gr.FileData:
         """Return an edit in another format: webm, prores, green-screen (the edited objects alone), png, gif or mp4."""
-        result, output_format = self._result(session, job), _member(OutputFormat, kind)
+        result, output_format = self._result(session, job), member(OutputFormat, kind)
         return gr.FileData(path=transfer.export_result(self._studio, self._find(session), result, output_format))
 
     def get_attention(self, session: str, job: str) -> gr.FileData:
@@ -323,7 +307,7 @@ class Api(PreviewApi):
 
     def export_masks(self, session: str, kind: str = transfer.MaskFormat.PNG.value) -> gr.FileData:
         """Return the masks as a file."""
-        return gr.FileData(path=transfer.export_masks(self._find(session), _member(transfer.MaskFormat, kind)))
+        return gr.FileData(path=transfer.export_masks(self._find(session), member(transfer.MaskFormat, kind)))
 
     def export_project(self, session: str) -> gr.FileData:
         """Return clip, masks, words, settings and results as a ZIP file."""
@@ -335,44 +319,12 @@ class Api(PreviewApi):
             raise ProjectError("This edit is not done yet, or it is none of yours. Ask get_job for its state.")
         return status
 
-    def _submit(
-        self, session: str, kind: JobKind, preset: str | None, settings: Document | None, controls: list[str] | None
-    ) -> str:
-        found = self._find(session)
-        guidance = tuple(ControlGuidance.parse(control) for control in controls or ())
-        own = self._studio.bundle(found).settings
-        with found.lock:
-            work = found.opened_work
-            chosen = apply_preset(_member(Preset, preset), own) if preset else work.settings
-            chosen = _overridden(chosen, settings or {})
-            kinds = tuple(each.kind for each in guidance)
-            found.set_words(replace(work, settings=chosen, controls=kinds, control_guidance=guidance))
-            return self._studio.submit_edit(found, kind).id
-
     def _describe(self, session: Session) -> Document:
         return describe_work(self._studio, session)
 
 
-def _overridden(settings: EditSettings, values: Document) -> EditSettings:
-    """Return settings with single fields overridden, each checked for its name, type and range."""
-    plain = to_plain(settings, Path())
-    return DocumentReader(Path("settings")).read(EditSettings, {**plain, **values}, "settings")
-
-
-Member = TypeVar("Member", bound=StrEnum)
-
-
-def _member(kind: type[Member], value: str) -> Member:
-    if value not in list(kind):
-        raise SettingsError(f"There is no choice '{value}'. Give one of: {', '.join(kind)}.")
-    return kind(value)
-
-
 ENDPOINTS = tuple(
-    name
-    for part in (ModelApi, PreviewApi, Api)
-    for name in vars(part)
-    if not name.startswith("_") and name != "register"
+    name for part in (ModelApi, EditApi, Api) for name in vars(part) if not name.startswith("_") and name != "register"
 )
 
 LONG_ENDPOINTS = {

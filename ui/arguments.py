@@ -1,6 +1,7 @@
 """Arguments that programs pass, checked against what a function says it takes before it is called."""
 
 from collections.abc import Callable
+from enum import StrEnum
 from functools import wraps
 from inspect import Parameter, signature
 from typing import Any, ParamSpec, TypeVar, get_type_hints
@@ -16,6 +17,7 @@ MAX_TEXT = 10_000
 _SHOWN = 60  # characters of a wrong value in a message
 _ONLY_FINITE = ConfigDict(allow_inf_nan=False)
 
+Member = TypeVar("Member", bound=StrEnum)
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
@@ -39,6 +41,17 @@ def checked(function: Callable[Arguments, Result]) -> Callable[Arguments, Result
         return function(**fitting)  # pyright: ignore[reportCallIssue]
 
     return guarded
+
+
+def member(kind: type[Member], value: str) -> Member:
+    """Return a choice by its name.
+
+    Raises:
+        SettingsError: there is none of that name.
+    """
+    if value not in list(kind):
+        raise SettingsError(f"There is no choice '{value}'. Give one of: {', '.join(kind)}.")
+    return kind(value)
 
 
 def _fitting(name: str, value: Any, adapters: dict[str, TypeAdapter[Any]]) -> Any:

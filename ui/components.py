@@ -95,12 +95,15 @@ class EditStep:
     settings: dict[str, Component]
     share: gr.Button
     cost: gr.HTML
+    preview_frame: gr.Button
     preview: gr.Button
     run: gr.Button
     collected: gr.Textbox
     job: gr.HTML
     note: gr.HTML
     compare: gr.HTML
+    variations: gr.HTML
+    vary: gr.Button
     downloads: gr.HTML
     takeaway: gr.Row
     format: gr.Dropdown
@@ -169,7 +172,7 @@ class Page:
     @property
     def words(self) -> set[Block]:
         """Components that show what the objects become."""
-        return {self.edit.words, self.edit.sentence}
+        return {self.edit.words, self.edit.sentence, self.edit.preview_frame}
 
     @property
     def texts(self) -> set[gr.Textbox]:
@@ -218,7 +221,7 @@ class Page:
         """Components that show jobs and results."""
         edit = self.edit
         files = {edit.downloads, edit.takeaway, edit.format, edit.result_out}
-        results = {edit.job, edit.note, edit.compare, edit.phrases, edit.history, *files}
+        results = {edit.job, edit.note, edit.compare, edit.variations, edit.phrases, edit.history, *files}
         return {*self.following, self.shown, *results}
 
     @property

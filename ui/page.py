@@ -176,15 +176,20 @@ def _wire_edit(page: Page, handlers: EditHandlers, marking: MarkHandlers) -> Non
     seen = (page.tabs.change, edit.sentence.change, page.held.change, *(each.change for each in page.settings))
     _on(partial(gr.on, list(seen)), handlers.cost, {session, *page.settings}, edit.cost, mode="always_last")
     _on(edit.preset.input, handlers.preset_chosen, [session, edit.preset], page.settings, mode="always_last")
-    for button, run in ((edit.preview, handlers.preview), (edit.run, handlers.edit)):
+    runs = {
+        edit.preview_frame: handlers.preview_frame, edit.preview: handlers.preview, edit.vary: handlers.vary,
+        edit.run: handlers.edit,
+    }  # fmt: skip
+    for button, run in runs.items():
         _on(
             button.click, run, {session, edit.collected, *page.form}, {edit.attention, *page.words, *page.jobs},
             js=widgets.script("collect_words.js"),
         ).success(None, None, None, js=widgets.script("show_job.js"), api_visibility="private")  # fmt: skip
-    _on(
-        edit.history.act, handlers.history_action, [session, page.shown],
-        {edit.attention, *page.words, *page.form, *page.models, *page.jobs}, in_turn="words",
-    )  # fmt: skip
+    for part in (edit.history, edit.variations):
+        _on(
+            part.act, handlers.history_action, [session, page.shown],
+            {edit.attention, *page.words, *page.form, *page.models, *page.jobs}, in_turn="words",
+        )  # fmt: skip
     _on(edit.phrases.act, handlers.attention_map, session, edit.attention, busy=True)
     _on(edit.share.click, handlers.share, {session, *page.settings}, page.link).then(
         None, page.link, None, js=widgets.script("copy_link.js"), api_visibility="private"

@@ -47,6 +47,8 @@ EVERYDAY_FIELDS = (
     SettingField("blend_background", "Leave everything else untouched",
                  "Pixels outside the edited objects stay those of the clip."),
     SettingField("focus", "Keep the clip's own size", "A crop around the objects is drawn and laid into the clip."),
+    SettingField("variation", "Variation", "How far another seed changes the objects; 0 holds them to the clip's own.",
+                 Range(0, 1, 0.05)),
     SettingField("seed", "Seed", "The same seed gives the same result; another seed gives another try."),
 )  # fmt: skip
 """Settings that creators change."""

@@ -181,12 +181,15 @@ def build_edit_step(studio: StudioService) -> EditStep:
                 lora_id, lora_in = _lora_sources()
             cost = widgets.panel("cost")
             with gr.Row(elem_id="go", elem_classes="vg-go"):
+                preview_frame = gr.Button("Preview frame 1", elem_id="preview-frame", min_width=100)
                 preview = gr.Button("Preview", elem_id="preview", min_width=100)
+                vary = gr.Button("Four variations", elem_id="vary", min_width=100)
                 run = gr.Button("Edit the clip", variant="primary", elem_id="edit", min_width=160, scale=2)
         with gr.Column(scale=3, min_width=320):
             job = widgets.panel("edit-job")
             note = gr.HTML("", elem_id="result-note", apply_default_css=False, padding=False)
             compare = widgets.compare()
+            variations = widgets.panel("variations")
             with gr.Row(visible=False, elem_id="takeaway") as takeaway:
                 downloads = widgets.panel("downloads")
                 result_format, result_out = _other_formats()
@@ -199,10 +202,11 @@ def build_edit_step(studio: StudioService) -> EditStep:
     return EditStep(
         words=words, ideas=ideas, background=background, caption=caption, propose=propose, sentence=sentence,
         target=target, negative=negative, knows=knows, controls=controls, guidance=guidance, loras=loras,
-        lora_id=lora_id, lora_in=lora_in, preset=preset, settings=settings, share=share, cost=cost, preview=preview,
-        run=run, collected=collected, job=job, note=note, compare=compare, downloads=downloads, takeaway=takeaway,
-        format=result_format, result_out=result_out, project_out=project_out, masks_out=masks_out, phrases=phrases,
-        attention=attention, history=history,
+        lora_id=lora_id, lora_in=lora_in, preset=preset, settings=settings, share=share, cost=cost,
+        preview_frame=preview_frame, preview=preview, vary=vary, run=run, collected=collected, job=job, note=note,
+        compare=compare, variations=variations, downloads=downloads, takeaway=takeaway, format=result_format,
+        result_out=result_out, project_out=project_out, masks_out=masks_out, phrases=phrases, attention=attention,
+        history=history,
     )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """What the page's components show of a session."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -10,6 +10,7 @@ from gradio.blocks import Block
 
 from ui.components import Page
 from ui.rendering import found_markup, job_markup, markup, model_markup
+from ui.rendering.job_markup import PastEdit
 from ui.rendering.pictures import data_url, outline, overlay, overlay_frames
 from ui.settings_form import SETTING_FIELDS, described, settings_to_form
 from ui.steps import SEGMENTER_INFO, STROKES_INFO, SUGGEST, SUGGEST_MOVING
@@ -25,6 +26,7 @@ from videograin.project import objects
 from videograin.project.coverage import work_coverage_notes
 from videograin.project.objects import is_followed
 from videograin.project.project import Project
+from videograin.project.variations import are_variations
 from videograin.project.workspace import Workspace
 from videograin.region import EditSettings
 from videograin.segment.zoo import reads_strokes
@@ -119,13 +121,22 @@ class Views:
         return {self._page.mark.overlay: markup.playing_masks(frames, clip.fps / step, seconds)}
 
     def words(self, session: Session, *, are_fresh: bool = False) -> Updates:
-        """Return what the objects become; `are_fresh` replaces text that is being typed as well."""
-        words = self._page.edit.words
+        """Return what the objects become, and which frame can be previewed alone.
+
+        Args:
+            session: whose work it is.
+            are_fresh: whether text that is being typed is replaced as well.
+        """
+        edit, sentence = self._page.edit, self.sentence(session)
         if session.work is None or session.clip is None:
-            return {words: markup.NO_CLIP, **self.sentence(session)}
+            return {edit.words: markup.NO_CLIP, **sentence}
         rows = markup.words(session.work, session.clip.frames, are_fresh=are_fresh)
         notes = markup.advice(work_coverage_notes(session.work, session.clip))
-        return {words: rows + notes, **self.sentence(session)}
+        return {
+            edit.words: rows + notes,
+            edit.preview_frame: gr.Button(f"Preview frame {session.frame + 1}"),
+            **sentence,
+        }
 
     def sentence(self, session: Session) -> Updates:
         """Return the whole target prompt in its objects' colours, with the words that are being typed."""
@@ -263,7 +274,8 @@ class Views:
         """
         edit, studio = self._page.edit, self._studio
         edits = studio.edits(session)
-        latest = studio.worker.status(edits[0].id, session.id) if edits else None
+        current = next((job for job in reversed(edits) if not job.state.is_final), next(iter(edits), None))
+        latest = studio.worker.status(current.id, session.id) if current else None
         result = studio.find_result(session, shown)
         colours = {each.name: each.colour for each in session.work.objects} if session.work else {}
         return {
@@ -274,9 +286,7 @@ class Views:
             edit.compare: _compared(latest, result),
             **self._files(result),
             edit.phrases: attention_maps.phrase_chips(result, studio.store, colours) if result else "",
-            edit.history: job_markup.history(
-                [(job, self._project(job)) for job in edits], result.job.id if result else ""
-            ),
+            **self._past(session, edits, result.job.id if result else ""),
         }
 
     def _files(self, result: JobStatus | None) -> Updates:
@@ -289,11 +299,34 @@ class Views:
             edit.result_out: gr.Button(visible=is_edit),
         }
 
-    def _project(self, job: Job) -> Project | None:
-        try:
-            return self._studio.store.request(job, Project)
-        except (OSError, ValueError):  # deleted meanwhile
-            return None
+    def _past(self, session: Session, jobs: Sequence[Job], shown: str) -> Updates:
+        """Return the list of edits, and those of them that are variations of the one that is shown."""
+        edits = [found for job in jobs if (found := self._past_edit(session, job))]
+        chosen = next((each for each in edits if each.job.id == shown), None)
+        alike = [
+            each
+            for each in reversed(edits)
+            if chosen and each.video and each.job.kind is chosen.job.kind
+            and are_variations(each.project, chosen.project)
+        ]  # fmt: skip
+        return {
+            self._page.edit.history: job_markup.history(edits, shown),
+            self._page.edit.variations: job_markup.variation_grid(alike, shown),
+        }
+
+    def _past_edit(self, session: Session, job: Job) -> PastEdit | None:
+        studio = self._studio
+        with suppress(OSError, ValueError):  # deleted meanwhile
+            project = studio.store.request(job, Project)
+            if job.state is not JobState.DONE:
+                return PastEdit(job, project)
+            done = studio.worker.status(job.id, session.id)
+            small = done.result.thumbnail
+            return PastEdit(
+                job, project, thumbnail=cached(done.results / small) if small else "",
+                video=cached(done.results / done.result.video),
+            )  # fmt: skip
+        return None
 
 
 def _edit_panel(latest: JobStatus | None) -> str:

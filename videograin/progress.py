@@ -15,6 +15,7 @@ class Phase(StrEnum):
     DOWNLOAD = "download"
     SUGGEST = "suggest"
     TRACK = "track"
+    REMOVE = "remove"
     ENCODE = "encode"
     INVERT = "invert"
     EDIT = "edit"

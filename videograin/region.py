@@ -121,17 +121,28 @@ class ControlGuidance:
         return cls(ControlKind(kind), *values)
 
 
+NOTHING = "nothing"
+"""The prompt of an object that is removed."""
+
+
+def means_removal(prompt: str) -> bool:
+    """Whether a prompt asks for an object to be removed, with what is behind it in its place."""
+    return prompt.strip().lower() == NOTHING
+
+
 @dataclass(frozen=True, eq=False)
 class Region:
     """An object in the clip, and the phrase that it becomes.
 
     Attributes:
         masks: where the object is, (F, H, W) bool at the frames' size; may be empty in some frames.
-        prompt: what it becomes ("a polar bear in sunglasses"); empty keeps the source there.
+        prompt: what it becomes ("a polar bear in sunglasses"); empty keeps the source there. In the edit of a file
+            (`videograin.production`), "nothing" removes it.
         name: the user's name for it, for messages.
         strength: factor on the modulation of this region, 0 to 4.
         area: of the whole object, as `mean_area` has it, where the masks show a part of the picture; None measures
             the masks.
+        is_new: whether it is drawn from fresh noise alone, for it has nothing to do with what the frames show there.
 
     Raises:
         RegionError: masks of another shape or dtype, empty in every frame, or strength out of range.
@@ -142,6 +153,7 @@ class Region:
     name: str = ""
     strength: float = 1.0
     area: float | None = None
+    is_new: bool = False
 
     def __post_init__(self) -> None:
         masks = self.masks
@@ -178,6 +190,11 @@ class Region:
         """Whether the region changes; without a prompt it keeps the source."""
         return bool(self.prompt.strip())
 
+    @property
+    def is_removed(self) -> bool:
+        """Whether the region is to become what is behind it."""
+        return means_removal(self.prompt)
+
 
 @dataclass(frozen=True)
 class EditSettings:
@@ -211,7 +228,9 @@ class EditSettings:
             pixels in the end.
         focus: whether the edit of a file works on a crop around the edited regions and is laid into the source, so that
             the result has the source's own size (`videograin.production`); the pipeline edits the frames it is given.
-        seed: of the noise in the kept part, used where no generator is given.
+        variation: share of fresh noise, in which the edited regions start besides the inversion's: with none, a seed
+            hardly changes them; with 1, nothing but the noise level holds them to the source's shapes.
+        seed: of the fresh noise, and of the noise in the kept part where no generator is given.
 
     Raises:
         SettingsError: a value outside its range.
@@ -237,6 +256,7 @@ class EditSettings:
     temporal_smoothing: float = 0.0
     blend_background: bool = True
     focus: bool = True
+    variation: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -254,6 +274,7 @@ class EditSettings:
         _check("anchor_frames", self.anchor_frames, 0, MAX_ANCHOR_FRAMES)
         _check("window_overlap", self.window_overlap, 0, MAX_WINDOW_FRAMES)
         _check("temporal_smoothing", self.temporal_smoothing, 0, 1)
+        _check("variation", self.variation, 0, 1)
         _check("seed", self.seed, 0, MAX_SEED)
 
     @property

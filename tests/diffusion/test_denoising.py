@@ -337,3 +337,23 @@ def test_golden_injected_steps_predict_the_recorded_noise(load_golden: Load, cli
     edit.path[-2] = edit.schedule.step(noise, upper, edit.schedule.below(upper), after)[0]
     assert guided_noise_agrees(edit, clip, golden, steps[0])
     assert guided_noise_agrees(edit, clip, golden, steps[2])
+
+
+# Fresh noise
+
+
+def test_fresh_noise_takes_the_place_of_the_inversions_in_its_share_where_it_is_asked_for():
+    plain = denoising()
+    share = 0.5 * plain.edited.float()
+    level = plain.schedule.levels[-1]
+    signal = plain.schedule.signal(level)
+    source = plain.path[0]
+    own = (plain.path[-1] - signal**0.5 * source) / (1 - signal) ** 0.5
+    start = replace(plain, fresh=share).start
+    noise = (start - signal**0.5 * source) / (1 - signal) ** 0.5
+    kept = ~plain.edited.expand_as(start)
+    assert torch.equal(start[kept], plain.path[-1][kept])
+    fresh = (noise - 0.5**0.5 * own)[~kept].view(FRAMES, -1) / 0.5**0.5
+    torch.testing.assert_close(fresh[0], fresh[1], atol=1e-4, rtol=0)
+    assert 0.7 < fresh.std() < 1.3
+    assert torch.equal(plain.start, plain.path[-1])

@@ -707,3 +707,20 @@ def test_half_precision_on_cuda_stays_close_to_the_cpu():
     result = edit(tiny_pipeline(controlnets=1).to("cuda", torch.float16), **images).latents.cpu()
     assert result.dtype == torch.float32
     assert (result - expected).norm() < 0.05 * expected.norm()
+
+
+# Variations
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_only_with_fresh_noise_does_another_seed_begin_elsewhere_in_what_is_edited(pipe, share):
+    starts = []
+
+    def note(_pipe, index, _timestep, values):
+        if index == 0:
+            starts.append(values["latents"])
+        return {}
+
+    for seed in (1, 2):
+        edit(pipe, callback_on_step_end=note, seed=seed, variation=share, blend_background=False)
+    assert torch.equal(*starts) == (share == 0)

@@ -161,3 +161,10 @@ def test_the_masks_of_all_objects_together_fit_into_the_memory(monkeypatch) -> N
         objects.set_mask(three, 3, 0, mask[0], frames=2)
     with pytest.raises(RegionError, match="Delete an object"):
         objects.add_masks(two, {"fox": mask})
+
+
+def test_an_object_is_removed_and_had_back(work):
+    number = work.objects[0].id
+    removed = objects.toggle_removal(work, number)
+    assert removed.objects[0].edit_prompt == "nothing"
+    assert objects.toggle_removal(removed, number).objects[0].prompt == ""

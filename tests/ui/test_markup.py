@@ -9,7 +9,7 @@ import pytest
 
 from ui.rendering import markup
 from videograin.project import objects
-from videograin.project.workspace import Workspace
+from videograin.project.workspace import MarkedObject, Workspace
 
 HOSTILE = "<img src=x onerror='alert(1)'>"
 FRAMES = np.zeros((3, 16, 16, 3), np.uint8)
@@ -83,3 +83,9 @@ def test_a_word_that_is_not_in_the_sentence_is_left_uncoloured(work):
 )
 def test_times_are_said_as_people_do(seconds, words):
     assert markup.duration(seconds) == words
+
+
+def test_what_is_removed_has_no_place_in_the_sentence():
+    ball = MarkedObject(1, "ball", "#ff0000", prompt="Nothing")
+    dog = MarkedObject(2, "dog", "#00ff00", prompt="a fox")
+    assert markup.target_prompt(Workspace(clip=Path("a.mp4"), source_prompt="", objects=(ball, dog))) == "a fox"

@@ -31,7 +31,7 @@ from ui.work.session import Session, Sessions
 from ui.work.transfer import MaskFormat
 from videograin.diffusion.clusters import Proposal
 from videograin.errors import ModelError, ProjectError, RegionError, SettingsError, VideoError
-from videograin.jobs.edit import read_attention
+from videograin.jobs.edit import REUSED, read_attention
 from videograin.jobs.model_shelf import ShelfState
 from videograin.jobs.settings import OperatorSettings
 from videograin.jobs.store import JobKind, JobState
@@ -512,3 +512,38 @@ def test_a_job_that_programs_are_told_has_ended_has_its_masks_put_in_place(
     monkeypatch.setattr(studio.marking, "_take", lambda *_: None)
     told = Api(studio).get_job(session.id, "a job")["state"]
     assert told is JobState.RUNNING or not session.tracking
+
+
+def test_a_frame_is_previewed_before_anything_is_followed(studio: StudioService, session: Session) -> None:
+    work, clip = session.opened_work, session.opened_clip
+    alone = objects.set_mask(replace(work, masks={}), 1, 2, work.masks[1].masks[2], len(clip.frames))
+    session.change(alone)
+    with pytest.raises(RegionError, match="not followed"):
+        studio.submit_edit(session, JobKind.PREVIEW)
+    with pytest.raises(RegionError, match="Frame 1 shows none"):
+        studio.submit_edit(session, JobKind.PREVIEW, frame=0)
+    job = Api(studio).preview(session.id, frame=2)
+    status = finished(studio.worker, job, session.id)
+    assert status.result.frames == 1
+    whole = ClipOptions(short_side=None, multiple=1)
+    before = load_clip(status.results / status.result.comparison, whole).frames[0, :, :64].astype(int)
+    distances = [np.abs(before - frame).mean() for frame in load_clip(work.clip, whole).frames]
+    assert np.argmin(distances) == 2
+
+
+def test_variations_are_made_from_one_inversion_compared_and_one_is_taken(
+    studio: StudioService, session: Session, page: Page, answer: Callable[..., Updates]
+) -> None:
+    first, second = Api(studio).variations(session.id, count=2)
+    finish(studio, session)
+    assert REUSED in studio.worker.status(second, session.id).job.notes
+    shown = Views(studio, page).jobs(session, first)
+    assert shown[page.edit.variations].count("<video") == 2
+    assert shown[page.edit.history].count("<img") == 2
+    taken = answer("history_action", session.id, first, event("take", value=second))
+    assert taken[page.shown] == second
+    assert taken[page.edit.settings["seed"]] == session.opened_work.settings.seed == 2
+    finished(studio.worker, studio.submit_edit(session, JobKind.PREVIEW).id, session.id)
+    assert Views(studio, page).jobs(session, "")[page.edit.variations] == "", "a preview is no variation of an edit"
+    with pytest.raises(SettingsError, match="count is 0"):
+        Api(studio).variations(session.id, count=0)

@@ -20,6 +20,7 @@ from ui.work import attention_maps, transfer
 from ui.work.costs import work_cost
 from ui.work.naming import random_idea
 from ui.work.service import StudioService
+from ui.work.session import Session
 from ui.work.settings_link import to_token
 from videograin.errors import ProjectError, VideoGrainError
 from videograin.jobs.store import JobKind
@@ -32,6 +33,7 @@ from videograin.project.workspace import Workspace
 from videograin.region import ControlGuidance, ControlKind, EditSettings
 
 WORD_ACTIONS: dict[str, Callable[[Workspace, int, str], Workspace]] = {
+    "remove": lambda work, number, _: objects.toggle_removal(work, number),
     "prompt": lambda work, number, value: objects.say(work, number, value.strip()),
     "strength": lambda work, number, value: objects.change_object(
         work, number, lambda each: replace(each, strength=float(value))
@@ -112,9 +114,21 @@ class EditHandlers:
             note = cost_markup.work_cost_note(cost, session.opened_clip.frames) if cost else ""
         return {page.edit.cost: note}
 
+    def preview_frame(self, values: Mapping[Block, Any]) -> Updates:
+        """Ask for a preview of the frame that the second step shows."""
+        session = self._studio.sessions.find(values[self._page.session])
+        return self._submit(JobKind.PREVIEW, values, session.frame)
+
     def preview(self, values: Mapping[Block, Any]) -> Updates:
         """Ask for a preview."""
         return self._submit(JobKind.PREVIEW, values)
+
+    def vary(self, values: Mapping[Block, Any]) -> Updates:
+        """Ask for variations of the edit."""
+        session = self._take_form(values)
+        self._studio.submit_variations(session)
+        self._warn(session)
+        return self._asked(session, "")
 
     def edit(self, values: Mapping[Block, Any]) -> Updates:
         """Ask for the edit."""
@@ -127,6 +141,8 @@ class EditHandlers:
             return {**self._views.jobs(session, event.value), self._page.edit.attention: ""}
         before = self._studio.bundle(session).name
         transfer.use_again(self._studio, session, event.value)
+        if event.action == "take":
+            shown = event.value
         model = self._studio.bundle(session).name
         if model != before:
             gr.Info(f"{escape(model)} made this result; it is the model again.", title="Another model")
@@ -184,7 +200,14 @@ class EditHandlers:
         """Write the whole work with its results to a file."""
         return {self._page.file: transfer.export_project(self._studio, self._studio.sessions.find(session_id))}
 
-    def _submit(self, kind: JobKind, values: Mapping[Block, Any]) -> Updates:
+    def _submit(self, kind: JobKind, values: Mapping[Block, Any], frame: int | None = None) -> Updates:
+        session = self._take_form(values)
+        job = self._studio.submit_edit(session, kind, frame)
+        self._warn(session)
+        return self._asked(session, job.id if job.state.is_final else "")
+
+    def _take_form(self, values: Mapping[Block, Any]) -> Session:
+        """Take the words and settings as the fields have them, and return the session."""
         page = self._page
         session = self._studio.sessions.find(values[page.session])
         with session.lock:
@@ -194,14 +217,14 @@ class EditHandlers:
             guidance = self._guidance(values)
             controls = tuple(each.kind for each in guidance)
             session.set_words(replace(work, controls=controls, control_guidance=guidance, settings=settings))
-            job = self._studio.submit_edit(session, kind)
-            for note in work_coverage_notes(session.opened_work, session.opened_clip):
-                gr.Warning(escape(note), title="These words change nothing")
-        return {
-            **self._views.words(session),
-            **self._views.jobs(session, job.id if job.state.is_final else ""),
-            page.edit.attention: "",
-        }
+        return session
+
+    def _warn(self, session: Session) -> None:
+        for note in work_coverage_notes(session.opened_work, session.opened_clip):
+            gr.Warning(escape(note), title="These words change nothing")
+
+    def _asked(self, session: Session, shown: str) -> Updates:
+        return {**self._views.words(session), **self._views.jobs(session, shown), self._page.edit.attention: ""}
 
     def _settings(self, values: Mapping[Block, Any]) -> EditSettings:
         return settings_from_form({name: values[field] for name, field in self._page.edit.settings.items()})

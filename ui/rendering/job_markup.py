@@ -1,7 +1,9 @@
 """Jobs as HTML: their progress, the frames that exist so far, and the list of results."""
 
+import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from html import escape
 
 from ui.rendering.icons import icon
@@ -12,6 +14,10 @@ from videograin.jobs.store import Job, JobKind, JobState
 from videograin.jobs.worker import JobStatus
 from videograin.progress import Phase, Progress
 from videograin.project.project import Project
+from videograin.region import means_removal
+
+JUST_NOW = 90.0
+"""Seconds; the list is drawn again each second, and its times should not change as often."""
 
 NO_RESULT = (
     "<div class='vg-nothing'><p>Your result appears here.</p><p>Say what each object becomes, try a quick "
@@ -43,13 +49,14 @@ PHASES = {
     Phase.DOWNLOAD: "downloading",
     Phase.SUGGEST: "looking",
     Phase.TRACK: "following",
+    Phase.REMOVE: "looking behind the objects",
     Phase.ENCODE: "reading the clip",
     Phase.INVERT: "understanding the clip",
     Phase.EDIT: "drawing",
     Phase.DECODE: "developing the frames",
 }
 
-EDIT_WEIGHTS = {Phase.ENCODE: 0.04, Phase.INVERT: 0.3, Phase.EDIT: 0.6, Phase.DECODE: 0.06}
+EDIT_WEIGHTS = {Phase.REMOVE: 0.0, Phase.ENCODE: 0.04, Phase.INVERT: 0.3, Phase.EDIT: 0.6, Phase.DECODE: 0.06}
 
 WEIGHTS = {
     JobKind.TRACK: {Phase.TRACK: 1.0},
@@ -114,14 +121,44 @@ def result_note(result: JobStatus, latest: JobStatus) -> str:
     if latest.job.created > result.job.created and latest.job.state is not JobState.DONE:
         return _note(EARLIER.get(latest.job.state, EARLIER_THAN_FAILED), "vg-earlier")
     if result.job.kind is JobKind.PREVIEW:
-        return _note("A preview: the first frames in few steps. For the whole clip, press <b>Edit the clip</b>.", "")
+        shown = "one frame" if result.result.frames == 1 else "the first frames"
+        return _note(f"A preview: {shown} in few steps. For the whole clip, press <b>Edit the clip</b>.", "")
     return ""
 
 
-def history(jobs: Sequence[tuple[Job, Project | None]], shown: str) -> str:
-    """Return the session's edits, the latest first, each with its words and settings."""
-    rows = [_history_row(job, project, job.id == shown) for job, project in jobs if project is not None]
+@dataclass(frozen=True)
+class PastEdit:
+    """An edit or preview that was asked for.
+
+    Attributes:
+        job: its record.
+        project: what was asked for.
+        thumbnail: cached path of a small picture of its result; empty where there is none.
+        video: cached path of its MP4; empty where it is not done.
+    """
+
+    job: Job
+    project: Project
+    thumbnail: str = ""
+    video: str = ""
+
+
+def history(edits: Sequence[PastEdit], shown: str) -> str:
+    """Return the session's edits, the latest first, each with its picture, words, settings and times."""
+    rows = [_history_row(each, each.job.id == shown) for each in edits]
     return f"<h2>Your edits so far</h2><ul class='vg-history'>{''.join(rows)}</ul>" if rows else ""
+
+
+def variation_grid(edits: Sequence[PastEdit], shown: str) -> str:
+    """Return results that differ in nothing but their noise, side by side; a press on one takes it."""
+    tiles = "".join(
+        f"<button type='button' class='vg-variation' data-action='take' data-value='{each.job.id}' "
+        f"aria-pressed='{str(each.job.id == shown).lower()}' title='Show this one, and use its seed from now on'>"
+        f"<video src='gradio_api/file={escape(each.video)}' muted loop autoplay playsinline></video>"
+        f"<span>Seed {each.project.settings.seed}</span></button>"
+        for each in edits
+    )
+    return f"<h2>Variations</h2><div class='vg-variations'>{tiles}</div>" if len(edits) > 1 else ""
 
 
 def _note(words: str, tone: str) -> str:
@@ -176,9 +213,16 @@ def _notes(status: JobStatus | None) -> str:
     return "<ul class='vg-notes'>" + "".join(f"<li>{escape(note)}</li>" for note in status.job.notes) + "</ul>"
 
 
-def _history_row(job: Job, project: Project, is_shown: bool) -> str:
-    phrases = ", ".join(region.prompt for region in project.regions if region.prompt)
+def _history_row(each: PastEdit, is_shown: bool) -> str:
+    job, project = each.job, each.project
+    phrases = ", ".join(
+        f"{region.name or 'an object'} removed" if means_removal(region.prompt) else region.prompt
+        for region in project.regions
+        if region.prompt
+    )
     seconds = f" · {duration(job.ended - job.started)}" if job.ended and job.started else ""
+    is_frame = job.kind is JobKind.PREVIEW and project.clip_options.max_frames == 1
+    name = "Preview of one frame" if is_frame else NAMES[job.kind]
     state = "" if job.state is JobState.DONE else f" · {job.state.value}"
     settings = draft_settings(project.settings) if job.kind is JobKind.PREVIEW else project.settings
     show = (
@@ -188,10 +232,23 @@ def _history_row(job: Job, project: Project, is_shown: bool) -> str:
         else ""
     )
     return (
-        f"<li><div><b>{NAMES[job.kind]}: {escape(phrases)}</b><small>{escape(settings_line(settings))}"
-        f"{seconds}{state}</small></div>{show}<button type='button' class='vg-button' data-action='reload' "
-        f"data-value='{job.id}' title='Put these words, settings and model into the form'>Use again</button></li>"
+        f"<li>{_thumbnail(each)}<div><b>{name}: {escape(phrases)}</b><small>{escape(settings_line(settings))}"
+        f"{seconds}{_ago(job)}{state}</small></div>{show}<button type='button' class='vg-button' data-action='reload' "
+        f"data-value='{job.id}' title='Put these words, settings and model into the form'>Use these settings</button>"
+        "</li>"
     )
+
+
+def _thumbnail(each: PastEdit) -> str:
+    picture = f"<img src='gradio_api/file={escape(each.thumbnail)}' alt=''>" if each.thumbnail else ""
+    return f"<span class='vg-thumb'>{picture}</span>"
+
+
+def _ago(job: Job) -> str:
+    if not job.ended:
+        return ""
+    seconds = time.time() - job.ended
+    return " · just now" if seconds < JUST_NOW else f" · {duration(seconds)} ago"
 
 
 def download_links(video: str, comparison: str) -> str:

@@ -20,7 +20,7 @@ from videograin.masks.shapes import Combination
 from videograin.media.preview_webp import encode_preview
 from videograin.project.objects import is_followed, weakest_frame
 from videograin.project.workspace import MarkedObject, Workspace
-from videograin.region import EditSettings
+from videograin.region import EditSettings, means_removal
 
 COMBINATIONS = {
     Combination.UNION: "Join with",
@@ -202,7 +202,7 @@ def sentence(work: Workspace) -> str:
 def target_prompt(work: Workspace) -> str:
     """Return the target prompt that an edit will have, empty while there are no words."""
     try:
-        phrases = [each.edit_prompt for each in work.objects]
+        phrases = [each.edit_prompt for each in work.objects if not means_removal(each.edit_prompt)]
         return work.target_prompt or compose_target_prompt(phrases, work.background)
     except PromptError:
         return ""
@@ -296,11 +296,17 @@ def _word_row(work: Workspace, each: MarkedObject, frames: np.ndarray) -> str:
         f"<label><small>{escape(each.name)} becomes</small>"
         f"<input type='text' data-value='{escape(each.edit_prompt)}' maxlength='200' placeholder='(stays as it is)' "
         f"list='vg-known' data-action='prompt' data-typing='typed' data-word='{each.id}' data-id='{each.id}'></label>"
-        f"<label class='vg-pull' title='How firmly these words are bound to this object'><small>Strength "
+        + _remove(each)
+        + f"<label class='vg-pull' title='How firmly these words are bound to this object'><small>Strength "
         f"<b>{each.strength:g}×</b></small><input type='range' min='0' max='3' step='0.1' "
         f"data-value='{each.strength:g}' data-action='strength' data-id='{each.id}' "
         "aria-label='Strength of the words'></label></div>"
     )
+
+
+def _remove(each: MarkedObject) -> str:
+    title = "Take it out of the clip; the background comes from frames that show it"
+    return _button("remove", "Remove", title, each.id, pressed=means_removal(each.edit_prompt))
 
 
 def _marked_in(work: Workspace, number: int) -> str:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from threading import Thread
 
 import numpy as np
@@ -21,7 +21,7 @@ from ui.work.session import Session, Sessions, one_at_a_time
 from ui.work.settings_link import from_token
 from ui.work.visitors import visitor_address
 from ui.work.web_files import purge_web_files
-from videograin.errors import RegionError, SettingsError, VideoError
+from videograin.errors import SettingsError, VideoError, VideoGrainError
 from videograin.jobs import limits
 from videograin.jobs.download import DownloadRequest
 from videograin.jobs.settings import OperatorSettings
@@ -30,8 +30,6 @@ from videograin.jobs.studio import open_studio
 from videograin.jobs.suggest import find_handlers, suggest_handlers
 from videograin.jobs.track import track_handlers
 from videograin.jobs.worker import JobStatus
-from videograin.masks.load import MaskSource
-from videograin.media.npz import write_npz
 from videograin.media.video import MAX_FRAMES, ClipOptions, VideoInfo, load_clip
 from videograin.models.adapters import MAX_ADAPTERS, Adapter, read_adapter
 from videograin.models.bundles import ModelBundle, find_bundle
@@ -47,9 +45,11 @@ from videograin.models.catalog import (
 from videograin.models.loading import check_obtainable
 from videograin.models.memory import free_host_bytes
 from videograin.models.segmenters import default_segmenter
+from videograin.project.edit_of_work import edit_of
 from videograin.project.examples import example_path
-from videograin.project.objects import is_followed, with_colours
-from videograin.project.project import Project, ProjectRegion, load_project
+from videograin.project.objects import with_colours
+from videograin.project.project import Project, load_project
+from videograin.project.variations import VARIATIONS, variations
 from videograin.project.workspace import SavedResult, Workspace, from_project
 from videograin.segment.zoo import is_here
 
@@ -293,38 +293,31 @@ class StudioService:
         """Ask for a download, of what the user has seen the size of."""
         return self.worker.submit(session.id, JobKind.DOWNLOAD, DownloadRequest(name, time.time()), visitor_address())
 
-    def submit_edit(self, session: Session, kind: JobKind) -> Job:
-        """Ask for an edit of the session's work, or a preview of it."""
-        return self.worker.submit(session.id, kind, self.project_of(session), visitor_address())
+    def submit_edit(self, session: Session, kind: JobKind, frame: int | None = None) -> Job:
+        """Ask for an edit of the session's work, or a preview of it: of the first frames, or of a frame alone."""
+        return self.worker.submit(session.id, kind, self.project_of(session, frame), visitor_address())
 
-    def project_of(self, session: Session) -> Project:
-        """Return the edit that a session's work amounts to, with its masks in a file kept for jobs.
+    def submit_variations(self, session: Session, count: int = VARIATIONS) -> list[Job]:
+        """Ask for the edit of the session's work from other noise, some times over.
 
         Raises:
-            RegionError: no object should change, or one that should is not marked, or was never followed.
+            VideoGrainError: it cannot be done, or so many jobs may not wait; then none of them does.
         """
-        work, clip = session.opened_work, session.opened_clip
-        if not any(each.edit_prompt for each in work.objects):
-            raise RegionError("Nothing changes yet. Say in step 3 what at least one object becomes.")
-        for each in work.objects:
-            if each.edit_prompt and each.id in work.masks and not is_followed(work, each.id):
-                raise RegionError(
-                    f"{each.title} is marked, but not followed through the clip. Press 'Follow all' first."
-                )
-        work.load_regions(clip)
-        masks = work.edit_masks(clip)
-        shown = [each for each in work.objects if each.id in masks and masks[each.id].any()]
-        kept = self._keep_arrays(session, {str(each.id): masks[each.id] for each in shown})
-        regions = tuple(
-            ProjectRegion(MaskSource(kept, key=str(each.id)), each.edit_prompt, each.name, each.strength)
-            for each in shown
-        )
-        return Project(
-            clip=work.clip, source_prompt=work.source_prompt, model=work.model, clip_options=work.clip_options,
-            target_prompt=work.target_prompt, background=work.background, negative_prompt=work.negative_prompt,
-            controls=work.controls, control_guidance=work.control_guidance, adapters=work.adapters,
-            settings=work.settings, regions=regions,
-        )  # fmt: skip
+        jobs: list[Job] = []
+        try:
+            for each in variations(self.project_of(session), count):
+                job = self.worker.submit(session.id, JobKind.EDIT, each, visitor_address())
+                jobs.append(job)  # at once: where the next is refused, it is cancelled
+        except VideoGrainError:
+            for job in jobs:
+                self.worker.cancel(job.id, session.id)
+            raise
+        return jobs
+
+    def project_of(self, session: Session, frame: int | None = None) -> Project:
+        """Return the edit that a session's work amounts to (`edit_of`), of one frame if that is given."""
+        keep = partial(self.store.keep, session.id)
+        return edit_of(session.opened_work, session.opened_clip, keep, frame)
 
     def edits(self, session: Session) -> list[Job]:
         """Return the session's edits and previews, the latest first."""
@@ -365,9 +358,3 @@ class StudioService:
             video=status.results / files.video, date=date, model=project.model, target_prompt=files.target_prompt,
             settings=project.settings, seconds=files.seconds,
         )  # fmt: skip
-
-    def _keep_arrays(self, session: Session, arrays: dict[str, np.ndarray]) -> Path:
-        with TemporaryDirectory(prefix="videograin-") as folder:
-            path = Path(folder, "masks.npz")
-            write_npz(path, arrays)
-            return self.store.keep(session.id, path)

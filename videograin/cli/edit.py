@@ -5,6 +5,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -25,6 +26,8 @@ from videograin.project.examples import example_names, example_path
 from videograin.region import MAX_SEED, ControlGuidance, ControlKind
 
 if TYPE_CHECKING:
+    import torch
+
     from videograin.diffusion.pipeline import VideoGrainPipeline
     from videograin.media.encode import OutputFormat
     from videograin.production.produce import FinishedFrames
@@ -48,6 +51,7 @@ a project (paths are relative to its file; docs/masks.md lists what masks may be
       {"masks": {"path": "dog-masks/object"}, "prompt": "a fox", "name": "dog"}
     ]
   }
+"prompt": "nothing" removes an object: what is behind it is taken from frames that show it
 also: "model", "target_prompt", "negative_prompt", "controls", "settings", "clip_options", "output"
 """
 
@@ -74,6 +78,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("--green-screen", action="store_true", help="write an MP4 of the edited objects on green")
     add_execution_options(parser)
     parser.add_argument("--frames", type=int, metavar="N", help="edit only the first N frames")
+    parser.add_argument("--frame", type=int, metavar="N", help="edit only this frame, counted from 0")
     presets = [preset.name.lower() for preset in Preset]
     parser.add_argument("--preset", choices=presets, help="how daring (default: the settings of the project)")
     parser.add_argument("--steps", type=int, help="denoising steps, 1 to 1000")
@@ -88,6 +93,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--focus", action=argparse.BooleanOptionalAction,
         help="draw a crop around the objects and keep the source's size, or draw the whole frame at the clip's size",
     )  # fmt: skip
+    parser.add_argument(
+        "--variation", type=float, metavar="SHARE", help="how far another seed changes the objects, 0 to 1"
+    )
     parser.add_argument("--seed", type=int, help=f"of the noise, 0 to {MAX_SEED}")
     parser.add_argument(
         "--lora", action="append", metavar="SOURCE[:WEIGHT]", default=[],
@@ -126,46 +134,25 @@ def carry_out(project: "EditInputs", output: Path, output_format: "OutputFormat"
         output_format: in which format.
         options: those of `add_execution_options`.
     """
-    from videograin.models.adapting import adapted, with_words
     from videograin.models.catalog import needed_entries
-    from videograin.models.loading import load_pipeline
-    from videograin.models.memory import apply_plan, estimate_edit, plan_memory
     from videograin.production.quality import kept_crf
     from videograin.production.segments import Segments
     from videograin.production.source_edit import SourceEdit
 
     started = time.monotonic()
     device = choose_device(options.device)
-    dtype = choose_dtype(device, options.dtype)
     silence_libraries()
     if not options.offline:
         for name in needed_entries(project.model, project.controls, project.adapters):
             obtain(name)
     with TemporaryDirectory(prefix="videograin-") as scratch:
-        source = SourceEdit.prepare(project, Path(scratch), device)
+        with ProgressBars() as bars:
+            source = SourceEdit.prepare(project, Path(scratch), device, bars)
         tell(source.notes)
-        bundle = find_bundle(project.model)
-        if options.prediction:
-            bundle = replace(bundle, prediction=Prediction(options.prediction))
-        pipeline = load_pipeline(bundle, project.controls, device=device, dtype=dtype, offline=options.offline)
-        frames, height, width = source.request.frames.shape[:3]
-        plan = plan_memory(pipeline, (frames, height, width), project.settings, device)
-        apply_plan(pipeline, plan, device)
-        settings = plan.fitted(project.settings)
-        if settings != project.settings:
-            print(f"note: memory is short, windows have {settings.window_frames} frames", file=sys.stderr)
-        source = replace(source, request=replace(source.request, settings=settings))
-        estimate = estimate_edit(pipeline, (frames, height, width), settings, device, plan)
-        print(
-            f"{frames} frames of {width}×{height}, {project.settings.steps_run} steps, {project.model} on {device}: "
-            f"about {duration(estimate.seconds)}, {estimate.peak_gib:.1f} GiB",
-            flush=True,  # before the bars also where this is a pipe
-        )
         folder = Path(scratch, "segments")
         folder.mkdir()
         segments = Segments(folder, source.clip.fps, kept_crf(source, Path(scratch)))
-        with adapted(pipeline, project.adapters, offline=options.offline):
-            source = replace(source, request=with_words(source.request, project.adapters, pipeline))
+        with _drawing(source, options, device) as (source, pipeline):
             run_of_frames = _Frames(pipeline, source, segments, output_format)
             _write(run_of_frames, output, output_format)
         tell(segments.warnings)
@@ -178,6 +165,41 @@ def tell(notes: Iterable[str]) -> None:
     """Print what the user should know."""
     for note in notes:
         print(f"note: {note}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _drawing(
+    source: "SourceEdit", options: argparse.Namespace, device: "torch.device"
+) -> "Iterator[tuple[SourceEdit, VideoGrainPipeline | None]]":
+    """Load the model, say what the edit takes, and have LoRAs beside it; where nothing is drawn, none of that."""
+    from videograin.models.adapting import adapted, with_words
+    from videograin.models.loading import load_pipeline
+    from videograin.models.memory import apply_plan, estimate_edit, plan_memory
+
+    request, project = source.request, source.inputs
+    if request is None:
+        yield source, None
+        return
+    bundle = find_bundle(project.model)
+    if options.prediction:
+        bundle = replace(bundle, prediction=Prediction(options.prediction))
+    dtype = choose_dtype(device, options.dtype)
+    pipeline = load_pipeline(bundle, project.controls, device=device, dtype=dtype, offline=options.offline)
+    frames, height, width = request.frames.shape[:3]
+    plan = plan_memory(pipeline, (frames, height, width), project.settings, device)
+    apply_plan(pipeline, plan, device)
+    settings = plan.fitted(project.settings)
+    if settings != project.settings:
+        print(f"note: memory is short, windows have {settings.window_frames} frames", file=sys.stderr)
+    request = replace(request, settings=settings)
+    estimate = estimate_edit(pipeline, (frames, height, width), settings, device, plan)
+    print(
+        f"{frames} frames of {width}×{height}, {project.settings.steps_run} steps, {project.model} on {device}: "
+        f"about {duration(estimate.seconds)}, {estimate.peak_gib:.1f} GiB",
+        flush=True,  # before the bars also where this is a pipe
+    )
+    with adapted(pipeline, project.adapters, offline=options.offline):
+        yield replace(source, request=with_words(request, project.adapters, pipeline)), pipeline
 
 
 def _write(frames: "_Frames", output: Path, output_format: "OutputFormat") -> None:
@@ -202,6 +224,7 @@ def _write(frames: "_Frames", output: Path, output_format: "OutputFormat") -> No
 
 def _read_project(options: argparse.Namespace) -> "EditInputs":
     from videograin.project.project import load_project
+    from videograin.project.single_frame import single_frame
 
     file = example_path(options.project.name) / "project.json" if _is_example(options.project) else options.project
     project = _load_folder(options) if file.is_dir() else load_project(file, options.model)
@@ -210,7 +233,7 @@ def _read_project(options: argparse.Namespace) -> "EditInputs":
         project = replace(project, settings=settings)
     given = {
         "num_inference_steps": options.steps, "seed": options.seed, "window_frames": options.window,
-        "anchor_frames": options.anchors, "focus": options.focus,
+        "anchor_frames": options.anchors, "variation": options.variation, "focus": options.focus,
     }  # fmt: skip
     changes = {name: value for name, value in given.items() if value is not None}
     adapters = (*project.adapters, *map(parse_adapter, options.lora))
@@ -221,7 +244,8 @@ def _read_project(options: argparse.Namespace) -> "EditInputs":
     if options.frames is not None:
         clip_options = replace(clip_options, max_frames=options.frames)
     settings = replace(project.settings, **changes)
-    return replace(project, settings=settings, clip_options=clip_options, adapters=adapters)
+    project = replace(project, settings=settings, clip_options=clip_options, adapters=adapters)
+    return project if options.frame is None else single_frame(project, options.frame)
 
 
 def _is_example(project: Path) -> bool:
@@ -254,7 +278,7 @@ class _Frames:
     """The frames of a result as they are finished, with their opacity, and those among them that a strip shows.
 
     Args:
-        pipeline: edits.
+        pipeline: edits; None where nothing is drawn.
         source: the edit of a source at its own size.
         segments: take the finished windows.
         output_format: whether opacity is wanted follows from it.
@@ -262,7 +286,7 @@ class _Frames:
 
     def __init__(
         self,
-        pipeline: "VideoGrainPipeline",
+        pipeline: "VideoGrainPipeline | None",
         source: "SourceEdit",
         segments: "Segments",
         output_format: "OutputFormat",

@@ -10,6 +10,7 @@ LABELS = {
     Phase.DOWNLOAD: "Downloading",
     Phase.SUGGEST: "Suggesting objects",
     Phase.TRACK: "Tracking objects",
+    Phase.REMOVE: "Removing objects",
     Phase.ENCODE: "Reading the frames",
     Phase.INVERT: "Inverting",
     Phase.EDIT: "Editing",

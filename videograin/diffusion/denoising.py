@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from diffusers.utils.torch_utils import randn_tensor
@@ -20,8 +21,12 @@ from videograin.diffusion.attention.step import (
 from videograin.diffusion.denoiser import Conditioning, Denoiser
 from videograin.diffusion.schedule import NoiseSchedule
 from videograin.diffusion.smoothing import PathMean
+from videograin.diffusion.windows.plan import frame_generators
 from videograin.progress import Phase, Report, track
 from videograin.region import Convention, EditSettings
+
+FRESH_NOISE = -1
+"""In place of a frame's number, where the source of fresh noise is made: no frame has it."""
 
 StepHook = Callable[[int, int, dict[str, Tensor]], dict[str, Tensor]]
 """Called after each step: (step index, timestep, tensors) → the tensors to replace.
@@ -45,6 +50,7 @@ class Denoising:
         path: (K, F, 4, h, w) from inversion; path[0] is the source, path[-1] where denoising starts.
         edited: (F, 1, h, w) bool, where the result may differ from the source.
         generator: source of the noise in which the kept part is drowned, or one for each frame.
+        fresh: (F, 1, h, w) float in [0, 1], the share of fresh noise in which cells start; None is none.
         path_mean: what the predicted clean latents are drawn to; None leaves them.
         phrase_maps: adds up how much each phrase is attended to; None records nothing.
         prepare: adds to a step what only one forward is told, such as which frames elsewhere it sees.
@@ -63,10 +69,24 @@ class Denoising:
     path_mean: PathMean | None = None
     phrase_maps: PhraseMaps | None = None
     prepare: PrepareStep = unprepared
+    fresh: Tensor | None = None
+
+    @cached_property
+    def start(self) -> Tensor:
+        """Where denoising starts, (F, 4, h, w): the end of the path, with its share of fresh noise.
+
+        The fresh noise is one picture for all frames of a clip, so that objects look the same in all of them.
+        """
+        latents = self.path[-1]
+        if self.fresh is None:
+            return latents
+        (generator,) = frame_generators(self.settings.seed, [FRESH_NOISE])
+        noise = randn_tensor(latents[:1].shape, generator, latents.device, latents.dtype)
+        return self.schedule.renoised(latents, self.path[0], noise, self.fresh)
 
     def run(self, report: Report, on_step_end: StepHook | None = None) -> Tensor:
         """Denoise from the end of the path; returns clean latents (F, 4, h, w)."""
-        latents = self.path[-1]
+        latents = self.start
         for index, timestep in enumerate(track(Phase.EDIT, self.schedule.timesteps, report)):
             latents, clean = self.advance(index, timestep, latents)
             if on_step_end is not None:

@@ -23,6 +23,7 @@ class EditTensors:
         latents: (F, 4, h, w) float32, the source's.
         layout: the regions of frames and anchors at every resolution of the UNet.
         edited: (F, 1, h, w) bool, the latent cells that may differ from the source.
+        fresh: (F, 1, h, w) float32, the share of fresh noise in which cells start; None is none.
         controls: for each ControlNet what it is given.
         step: an unmodulated forward, with the trajectories that attention follows.
         path_mean: what temporal smoothing draws to; None where it is off.
@@ -33,6 +34,7 @@ class EditTensors:
     latents: Tensor
     layout: Layout
     edited: Tensor
+    fresh: Tensor | None
     controls: Sequence[Control]
     step: AttentionStep
     path_mean: PathMean | None

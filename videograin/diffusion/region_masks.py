@@ -56,6 +56,15 @@ class RegionMasks:
         """Return the cells that may change, (F, h, w) bool."""
         return self.cells(grid)[list(self.is_edited)].any(0)
 
+    def fresh_share(self, grid: tuple[int, int], request: EditRequest) -> Tensor | None:
+        """Return the share of fresh noise in which the cells of a grid start, (F, 1, h, w) float32; None for none."""
+        variation = request.settings.variation
+        shares = [1.0 if each.is_new else variation if each.is_edited else 0.0 for each in request.regions]
+        if not any(shares):
+            return None
+        weights = torch.tensor(shares, device=self.decided.device)[:, None, None, None]
+        return (self.cells(grid) * weights).amax(0)[:, None]
+
     @property
     def edited_part(self) -> Tensor:
         """The pixels that an edited region decides, (F, H, W) bool."""

@@ -88,3 +88,17 @@ class NoiseSchedule:
             return latents
         timestep = cast(torch.IntTensor, torch.tensor([level], device=latents.device))
         return self.scheduler.add_noise(latents, noise, timestep)
+
+    def renoised(self, latents: Tensor, clean: Tensor, noise: Tensor, share: Tensor) -> Tensor:
+        """Exchange a share s of the noise in latents at the last level: √(1 - s) of theirs, √s of another.
+
+        Args:
+            latents: of any shape.
+            clean: what they are without noise.
+            noise: standard normal; one for all frames will do.
+            share: in [0, 1], of a shape that spreads to theirs.
+        """
+        signal = self.signal(self.levels[-1])
+        own = (latents - signal**0.5 * clean) / (1 - signal) ** 0.5
+        mixed = (1 - share) ** 0.5 * own + share**0.5 * noise
+        return torch.where(share > 0, signal**0.5 * clean + (1 - signal) ** 0.5 * mixed, latents)

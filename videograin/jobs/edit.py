@@ -23,6 +23,7 @@ from videograin.jobs.model_shelf import ModelShelf
 from videograin.jobs.settings import OperatorSettings
 from videograin.jobs.store import JobKind
 from videograin.media.npz import read_npz, write_npz
+from videograin.media.preview_webp import encode_preview
 from videograin.models.adapting import adapted, with_words
 from videograin.models.memory import apply_plan, leanest_plan, plan_memory
 from videograin.models.time_left import TimeLeft
@@ -57,6 +58,7 @@ class EditFiles:
         fps: frames per second.
         seconds: how long it took.
         attention: file of `read_attention`; None in results of earlier versions.
+        thumbnail: small picture of the middle of the result; None in results of earlier versions.
     """
 
     video: Path
@@ -66,6 +68,7 @@ class EditFiles:
     fps: float
     seconds: float
     attention: Path | None = None
+    thumbnail: Path | None = None
 
 
 class EditJobs:
@@ -111,21 +114,30 @@ class EditJobs:
             Cancelled: the job was to stop.
         """
         started = time.monotonic()
-        pipeline = self._shelf.get(project.model, project.controls, context.check)
-        source = SourceEdit.prepare(project, context.scratch, self._shelf.device)
+        source = SourceEdit.prepare(project, context.scratch, self._shelf.device, context.report)
         segments = Segments(context.segments, source.clip.fps, kept_crf(source, context.scratch))
         try:
-            with (
-                adapted(pipeline, project.adapters, offline=self._settings.offline),
-                self._leaving_room(pipeline, source.request, segments, context) as fitted,
-            ):
-                source = replace(source, request=with_words(fitted, project.adapters, pipeline))
-                self._form(pipeline, project, source, segments, context)
+            if source.request is None:
+                for _ in produce(None, source, segments, context.report):
+                    context.check()
+            else:
+                self._draw(project, source, source.request, segments, context)
         except Cancelled:
             if context.is_restarting or not segments.count:
                 raise
             context.note(STOPPED_EARLY.format(segments.frames, len(source.clip.frames)))
         return self._write(source, segments, context, started)
+
+    def _draw(
+        self, project: Project, source: SourceEdit, request: EditRequest, segments: Segments, context: JobContext
+    ) -> None:
+        pipeline = self._shelf.get(project.model, project.controls, context.check)
+        with (
+            adapted(pipeline, project.adapters, offline=self._settings.offline),
+            self._leaving_room(pipeline, request, segments, context) as fitted,
+        ):
+            request = with_words(fitted, project.adapters, pipeline)
+            self._form(pipeline, project, replace(source, request=request), request, segments, context)
 
     def _write(self, source: SourceEdit, segments: Segments, context: JobContext, started: float) -> EditFiles:
         """Join the windows that are finished, and write their attention maps."""
@@ -138,15 +150,18 @@ class EditJobs:
             frames=segments.frames,
             fps=source.clip.fps,
             seconds=time.monotonic() - started,
-            attention=Path("attention.npz"),
+            attention=Path("attention.npz") if source.request else None,
+            thumbnail=Path("thumbnail.webp"),
         )
-        maps = segments.attention
-        assert files.attention is not None
-        assert maps is not None
-        prompts = [region.prompt for region in source.request.regions]
-        write_attention(context.results / files.attention, source.numbers, prompts, maps)
+        assert files.thumbnail is not None
+        if source.request is not None and files.attention is not None:
+            maps = segments.attention
+            assert maps is not None
+            prompts = [region.prompt for region in source.request.regions]
+            write_attention(context.results / files.attention, source.numbers, prompts, maps)
         segments.join(context.results / files.video, source.clip.audio)
         segments.join_beside(context.results / files.comparison, source.clip.audio)
+        (context.results / files.thumbnail).write_bytes(encode_preview(segments.middle_frame[None], source.clip.fps))
         return files
 
     @contextmanager
@@ -176,17 +191,18 @@ class EditJobs:
         pipeline: VideoGrainPipeline,
         project: Project,
         source: SourceEdit,
+        request: EditRequest,
         segments: Segments,
         context: JobContext,
     ) -> None:
         """Run the pipeline, showing the clip as it forms."""
-        frames, fps = source.request.frames, source.clip.fps
+        frames, fps = request.frames, source.clip.fps
         forming = FormingClip(self._colours(pipeline, frames), lambda shown: context.preview(shown, fps))
         windows = produce(
             pipeline,
             source,
             segments,
-            self._reporting(project, source.request, context),
+            self._reporting(project, request, context),
             callback_on_step_end=forming.step_end,
             callback_on_frames=forming.frames_end,
             record_attention=True,

@@ -8,8 +8,9 @@ import numpy as np
 
 from videograin.diffusion.pipeline import OnFrames, OnStepEnd, VideoGrainPipeline
 from videograin.production.segments import Segments
-from videograin.production.source_edit import SourceEdit
+from videograin.production.source_edit import FRAMES_AT_ONCE, SourceEdit
 from videograin.progress import Report
+from videograin.region import NOTHING
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +29,7 @@ class FinishedFrames:
 
 
 def produce(
-    pipeline: VideoGrainPipeline,
+    pipeline: VideoGrainPipeline | None,
     source: SourceEdit,
     segments: Segments,
     report: Report,
@@ -40,7 +41,7 @@ def produce(
     """Edit the windows of a file that are not finished yet, and yield each of them once it is written.
 
     Args:
-        pipeline: edits.
+        pipeline: edits; not needed where nothing is drawn, as where all that is removed is seen in other frames.
         source: the file and what is asked for.
         segments: take the finished windows, and may have some of an earlier run.
         report: told after every step of every phase; may raise `Cancelled`, which leaves the finished windows.
@@ -49,6 +50,10 @@ def produce(
         record_attention: see `VideoGrainPipeline.edit`.
     """
     pictures = source.source_frames(segments.frames)
+    if source.request is None:
+        yield from _cleaned(source, segments, pictures)
+        return
+    assert pipeline is not None
     windows = pipeline.edit_windows(
         source.request,
         callback_on_step_end=callback_on_step_end,
@@ -65,3 +70,22 @@ def produce(
         attention = None if maps is None else source.attention(first + edited.window.overlap, maps)
         segments.add(finished, originals, edited, attention)
         yield FinishedFrames(first, originals, finished)
+
+
+@dataclass(frozen=True, eq=False)
+class CleanedWindow:
+    """Frames from which objects were removed without anything being drawn, like an `EditedWindow` that stands alone."""
+
+    tail: np.ndarray
+    target_prompt: str = NOTHING
+    warnings: tuple[str, ...] = ()
+
+
+def _cleaned(source: SourceEdit, segments: Segments, pictures: Iterator[np.ndarray]) -> Iterator[FinishedFrames]:
+    assert source.plate is not None
+    frames = source.plate.frames
+    for first in range(segments.frames, len(frames), FRAMES_AT_ONCE):
+        cleaned = list(frames[first : first + FRAMES_AT_ONCE])
+        originals = list(islice(pictures, len(cleaned)))
+        segments.add(cleaned, originals, CleanedWindow(frames[:0]), None)
+        yield FinishedFrames(first, originals, cleaned)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -12,14 +12,31 @@ from videograin.media.filters import rate_of
 from videograin.media.join import join_videos
 from videograin.media.npz import read_npz, write_npz
 from videograin.media.sound import AudioSource
-
-if TYPE_CHECKING:
-    from videograin.diffusion.windows.clip_edit import EditedWindow
+from videograin.media.video import ClipOptions, load_clip
 
 BESIDE_SIDE = 960
 """Longer side in pixels, at most, of source and edit in the comparison, which is for looking at."""
 
 _BESIDE = "-beside.mp4"
+
+
+class FinishedWindow(Protocol):
+    """What is kept of a window besides its frames; an `EditedWindow` has it."""
+
+    @property
+    def tail(self) -> np.ndarray:
+        """The frames that fade into the next window."""
+        ...
+
+    @property
+    def target_prompt(self) -> str:
+        """The prompt that was denoised."""
+        ...
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know."""
+        ...
 
 
 class Segments:
@@ -71,11 +88,18 @@ class Segments:
     def _words(self) -> list[str]:
         return read_npz(self._states[-1])["words"].tolist()
 
+    @property
+    def middle_frame(self) -> np.ndarray:
+        """The first frame of the middle window, (H, W, 3) uint8; a window must be finished."""
+        state = self._states[len(self._states) // 2]
+        options = ClipOptions(max_frames=1, short_side=None, multiple=1)
+        return load_clip(state.with_suffix(".mp4"), options).frames[0]
+
     def add(
         self,
         edited: Sequence[np.ndarray],
         sources: Sequence[np.ndarray],
-        window: "EditedWindow",
+        window: FinishedWindow,
         attention: np.ndarray | None,
     ) -> None:
         """Write the next window; it counts as finished when the last of its files is there.

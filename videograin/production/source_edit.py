@@ -4,7 +4,8 @@ A long clip at full size does not fit in memory. So crops and masks lie in files
 decoded a second time while windows are finished.
 """
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -17,11 +18,13 @@ from videograin.files.atomic import mapped_array
 from videograin.media.video import Clip, load_clip, stream_frames
 from videograin.production.crops import Crops
 from videograin.production.focus import plan_focus
+from videograin.production.plate import Plate
 from videograin.production.source_masks import ClipPlace
 from videograin.production.stitch import stitch
+from videograin.progress import Report, ignore
 from videograin.project.coverage import coverage_notes
 from videograin.project.project import EditInputs
-from videograin.region import EditRequest, Region, check_regions
+from videograin.region import NOTHING, EditRequest, Region, check_regions
 
 if TYPE_CHECKING:
     import torch
@@ -37,7 +40,8 @@ class SourceEdit:
     Attributes:
         clip: the file, at the clip's size.
         inputs: the edit.
-        request: what the pipeline is asked for: crops, or the clip's frames as they are.
+        request: what the pipeline is asked for: crops, or the clip's frames as they are; None where nothing is drawn.
+        plate: the frames without the objects that are removed; None where none is.
         crops: where they come from; None where the clip's frames are the result's.
         numbers: for each region of the request, its number among those of the inputs, from 0.
         notes: what the user should know of the clip and the regions before they are edited.
@@ -45,19 +49,23 @@ class SourceEdit:
 
     clip: Clip
     inputs: EditInputs
-    request: EditRequest
+    request: EditRequest | None
     crops: Crops | None
     numbers: tuple[int, ...]
     notes: tuple[str, ...] = ()
+    plate: Plate | None = None
 
     @classmethod
-    def prepare(cls, inputs: EditInputs, scratch: Path, device: "torch.device | str" = "cpu") -> Self:
-        """Read a clip and its masks, choose the crops, and make their control images.
+    def prepare(
+        cls, inputs: EditInputs, scratch: Path, device: "torch.device | str" = "cpu", report: Report = ignore
+    ) -> Self:
+        """Read a clip and its masks, remove objects, choose the crops, and make their control images.
 
         Args:
             inputs: the edit.
             scratch: an empty folder for files that are needed as long as the edit runs.
             device: where control images are made.
+            report: told after every frame from which objects are removed; may raise `Cancelled`.
 
         Raises:
             VideoGrainError: the clip or its masks cannot be read, or do not fit each other.
@@ -65,21 +73,29 @@ class SourceEdit:
         clip = load_clip(inputs.clip, inputs.clip_options, scratch)
         regions = inputs.load_regions(clip)
         check_regions(regions, clip.frames.shape[:3])
-        crops = plan_focus(clip, inputs, regions)
-        frames, shown = clip.frames, dict(enumerate(regions))
-        if crops is not None:
-            frames = _cut_frames(clip, inputs, crops, scratch)
-            shown = dict(_cut_regions(regions, ClipPlace.of(clip.info, inputs.clip_options), crops, scratch))
+        notes = (*clip.notes, *coverage_notes(regions))
+        shown, plate = dict(enumerate(regions)), None
+        if any(region.is_removed for region in regions):
+            plate = Plate.of(clip, inputs, regions, scratch, report)
+            shown, inputs = _without_removed(shown, plate, inputs)
+        if not any(region.is_edited for region in shown.values()):
+            return cls(clip=clip, inputs=inputs, request=None, crops=None, numbers=(), notes=notes, plate=plate)
+        crops = plan_focus(clip, inputs, list(shown.values()))
+        if crops is None:
+            frames = clip.frames if plate is None else plate.frames
+        else:
+            pictures = stream_frames(clip, inputs.clip_options) if plate is None else plate.frames
+            frames = _cut_frames(pictures, len(clip.frames), crops, scratch)
+            shown = dict(_cut_regions(shown, ClipPlace.of(clip.info, inputs.clip_options), crops, scratch))
         request = inputs.request_for(frames, list(shown.values()), _control_images(frames, inputs, scratch, device))
         return cls(
-            clip=clip, inputs=inputs, request=request, crops=crops, numbers=tuple(shown),
-            notes=(*clip.notes, *coverage_notes(regions)),
-        )  # fmt: skip
+            clip=clip, inputs=inputs, request=request, crops=crops, numbers=tuple(shown), notes=notes, plate=plate
+        )
 
     @property
     def size(self) -> tuple[int, int]:
         """Width and height of the result."""
-        height, width = self.clip.frames.shape[1:3]
+        height, width = (self.clip.frames if self.plate is None else self.plate.frames).shape[1:3]
         return (width, height) if self.crops is None else (self.clip.info.width, self.clip.info.height)
 
     def attention(self, first: int, maps: np.ndarray) -> np.ndarray:
@@ -97,7 +113,7 @@ class SourceEdit:
 
     def source_frames(self, first: int = 0) -> Iterator[np.ndarray]:
         """Yield the source's frames (H, W, 3) uint8 at the result's size, from one on."""
-        if self.crops is None:
+        if self.size == self.clip.frames.shape[2:0:-1]:
             return iter(self.clip.frames[first:])
         return islice(stream_frames(self.clip, self.inputs.clip_options), first, None)
 
@@ -106,6 +122,9 @@ class SourceEdit:
         from videograin.diffusion.region_masks import RegionMasks
 
         width, height = self.size
+        if self.request is None:
+            yield from np.zeros((count, height, width), np.float32)
+            return
         for place, part in enumerate(RegionMasks.of(self.request, range(first, first + count)).edited_part.numpy()):
             if self.crops is None:
                 yield part.astype(np.float32)
@@ -126,6 +145,7 @@ class SourceEdit:
         if self.crops is None:
             yield from edited
             return
+        assert self.request is not None
         from videograin.diffusion.compositing import opacity
         from videograin.diffusion.region_masks import RegionMasks
 
@@ -135,23 +155,40 @@ class SourceEdit:
             share = opacity(changed[place], kept[place])
             if not self.request.settings.blend_background:
                 share = np.ones_like(share)
-            yield stitch(first + place, source, frame, share, self.crops)
+            below = source if self.plate is None else self.plate.frames[first + place]
+            yield stitch(first + place, below, frame, share, self.crops)
 
 
-def _cut_frames(clip: Clip, inputs: EditInputs, crops: Crops, scratch: Path) -> np.ndarray:
+def _without_removed(
+    regions: dict[int, Region], plate: Plate, inputs: EditInputs
+) -> tuple[dict[int, Region], EditInputs]:
+    """Return the regions with what is to be drawn in place of those that are removed, and the words that go with it."""
+    removed = [number for number, region in regions.items() if region.is_removed]
+    left = {number: region for number, region in regions.items() if number not in removed}
+    drawn = plate.region(inputs.background, regions[removed[0]].name)
+    phrase = drawn.prompt if drawn else ""
+    sentence = re.sub(rf"\b{NOTHING}\b", phrase, inputs.target_prompt, flags=re.IGNORECASE)
+    if drawn is not None:
+        left[removed[0]] = drawn
+        if sentence and phrase.lower() not in sentence.lower():
+            sentence = f"{sentence}, {phrase}"
+    return left, replace(inputs, target_prompt=sentence)
+
+
+def _cut_frames(pictures: Iterable[np.ndarray], count: int, crops: Crops, scratch: Path) -> np.ndarray:
     width, height = crops.size
-    frames = mapped_array(scratch / "crops.frames", (len(clip.frames), height, width, 3), np.uint8)
-    for number, picture in enumerate(stream_frames(clip, inputs.clip_options)):
+    frames = mapped_array(scratch / "crops.frames", (count, height, width, 3), np.uint8)
+    for number, picture in enumerate(pictures):
         frames[number] = crops.cut(number, picture)
     return frames
 
 
 def _cut_regions(
-    regions: Sequence[Region], place: ClipPlace, crops: Crops, scratch: Path
+    regions: Mapping[int, Region], place: ClipPlace, crops: Crops, scratch: Path
 ) -> Iterator[tuple[int, Region]]:
     """Yield the regions by their numbers as the crops show them; kept ones that none of these show are left out."""
     width, height = crops.size
-    for index, region in enumerate(regions):
+    for index, region in regions.items():
         masks = mapped_array(scratch / f"{index}.masks", (len(region.masks), height, width), bool)
         for number, mask in enumerate(region.masks):
             masks[number] = place.cut(number, mask, crops)

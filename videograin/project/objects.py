@@ -10,7 +10,7 @@ from videograin.masks.shapes import Combination, combine, drop_specks, fill_hole
 from videograin.media.video import MAX_CLIP_BYTES
 from videograin.project.project import EditInputs, Project
 from videograin.project.workspace import Box, Click, MarkedObject, ObjectMasks, Scribble, Workspace
-from videograin.region import MAX_REGIONS
+from videograin.region import MAX_REGIONS, NOTHING, means_removal
 from videograin.tracking.tracks import FrameState, Track
 
 COLOURS = (
@@ -129,6 +129,13 @@ def say(work: Workspace, number: int, prompt: str) -> Workspace:
     sentence = work.target_prompt.replace(before, prompt, 1) if before and prompt else work.target_prompt
     said = change_object(work, number, lambda each: replace(each, prompt=prompt, is_kept=each.is_kept and not prompt))
     return replace(said, target_prompt=sentence)
+
+
+def toggle_removal(work: Workspace, number: int) -> Workspace:
+    """Have an object removed from the clip, or have it back."""
+    is_removed = means_removal(next(each.edit_prompt for each in work.objects if each.id == number))
+    work = change_object(work, number, lambda each: replace(each, is_kept=False))
+    return say(work, number, "" if is_removed else NOTHING)
 
 
 def with_words_of(work: Workspace, other: Workspace) -> Workspace:

@@ -16,7 +16,7 @@ FLOW_SIDE = 360
 """Pixels of the shorter side at which flow is estimated: maps fitted to thousands of points are exact to a fraction."""
 
 MIXED_PIXELS = 12
-"""Around an object flow is a mixture of both motions: DIS compares patches of 8 pixels, half of them over one another."""
+"""Around an object flow is a mixture of both motions: DIS compares patches of 8 pixels, half of each over another."""
 
 RING = 0.12
 """Width of the ring, as a share of the shorter side."""

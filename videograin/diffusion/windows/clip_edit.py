@@ -109,7 +109,7 @@ class ClipEdit:
             noise = frame_generators(self.request.settings.seed, frames)
             denoising = self._inverted(tensors, noise, report, bank.keeping)
             denoising.run(report, keep)
-        return Anchors(frames, denoising, torch.stack([denoising.path[-1], *after_steps[:-1]]), bank)
+        return Anchors(frames, denoising, torch.stack([denoising.start, *after_steps[:-1]]), bank)
 
     def denoise(
         self,
@@ -178,6 +178,7 @@ class ClipEdit:
             latents=latents,
             layout=layout,
             edited=own.edited_cells(grid)[:, None],
+            fresh=own.fresh_share(grid, request),
             controls=controls,
             step=step,
             path_mean=PathMean.along(smoothed, own.cells(grid)) if smoothed else None,
@@ -211,6 +212,7 @@ class ClipEdit:
             path_mean=tensors.path_mean,
             phrase_maps=maps,
             prepare=prepare,
+            fresh=tensors.fresh,
         )
 
     def _control(self, index: int, frames: Sequence[int]) -> Control:
