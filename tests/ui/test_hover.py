@@ -49,7 +49,7 @@ def test_a_pointer_waits_for_no_network(session, tmp_path, monkeypatch):
     network = ColourNetwork()
     model = SegmentModel("colours", network)
     monkeypatch.setattr(segmenting, "model", lambda name: model)
-    marking = Marking(segmenting, naming=None, store=None, worker=None)
+    marking = Marking(segmenting, finders=None, naming=None, store=None, worker=None)
     assert marking.would_mark(session, Tool.PICK, 20, 20) is None
     assert network.encoded == 0
     marking.encode_frame(session)
