@@ -542,7 +542,7 @@ def test_variations_are_made_from_one_inversion_compared_and_one_is_taken(
     assert shown[page.edit.history].count("<img") == 2
     taken = answer("history_action", session.id, first, event("take", value=second))
     assert taken[page.shown] == second
-    assert taken[page.edit.settings["seed"]] == session.opened_work.settings.seed == 2
+    assert taken[page.edit.settings["seed"]]["value"] == session.opened_work.settings.seed == 2
     finished(studio.worker, studio.submit_edit(session, JobKind.PREVIEW).id, session.id)
     assert Views(studio, page).jobs(session, "")[page.edit.variations] == "", "a preview is no variation of an edit"
     with pytest.raises(SettingsError, match="count is 0"):
