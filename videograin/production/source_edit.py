@@ -18,6 +18,7 @@ from videograin.files.atomic import mapped_array
 from videograin.media.video import Clip, load_clip, stream_frames
 from videograin.production.crops import Crops
 from videograin.production.focus import plan_focus
+from videograin.production.outlines import snap_to_edges
 from videograin.production.plate import Plate
 from videograin.production.source_masks import ClipPlace
 from videograin.production.stitch import stitch
@@ -86,7 +87,8 @@ class SourceEdit:
         else:
             pictures = stream_frames(clip, inputs.clip_options) if plate is None else plate.frames
             frames = _cut_frames(pictures, len(clip.frames), crops, scratch)
-            shown = dict(_cut_regions(shown, ClipPlace.of(clip.info, inputs.clip_options), crops, scratch))
+            place = ClipPlace.of(clip.info, inputs.clip_options)
+            shown = dict(_cut_regions(shown, frames, place, crops, scratch))
         request = inputs.request_for(frames, list(shown.values()), _control_images(frames, inputs, scratch, device))
         return cls(
             clip=clip, inputs=inputs, request=request, crops=crops, numbers=tuple(shown), notes=notes, plate=plate
@@ -184,14 +186,15 @@ def _cut_frames(pictures: Iterable[np.ndarray], count: int, crops: Crops, scratc
 
 
 def _cut_regions(
-    regions: Mapping[int, Region], place: ClipPlace, crops: Crops, scratch: Path
+    regions: Mapping[int, Region], frames: np.ndarray, place: ClipPlace, crops: Crops, scratch: Path
 ) -> Iterator[tuple[int, Region]]:
     """Yield the regions by their numbers as the crops show them; kept ones that none of these show are left out."""
     width, height = crops.size
+    enlargement = place.enlargement(crops)
     for index, region in regions.items():
         masks = mapped_array(scratch / f"{index}.masks", (len(region.masks), height, width), bool)
         for number, mask in enumerate(region.masks):
-            masks[number] = place.cut(number, mask, crops)
+            masks[number] = snap_to_edges(place.cut(number, mask, crops), frames[number], enlargement)
         if region.is_edited or masks.any():
             yield index, replace(region, masks=masks, area=region.mean_area)
 

@@ -46,6 +46,10 @@ class ClipPlace:
         left, top, right, bottom = box.round().astype(int).ravel().tolist()
         return left, top, right, bottom
 
+    def enlargement(self, crops: Crops) -> float:
+        """Return how many edited pixels there are for each pixel of the clip."""
+        return float(np.mean(np.array(crops.size) / (self.scale * crops.box)))
+
     def cut(self, frame: int, mask: np.ndarray, crops: Crops) -> np.ndarray:
         """Return the part of a frame's mask (H, W) bool that is edited, at the size of the edit."""
         step = np.array(crops.box) / crops.size * self.scale  # clip pixels from one edited pixel to the next
