@@ -33,6 +33,7 @@ def denoising(settings: EditSettings | None = None, widths: tuple[int, ...] = (8
     masks = torch.zeros(1, FRAMES, side, side, dtype=torch.bool)
     masks[..., : side // 2] = True
     layout = build_layout(masks, (side, side), len(widths), [1.0])
+    path = torch.randn(settings.inversion_steps + 1, FRAMES, 4, side, side)
     return Denoising(
         Denoiser(unet),
         NoiseSchedule.of(tiny_scheduler(), settings),
@@ -41,8 +42,9 @@ def denoising(settings: EditSettings | None = None, widths: tuple[int, ...] = (8
         Conditioning(source, source),
         STEP,
         modulate_layout(layout, span_regions([(1, 3)], torch.device("cpu")), settings, halves=2),
-        torch.randn(settings.inversion_steps + 1, FRAMES, 4, side, side),
+        path,
         masks[0][:, None],
+        path[0],
         torch.Generator().manual_seed(0),
     )
 
@@ -273,6 +275,7 @@ def golden_denoising(golden: dict[str, Tensor], clip: GoldenClip, inject_steps: 
         clip.modulation,
         path,
         golden["latent_mask"][0, 0].bool()[:, None],
+        path[0],
         torch.Generator(),
     )
 

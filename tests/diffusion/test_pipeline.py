@@ -151,15 +151,28 @@ def test_features_of_the_inversion_are_injected():
 # The source outside the regions
 
 
-def test_outside_the_prompted_regions_the_source_comes_back_exactly(pipe):
-    regions = [*tiny_regions(), Region(box(12, 0, 16, 16))]  # a region without a prompt keeps the source too
+def test_away_from_the_prompted_regions_the_source_comes_back_exactly(pipe):
+    regions = [Region(box(2, 2, 6, 6), "a red panda"), Region(box(12, 0, 16, 16))]  # kept ones are the source's too
     latents = edit(pipe, regions).latents
     pixels = torch.from_numpy(tiny_frames()).permute(0, 3, 1, 2) / 127.5 - 1
     with torch.no_grad():
         source = pipe.vae.encode(pixels).latent_dist.mean * pipe.vae.config.scaling_factor
-    edited = torch.from_numpy(np.any([region.masks for region in tiny_regions()], 0))[:, None, ::2, ::2]
-    changed = (latents != source).any(1, keepdim=True)
-    assert torch.equal(changed, edited)
+    changed = (latents != source).any(1)
+    assert changed[:, 1:3, 1:3].all()
+    assert not changed[:, 4:].any()
+    assert not changed[:, :, 4:].any()
+
+
+def test_beside_an_edited_region_nothing_is_left_of_the_old_object(pipe):
+    old, region = tiny_frames(), Region(box(4, 4, 8, 8), "a red panda")
+    another = np.where(region.masks[..., None], 255 - old, old)
+    beside = torch.zeros(8, 8, dtype=torch.bool)
+    beside[1:5, 1:5] = True
+    beside[2:4, 2:4] = False  # the region itself
+    first, second = (edit(pipe, [region], frames=frames).latents[..., beside] for frames in (old, another))
+    assert torch.equal(first, second)
+    release = [edit(pipe, [region], frames=frames, convention=Convention.RELEASE).latents for frames in (old, another)]
+    assert not torch.equal(release[0][..., beside], release[1][..., beside])
 
 
 def test_outside_the_prompted_regions_every_step_is_the_noised_source(pipe):
@@ -176,7 +189,7 @@ def test_outside_the_prompted_regions_every_step_is_the_noised_source(pipe):
     schedule = NoiseSchedule.of(pipe.scheduler, EditSettings(num_inference_steps=STEPS))
     for timestep, latents in seen:
         noise = torch.randn(final.shape, generator=generator)
-        # The source's own latents are those of the end, outside.
+        # What stays outside is what is there in the end.
         expected = schedule.noised(final, noise, timestep - 1000 // STEPS)
         assert torch.equal(latents[outside], expected[outside])
 

@@ -83,3 +83,14 @@ def test_in_the_paper_s_convention_the_edited_cells_are_those_that_attention_giv
         seen = masks.resize(masks.masks, (side, side))
         assert torch.equal(seen[:2].any(0), masks.edited_cells((side, side)))
         assert not (seen[2] & seen[:2].any(0)).any() or side == 2
+
+
+def test_a_whisker_is_too_thin_to_be_edited_and_is_shown_by_its_cells_and_those_beside_them():
+    whisker = disc(36, 36, 8)
+    whisker[0, 36, 4:30] = True  # one row of the eight of its cells
+    regions = [Region(whisker, "a fox"), Region(disc(5, 60, 3))]
+    masks = RegionMasks.of(EditRequest(np.zeros((1, 64, 64, 3), np.uint8), regions, "a cat"), range(1))
+    edited, shown = masks.edited_cells((8, 8))[0], masks.shown_cells((8, 8))[0]
+    assert edited[4].tolist() == [False] * 3 + [True] * 3 + [False] * 2
+    assert shown[4].tolist() == [True] * 7 + [False]
+    assert shown[:, 1].tolist() == [False] * 3 + [True] * 3 + [False] * 2

@@ -49,6 +49,7 @@ class Denoising:
         modulation: the layout modulation of the first `settings.modulated_steps` steps.
         path: (K, F, 4, h, w) from inversion; path[0] is the source, path[-1] where denoising starts.
         edited: (F, 1, h, w) bool, where the result may differ from the source.
+        kept: (F, 4, h, w), the clean latents of all that is not edited.
         generator: source of the noise in which the kept part is drowned, or one for each frame.
         fresh: (F, 1, h, w) float in [0, 1], the share of fresh noise in which cells start; None is none.
         path_mean: what the predicted clean latents are drawn to; None leaves them.
@@ -65,6 +66,7 @@ class Denoising:
     modulation: LayoutModulation
     path: Tensor
     edited: Tensor
+    kept: Tensor
     generator: torch.Generator | list[torch.Generator]
     path_mean: PathMean | None = None
     phrase_maps: PhraseMaps | None = None
@@ -105,7 +107,7 @@ class Denoising:
         if self.path_mean is not None:
             latents, clean = self.smooth(timestep, latents, clean, self.path_mean(clean))
         if self.settings.blend_background:
-            clean = torch.where(self.edited, clean, self.path[0])
+            clean = torch.where(self.edited, clean, self.kept)
         return self.keep_source(timestep, latents), clean
 
     def guided_noise(self, timestep: int, latents: Tensor, step: AttentionStep) -> Tensor:
@@ -153,7 +155,7 @@ class Denoising:
             return latents
         level = self.schedule.below(timestep) if self.settings.convention == Convention.PAPER else timestep
         noise = randn_tensor(latents.shape, self.generator, latents.device, latents.dtype)
-        return torch.where(self.edited, latents, self.schedule.noised(self.path[0], noise, level))
+        return torch.where(self.edited, latents, self.schedule.noised(self.kept, noise, level))
 
     def source_features(self, index: int) -> Features:
         """Record the features of the inversion step that led to where this step starts.

@@ -21,6 +21,8 @@ class EditTensors:
         settings: those of the request.
         prompts: embeddings, and whose phrase each token is.
         latents: (F, 4, h, w) float32, the source's.
+        kept: (F, 4, h, w) float32, what stays where nothing is edited: the source's, but for what they show of objects
+            that are edited beside.
         layout: the regions of frames and anchors at every resolution of the UNet.
         edited: (F, 1, h, w) bool, the latent cells that may differ from the source.
         fresh: (F, 1, h, w) float32, the share of fresh noise in which cells start; None is none.
@@ -32,6 +34,7 @@ class EditTensors:
     settings: EditSettings
     prompts: PromptEmbeds
     latents: Tensor
+    kept: Tensor
     layout: Layout
     edited: Tensor
     fresh: Tensor | None

@@ -17,6 +17,9 @@ from torch import Tensor
 from videograin.diffusion.attention.layout import Resize, assign_cells, nearest_cells
 from videograin.region import Convention, EditRequest
 
+SHOWN_BESIDE = 1
+"""Cells around a region into whose latents the VAE encodes its pixels, and whose latents it decodes into them."""
+
 
 @dataclass(frozen=True, eq=False)
 class RegionMasks:
@@ -64,6 +67,12 @@ class RegionMasks:
             return None
         weights = torch.tensor(shares, device=self.decided.device)[:, None, None, None]
         return (self.cells(grid) * weights).amax(0)[:, None]
+
+    def shown_cells(self, grid: tuple[int, int]) -> Tensor:
+        """Return the cells whose latents show something of an edited region, (F, h, w) bool: all that it touches, and
+        those beside them."""
+        touched = F.adaptive_max_pool2d(self.edited_part[:, None].float(), grid)
+        return F.max_pool2d(touched, 2 * SHOWN_BESIDE + 1, 1, SHOWN_BESIDE)[:, 0] > 0
 
     @property
     def edited_part(self) -> Tensor:

@@ -6,7 +6,7 @@ import numpy as np
 from videograin.media.flow import OpticalFlow, optical_flow, warp
 
 RIM = 6
-"""Pixels on each side of an outline that are its rim; the edit fades into the source within four of them."""
+"""Pixels outside of an outline that are its rim."""
 
 
 def rim_ratio(result: np.ndarray, source: np.ndarray, masks: np.ndarray, flow: OpticalFlow | None = None) -> float:

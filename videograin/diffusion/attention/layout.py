@@ -17,10 +17,9 @@ from videograin.region import AttentionMode, Convention
 TEXT_TOKENS = 77
 """Length of Stable Diffusion's token sequence, padding included."""
 
-EDITED_SHARE = 0.2
-"""Share of a latent cell that the masks must cover for the cell to be edited. Cells that are left keep the source's
-latents, and with a larger share the old object shines through at its edges; the source's own pixels are laid around
-the edit anyway."""
+REGION_SHARE = 0.2
+"""Share of a latent cell that edited regions must cover for the cell to be theirs in attention. With a half, the new
+object does not reach the tips of the old one."""
 
 Resize = Callable[[Tensor, tuple[int, int]], Tensor]
 """Reduces masks (R, F, H, W) bool to the cells of a grid (h, w): (R, F, h, w) bool."""
@@ -160,10 +159,10 @@ def region_sets(masks: Tensor) -> Tensor:
 
 
 def assign_cells(masks: Tensor, grid: tuple[int, int], is_edited: Sequence[bool]) -> Tensor:
-    """Return the cells (R, F, h, w) bool of each region, so that what is edited is what attention calls a region.
+    """Return the cells (R, F, h, w) bool of each region.
 
     Unlike the nearest neighbour, which samples each cell's corner, this does not shift outlines.
-    A cell of which `EDITED_SHARE` lies in edited regions belongs to the one that covers most of it; of the other cells,
+    A cell of which `REGION_SHARE` lies in edited regions belongs to the one that covers most of it; of the other cells,
     those that lie as far in kept regions belong to these alike. A region that would vanish from a frame shares the one
     cell that it covers most.
 
@@ -177,7 +176,7 @@ def assign_cells(masks: Tensor, grid: tuple[int, int], is_edited: Sequence[bool]
     for edited in (True, False):
         group = [region for region, own in enumerate(is_edited) if own == edited]
         if group:
-            covered = free & (_cover(masks[group].any(0, keepdim=True), grid)[0] >= EDITED_SHARE)
+            covered = free & (_cover(masks[group].any(0, keepdim=True), grid)[0] >= REGION_SHARE)
             cells[group] = covered & (cover[group] == cover[group].amax(0))
             free &= ~covered
     return _keep_small(masks, cells)

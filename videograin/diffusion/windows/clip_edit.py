@@ -25,9 +25,10 @@ from videograin.diffusion.windows.anchor_bank import AnchorBank, BankRoom
 from videograin.diffusion.windows.anchors import Anchors
 from videograin.diffusion.windows.plan import Window, frame_generators
 from videograin.files.tensor_cache import TensorCache
+from videograin.masks.inpaint import fill_masked
 from videograin.media.flow import Trajectories, optical_flow, trajectories
 from videograin.progress import Report
-from videograin.region import MAX_STEPS, AttentionMode, EditRequest
+from videograin.region import MAX_STEPS, AttentionMode, Convention, EditRequest
 
 Noise = torch.Generator | list[torch.Generator]
 
@@ -176,6 +177,7 @@ class ClipEdit:
             settings=settings,
             prompts=self.prompts,
             latents=latents,
+            kept=self._kept_latents(frames, latents, own, report),
             layout=layout,
             edited=own.edited_cells(grid)[:, None],
             fresh=own.fresh_share(grid, request),
@@ -183,6 +185,28 @@ class ClipEdit:
             step=step,
             path_mean=PathMean.along(smoothed, own.cells(grid)) if smoothed else None,
         )
+
+    def _kept_latents(self, frames: Sequence[int], latents: Tensor, regions: RegionMasks, report: Report) -> Tensor:
+        """Return the source's latents without what they show of edited regions; the release keeps them as they are.
+
+        The latents of a cell show in those beside it: whiskers and tips of the old object, of which too little lies in
+        a cell for it to be edited, would stay in the result, and its colours would shine along its outline.
+        """
+        settings = self.request.settings
+        if settings.convention == Convention.RELEASE or not settings.blend_background:
+            return latents
+        grid = (latents.shape[-2], latents.shape[-1])
+        shown = regions.shown_cells(grid) & ~regions.edited_cells(grid)
+        places = shown.any((1, 2)).nonzero().flatten()
+        if not len(places):
+            return latents
+        parts = regions.edited_part[places].cpu().numpy()
+        pictures = [self.request.frames[frames[place]] for place in places]
+        empty = np.stack([fill_masked(picture, part) for picture, part in zip(pictures, parts, strict=True)])
+        behind = encode_frames(self.vae, empty, self.frames_per_vae_batch, self.device, report)
+        kept = latents.clone()
+        kept[places] = torch.where(shown[places][:, None], behind, latents[places])
+        return kept
 
     def _inverted(
         self,
@@ -208,6 +232,7 @@ class ClipEdit:
             modulation=tensors.modulation,
             path=path,
             edited=tensors.edited,
+            kept=tensors.kept,
             generator=noise,
             path_mean=tensors.path_mean,
             phrase_maps=maps,
