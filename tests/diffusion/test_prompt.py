@@ -147,6 +147,19 @@ def test_part_of_a_word_is_not_the_word():
         find_token_spans(TOKENIZER, "two pandas", ["panda"])
 
 
+def test_a_phrase_within_a_longer_word_is_found_as_the_tokenizer_has_it_and_told():
+    found = find_token_spans(TOKENIZER, "on the road, Spiderman!", ["man", "road"])
+    assert phrase_at("on the road, Spiderman!", found.spans[0]) == "man"
+    assert found.inside == (("man", "Spiderman"),)
+
+
+def test_a_whole_word_comes_before_a_part_of_one():
+    prompt = "spiderman and a man"
+    found, last = find_token_spans(TOKENIZER, prompt, ["man"]), len(TOKENIZER(prompt).input_ids) - 1
+    assert found.spans == ((last - 1, last),)
+    assert found.inside == ()
+
+
 def test_capitals_punctuation_and_spacing_do_not_matter():
     prompt = "The Red  panda, a fire-engine (blue) and a man's coat."
     assert spelled(prompt, "red PANDA", "Fire-Engine.", "blue", "man's coat") == [

@@ -30,6 +30,8 @@ _SYMBOL = rf"[^\w\s<>{re.escape(PUNCTUATION)}]"
 _GLUED = re.compile(f"(?<={_SYMBOL})(?={_PUNCTUATION})|(?<={_PUNCTUATION})(?={_SYMBOL})")
 """Where CLIP's tokenizer would make one token of a symbol and the punctuation beside it."""
 
+_WORD_BEFORE = re.compile(r"[^\W_]*$")
+
 _WEIGHT = re.compile(r"\(([^()]*[^()\s][^()]*):\s*(\d+\.?\d*|\.\d+)\s*\)")
 _NETWORK = re.compile(r"<(lora|lyco|hypernet):[^>]*>", re.IGNORECASE)
 
@@ -64,10 +66,12 @@ class PromptSpans:
     Attributes:
         spans: for each phrase (start, stop) in tokens, None for an empty phrase.
         dropped: the end of the prompt that does not fit into the text encoder, empty if all fits.
+        inside: for each phrase that is only a part of a longer word, that word: "man" in "Spiderman".
     """
 
     spans: tuple[TokenSpan | None, ...]
     dropped: str
+    inside: tuple[tuple[str, str], ...] = ()
 
 
 def compose_target_prompt(phrases: Sequence[str], background: str = "") -> str:
@@ -138,7 +142,8 @@ def find_token_spans(tokenizer: PreTrainedTokenizerBase, prompt: str, phrases: S
     """Find each phrase's tokens in the prompt; phrases that share words get an occurrence each.
 
     Longer phrases choose first, equal ones in their order. A phrase that occurs less often than it is asked for
-    shares its first occurrence. Case and punctuation around a phrase do not matter.
+    shares its first occurrence. Case and punctuation around a phrase do not matter. Whole words come before a part of
+    a longer one, which is found too, as the released code finds it: tokens are compared, not letters.
 
     Args:
         tokenizer: CLIP's tokenizer.
@@ -151,7 +156,8 @@ def find_token_spans(tokenizer: PreTrainedTokenizerBase, prompt: str, phrases: S
     limit = tokenizer.model_max_length - 1
     prompt_ids = _token_ids(tokenizer, prompt)
     phrase_ids = [_token_ids(tokenizer, local_prompt(phrase)) for phrase in phrases]
-    spans = assign_spans(prompt_ids, phrase_ids)
+    words = _word_starts(tokenizer, prompt)
+    spans = assign_spans(prompt_ids, phrase_ids, [start == word for start, word in words])
     for phrase, ids, span in zip(phrases, phrase_ids, spans, strict=True):
         if ids and span is None:
             raise PromptError(
@@ -162,11 +168,23 @@ def find_token_spans(tokenizer: PreTrainedTokenizerBase, prompt: str, phrases: S
                 f"The phrase '{phrase}' ends at token {span[1]} of the target prompt; only {limit - 1} words and word "
                 "parts fit. Shorten the prompt or move the phrase to its start."
             )
-    return PromptSpans(spans, _beyond(tokenizer, prompt, limit - 1))
+    inside = tuple(
+        (phrase, prompt[words[span[0] - 1][1] :].split()[0].strip(PUNCTUATION))
+        for phrase, span in zip(phrases, spans, strict=True)
+        if span is not None and words[span[0] - 1][0] != words[span[0] - 1][1]
+    )
+    return PromptSpans(spans, _beyond(tokenizer, prompt, limit - 1), inside)
 
 
-def assign_spans(prompt_ids: Sequence[int], phrases: Sequence[Sequence[int]]) -> tuple[TokenSpan | None, ...]:
+def assign_spans(
+    prompt_ids: Sequence[int], phrases: Sequence[Sequence[int]], starts_word: Sequence[bool] = ()
+) -> tuple[TokenSpan | None, ...]:
     """Give each phrase an occurrence in the prompt, both as token ids without start and end token.
+
+    Args:
+        prompt_ids: of the prompt.
+        phrases: of each phrase.
+        starts_word: for each of the prompt's tokens whether a word begins with it; none says so of all.
 
     Returns:
         One (start, stop) for each phrase, counted with the start token; None where it is empty or absent.
@@ -175,6 +193,8 @@ def assign_spans(prompt_ids: Sequence[int], phrases: Sequence[Sequence[int]]) ->
     taken: set[int] = set()
     for index in sorted(range(len(phrases)), key=lambda i: -len(phrases[i])):
         found = _occurrences(prompt_ids, phrases[index])
+        if starts_word:
+            found.sort(key=lambda span: not starts_word[span[0] - 1])  # stable: of each kind the first comes first
         free = [span for span in found if taken.isdisjoint(range(*span))]
         if found:
             span = (free or found)[0]
@@ -218,6 +238,12 @@ def _occurrences(prompt_ids: Sequence[int], phrase_ids: Sequence[int]) -> list[T
         return []
     starts = range(len(prompt_ids) - width + 1)
     return [(i + 1, i + 1 + width) for i in starts if list(prompt_ids[i : i + width]) == list(phrase_ids)]
+
+
+def _word_starts(tokenizer: PreTrainedTokenizerBase, prompt: str) -> list[tuple[int, int]]:
+    """Return where each token starts, and where the word starts that it is a part of, as places in the prompt."""
+    starts = [start for start, _ in _offsets(tokenizer, prompt)]
+    return [(start, len(_WORD_BEFORE.sub("", prompt[:start]))) for start in starts]
 
 
 def _beyond(tokenizer: PreTrainedTokenizerBase, prompt: str, kept: int) -> str:

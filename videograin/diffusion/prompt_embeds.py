@@ -31,7 +31,7 @@ class PromptEmbeds:
         plain_target: (halves, 77, C), without them, for the ControlNet.
         source: (2, 77, C), of the empty prompt and the source prompt.
         token_regions: (77, R) bool, the regions whose phrase a token belongs to.
-        warnings: words that did not fit, in plain words for the user.
+        warnings: words that did not fit or mean less than they seem to, in plain words for the user.
     """
 
     target_prompt: str
@@ -82,7 +82,11 @@ def embed_prompts(
         plain_target=torch.stack([plain_unconditional, target])[-halves:],
         source=torch.stack([empty, source]),
         token_regions=span_regions(found.spans, device, tokens=embeds.shape[1]),
-        warnings=(too_long,) if found.dropped else (),
+        warnings=((too_long,) if found.dropped else ())
+        + tuple(
+            f"'{phrase}' is in the target prompt only as a part of '{word}'; that part becomes it."
+            for phrase, word in found.inside
+        ),
     )
 
 
