@@ -223,7 +223,7 @@ def test_info_describes_clip_model_and_machine(project: Path, capsys: pytest.Cap
     assert main(["info", str(project.with_name("clip.mp4"))]) == OK
     assert "96×64, 8 fps" in capsys.readouterr().out
     assert main(["info", "sd15"]) == OK
-    assert "ControlNets: canny, depth, pose" in capsys.readouterr().out
+    assert "ControlNets: canny, depth, depth_dpt, depth_zoe, pose, pose_body" in capsys.readouterr().out
     assert main(["info"]) == OK
     machine = capsys.readouterr().out
     assert "Device:" in machine

@@ -127,7 +127,7 @@ def test_a_control_is_read_with_its_scale_and_its_part_of_the_steps():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("edges", "There is no ControlNet 'edges'. Known are: canny, depth, pose"),
+        ("edges", "There is no ControlNet 'edges'. Known are: canny, depth, depth_dpt"),
         ("canny:much", "Control 'canny:much' is not understood. Give kind"),
         ("canny:1:0.5", "is not understood"),
         ("canny:3", "scale of control 'canny' is 3.0; choose a value from 0 to 2"),

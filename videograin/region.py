@@ -68,11 +68,14 @@ class TimestepSpacing(StrEnum):
 
 
 class ControlKind(StrEnum):
-    """What a ControlNet was trained to follow."""
+    """What a ControlNet follows, and by which network that is found; several kinds may share a ControlNet."""
 
     CANNY = "canny"
     DEPTH = "depth"
+    DEPTH_DPT = "depth_dpt"
+    DEPTH_ZOE = "depth_zoe"
     POSE = "pose"
+    POSE_BODY = "pose_body"
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,16 @@ import numpy as np
 import pytest
 import torch
 from transformers import (
+    BeitConfig,
     DepthAnythingConfig,
     DepthAnythingForDepthEstimation,
     Dinov2Config,
     DPTConfig,
     DPTForDepthEstimation,
     DPTImageProcessor,
+    ZoeDepthConfig,
+    ZoeDepthForDepthEstimation,
+    ZoeDepthImageProcessor,
 )
 
 from videograin.diffusion.control import (
@@ -69,6 +73,50 @@ def depth_folder(request, tmp_path) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def zoe_folder(tmp_path: Path) -> Path:
+    """A ZoeDepth of two blocks, with random weights in the layout of the hub's."""
+    torch.manual_seed(0)
+    backbone = BeitConfig(
+        image_size=32, patch_size=16, hidden_size=16, num_hidden_layers=4, num_attention_heads=2, intermediate_size=32,
+        out_features=["stage1", "stage2", "stage3", "stage4"], reshape_hidden_states=False,  # pyright: ignore[reportCallIssue]
+    )  # fmt: skip
+    config = ZoeDepthConfig(
+        backbone_config=backbone, backbone_hidden_size=16, neck_hidden_sizes=[8, 8, 8, 8], fusion_hidden_size=8,  # pyright: ignore[reportCallIssue]
+        bottleneck_features=8, num_relative_features=8, bin_embedding_dim=8, num_attractors=[4, 2, 2, 1],
+        bin_configurations=[{"n_bins": 8, "min_depth": 0.1, "max_depth": 10.0, "name": "nyu"}],
+    )  # fmt: skip
+    ZoeDepthForDepthEstimation(config).save_pretrained(tmp_path)
+    ZoeDepthImageProcessor(size={"height": 32, "width": 32}, ensure_multiple_of=32).save_pretrained(tmp_path)
+    return tmp_path
+
+
+def test_zoedepth_s_metres_become_nearness(frames, zoe_folder):
+    detector = DepthDetector.load(str(zoe_folder))
+    assert detector.is_metric
+    depth = detector(frames)
+    assert depth.shape == frames.shape
+    assert (depth.min(), depth.max()) == (0, 255)
+
+
+def test_a_distance_in_metres_is_white_where_it_is_small_and_a_far_sky_does_not_count():
+    frames = np.linspace(10, 100, 400).astype(np.uint8).reshape(1, 20, 20, 1).repeat(3, -1)
+    frames[:, -1] = 255  # a twentieth of the picture, more than twice as far as all else
+    metric = nearness_is_brightness()
+    grey = DepthDetector(metric.model, metric.processor, is_metric=True)(frames)[0, ..., 0].astype(int)
+    assert (grey[0, 0], grey[-1].max()) == (255, 0)
+    assert grey[10, 0] == pytest.approx(255 * (0.85 - 0.5) / (0.85 - 0.02), abs=4)
+
+
+def test_a_pose_of_the_body_leaves_hands_and_faces_out(frames):
+    def draw(canvas: np.ndarray, joints: np.ndarray, scores: np.ndarray, **_: object) -> np.ndarray:
+        assert (joints.shape, scores.shape) == ((1, 18, 2), (1, 18))
+        return canvas + 1
+
+    detector = PoseDetector(lambda image: (np.zeros((1, 134, 2)), np.ones((1, 134))), draw, joints=18)
+    assert (detector(frames[:1]) == 1).all()
+
+
 def test_canny_is_white_on_black_in_three_equal_channels(frames):
     edges = control_images(frames, ControlKind.CANNY)
     assert edges.shape == frames.shape
@@ -97,7 +145,7 @@ def test_canny_thresholds_in_the_wrong_order_are_refused():
 
 
 def test_an_unknown_kind_names_the_allowed_ones(frames):
-    with pytest.raises(SettingsError, match="canny, depth, pose"):
+    with pytest.raises(SettingsError, match="canny, depth, depth_dpt, depth_zoe, pose, pose_body"):
         control_images(frames, "normals")  # pyright: ignore[reportArgumentType]
 
 

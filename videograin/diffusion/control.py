@@ -20,6 +20,20 @@ from videograin.files.hub import Layout, fetch, user_cache_dir
 from videograin.region import ControlKind
 
 DEPTH_MODEL = "depth-anything/Depth-Anything-V2-Small-hf"
+DEPTH_MODELS = {
+    ControlKind.DEPTH: DEPTH_MODEL,
+    ControlKind.DEPTH_DPT: "Intel/dpt-hybrid-midas",
+    ControlKind.DEPTH_ZOE: "Intel/zoedepth-nyu-kitti",
+}
+"""What finds the depth of each kind; the ControlNets for depth were trained on the second one's."""
+
+NEAREST_SHARE, FARTHEST_SHARE = 0.02, 0.85
+"""Shares of a clip's pixels by distance that are white and black where it is in metres, as ControlNet's own ZoeDepth
+has them: a sky kilometres away would leave one grey to all else."""
+
+BODY_JOINTS = 18
+"""The first joints of OpenPose's whole body; behind them are feet, hands and face."""
+
 DEPTH_FRAMES_AT_ONCE = 8
 
 PEOPLE_MODEL = "Tau-J/RTMPose/rtmposev1/onnx_sdk/yolox_m_8xb8-300e_humanart-c2c7a14a.zip"
@@ -42,7 +56,7 @@ def control_images(
     kind: ControlKind,
     *,
     canny_thresholds: tuple[int, int] = (100, 200),
-    depth_model: str = DEPTH_MODEL,
+    depth_model: str | None = None,
     device: torch.device | str = "cpu",
 ) -> np.ndarray:
     """Return the control images of a clip.
@@ -51,7 +65,8 @@ def control_images(
         frames: (F, H, W, 3) uint8 RGB.
         kind: which ControlNet they are for.
         canny_thresholds: (low, high) gradients: edges start above the second and continue above the first.
-        depth_model: folder or hub id of a `transformers` model for relative depth (Depth Anything, DPT).
+        depth_model: folder or hub id of a `transformers` model for depth (Depth Anything, DPT, ZoeDepth); None is the
+            kind's own.
         device: where the depth or pose model runs.
 
     Returns:
@@ -65,17 +80,19 @@ def load_detector(
     kind: ControlKind,
     *,
     canny_thresholds: tuple[int, int] = (100, 200),
-    depth_model: str = DEPTH_MODEL,
+    depth_model: str | None = None,
     device: torch.device | str = "cpu",
 ) -> Detector:
     """Return what makes control images of one kind; arguments as for `control_images`."""
     match kind:
         case ControlKind.CANNY:
             return CannyDetector(*canny_thresholds)
-        case ControlKind.DEPTH:
-            return DepthDetector.load(depth_model, device)
+        case ControlKind.DEPTH | ControlKind.DEPTH_DPT | ControlKind.DEPTH_ZOE:
+            return DepthDetector.load(depth_model or DEPTH_MODELS[kind], device)
         case ControlKind.POSE:
             return PoseDetector.load(device)
+        case ControlKind.POSE_BODY:
+            return PoseDetector.load(device, BODY_JOINTS)
     kinds = ", ".join(ControlKind)
     raise SettingsError(f"Control kind '{kind}' is unknown. Use one of: {kinds}.")
 
@@ -101,10 +118,17 @@ class CannyDetector:
 
 @dataclass(frozen=True)
 class DepthDetector:
-    """Nearness as grey, white = nearest, by a `transformers` model for relative depth."""
+    """Nearness as grey, white = nearest, by a `transformers` model for depth.
+
+    Attributes:
+        model: estimates nearness up to a scale, or metres.
+        processor: makes its input of pictures.
+        is_metric: whether it estimates metres.
+    """
 
     model: torch.nn.Module
     processor: Callable
+    is_metric: bool = False
 
     @classmethod
     def load(cls, name: str = DEPTH_MODEL, device: torch.device | str = "cpu") -> Self:
@@ -120,7 +144,7 @@ class DepthDetector:
                 f"Depth model '{name}' cannot be loaded ({str(error).splitlines()[0]}). Give the folder of a "
                 f"transformers depth model, or fetch the default once: hf download {DEPTH_MODEL}"
             ) from error
-        return cls(model.eval().to(device), processor)
+        return cls(model.eval().to(device), processor, model.config.model_type == "zoedepth")
 
     @torch.inference_mode()
     def __call__(self, frames: np.ndarray) -> np.ndarray:
@@ -132,14 +156,18 @@ class DepthDetector:
         chunks = np.split(frames, range(DEPTH_FRAMES_AT_ONCE, len(frames), DEPTH_FRAMES_AT_ONCE))
         nearness = torch.cat([self._nearness(chunk) for chunk in chunks])
         low, high = nearness.aminmax()
+        if self.is_metric:
+            low, high = torch.from_numpy(np.quantile(nearness.numpy(), [1 - FARTHEST_SHARE, 1 - NEAREST_SHARE])).float()
         grey = (nearness - low) / (high - low).clamp(min=torch.finfo(nearness.dtype).tiny)
-        grey = (grey * 255).round().to(torch.uint8).numpy()
+        grey = (grey.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
         return np.repeat(grey[..., None], 3, axis=-1)
 
     def _nearness(self, frames: np.ndarray) -> torch.Tensor:
         device = next(self.model.parameters()).device
-        inputs = self.processor(images=list(frames), return_tensors="pt", input_data_format="channels_last")
-        nearness = self.model(inputs["pixel_values"].to(device)).predicted_depth.float()
+        whole = {"do_pad": False} if self.is_metric else {}  # a margin would be a part of the depth
+        inputs = self.processor(images=list(frames), return_tensors="pt", input_data_format="channels_last", **whole)
+        depth = self.model(inputs["pixel_values"].to(device)).predicted_depth.float()
+        nearness = -depth if self.is_metric else depth
         return F.interpolate(nearness[:, None], frames.shape[1:3], mode="bilinear")[:, 0].cpu()
 
 
@@ -150,13 +178,15 @@ class PoseDetector:
     Attributes:
         find_people: BGR image → joints (people, joints, 2) in pixels, scores (people, joints).
         draw: rtmlib's `draw_skeleton`.
+        joints: how many are drawn, from the first; None draws all.
     """
 
     find_people: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
     draw: Callable[..., np.ndarray]
+    joints: int | None = None
 
     @classmethod
-    def load(cls, device: torch.device | str = "cpu") -> Self:
+    def load(cls, device: torch.device | str = "cpu", joints: int | None = None) -> Self:
         """Load rtmlib's whole-body model from files of a hub, or from its local cache."""
         try:
             from rtmlib import Wholebody, draw_skeleton  # pyright: ignore[reportMissingImports]
@@ -174,7 +204,7 @@ class PoseDetector:
             backend="onnxruntime",
             device=torch.device(device).type,
         )
-        return cls(people, draw_skeleton)
+        return cls(people, draw_skeleton, joints)
 
     def __call__(self, frames: np.ndarray) -> np.ndarray:
         """Draw the people of frames (F, H, W, 3) uint8 RGB; the result has the same shape and type."""
@@ -182,6 +212,7 @@ class PoseDetector:
 
     def _skeletons(self, frame: np.ndarray) -> np.ndarray:
         joints, scores = self.find_people(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+        joints, scores = joints[:, : self.joints], scores[:, : self.joints]
         return self.draw(np.zeros_like(frame), joints, scores, openpose_skeleton=True, kpt_thr=POSE_CONFIDENCE)
 
 

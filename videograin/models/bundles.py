@@ -24,17 +24,29 @@ EMOJI_WORLD_SETTINGS = EditSettings(
 """What edits best (benchmarks/RESULTS.md). From 75 % noise the modulation has faded to 1 % after half of the steps."""
 
 
-_SD15_CONTROLS = {
-    ControlKind.CANNY: "lllyasviel/control_v11p_sd15_canny",
-    ControlKind.DEPTH: "lllyasviel/control_v11f1p_sd15_depth",
-    ControlKind.POSE: "lllyasviel/control_v11p_sd15_openpose",
-}
+def _controls(canny: str, depth: str, pose: str) -> dict[ControlKind, str]:
+    """Return the ControlNet of each kind by those of outlines, depth and poses."""
+    return {
+        ControlKind.CANNY: canny,
+        ControlKind.DEPTH: depth,
+        ControlKind.DEPTH_DPT: depth,
+        ControlKind.DEPTH_ZOE: depth,
+        ControlKind.POSE: pose,
+        ControlKind.POSE_BODY: pose,
+    }
 
-_SD21_CONTROLS = {
-    ControlKind.CANNY: "thibaud/controlnet-sd21-canny-diffusers",
-    ControlKind.DEPTH: "thibaud/controlnet-sd21-depth-diffusers",
-    ControlKind.POSE: "thibaud/controlnet-sd21-openpose-diffusers",
-}
+
+_SD15_CONTROLS = _controls(
+    "lllyasviel/control_v11p_sd15_canny",
+    "lllyasviel/control_v11f1p_sd15_depth",
+    "lllyasviel/control_v11p_sd15_openpose",
+)
+
+_SD21_CONTROLS = _controls(
+    "thibaud/controlnet-sd21-canny-diffusers",
+    "thibaud/controlnet-sd21-depth-diffusers",
+    "thibaud/controlnet-sd21-openpose-diffusers",
+)
 
 
 class Prediction(StrEnum):

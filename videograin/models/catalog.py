@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from videograin.diffusion.control import DEPTH_MODEL, PEOPLE_MODEL, POSE_MODEL
+from videograin.diffusion.control import DEPTH_MODELS, PEOPLE_MODEL, POSE_MODEL
 from videograin.errors import ModelError
 from videograin.files.download import ByteMeter, RemoteFile, check_room, is_whole, receive
 from videograin.files.hub import Layout, fetch, find_snapshot, is_hub_id, list_repository
@@ -16,7 +16,14 @@ from videograin.progress import Report, ignore
 from videograin.region import ControlKind
 from videograin.segment.zoo import GRABCUT, HUB_IDS, SAM_FILES, sam_file
 
-CONTROL_TITLES = {ControlKind.CANNY: "Outlines", ControlKind.DEPTH: "Depth", ControlKind.POSE: "Poses"}
+CONTROL_TITLES = {
+    ControlKind.CANNY: "Outlines",
+    ControlKind.DEPTH: "Depth",
+    ControlKind.DEPTH_DPT: "Depth by DPT",
+    ControlKind.DEPTH_ZOE: "Depth by ZoeDepth",
+    ControlKind.POSE: "Poses",
+    ControlKind.POSE_BODY: "Poses without hands and faces",
+}
 
 SEGMENTER_TITLES = {
     "emoji-world": "Emoji World, drawings",
@@ -55,7 +62,11 @@ _MARKS_AND_FOLLOWS = "Marks what is clicked on in photographs, and follows it th
 _MARKS_BY_COLOUR = "Marks what boxes and strokes tell from its surroundings, by colour and motion; needs no weights."
 
 _CONTROL_BYTES = 1_450_000_000  # of a ControlNet of either family, about
-_DEPTH_BYTES = 99_000_000
+_DEPTH_BYTES = {
+    ControlKind.DEPTH: 99_000_000,
+    ControlKind.DEPTH_DPT: 490_000_000,
+    ControlKind.DEPTH_ZOE: 1_380_000_000,
+}
 _POSE_BYTES = 310_000_000
 _CAPTIONER_BYTES = 990_000_000
 _DETECTOR_BYTES = {"grounding-dino": 690_000_000, "mm-grounding-dino": 690_000_000, "owlv2": 620_000_000}
@@ -315,9 +326,9 @@ def _detectors(kind: ControlKind) -> tuple[list[HubPart], int]:
     match kind:
         case ControlKind.CANNY:
             return [], 0
-        case ControlKind.DEPTH:
-            return [HubPart(DEPTH_MODEL, Layout.NETWORK)], _DEPTH_BYTES
-        case ControlKind.POSE:
+        case ControlKind.DEPTH | ControlKind.DEPTH_DPT | ControlKind.DEPTH_ZOE:
+            return [HubPart(DEPTH_MODELS[kind], Layout.NETWORK)], _DEPTH_BYTES[kind]
+        case ControlKind.POSE | ControlKind.POSE_BODY:
             return [HubPart(model, Layout.FILE) for model in (PEOPLE_MODEL, POSE_MODEL)], _POSE_BYTES
 
 

@@ -23,9 +23,9 @@ LARGEST_GRID = 64
 
 CONTROLS = {
     "dwpose": ControlKind.POSE,
-    "openpose": ControlKind.POSE,
-    "depth": ControlKind.DEPTH,
-    "depth_zoe": ControlKind.DEPTH,
+    "openpose": ControlKind.POSE_BODY,
+    "depth": ControlKind.DEPTH_DPT,
+    "depth_zoe": ControlKind.DEPTH_ZOE,
     "canny": ControlKind.CANNY,
 }
 """Our kinds by the authors' names."""
