@@ -27,7 +27,7 @@ class EditApi(ModelApi):
     ) -> str:
         """Ask for the edit and return the job's id.
 
-        `settings` overrides fields of the preset by name; `controls` names ControlNets: canny, depth, pose,
+        `settings` overrides fields of the preset by name; `controls` names ControlNets: canny, depth, pose …,
         each with a scale and with the shares of the steps between which it acts if need be: "canny:0.6:0:0.5".
         """
         found = self._find(session)
