@@ -118,9 +118,9 @@ def test_what_belongs_to_no_region_keeps_the_sources_pixels(studio: Studio, monk
     written: list[np.ndarray] = []
     write = segments.save_part
 
-    def note(path: Path, frames: Iterable[np.ndarray], fps: float, crf: int) -> None:
+    def note(path: Path, frames: Iterable[np.ndarray], fps: float, *crf: int) -> None:
         written.append(np.stack(list(frames)))
-        write(path, written[-1], fps, crf)
+        write(path, written[-1], fps, *crf)
 
     monkeypatch.setattr(segments, "save_part", note)
     assert studio.edit().job.state is JobState.DONE

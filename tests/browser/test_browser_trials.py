@@ -1,0 +1,31 @@
+"""What is tried before a clip is edited, in a real browser: one frame, and an object taken out."""
+
+import pytest
+from visitor import EDIT_TIMEOUT
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+def test_the_frame_that_was_looked_at_is_previewed_alone_and_its_settings_are_used(visit):
+    visitor = visit()
+    visitor.take_ready("friends")
+    visitor.go_to("2 Mark")
+    visitor.page.locator(".vg-scrub [data-action=frame]").last.click()
+    visitor.page.wait_for_function("document.querySelector('.vg-scrub output').textContent.startsWith('2')")
+    visitor.go_to("3 Edit")
+    visitor.page.get_by_role("button", name="Preview frame 2").click()
+    visitor.page.wait_for_function("document.querySelector('.vg-compare video').videoWidth > 0", timeout=EDIT_TIMEOUT)
+    visitor.page.locator(".vg-history li", has_text="Preview of one frame").locator("img").wait_for()
+    assert "one frame" in visitor.page.locator("#result-note").inner_text()
+
+
+def test_an_object_is_taken_out_and_had_back(visit):
+    visitor = visit()
+    visitor.take_ready("friends")
+    before = visitor.prompts()[0]
+    visitor.page.locator("[data-action=remove]").first.click()
+    visitor.page.wait_for_function("document.querySelector('[data-word]').value == 'nothing'")
+    assert before not in visitor.page.locator("#sentence").inner_text()
+    assert "nothing" not in visitor.page.locator("#sentence").inner_text()
+    visitor.page.locator("[data-action=remove]").first.click()
+    visitor.page.wait_for_function("document.querySelector('[data-word]').value == ''")
