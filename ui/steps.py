@@ -181,9 +181,9 @@ def build_edit_step(studio: StudioService) -> EditStep:
                 lora_id, lora_in = _lora_sources()
             cost = widgets.panel("cost")
             with gr.Row(elem_id="go", elem_classes="vg-go"):
-                preview_frame = gr.Button("Preview frame 1", elem_id="preview-frame", min_width=100)
-                preview = gr.Button("Preview", elem_id="preview", min_width=100)
-                vary = gr.Button("Four variations", elem_id="vary", min_width=100)
+                preview_frame = gr.Button("Preview frame 1", elem_id="preview-frame", min_width=100, size="sm")
+                preview = gr.Button("Preview", elem_id="preview", min_width=100, size="sm")
+                vary = gr.Button("Four variations", elem_id="vary", min_width=100, size="sm")
                 run = gr.Button("Edit the clip", variant="primary", elem_id="edit", min_width=160, scale=2)
         with gr.Column(scale=3, min_width=320):
             job = widgets.panel("edit-job")
