@@ -24,6 +24,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
 
+import cv2
 import numpy as np
 import psutil
 import torch
@@ -58,10 +59,12 @@ class ThereAndBack:
     Attributes:
         library: the clips.
         frames: how many are wanted.
+        side: pixels of both sides; 0 leaves them as they are.
     """
 
     library: Library
     frames: int
+    side: int = 0
 
     def documents(self) -> dict[str, dict]:
         """Return what the library says."""
@@ -72,7 +75,13 @@ class ThereAndBack:
         frames, masks = self.library.pixels(number)
         last = len(frames) - 1
         order = last - np.abs(np.arange(self.frames) % (2 * last) - last)
+        frames, masks = self._resized(frames), {name: self._resized(255 * mask) > 127 for name, mask in masks.items()}
         return frames[order], {name: mask[order] for name, mask in masks.items()}
+
+    def _resized(self, pictures: np.ndarray) -> np.ndarray:
+        size = (self.side or pictures.shape[1], self.side or pictures.shape[2])
+        pictures = pictures.astype(np.uint8)
+        return np.stack([cv2.resize(each, size[::-1], interpolation=cv2.INTER_AREA) for each in pictures])
 
 
 @dataclass(frozen=True)
@@ -254,7 +263,7 @@ def main() -> None:
     args.json.parent.mkdir(parents=True, exist_ok=True)
     with args.json.open("a") as file:
         for length in args.lengths:
-            bench = Bench.load(args.model, args.device, ThereAndBack(library, length))
+            bench = Bench.load(args.model, args.device, ThereAndBack(library, length, args.side))
             for (number, clip), variant in product(told.items(), variants(base, args.variants)):
                 task = Task(number, clip, variant, length)
                 if (variant.label, settings_text(variant), length, clip.name) in {line.key for line in lines}:
@@ -279,6 +288,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--anchors", type=int, default=EditSettings.anchor_frames)
     parser.add_argument("--overlap", type=int, default=EditSettings.window_overlap)
     parser.add_argument("--steps", type=int, default=0, help="denoising steps; 0 takes the model's")
+    parser.add_argument("--side", type=int, default=0, help="pixels of both sides; 0 takes the clips'")
     parser.add_argument("--model", default="emoji-world", help="folder in diffusers' layout, with its clip/")
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--json", type=Path, default=Path("output/long.jsonl"), help="a line for each edit")

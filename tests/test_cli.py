@@ -129,7 +129,7 @@ def test_a_folder_with_an_edit_s_file_is_edited_too(project: Path) -> None:
 
 
 def test_a_long_clip_is_edited_in_windows_of_the_length_that_is_asked_for(project: Path) -> None:
-    arguments = ["--device", "cpu", "--steps", "1", "--window", "3", "--anchors", "1", "--no-focus"]
+    arguments = ["--device", "cpu", "--steps", "1", "--window", "4", "--anchors", "1", "--no-focus"]
     save_video(project.with_name("clip.mp4"), moving_scene(7, 64, 96), 8)
     assert main(["edit", str(project), *arguments]) == OK
     assert load_clip(project.with_suffix(".mp4")).frames.shape[0] == 7

@@ -218,7 +218,8 @@ class EditSettings:
         convention: which reading of the method, see docs/architecture.md.
         timestep_spacing: trailing or leading; as a rule that of the convention.
         attention_mode: which frames self-attention sees.
-        window_frames: most frames that are denoised together where the mode is `WINDOWS`; a longer clip is divided.
+        window_frames: most frames that see one another where the mode is `WINDOWS`; a longer clip is divided into
+            windows, which have as many frames less, but no fewer than half of them, as there are anchors.
         anchor_frames: frames spread over a divided clip that all its windows see besides, so that objects look the
             same in all of them.
         window_overlap: frames that neighbouring windows share, in which one fades into the next; less than half of a

@@ -14,7 +14,7 @@ from videograin.diffusion.windows.anchor_bank import AnchorBank, BankRoom
 from videograin.region import EditRequest, EditResult, EditSettings
 
 FRAMES = 8
-SETTINGS = EditSettings(num_inference_steps=2, window_frames=4, anchor_frames=2, window_overlap=1)
+SETTINGS = EditSettings(num_inference_steps=2, window_frames=6, anchor_frames=2, window_overlap=1)
 NO_ROOM = BankRoom(0, 0)
 
 

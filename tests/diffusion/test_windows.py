@@ -7,11 +7,11 @@ import torch
 from fakes import box, tiny_frames, tiny_pipeline, tiny_regions
 
 from videograin.diffusion.windows.cross_fade import CrossFade
-from videograin.diffusion.windows.plan import Window, part_sizes, plan_windows, request_windows
+from videograin.diffusion.windows.plan import Window, own_length, part_sizes, plan_windows, request_windows
 from videograin.region import AttentionMode, EditRequest, EditSettings, Region
 
 FRAMES = 8
-SETTINGS = EditSettings(num_inference_steps=2, window_frames=4, anchor_frames=2, window_overlap=1)
+SETTINGS = EditSettings(num_inference_steps=2, window_frames=6, anchor_frames=2, window_overlap=1)
 
 
 def request(settings: EditSettings = SETTINGS, frames: int = FRAMES) -> EditRequest:
@@ -29,7 +29,7 @@ def test_windows_cover_a_clip_and_share_as_many_frames_as_they_are_told(frames: 
     assert (windows[0].start, windows[-1].stop) == (0, frames)
     assert (windows[0].overlap, windows[-1].next_overlap) == (0, 0)
     lengths = [len(window.frames) for window in windows]
-    assert max(lengths) <= 16
+    assert max(lengths) <= 12  # beside four anchors, so that 16 see one another
     assert max(lengths) - min(lengths) <= 1
     for before, after in pairwise(windows):
         assert before.stop - after.start == before.next_overlap == after.overlap == 2
@@ -49,6 +49,10 @@ def test_anchors_are_spread_over_the_frames_that_show_an_edited_region() -> None
     visible = np.zeros((1, 40), bool)
     visible[:, 20:28] = True
     assert {window.anchors for window in plan_windows(visible, 16, 4, 2)} == {(21, 23, 25, 27)}
+
+
+def test_anchors_leave_a_window_at_least_half_of_its_frames() -> None:
+    assert [own_length(16, anchors) for anchors in (0, 4, 12)] == [16, 12, 8]
 
 
 def test_windows_that_show_no_edited_region_cost_nothing() -> None:

@@ -393,7 +393,7 @@ def test_where_memory_is_short_windows_are_shorter_and_the_result_says_so(
     studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("videograin.jobs.edit.plan_memory", lambda *_: MemoryPlan(window_frames=4))
-    done = studio.edit()
+    done = studio.edit(replace(studio.project, settings=EditSettings(num_inference_steps=1, anchor_frames=0)))
     assert done.job.notes == (SHORTER_WINDOWS.format(4, 16),)
     assert done.result.frames == FRAMES
 
@@ -414,10 +414,11 @@ def test_an_edit_that_goes_on_has_the_windows_that_it_had(
     monkeypatch.setattr(VideoGrainPipeline, "edit_windows", edit_windows)
     jobs = EditJobs(ModelShelf(tmp_path / "cache", "cpu", offline=True, speed=1e9), OperatorSettings(tmp_path))
     (folder := tmp_path / "job").mkdir()
+    quick = replace(studio.project, settings=EditSettings(num_inference_steps=1, anchor_frames=0))
     for most in (4, 5):  # more memory is free the second time
         monkeypatch.setattr("videograin.jobs.edit.plan_memory", lambda *_, most=most: MemoryPlan(window_frames=most))
         with suppress(KeyboardInterrupt):
-            jobs.edit(studio.project, JobContext(folder))
+            jobs.edit(quick, JobContext(folder))
     assert asked == [4, 4]
 
 

@@ -47,7 +47,7 @@ def project(tmp_path: Path) -> Project:
         source_prompt="a dog",
         model=str(tmp_path / "tiny"),
         clip_options=ClipOptions(max_frames=16, short_side=32, multiple=16),
-        settings=EditSettings(num_inference_steps=2, window_frames=4, anchor_frames=1, window_overlap=1),
+        settings=EditSettings(num_inference_steps=2, window_frames=5, anchor_frames=1, window_overlap=1),
     )
 
 

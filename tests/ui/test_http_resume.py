@@ -16,7 +16,7 @@ from videograin.media.video import ClipOptions, load_clip
 pytestmark = pytest.mark.slow
 
 FRAMES, STEPS = 10, 30
-WINDOWS = {"window_frames": 4, "anchor_frames": 1, "window_overlap": 1}
+WINDOWS = {"window_frames": 5, "anchor_frames": 1, "window_overlap": 1}
 WHOLE = ClipOptions(short_side=None, multiple=1)
 
 

@@ -87,7 +87,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help=f"ControlNet that holds the edit to the source ({', '.join(ControlKind)}), how far, and in which part of "
         "the steps, as shares; may be given again (default: those of the project)",
     )  # fmt: skip
-    parser.add_argument("--window", type=int, metavar="N", help="most frames that are denoised together")
+    parser.add_argument("--window", type=int, metavar="N", help="most frames that see one another, anchors included")
     parser.add_argument("--anchors", type=int, metavar="N", help="frames that all windows of a longer clip see")
     parser.add_argument(
         "--focus", action=argparse.BooleanOptionalAction,
@@ -190,7 +190,7 @@ def _drawing(
     apply_plan(pipeline, plan, device)
     settings = plan.fitted(project.settings)
     if settings != project.settings:
-        print(f"note: memory is short, windows have {settings.window_frames} frames", file=sys.stderr)
+        tell([f"memory is short, {settings.window_frames} frames at most see one another"])
     request = replace(request, settings=settings)
     estimate = estimate_edit(pipeline, (frames, height, width), settings, device, plan)
     print(

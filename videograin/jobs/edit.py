@@ -42,7 +42,7 @@ WINDOW_FRAMES = "window-frames"
 """File among a job's segments: most frames of a window, which a later attempt must divide the clip by as well."""
 
 STOPPED_EARLY = "You stopped this early: these are the first {} of {} frames."
-SHORTER_WINDOWS = "Memory is short here, so {} frames at a time were edited together instead of {}."
+SHORTER_WINDOWS = "Memory is short here, so at most {} frames were edited together instead of {}."
 REUSED = "This clip's inversion was known from an earlier edit and was used again."
 
 

@@ -42,8 +42,9 @@ USABLE = 0.9
 BANK_SHARE = 0.5
 """Share of what an edit leaves free that the anchors' bank may take, for other programs need memory as well."""
 
-SHORTEST_WINDOW = 4
-"""Frames to which windows are shortened where memory is short; with fewer, most of the work is done twice."""
+SHORTEST_WINDOW = 8
+"""Frames to which windows are shortened, anchors included, where memory is short; with fewer, overlaps are most of the
+work."""
 
 
 @dataclass(frozen=True)

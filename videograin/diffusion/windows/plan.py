@@ -57,11 +57,11 @@ def plan_windows(
     """Divide a clip into windows of nearly equal length.
 
     A clip that fits in one window is one window, whatever cuts it has. In a longer one, no window and no anchor
-    crosses a cut.
+    crosses a cut. Its windows are shorter by the anchors that they see besides (`own_length`).
 
     Args:
         visible: (R, F) bool, which edited regions each frame shows; anchors are spread over those that show any.
-        length: most frames of a window.
+        length: most frames that see one another.
         anchors: most anchors of a shot.
         overlap: frames that neighbouring windows share, at most so that no frame belongs to three.
         shots: frames at which a shot begins, ascending from 0.
@@ -69,12 +69,19 @@ def plan_windows(
     frames = visible.shape[1]
     if frames <= length:
         return [Window(0, frames)]
-    overlap = min(overlap, (length - 1) // 2)
     return [
         window
         for first, stop in pairwise([*shots, frames])
         for window in _shot_windows(first, stop, length, overlap, _shot_anchors(visible, first, stop, anchors))
     ]
+
+
+def own_length(length: int, anchors: int) -> int:
+    """Return the most frames of a window beside some anchors, at least half of the `length` that see one another.
+
+    So no forward of a long clip attends to more, or takes longer or more memory, than that of a clip of this length.
+    """
+    return max(length - anchors, -(-length // 2))
 
 
 def request_windows(request: EditRequest) -> list[Window]:
@@ -133,6 +140,8 @@ def part_sizes(windows: Sequence[Window], finished: int) -> list[int]:
 def _shot_windows(first: int, stop: int, length: int, overlap: int, anchors: tuple[int, ...]) -> list[Window]:
     if stop - first <= length:
         return [Window(first, stop)]
+    length = own_length(length, len(anchors))
+    overlap = min(overlap, (length - 1) // 2)
     count = -(-(stop - first - overlap) // (length - overlap))
     whole, longer = divmod(stop - first + (count - 1) * overlap, count)
     windows: list[Window] = []
