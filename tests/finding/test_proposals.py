@@ -10,7 +10,7 @@ from videograin.errors import NothingFoundError
 from videograin.finding import proposals
 from videograin.finding.finder import find_objects
 from videograin.finding.finders import load_finder
-from videograin.finding.proposals import ProposalFinder, meant_names
+from videograin.finding.proposals import ProposalFinder, hidden_beside, meant_names
 from videograin.media.video import ClipOptions, load_clip
 from videograin.project.examples import example_path
 from videograin.project.project import load_project
@@ -48,7 +48,7 @@ class KnownJudge:
 
     names = NAMES
 
-    def probabilities(self, frame: np.ndarray, masks: list[np.ndarray]) -> np.ndarray:
+    def probabilities(self, frame: np.ndarray, masks: np.ndarray, hidden: np.ndarray) -> np.ndarray:
         likely = {1: {"dog": 0.9}, 20: {"dog": 0.8, "cap": 0.1}, 3: {"cap": 0.4, "top hat": 0.6}, 2: {"dog": 0.7}}
         found = [likely[int(np.nonzero(mask.any(0))[0][0])] for mask in masks]
         return np.array([[each.get(name, 0) for name in NAMES] for each in found])
@@ -73,6 +73,14 @@ def test_of_proposals_of_one_object_the_surest_is_taken(monkeypatch: pytest.Monk
     assert [(each.name, each.box[0], round(each.score, 2)) for each in found] == [
         ("top hat", 3, 0.54), ("dog", 1, 0.81), ("dog", 20, 0.72),
     ]  # fmt: skip
+
+
+def test_the_judge_sees_neither_the_neighbours_of_an_object_nor_what_it_wears() -> None:
+    whole, part, other, hat = (each.mask for each in (box(1, 16, 1), box(1, 12, 1), box(20, 36, 1), box(3, 6, 1)))
+    hidden = hidden_beside(np.stack([whole, part, other, hat]))
+    assert np.array_equal(hidden[0], other | hat)  # a piece of more than half of it is no part
+    assert np.array_equal(hidden[2], whole | part | hat)
+    assert np.array_equal(hidden[3], other)
 
 
 @pytest.mark.slow

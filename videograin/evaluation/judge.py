@@ -1,10 +1,10 @@
 """A mini CLIP that names the objects of the small world of emoji, and so judges edits there."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, cast
 
+import cv2
 import numpy as np
 import torch
 from safetensors.torch import load_file
@@ -16,6 +16,8 @@ from videograin.evaluation.vocabulary import known_names
 from videograin.files.hub import WEIGHTS_LOCK
 
 INPUT_SIZE = 128
+
+_PAINT_RADIUS = 3  # pixels of a crop from which each that is painted out is filled
 
 SURE = 0.9
 """Least probability at which a name is suggested to the user."""
@@ -56,17 +58,25 @@ class Judge:
         probability, index = self._logits(frame[None], mask[None]).softmax(1)[0].max(0)
         return self.names[int(index)] if probability >= SURE else ""
 
-    def probabilities(self, frame: np.ndarray, masks: Sequence[np.ndarray]) -> np.ndarray:
+    def probabilities(self, frame: np.ndarray, masks: np.ndarray, hidden: np.ndarray) -> np.ndarray:
         """Return how likely each mask shows each of `names`, (masks, names) float.
 
         Args:
             frame: (H, W, 3) uint8 RGB.
-            masks: (H, W) bool each, none of them empty.
+            masks: (N, H, W) bool, none of them empty.
+            hidden: (N, H, W) bool, what is painted out of the square around each mask.
         """
-        frames = np.broadcast_to(frame, (len(masks), *frame.shape))
-        return self._logits(frames, np.stack(masks)).softmax(1).cpu().numpy()
+        crops = crop_regions(np.broadcast_to(frame, (len(masks), *frame.shape)), masks, INPUT_SIZE)
+        planes = np.repeat(hidden[..., None].astype(np.uint8), 3, axis=-1) * 255
+        covers = crop_regions(planes, masks, INPUT_SIZE)[..., 0] > 0
+        pairs = zip(crops, covers, strict=True)
+        painted = [cv2.inpaint(crop, cover.astype(np.uint8), _PAINT_RADIUS, cv2.INPAINT_TELEA) for crop, cover in pairs]
+        return self._judge(np.stack(painted)).softmax(1).cpu().numpy()
+
+    def _logits(self, frames: np.ndarray, masks: np.ndarray) -> Tensor:
+        return self._judge(crop_regions(frames, masks, INPUT_SIZE))
 
     @torch.no_grad()
-    def _logits(self, frames: np.ndarray, masks: np.ndarray) -> Tensor:
-        crops = torch.from_numpy(crop_regions(frames, masks, INPUT_SIZE)).to(self.head.weight.device)
-        return self.head(self.clip.vision_model(pixel_values=crops.movedim(-1, 1) / 127.5 - 1).pooler_output)
+    def _judge(self, crops: np.ndarray) -> Tensor:
+        pixels = torch.from_numpy(crops).to(self.head.weight.device).movedim(-1, 1) / 127.5 - 1
+        return self.head(self.clip.vision_model(pixel_values=pixels).pooler_output)

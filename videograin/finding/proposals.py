@@ -30,6 +30,9 @@ SPECK = 0.1
 INSIDE = 0.7
 """Share of the smaller of two proposals of one name inside the other from which they are one object."""
 
+PART = 0.5
+"""Share of an object's area below which a proposal inside it is a part, or is worn: a hat, not the head."""
+
 _OTHER_WORDS = {
     "hat": ("top hat", "cap"),
     "ball": ("soccer ball", "basketball", "football", "baseball", "volleyball"),
@@ -78,7 +81,8 @@ class ProposalFinder:
         proposals = [whole for whole in map(_whole, every) if not is_backdrop(whole.mask)]
         if not proposals:
             return dict.fromkeys(nouns, ())
-        probabilities = self.judge.probabilities(frame, [each.mask for each in proposals])
+        masks = np.stack([each.mask for each in proposals])
+        probabilities = self.judge.probabilities(frame, masks, hidden_beside(masks))
         return {noun: self._named(names, proposals, probabilities) for noun, names in known.items()}
 
     def _named(
@@ -93,6 +97,23 @@ class ProposalFinder:
             if row.max() >= MIN_PROBABILITY and row.max() * each.score >= MIN_SCORE
         ]
         return _each_once(sorted(found, key=lambda one: -one.score))
+
+
+def hidden_beside(masks: np.ndarray) -> np.ndarray:
+    """Return what the judge must not see besides each proposal, (N, H, W) bool: others, and what the object wears.
+
+    Args:
+        masks: (N, H, W) bool.
+    """
+    flat = masks.reshape(len(masks), -1).astype(np.float32)
+    areas = flat.sum(1)
+    shared = flat @ flat.T
+    is_part = (shared > INSIDE * areas) & (areas < PART * areas[:, None])  # [i, j]: j is a part of i
+    is_other = shared < (1 - INSIDE) * np.minimum(areas, areas[:, None])
+    hidden = [
+        (masks[is_other[place]].any(0) & ~mask) | masks[is_part[place]].any(0) for place, mask in enumerate(masks)
+    ]
+    return np.stack(hidden)
 
 
 def meant_names(noun: str, names: Sequence[str]) -> tuple[str, ...]:
