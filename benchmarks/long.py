@@ -35,11 +35,9 @@ from benchmarks.scoring import Bench, Task
 from benchmarks.table import print_table
 from benchmarks.variants import Variant, changed
 from videograin.diffusion.windows.anchor_bank import BankRoom
-from videograin.diffusion.windows.plan import Window, request_windows
-from videograin.evaluation.metrics import warp_error
-from videograin.media.flow import OpticalFlow
+from videograin.evaluation.seams import seam_ratio
 from videograin.models.bundles import EMOJI_WORLD_SETTINGS
-from videograin.region import AttentionMode, EditRequest, EditSettings
+from videograin.region import AttentionMode, EditSettings
 
 COLUMNS = (
     "keys", "frames", "clips", "target", "mixing", "CLIP-F", "warp", "seam ratio", "UNet frames", "s a frame",
@@ -189,35 +187,6 @@ def _peak() -> int:
         lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
         return 1024 * int(lines["VmHWM"].split()[0])
     return psutil.Process(os.getpid()).memory_info().rss
-
-
-def seam_ratio(frames: np.ndarray, flow: OpticalFlow, request: EditRequest) -> float:
-    """Return the warp error at the windows' joints over that elsewhere; nan where there is one window."""
-    joints = [pair for window in request_windows(request) for pair in _joint(window)]
-    others = [pair for pair in range(len(frames) - 1) if pair not in joints]
-    if not joints:
-        return float("nan")
-    return _error(frames, flow, joints) / _error(frames, flow, others)
-
-
-def _joint(window: Window) -> range:
-    """Return the pairs (t, t + 1) across which a window takes over from the one before: all those of the overlap."""
-    return range(window.start - 1, window.start + window.overlap) if window.start else range(0)
-
-
-def _error(frames: np.ndarray, flow: OpticalFlow, pairs: Sequence[int]) -> float:
-    """Return the mean warp error of some pairs of frames."""
-    return float(np.nanmean([warp_error(frames[t : t + 2], _pair(flow, t)) for t in pairs]))
-
-
-def _pair(flow: OpticalFlow, t: int) -> OpticalFlow:
-    return OpticalFlow(
-        forward=flow.forward[t : t + 1],
-        backward=flow.backward[t : t + 1],
-        forward_error=flow.forward_error[t : t + 1],
-        forward_occluded=flow.forward_occluded[t : t + 1],
-        backward_occluded=flow.backward_occluded[t : t + 1],
-    )
 
 
 def read_lines(file: Path) -> list[Line]:

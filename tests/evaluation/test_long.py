@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from benchmarks.long import ThereAndBack, seam_ratio
+from benchmarks.long import ThereAndBack
+from videograin.evaluation.seams import seam_ratio
 from videograin.media.flow import OpticalFlow
 from videograin.region import EditRequest, EditSettings, Region
 

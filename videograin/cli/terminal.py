@@ -1,5 +1,7 @@
 """What long work shows on the terminal: a bar for each phase, durations, and no other library's remarks."""
 
+import sys
+from collections.abc import Iterable
 from typing import Self
 
 from tqdm import tqdm
@@ -53,6 +55,12 @@ def duration(seconds: float) -> str:
     """Return seconds as a user reads them: "42 s", "3 min 05 s"."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    """Print what a user should know besides the result on standard error, at once."""
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr, flush=True)
 
 
 def silence_libraries() -> None:

@@ -4,7 +4,7 @@ Everything is vectorised over points; only DIS and OpenCV's remap are called onc
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Self
@@ -36,6 +36,10 @@ class OpticalFlow:
     forward_error: np.ndarray
     forward_occluded: np.ndarray
     backward_occluded: np.ndarray
+
+    def pair(self, first: int) -> Self:
+        """Return the motion between one frame and the next alone."""
+        return replace(self, **{part.name: getattr(self, part.name)[first : first + 1] for part in fields(self)})
 
     @classmethod
     def from_pair(cls, forward: np.ndarray, backward: np.ndarray) -> Self:

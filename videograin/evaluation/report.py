@@ -1,0 +1,151 @@
+"""An edit's scores, all of them: the paper's four of the whole clip, and region by region what they cannot see."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from videograin.errors import RegionError, VideoError
+from videograin.evaluation.metrics import ClipScorer, EditScores, crop_regions, psnr, score_edit, share_seen
+from videograin.evaluation.seams import pair_errors, seam_ratio
+from videograin.media.flow import optical_flow
+from videograin.region import EditRequest
+
+RIM = 8
+"""Pixels around the edited regions that count neither as inside nor as outside: latent cells are edited whole."""
+
+FLOW = "DIS (OpenCV), of the source, both ways; occluded pixels are left out"
+"""What the warp error follows."""
+
+WORST = 4
+"""Frames of the picture of an edit's worst frames."""
+
+
+@dataclass(frozen=True)
+class RegionScores:
+    """The scores of one edited region, in the squares around it.
+
+    Attributes:
+        name: of the region, or its phrase.
+        prompt: its phrase.
+        clip_t: mean cosine of the squares with the phrase, percent.
+        own: share of the frames in which its own phrase fits best among those of all regions; 1 where it is alone.
+        leakage: share of the frames in which another region's phrase fits better.
+    """
+
+    name: str
+    prompt: str
+    clip_t: float
+    own: float
+    leakage: float
+
+
+@dataclass(frozen=True)
+class EditReport:
+    """All scores of an edit.
+
+    Attributes:
+        whole: CLIP-F, CLIP-T, Warp-Err and Q-edit of the whole clip.
+        regions: of each edited region that some frame shows.
+        regional_clip_t: mean of the regions' `clip_t`, percent.
+        leakage: mean of the regions' `leakage`.
+        outside_psnr: dB outside the edited regions, `RIM` pixels away from them, to the source; infinite where nothing
+            changed, nan where nothing lies outside.
+        seam_ratio: warp error where windows meet over that elsewhere; nan where there is one window.
+        worst: numbers of the frames behind the pairs of the largest warp error, the worst first.
+        target_prompt: that CLIP-T is measured with.
+        clip: which CLIP measured.
+        flow: which optical flow.
+        size: width and height at which it was measured.
+        frames: how many.
+    """
+
+    whole: EditScores
+    regions: tuple[RegionScores, ...]
+    regional_clip_t: float
+    leakage: float
+    outside_psnr: float
+    seam_ratio: float
+    worst: tuple[int, ...]
+    target_prompt: str
+    clip: str
+    flow: str
+    size: tuple[int, int]
+    frames: int
+
+
+def score_request(
+    scorer: ClipScorer, request: EditRequest, result: np.ndarray, target_prompt: str, clip: str
+) -> EditReport:
+    """Score an edit of a request.
+
+    Args:
+        scorer: the CLIP.
+        request: source frames and regions.
+        result: its edit, (F, H, W, 3) uint8 RGB.
+        target_prompt: the whole prompt that the result was made for.
+        clip: the CLIP's name, for the report.
+
+    Raises:
+        VideoError: the result has another shape than the source, or a single frame.
+    """
+    source = request.frames
+    if result.shape != source.shape:
+        (frames, height, width), wanted = result.shape[:3], source.shape
+        raise VideoError(
+            f"The result has {frames} frames of {width}×{height}, its source {wanted[0]} of {wanted[2]}×{wanted[1]}. "
+            "Give the result of this project."
+        )
+    if len(source) < 2:
+        raise VideoError("One frame has no motion to be scored. Give a clip of two frames or more.")
+    flow = optical_flow(source)
+    regions = _regions(scorer, request, result)
+    errors = np.nan_to_num(pair_errors(result, flow))
+    return EditReport(
+        whole=score_edit(scorer, source, result, target_prompt, flow),
+        regions=regions,
+        regional_clip_t=_mean([each.clip_t for each in regions]),
+        leakage=_mean([each.leakage for each in regions]),
+        outside_psnr=_outside_psnr(request, result),
+        seam_ratio=seam_ratio(result, flow, request),
+        worst=tuple(int(pair) + 1 for pair in np.argsort(-errors, kind="stable")[:WORST]),
+        target_prompt=target_prompt,
+        clip=clip,
+        flow=FLOW,
+        size=(source.shape[2], source.shape[1]),
+        frames=len(source),
+    )
+
+
+def _regions(scorer: ClipScorer, request: EditRequest, result: np.ndarray) -> tuple[RegionScores, ...]:
+    edited = [region for region in request.regions if region.is_edited]
+    phrases = [region.prompt for region in edited]
+    if not edited:
+        raise RegionError("No region of this project has a prompt, so that there is no edit to score.")
+    found = []
+    for region in edited:
+        crops = crop_regions(result, region.masks, scorer.image_size)
+        fits = (scorer.embed_frames(crops) @ scorer.embed_texts(phrases).T).cpu().numpy()
+        seen = [phrases[index] for index in fits.argmax(1)]
+        found.append(
+            RegionScores(
+                name=region.name or region.prompt,
+                prompt=region.prompt,
+                clip_t=100 * float(fits[:, phrases.index(region.prompt)].mean()),
+                own=share_seen(seen, [region.prompt]),
+                leakage=share_seen(seen, [phrase for phrase in phrases if phrase != region.prompt]),
+            )
+        )
+    return tuple(found)
+
+
+def _outside_psnr(request: EditRequest, result: np.ndarray) -> float:
+    edited = np.any([region.masks for region in request.regions if region.is_edited], axis=0)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * RIM + 1, 2 * RIM + 1))
+    outside = np.stack([cv2.dilate(mask.astype(np.uint8), disc) == 0 for mask in edited])
+    return psnr(result, request.frames, outside) if outside.any() else float("nan")
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values))

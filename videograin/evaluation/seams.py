@@ -1,0 +1,40 @@
+"""How much windows show: the warp error where one window takes over from another, against that elsewhere."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from videograin.diffusion.windows.plan import Window, request_windows
+from videograin.evaluation.metrics import warp_error
+from videograin.media.flow import OpticalFlow
+from videograin.region import EditRequest
+
+
+def seam_ratio(frames: np.ndarray, flow: OpticalFlow, request: EditRequest) -> float:
+    """Return the warp error at the windows' joints over that elsewhere; nan where there is one window.
+
+    Args:
+        frames: (F, H, W, 3) uint8 RGB, the edit.
+        flow: of the source.
+        request: whose windows they are.
+    """
+    joints = [pair for window in request_windows(request) for pair in _joint(window)]
+    others = [pair for pair in range(len(frames) - 1) if pair not in joints]
+    if not joints:
+        return float("nan")
+    return _error(frames, flow, joints) / _error(frames, flow, others)
+
+
+def pair_errors(frames: np.ndarray, flow: OpticalFlow) -> list[float]:
+    """Return the warp error of each pair of consecutive frames, (F - 1,) in thousandths; nan where nothing is seen."""
+    return [warp_error(frames[t : t + 2], flow.pair(t)) for t in range(len(frames) - 1)]
+
+
+def _joint(window: Window) -> range:
+    """Return the pairs (t, t + 1) across which a window takes over from the one before: all those of the overlap."""
+    return range(window.start - 1, window.start + window.overlap) if window.start else range(0)
+
+
+def _error(frames: np.ndarray, flow: OpticalFlow, pairs: Sequence[int]) -> float:
+    """Return the mean warp error of some pairs of frames."""
+    return float(np.nanmean([warp_error(frames[t : t + 2], flow.pair(t)) for t in pairs]))
