@@ -10,7 +10,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 ROOMS = (
-    "videograin.errors videograin.json_log videograin.progress videograin.region videograin.device",
+    "videograin.errors videograin.json_log videograin.progress videograin.device "
+    "videograin.reference videograin.region",
     "videograin.files",
     "videograin.media",
     "videograin.masks",

@@ -1,15 +1,16 @@
-"""Models for programs: the list of them, downloads, and the LoRAs of a session's edits."""
+"""Models for programs: the list of them, downloads, and the LoRAs and reference pictures of a session's edits."""
 
 from dataclasses import replace
 
 import gradio as gr
 
 from ui.answers import Document
-from ui.work import transfer
+from ui.work import references, transfer
 from ui.work.service import StudioService
 from ui.work.session import Session
 from videograin.errors import SettingsError
 from videograin.models.adapters import Adapter
+from videograin.reference import USUAL_REFERENCE_WEIGHT
 
 
 class ModelApi:
@@ -70,6 +71,36 @@ class ModelApi:
         self._check(found, number)
         self._studio.change_adapters(found, lambda adapters: (*adapters[: number - 1], *adapters[number:]))
         return self._adapters(found)
+
+    def give_picture(
+        self, session: str, number: int, file: gr.FileData, weight: float = USUAL_REFERENCE_WEIGHT
+    ) -> list[Document]:
+        """Have object `number` drawn after an uploaded picture, besides its words; return all objects' pictures.
+
+        `weight` says how much the picture counts, 0 to 2. It needs a model of the family of Stable Diffusion 1.5.
+        """
+        found = self._find(session)
+        references.give_picture(self._studio.store, found, number, transfer.uploaded(file), weight)
+        return self._pictures(found)
+
+    def weigh_picture(self, session: str, number: int, weight: float) -> list[Document]:
+        """Say how much the picture of object `number` counts, 0 to 2; return all objects' pictures."""
+        found = self._find(session)
+        references.weigh_picture(found, number, weight)
+        return self._pictures(found)
+
+    def remove_picture(self, session: str, number: int) -> list[Document]:
+        """Have object `number` drawn by its words alone; return the others' pictures."""
+        found = self._find(session)
+        references.remove_picture(found, number)
+        return self._pictures(found)
+
+    def _pictures(self, session: Session) -> list[Document]:
+        return [
+            {"number": each.id, "name": each.name, "weight": each.reference.weight}
+            for each in session.opened_work.objects
+            if each.reference
+        ]
 
     def _adapters(self, session: Session) -> list[Document]:
         return [

@@ -74,6 +74,16 @@ class GuidanceRow:
 
 
 @dataclass(frozen=True)
+class PictureFields:
+    """Fields of the pictures that objects are drawn after; the whole is shown with models that take pictures."""
+
+    whole: gr.Accordion
+    given: gr.HTML
+    object: gr.Dropdown
+    file: gr.UploadButton
+
+
+@dataclass(frozen=True)
 class EditStep:
     """Components of the third step; `settings` by the names of `EditSettings`' fields."""
 
@@ -91,6 +101,7 @@ class EditStep:
     loras: gr.HTML
     lora_id: gr.Textbox
     lora_in: gr.UploadButton
+    pictures: PictureFields
     preset: gr.Radio
     settings: dict[str, Component]
     share: gr.Button
@@ -172,7 +183,12 @@ class Page:
     @property
     def words(self) -> set[Block]:
         """Components that show what the objects become."""
-        return {self.edit.words, self.edit.sentence, self.edit.preview_frame}
+        return {self.edit.words, self.edit.sentence, self.edit.preview_frame, *self.pictures}
+
+    @property
+    def pictures(self) -> set[Block]:
+        """Components that show the pictures that objects are drawn after."""
+        return {self.edit.pictures.given, self.edit.pictures.object}
 
     @property
     def texts(self) -> set[gr.Textbox]:
@@ -204,7 +220,7 @@ class Page:
     def models(self) -> set[Block]:
         """Components that show the model and the segmenter that are chosen."""
         notes = {self.download, self.edit.loras, self.edit.ideas, self.clip.knows, self.edit.knows, self.mark.notice}
-        return {self.model, self.edit.controls, *self.segmenters, *notes}
+        return {self.model, self.edit.controls, self.edit.pictures.whole, *self.segmenters, *notes}
 
     @property
     def segmenters(self) -> set[Block]:

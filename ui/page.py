@@ -172,6 +172,11 @@ def _wire_edit(page: Page, handlers: EditHandlers, marking: MarkHandlers) -> Non
     _on(edit.lora_id.submit, handlers.add_lora, [session, edit.lora_id], {edit.loras, edit.lora_id, page.download})
     _on(edit.lora_in.upload, handlers.upload_lora, [session, edit.lora_in], {edit.loras, page.download}, busy=True)
     _on(edit.loras.act, handlers.lora_action, session, {edit.loras, page.download}, mode="multiple")
+    _on(
+        edit.pictures.file.upload, handlers.upload_picture, [session, edit.pictures.object, edit.pictures.file],
+        {*page.pictures, page.download}, busy=True,
+    )  # fmt: skip
+    _on(edit.pictures.given.act, handlers.picture_action, session, {*page.pictures, page.download}, mode="multiple")
     _on(edit.controls.change, handlers.controls_chosen, edit.controls, page.guidance_rows, mode="always_last")
     seen = (page.tabs.change, edit.sentence.change, page.held.change, *(each.change for each in page.settings))
     _on(partial(gr.on, list(seen)), handlers.cost, {session, *page.settings}, edit.cost, mode="always_last")

@@ -2,7 +2,7 @@
 
 import gradio as gr
 
-from ui.components import ClipStep, EditStep, GuidanceRow, MarkStep
+from ui.components import ClipStep, EditStep, GuidanceRow, MarkStep, PictureFields
 from ui.rendering import cost_markup, model_markup, widgets
 from ui.rendering.example_markup import example_cards
 from ui.settings_form import EVERYDAY_FIELDS, RESEARCH_GROUPS, Range, SettingField, described
@@ -15,6 +15,7 @@ from videograin.media.encode import OutputFormat
 from videograin.models.bundles import find_bundle
 from videograin.models.catalog import CONTROL_TITLES
 from videograin.models.presets import PRESETS, Preset
+from videograin.project.references import REFERENCE_FILES
 from videograin.region import ControlKind, EditSettings
 
 SUGGEST, SUGGEST_MOVING = "Suggest on this frame", "Suggest what moves here"
@@ -179,6 +180,7 @@ def build_edit_step(studio: StudioService) -> EditStep:
             with gr.Accordion("LoRAs and textual inversions", open=False, elem_id="loras"):
                 loras = widgets.panel("lora-list")
                 lora_id, lora_in = _lora_sources()
+            pictures = _picture_fields(bundle.takes_pictures)
             cost = widgets.panel("cost")
             with gr.Row(elem_id="go", elem_classes="vg-go"):
                 preview_frame = gr.Button("Preview frame 1", elem_id="preview-frame", min_width=100, size="sm")
@@ -202,7 +204,7 @@ def build_edit_step(studio: StudioService) -> EditStep:
     return EditStep(
         words=words, ideas=ideas, background=background, caption=caption, propose=propose, sentence=sentence,
         target=target, negative=negative, knows=knows, controls=controls, guidance=guidance, loras=loras,
-        lora_id=lora_id, lora_in=lora_in, preset=preset, settings=settings, share=share, cost=cost,
+        lora_id=lora_id, lora_in=lora_in, pictures=pictures, preset=preset, settings=settings, share=share, cost=cost,
         preview_frame=preview_frame, preview=preview, vary=vary, run=run, collected=collected, job=job, note=note,
         compare=compare, variations=variations, downloads=downloads, takeaway=takeaway, format=result_format,
         result_out=result_out, project_out=project_out, masks_out=masks_out, phrases=phrases, attention=attention,
@@ -219,6 +221,17 @@ def _lora_sources() -> tuple[gr.Textbox, gr.UploadButton]:
         f"Add a file ({', '.join(ADAPTER_SUFFIXES)})", file_types=[*ADAPTER_SUFFIXES], size="sm", elem_id="lora-in"
     )
     return from_hub, from_file
+
+
+def _picture_fields(is_shown: bool) -> PictureFields:
+    with gr.Accordion("Reference pictures", open=False, visible=is_shown, elem_id="pictures") as whole:
+        given = widgets.panel("picture-list")
+        with gr.Row():
+            chosen = gr.Dropdown(label="Object", elem_id="picture-object", min_width=140)
+            file = gr.UploadButton(
+                "Add its picture (PNG, JPEG, WebP)", file_types=[*REFERENCE_FILES], size="sm", elem_id="picture-in"
+            )
+    return PictureFields(whole=whole, given=given, object=chosen, file=file)
 
 
 def _other_formats() -> tuple[gr.Dropdown, gr.Button]:

@@ -9,7 +9,7 @@ import gradio as gr
 from gradio.blocks import Block
 
 from ui.components import Page
-from ui.rendering import found_markup, job_markup, markup, model_markup
+from ui.rendering import found_markup, job_markup, markup, model_markup, picture_markup
 from ui.rendering.job_markup import PastEdit
 from ui.rendering.pictures import data_url, outline, overlay, overlay_frames
 from ui.settings_form import SETTING_FIELDS, described, settings_to_form
@@ -129,13 +129,23 @@ class Views:
         """
         edit, sentence = self._page.edit, self.sentence(session)
         if session.work is None or session.clip is None:
-            return {edit.words: markup.NO_CLIP, **sentence}
+            return {edit.words: markup.NO_CLIP, **self.pictures(session), **sentence}
         rows = markup.words(session.work, session.clip.frames, are_fresh=are_fresh)
         notes = markup.advice(work_coverage_notes(session.work, session.clip))
         return {
             edit.words: rows + notes,
             edit.preview_frame: gr.Button(f"Preview frame {session.frame + 1}"),
+            **self.pictures(session),
             **sentence,
+        }
+
+    def pictures(self, session: Session) -> Updates:
+        """Return the pictures that objects are drawn after, and the objects that may have one."""
+        fields, work = self._page.edit.pictures, session.work
+        choices = [(each.name, each.id) for each in work.objects] if work else []
+        return {
+            fields.given: picture_markup.picture_list(work) if work else picture_markup.NONE,
+            fields.object: gr.Dropdown(choices=choices),
         }
 
     def sentence(self, session: Session) -> Updates:
@@ -197,6 +207,7 @@ class Views:
         return {
             **self.loras(session),
             page.model: bundle.name,
+            page.edit.pictures.whole: gr.Accordion(visible=bundle.takes_pictures),
             page.clip.knows: note,
             page.edit.knows: note + size,
             page.edit.ideas: markup.ideas(bundle.name),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from videograin.errors import RegionError, SettingsError, VideoError
+from videograin.reference import Reference
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -146,6 +147,7 @@ class Region:
         area: of the whole object, as `mean_area` has it, where the masks show a part of the picture; None measures
             the masks.
         is_new: whether it is drawn from fresh noise alone, for it has nothing to do with what the frames show there.
+        reference: a picture that it is drawn after; None goes by the words alone.
 
     Raises:
         RegionError: masks of another shape or dtype, empty in every frame, or strength out of range.
@@ -157,6 +159,7 @@ class Region:
     strength: float = 1.0
     area: float | None = None
     is_new: bool = False
+    reference: Reference | None = None
 
     def __post_init__(self) -> None:
         masks = self.masks

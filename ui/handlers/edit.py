@@ -16,13 +16,13 @@ from ui.components import Page
 from ui.rendering import cost_markup
 from ui.settings_form import settings_from_form
 from ui.views import Updates, Views
-from ui.work import attention_maps, transfer
+from ui.work import attention_maps, references, transfer
 from ui.work.costs import work_cost
 from ui.work.naming import random_idea
 from ui.work.service import StudioService
 from ui.work.session import Session
 from ui.work.settings_link import to_token
-from videograin.errors import ProjectError, VideoGrainError
+from videograin.errors import ProjectError, RegionError, VideoGrainError
 from videograin.jobs.store import JobKind
 from videograin.media.encode import OutputFormat
 from videograin.models.adapters import Adapter
@@ -187,6 +187,23 @@ class EditHandlers:
 
         self._studio.change_adapters(session, change)
         return self._views.loras(session)
+
+    def upload_picture(self, session_id: str, number: int | None, file: str) -> Updates:
+        """Have an object drawn after a picture."""
+        session = self._studio.sessions.find(session_id)
+        if number is None:
+            raise RegionError("No object is chosen. Mark one in step 2, then choose it beside the button.")
+        references.give_picture(self._studio.store, session, int(number), Path(file))
+        return {**self._views.pictures(session), **self._views.download(session)}
+
+    def picture_action(self, session_id: str, event: gr.EventData) -> Updates:
+        """Change the weight of an object's picture, or remove it."""
+        session = self._studio.sessions.find(session_id)
+        if event.action == "weigh":
+            references.weigh_picture(session, int(event.id), float(event.value))
+        else:
+            references.remove_picture(session, int(event.id))
+        return {**self._views.pictures(session), **self._views.download(session)}
 
     def export_result(self, session_id: str, shown: str, kind: str) -> Updates:
         """Write the result that is shown in another format."""

@@ -257,7 +257,7 @@ class StudioService:
         model, work = self.bundle(session).name, session.work
         segmenter = self.segmenters.name_for(session)
         marking = () if is_here(segmenter) or segmenter not in SEGMENTER_TITLES else (segmenter,)
-        names = needed_entries(model, work.controls, work.adapters) if work else [model]
+        names = needed_entries(model, work.controls, work.adapters, work.has_references) if work else [model]
         wanted = [CAPTIONER] if session.wants_captions else []
         wanted += [session.wanted_finder] if session.wanted_finder else []
         entries = map(find_entry, (*names, *marking, *wanted))

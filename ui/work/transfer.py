@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 import gradio as gr
 from gradio.utils import get_upload_folder
 
+from ui.work.references import kept_pictures
 from ui.work.service import StudioService
 from ui.work.session import Session, one_at_a_time
 from videograin.errors import ProjectError, RegionError, VideoError
@@ -197,6 +198,7 @@ def open_project(studio: StudioService, session: Session, file: Path) -> tuple[s
             for each in work.adapters
             if each.file is None or each.file.is_file()
         )
+        work = kept_pictures(studio.store, session.id, work)
     model = work.model if work.model in studio.settings.models else studio.default_model
     clip = load_clip(kept, work.clip_options)
     work = objects.with_colours(replace(work, clip=kept, model=model, adapters=adapters, results=(), output=None))

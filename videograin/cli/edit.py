@@ -4,7 +4,7 @@ import argparse
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from io import BytesIO
@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from videograin.cli.download import obtain
-from videograin.cli.terminal import ProgressBars, duration, silence_libraries
+from videograin.cli.projects import read_project
+from videograin.cli.terminal import ProgressBars, duration, print_notes, silence_libraries
 from videograin.device import DTYPES, choose_device, choose_dtype
 from videograin.errors import ProjectError
 from videograin.files.atomic import write_whole
 from videograin.models.adapters import parse_adapter
 from videograin.models.bundles import Prediction, find_bundle, named_bundles
 from videograin.models.presets import Preset, apply_preset
-from videograin.project.examples import example_names, example_path
+from videograin.project.examples import example_names
 from videograin.region import MAX_SEED, ControlGuidance, ControlKind
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def carry_out(project: "EditInputs", output: Path, output_format: "OutputFormat"
         output_format: in which format.
         options: those of `add_execution_options`.
     """
-    from videograin.models.catalog import needed_entries
+    from videograin.models.catalog import check_references, needed_entries
     from videograin.production.quality import kept_crf
     from videograin.production.segments import Segments
     from videograin.production.source_edit import SourceEdit
@@ -142,29 +143,24 @@ def carry_out(project: "EditInputs", output: Path, output_format: "OutputFormat"
     started = time.monotonic()
     device = choose_device(options.device)
     silence_libraries()
+    check_references(project.model, project.has_references)
     if not options.offline:
-        for name in needed_entries(project.model, project.controls, project.adapters):
+        for name in needed_entries(project.model, project.controls, project.adapters, project.has_references):
             obtain(name)
     with TemporaryDirectory(prefix="videograin-") as scratch:
         with ProgressBars() as bars:
             source = SourceEdit.prepare(project, Path(scratch), device, bars)
-        tell(source.notes)
+        print_notes(source.notes)
         folder = Path(scratch, "segments")
         folder.mkdir()
         segments = Segments(folder, source.clip.fps, kept_crf(source, Path(scratch)))
         with _drawing(source, options, device) as (source, pipeline):
             run_of_frames = _Frames(pipeline, source, segments, output_format)
             _write(run_of_frames, output, output_format)
-        tell(segments.warnings)
+        print_notes(segments.warnings)
         if options.strip is not None:
             run_of_frames.write_strip(options.strip)
         print(f"{output}: {segments.target_prompt} ({duration(time.monotonic() - started)})")
-
-
-def tell(notes: Iterable[str]) -> None:
-    """Print what the user should know."""
-    for note in notes:
-        print(f"note: {note}", file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -175,6 +171,7 @@ def _drawing(
     from videograin.models.adapting import adapted, with_words
     from videograin.models.loading import load_pipeline
     from videograin.models.memory import apply_plan, estimate_edit, plan_memory
+    from videograin.models.references import drawn_after
 
     request, project = source.request, source.inputs
     if request is None:
@@ -198,7 +195,10 @@ def _drawing(
         f"about {duration(estimate.seconds)}, {estimate.peak_gib:.1f} GiB",
         flush=True,  # before the bars also where this is a pipe
     )
-    with adapted(pipeline, project.adapters, offline=options.offline):
+    with (
+        adapted(pipeline, project.adapters, offline=options.offline),
+        drawn_after(pipeline, request.regions, offline=options.offline),
+    ):
         yield replace(source, request=with_words(request, project.adapters, pipeline)), pipeline
 
 
@@ -223,11 +223,9 @@ def _write(frames: "_Frames", output: Path, output_format: "OutputFormat") -> No
 
 
 def _read_project(options: argparse.Namespace) -> "EditInputs":
-    from videograin.project.project import load_project
     from videograin.project.single_frame import single_frame
 
-    file = example_path(options.project.name) / "project.json" if _is_example(options.project) else options.project
-    project = _load_folder(options) if file.is_dir() else load_project(file, options.model)
+    project = read_project(options.project, options.model)
     if options.preset:
         settings = apply_preset(Preset[options.preset.upper()], find_bundle(project.model).settings)
         project = replace(project, settings=settings)
@@ -246,19 +244,6 @@ def _read_project(options: argparse.Namespace) -> "EditInputs":
     settings = replace(project.settings, **changes)
     project = replace(project, settings=settings, clip_options=clip_options, adapters=adapters)
     return project if options.frame is None else single_frame(project, options.frame)
-
-
-def _is_example(project: Path) -> bool:
-    """Tell whether a path is no path but an example's name; what lies in the current folder comes first."""
-    return str(project) in example_names() and not project.exists()
-
-
-def _load_folder(options: argparse.Namespace) -> "EditInputs":
-    from videograin.project.workspace_files import load_workspace
-
-    loaded = load_workspace(options.project, model=options.model)
-    tell(loaded.problems)
-    return loaded.workspace
 
 
 def check_output(output: Path, strip: Path | None, is_green: bool = False) -> "OutputFormat":

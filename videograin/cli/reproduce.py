@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from videograin.cli.edit import add_execution_options, carry_out, check_output, tell
+from videograin.cli.edit import add_execution_options, carry_out, check_output
+from videograin.cli.terminal import print_notes
 from videograin.errors import ProjectError
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def run(options: argparse.Namespace) -> None:
     strips = {n: options.strip and _numbered(options.strip, n, len(edits)) for n in edits}
     formats = {number: check_output(output, strips[number]) for number, output in outputs.items()}
     for number, edit in edits.items():
-        tell(edit.notes)
+        print_notes(edit.notes)
         own = argparse.Namespace(**vars(options) | {"strip": strips[number]})
         carry_out(edit, outputs[number], formats[number], own)
     return None
@@ -76,6 +77,6 @@ def _save(edits: "dict[int, Reproduction]", target: Path) -> None:
     if target.suffix.lower() != ".zip" or not target.absolute().parent.is_dir():
         raise ProjectError(f"'{target}' must end in .zip and lie in a folder that exists.")
     [edit] = edits.values()
-    tell(edit.notes)
+    print_notes(edit.notes)
     export_workspace(from_project(edit, load_clip(edit.clip, edit.clip_options)), target)
     print(f"{target}: open it in the studio by \"Open a saved project\", or unpack it for 'videograin edit'")

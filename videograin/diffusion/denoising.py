@@ -1,6 +1,6 @@
 """The denoising loop of an edit: guidance, modulated steps, injected features, the source kept outside the regions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from videograin.diffusion.attention.phrase_maps import PhraseMaps
 from videograin.diffusion.attention.recorder import Features
+from videograin.diffusion.attention.reference import PlacedReference
 from videograin.diffusion.attention.step import (
     AttentionStep,
     Forward,
@@ -54,6 +55,7 @@ class Denoising:
         fresh: (F, 1, h, w) float in [0, 1], the share of fresh noise in which cells start; None is none.
         path_mean: what the predicted clean latents are drawn to; None leaves them.
         phrase_maps: adds up how much each phrase is attended to; None records nothing.
+        references: pictures that regions are drawn after.
         prepare: adds to a step what only one forward is told, such as which frames elsewhere it sees.
     """
 
@@ -70,6 +72,7 @@ class Denoising:
     generator: torch.Generator | list[torch.Generator]
     path_mean: PathMean | None = None
     phrase_maps: PhraseMaps | None = None
+    references: Sequence[PlacedReference] = ()
     prepare: PrepareStep = unprepared
     fresh: Tensor | None = None
 
@@ -118,7 +121,7 @@ class Denoising:
 
     def attention_step(self, index: int, timestep: int) -> AttentionStep:
         """Return what the attention layers do in the step of this index."""
-        step = replace(self.step, phrase_maps=self.phrase_maps)
+        step = replace(self.step, phrase_maps=self.phrase_maps, references=self.references)
         if index < self.settings.modulated_steps:
             step = replace(
                 step,

@@ -17,6 +17,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from videograin.diffusion.attention.processors import install_layout_attention
 from videograin.diffusion.attention.recorder import can_inject
+from videograin.diffusion.attention.reference import RegionReference
 from videograin.diffusion.autoencoder import check_frame_size
 from videograin.diffusion.denoiser import AnyControlNet, Denoiser
 from videograin.diffusion.prompt_embeds import embed_prompts
@@ -60,6 +61,7 @@ class VideoGrainPipeline(
         inversion_cache: where inversion paths are kept between edits; None keeps none.
         frames_per_vae_batch: frames that the VAE works on at once.
         bank_room: what is kept of the anchors of a long clip, so that its windows need not compute it again.
+        references: pictures that regions of the next edit are drawn after (`videograin.models.references.drawn_after`).
     """
 
     model_cpu_offload_seq = "text_encoder->unet->vae"
@@ -90,6 +92,7 @@ class VideoGrainPipeline(
         self.inversion_cache: TensorCache | None = None
         self.frames_per_vae_batch = 4
         self.bank_room = BankRoom()
+        self.references: Sequence[RegionReference] = ()
         self._interrupt = False
 
     def interrupt(self) -> None:
@@ -266,6 +269,7 @@ class VideoGrainPipeline(
             frames_per_vae_batch=self.frames_per_vae_batch,
             bank_room=self.bank_room,
             inversion_cache=self.inversion_cache,
+            references=self.references,
         )
 
     def _check(self, request: EditRequest) -> None:

@@ -53,6 +53,11 @@ ADAPTER_SUFFIXES = (".safetensors", ".pt", ".bin")
 """Files that LoRAs and textual inversions come in; of the latter many are pickles of one tensor."""
 
 _NAMED_FILES = (*ADAPTER_SUFFIXES, ".zip")
+IMAGE_PROMPT, IMAGE_ENCODER = "models/ip-adapter_sd15.safetensors", "models/image_encoder"
+"""Where IP-Adapter's repository has the weights for Stable Diffusion 1.5, and the folder of their image encoder."""
+
+IMAGE_PROMPT_FILES = (IMAGE_PROMPT, f"{IMAGE_ENCODER}/config.json", f"{IMAGE_ENCODER}/model.safetensors")
+
 _SINGLE_FILES = (".safetensors", ".ckpt")
 _USUAL_ADAPTER, _USUAL_INVERSION = "pytorch_lora_weights.safetensors", "learned_embeds.bin"
 _STEMS = ("diffusion_pytorch_model", "pytorch_model", "model")
@@ -60,15 +65,16 @@ _Answer = TypeVar("_Answer")
 
 
 class Layout(StrEnum):
-    """What of a repository is needed: a pipeline, its descriptions alone, a network at its top, or one file.
+    """What of a repository is needed: a pipeline, its descriptions alone, a network at its top, one file, IP-Adapter's.
 
-    That is the file which is named, else the only adapter (LoRA, textual inversion) at the top.
+    One file is that which is named, else the only adapter (LoRA, textual inversion) at the top.
     """
 
     PIPELINE = "pipeline"
     CONFIGS = "configs"
     NETWORK = "network"
     FILE = "file"
+    IMAGE_PROMPT = "image prompt"
 
 
 @dataclass(frozen=True)
@@ -210,6 +216,8 @@ def list_repository(source: str) -> Repository:
 
 def needed_files(names: Iterable[str], layout: Layout) -> list[str]:
     """Return which files of a repository a layout needs: its descriptions, and of each network one set of weights."""
+    if layout is Layout.IMAGE_PROMPT:
+        return [name for name in names if name in IMAGE_PROMPT_FILES]
     folders: dict[str, list[str]] = {}
     for name in names:
         folder, _, file = name.rpartition("/")

@@ -7,7 +7,7 @@ from videograin.jobs.context import Handler, JobContext
 from videograin.jobs.limits import check_model
 from videograin.jobs.settings import OperatorSettings
 from videograin.jobs.store import JobKind
-from videograin.models.catalog import CatalogEntry, Purpose, find_entry, needed_entries, size_words
+from videograin.models.catalog import CatalogEntry, Purpose, check_references, find_entry, needed_entries, size_words
 from videograin.project.project import EditInputs
 
 OFFLINE = "This studio is kept off the network. The embedded model works without one."
@@ -67,8 +67,9 @@ def check_offered(entry: CatalogEntry, settings: OperatorSettings) -> None:
 
 
 def check_installed(inputs: EditInputs) -> None:
-    """Raise ModelError where an edit's model or one of its ControlNets is not on this machine yet."""
-    for name in needed_entries(inputs.model, inputs.controls, inputs.adapters):
+    """Raise ModelError where an edit's model, or what it uses besides, is not on this machine yet or does not fit."""
+    check_references(inputs.model, inputs.has_references)
+    for name in needed_entries(inputs.model, inputs.controls, inputs.adapters, inputs.has_references):
         entry = find_entry(name)
         if not entry.is_installed:
             raise ModelError(

@@ -26,6 +26,7 @@ from videograin.media.npz import read_npz, write_npz
 from videograin.media.preview_webp import encode_preview
 from videograin.models.adapting import adapted, with_words
 from videograin.models.memory import apply_plan, leanest_plan, plan_memory
+from videograin.models.references import drawn_after
 from videograin.models.time_left import TimeLeft
 from videograin.production.produce import produce
 from videograin.production.quality import kept_crf
@@ -134,6 +135,7 @@ class EditJobs:
         pipeline = self._shelf.get(project.model, project.controls, context.check)
         with (
             adapted(pipeline, project.adapters, offline=self._settings.offline),
+            drawn_after(pipeline, request.regions, offline=self._settings.offline),
             self._leaving_room(pipeline, request, segments, context) as fitted,
         ):
             request = with_words(fitted, project.adapters, pipeline)

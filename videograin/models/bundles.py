@@ -24,6 +24,10 @@ EMOJI_WORLD_SETTINGS = EditSettings(
 """What edits best (benchmarks/RESULTS.md). From 75 % noise the modulation has faded to 1 % after half of the steps."""
 
 
+SD15_TEXT_WIDTH = 768
+"""Of the embedding that UNets of Stable Diffusion 1.x attend to."""
+
+
 def _controls(canny: str, depth: str, pose: str) -> dict[ControlKind, str]:
     """Return the ControlNet of each kind by those of outlines, depth and poses."""
     return {
@@ -72,6 +76,7 @@ class ModelBundle:
         download_bytes: about how much is fetched when it is first used; 0 where that is unknown or nothing.
         prediction: what its UNet predicts; None is what its own files say.
         knows_photographs: whether it can draw photographs, and is therefore for filmed clips.
+        takes_pictures: whether objects can be drawn after pictures (IP-Adapter, for Stable Diffusion 1.5).
     """
 
     name: str
@@ -85,6 +90,7 @@ class ModelBundle:
     download_bytes: int = 0
     prediction: Prediction | None = None
     knows_photographs: bool = True
+    takes_pictures: bool = False
 
 
 def named_bundles() -> dict[str, ModelBundle]:
@@ -120,6 +126,7 @@ def _sd15() -> ModelBundle:
         knows="Photographs, paintings and drawings of nearly anything (Stable Diffusion 1.5).",
         controls=_SD15_CONTROLS,
         download_bytes=4_270_000_000,
+        takes_pictures=True,
     )
 
 
@@ -160,7 +167,16 @@ def _unnamed(source: str) -> ModelBundle:
         multiple=64 if short_side >= 512 else min(32, short_side),
         controls=_own_controls(folder) or _SD15_CONTROLS,
         knows_photographs=not (folder / "sam").is_dir(),
+        takes_pictures=_text_width(folder) in (SD15_TEXT_WIDTH, None),
     )
+
+
+def _text_width(folder: Path) -> int | None:
+    """Return how wide the text is that a local model attends to, None where it does not say."""
+    try:
+        return int(json.loads((folder / "unet/config.json").read_text())["cross_attention_dim"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _own_controls(folder: Path) -> dict[ControlKind, str]:

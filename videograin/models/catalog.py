@@ -41,6 +41,12 @@ SEGMENTER_TITLES = {
 CAPTIONER, CAPTIONER_ID = "blip", "Salesforce/blip-image-captioning-base"
 """Name and hub id of what describes photographs."""
 
+SCORER, SCORER_ID = "clip", "openai/clip-vit-large-patch14"
+"""Name and hub id of the CLIP that edits of photographs are scored with."""
+
+REFERENCES, IMAGE_PROMPT_ID = "ip-adapter", "h94/IP-Adapter"
+"""Name and hub id of what lets objects be drawn after pictures."""
+
 DETECTOR_IDS = {
     "grounding-dino": "IDEA-Research/grounding-dino-tiny",
     "mm-grounding-dino": "openmmlab-community/mm_grounding_dino_tiny_o365v1_goldg_v3det",
@@ -69,6 +75,8 @@ _DEPTH_BYTES = {
 }
 _POSE_BYTES = 310_000_000
 _CAPTIONER_BYTES = 990_000_000
+_REFERENCES_BYTES = 2_570_000_000
+_SCORER_BYTES = 1_710_000_000
 _DETECTOR_BYTES = {"grounding-dino": 690_000_000, "mm-grounding-dino": 690_000_000, "owlv2": 620_000_000}
 _SEGMENTER_BYTES = {
     "sam2.1-tiny": 156_000_000,
@@ -88,6 +96,8 @@ class Purpose(StrEnum):
     ADAPT = "adapt"
     DESCRIBE = "describe"
     FIND = "find"
+    REFERENCE = "reference"
+    SCORE = "score"
 
 
 @dataclass(frozen=True)
@@ -209,7 +219,8 @@ def catalog(models: Iterable[str]) -> list[CatalogEntry]:
         bundle = find_bundle(model)
         entries += [model_entry(bundle), *(control_entry(bundle, kind) for kind in bundle.controls)]
     segmenters = [segmenter_entry(name) for name in (GRABCUT, *SAM_FILES, *HUB_IDS)]
-    return [*entries, *segmenters, captioner_entry(), *map(detector_entry, DETECTOR_IDS)]
+    others = [captioner_entry(), *map(detector_entry, DETECTOR_IDS), scorer_entry()]
+    return [*entries, references_entry(), *segmenters, *others]
 
 
 def find_entry(name: str) -> CatalogEntry:
@@ -218,6 +229,10 @@ def find_entry(name: str) -> CatalogEntry:
         return segmenter_entry(name)
     if name == CAPTIONER:
         return captioner_entry()
+    if name == REFERENCES:
+        return references_entry()
+    if name == SCORER:
+        return scorer_entry()
     if name in DETECTOR_IDS:
         return detector_entry(name)
     if name.startswith(ADAPTER):
@@ -228,10 +243,23 @@ def find_entry(name: str) -> CatalogEntry:
     return model_entry(find_bundle(name))
 
 
-def needed_entries(model: str, controls: Iterable[ControlKind], adapters: Iterable[Adapter]) -> list[str]:
-    """Return the names of all that an edit needs: its model, ControlNets, and LoRAs that are not files."""
+def check_references(model: str, has_references: bool) -> None:
+    """Raise ModelError where objects are to be drawn after pictures by a model that cannot."""
+    bundle = find_bundle(model)
+    if has_references and not bundle.takes_pictures:
+        raise ModelError(
+            f"{bundle.title} draws by words alone; pictures need a model of the family of Stable Diffusion 1.5. Choose "
+            "one, or remove the pictures."
+        )
+
+
+def needed_entries(
+    model: str, controls: Iterable[ControlKind], adapters: Iterable[Adapter], has_references: bool = False
+) -> list[str]:
+    """Return the names of all that an edit needs: its model, ControlNets, LoRAs that are not files, and IP-Adapter."""
     names = [f"{model}+{kind}" for kind in controls]
-    return [model, *names, *(f"{ADAPTER}{each.hub_id}" for each in adapters if each.hub_id)]
+    loras = [f"{ADAPTER}{each.hub_id}" for each in adapters if each.hub_id]
+    return [model, *names, *loras, *([REFERENCES] if has_references else [])]
 
 
 def adapter_entry(hub_id: str) -> CatalogEntry:
@@ -288,6 +316,30 @@ def captioner_entry() -> CatalogEntry:
         about="Describes what a filmed clip shows, for the caption.",
         size=_CAPTIONER_BYTES,
         parts=(HubPart(CAPTIONER_ID, Layout.NETWORK),),
+    )
+
+
+def scorer_entry() -> CatalogEntry:
+    """Return what has to be downloaded to have edits of photographs scored."""
+    return CatalogEntry(
+        name=SCORER,
+        title="CLIP ViT-L/14",
+        purpose=Purpose.SCORE,
+        about="Scores edits of photographs: how well frames fit words and each other.",
+        size=_SCORER_BYTES,
+        parts=(HubPart(SCORER_ID, Layout.NETWORK),),
+    )
+
+
+def references_entry() -> CatalogEntry:
+    """Return what has to be downloaded to have objects drawn after pictures."""
+    return CatalogEntry(
+        name=REFERENCES,
+        title="IP-Adapter for Stable Diffusion 1.5",
+        purpose=Purpose.REFERENCE,
+        about="Draws objects after pictures, besides their words.",
+        size=_REFERENCES_BYTES,
+        parts=(HubPart(IMAGE_PROMPT_ID, Layout.IMAGE_PROMPT),),
     )
 
 

@@ -31,20 +31,9 @@ MAX_ENTRIES = 20_000
 """Files and folders of an archive: 40 objects of 480 frames with a picture each."""
 
 SUFFIXES = (
-    ".json",
-    ".npz",
-    ".png",
-    ".jpg",
-    ".jpeg",
-    ".mp4",
-    ".mov",
-    ".m4v",
-    ".mkv",
-    ".webm",
-    ".avi",
-    ".gif",
+    ".json", ".npz", ".png", ".jpg", ".jpeg", ".webp", ".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".gif",
     *ADAPTER_SUFFIXES,
-)
+)  # fmt: skip
 """Files that are unpacked; others are left in the archive."""
 
 

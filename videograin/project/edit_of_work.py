@@ -43,7 +43,14 @@ def edit_of(work: Workspace, clip: Clip, keep: Callable[[Path], Path], frame: in
         write_npz(path, {str(each.id): masks[each.id] for each in shown})
         kept = keep(path)
     regions = tuple(
-        ProjectRegion(MaskSource(kept, key=str(each.id)), each.edit_prompt, each.name, each.strength) for each in shown
+        ProjectRegion(
+            masks=MaskSource(kept, key=str(each.id)),
+            prompt=each.edit_prompt,
+            name=each.name,
+            strength=each.strength,
+            reference=each.reference if each.edit_prompt else None,
+        )
+        for each in shown
     )
     return Project(
         clip=work.clip, source_prompt=work.source_prompt, model=work.model, clip_options=options,

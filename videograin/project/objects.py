@@ -143,7 +143,7 @@ def with_words_of(work: Workspace, other: Workspace) -> Workspace:
     said = {each.id: each for each in other.objects}
     words = [said.get(each.id, each) for each in work.objects]
     kept = [
-        replace(each, prompt=says.prompt, strength=says.strength, is_kept=says.is_kept)
+        replace(each, prompt=says.prompt, strength=says.strength, is_kept=says.is_kept, reference=says.reference)
         for each, says in zip(work.objects, words, strict=True)
     ]
     inputs = {part.name: getattr(other, part.name) for part in fields(EditInputs)}
@@ -154,7 +154,7 @@ def with_words_of_edit(work: Workspace, edit: Project) -> Workspace:
     """Return the work with the words and settings of an earlier edit; objects are found by their names."""
     regions = {region.name: region for region in edit.regions}
     said = [
-        replace(each, prompt=found.prompt, strength=found.strength, is_kept=False)
+        replace(each, prompt=found.prompt, strength=found.strength, is_kept=False, reference=found.reference)
         if (found := regions.get(each.name))
         else each
         for each in work.objects

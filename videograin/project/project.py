@@ -16,6 +16,7 @@ from videograin.masks.target import MaskTarget
 from videograin.media.video import Clip, ClipOptions
 from videograin.models.adapters import Adapter
 from videograin.models.bundles import DEFAULT_MODEL, find_bundle, named_bundles
+from videograin.project.references import ReferenceFile
 from videograin.region import ControlGuidance, ControlKind, EditRequest, EditSettings, Region
 
 VERSION = 1
@@ -54,6 +55,11 @@ class EditInputs(ABC):
     settings: EditSettings = field(default_factory=EditSettings)
     output: Path | None = None
 
+    @property
+    @abstractmethod
+    def has_references(self) -> bool:
+        """Whether something that changes is drawn after a picture."""
+
     def guidance_of(self, kind: ControlKind) -> ControlGuidance:
         """Return scale, start and end of a ControlNet."""
         return next((each for each in self.control_guidance if each.kind == kind), ControlGuidance(kind))
@@ -89,12 +95,13 @@ class EditInputs(ABC):
 
 @dataclass(frozen=True)
 class ProjectRegion:
-    """A region as the file names it; the attributes are those of `Region`, its masks still in their files."""
+    """A region as the file names it; the attributes are those of `Region`, masks and picture still in their files."""
 
     masks: MaskSource
     prompt: str = ""
     name: str = ""
     strength: float = 1.0
+    reference: ReferenceFile | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,13 +114,24 @@ class Project(EditInputs):
 
     regions: tuple[ProjectRegion, ...]
 
+    @property
+    def has_references(self) -> bool:
+        """Whether something that changes is drawn after a picture."""
+        return any(region.reference and region.prompt.strip() for region in self.regions)
+
     def load_regions(self, clip: Clip) -> list[Region]:
         """Read the masks and bring them to the clip's size."""
         target = MaskTarget.of(clip, self.clip_options)
         check_number(len(self.regions), target)
         masks = load_masks([region.masks for region in self.regions], target)
         return [
-            Region(mask, region.prompt, region.name, region.strength)
+            Region(
+                masks=mask,
+                prompt=region.prompt,
+                name=region.name,
+                strength=region.strength,
+                reference=region.reference.load() if region.reference else None,
+            )
             for mask, region in zip(masks, self.regions, strict=True)
         ]
 

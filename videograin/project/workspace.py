@@ -15,6 +15,7 @@ from videograin.masks.shapes import MAX_RADIUS, check_masks, everything_else, gr
 from videograin.masks.target import fit_masks
 from videograin.media.video import Clip
 from videograin.project.project import EditInputs
+from videograin.project.references import ReferenceFile
 from videograin.region import EditSettings, Region
 
 _COLOUR = re.compile(r"#[0-9a-f]{6}")
@@ -86,6 +87,7 @@ class MarkedObject:
         strength: factor on the modulation, 0 to 4.
         grow: pixels by which its masks are grown for the edit, or shrunk where negative.
         feather: pixels over which its edge is softened in pictures and exports.
+        reference: a picture that it is drawn after; None goes by the words alone.
         clicks, boxes, scribbles: what was marked, in the order of the marking.
 
     Raises:
@@ -102,6 +104,7 @@ class MarkedObject:
     strength: float = 1.0
     grow: float = 0.0
     feather: float = 0.0
+    reference: ReferenceFile | None = None
     clicks: tuple[Click, ...] = ()
     boxes: tuple[Box, ...] = ()
     scribbles: tuple[Scribble, ...] = ()
@@ -211,6 +214,11 @@ class Workspace(EditInputs):
             if ids.count(each.id) > 1:
                 raise ProjectError(f"{each.title}: another object has its number, {each.id}. Give each its own.")
 
+    @property
+    def has_references(self) -> bool:
+        """Whether something that changes is drawn after a picture."""
+        return any(each.reference and each.edit_prompt for each in self.objects)
+
     def edit_masks(self, clip: Clip) -> dict[int, np.ndarray]:
         """Return the masks that an edit of the clip uses, (F, H, W) bool by the objects' ids.
 
@@ -232,7 +240,13 @@ class Workspace(EditInputs):
             if each.edit_prompt and each.id not in masks:
                 raise RegionError(f"{each.title} has a prompt but was never marked. Click on it in the clip.")
         return [
-            Region(masks[each.id], each.edit_prompt, each.name, each.strength)
+            Region(
+                masks=masks[each.id],
+                prompt=each.edit_prompt,
+                name=each.name,
+                strength=each.strength,
+                reference=each.reference.load() if each.reference and each.edit_prompt else None,
+            )
             for each in self.objects
             if each.id in masks and (each.edit_prompt or masks[each.id].any())
         ]
@@ -259,8 +273,10 @@ def from_project(project: EditInputs, clip: Clip) -> Workspace:
     return Workspace(
         **{part.name: getattr(project, part.name) for part in fields(EditInputs)},
         objects=tuple(
-            MarkedObject(number, region.name, prompt=region.prompt, strength=region.strength)
-            for number, region in regions.items()
+            MarkedObject(
+                id=number, name=region.name, prompt=region.prompt, strength=region.strength, reference=given.reference
+            )
+            for (number, region), given in zip(regions.items(), project.regions, strict=True)
         ),
         masks={number: ObjectMasks.by_hand(region.masks) for number, region in regions.items()},
     )

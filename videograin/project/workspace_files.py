@@ -135,7 +135,7 @@ def save_workspace(workspace: Workspace, folder: str | os.PathLike[str]) -> None
 
 
 def gather_files(workspace: Workspace, folder: str | os.PathLike[str]) -> Workspace:
-    """Copy clip, results and LoRAs into the folder unless they lie there, and return the work with their new places.
+    """Copy clip, results, LoRAs and pictures into the folder unless they lie there; return the work with their places.
 
     Raises:
         VideoError: one of them is missing.
@@ -149,8 +149,14 @@ def gather_files(workspace: Workspace, folder: str | os.PathLike[str]) -> Worksp
     results = tuple(
         replace(result, video=_gather(result.video, folder, f"{RESULTS}/edit")) for result in workspace.results
     )
+    objects = tuple(
+        replace(each, reference=replace(each.reference, file=_gather(each.reference.file, folder, "reference")))
+        if each.reference
+        else each
+        for each in workspace.objects
+    )
     clip = _gather(workspace.clip, folder, "clip")
-    return replace(workspace, clip=clip, results=results, adapters=adapters)
+    return replace(workspace, clip=clip, results=results, adapters=adapters, objects=objects)
 
 
 def _read_document(folder: Path, problems: list[str]) -> tuple[Path, dict[str, Any]]:
@@ -221,6 +227,8 @@ def _missing_files(workspace: Workspace) -> list[str]:
         if not result.video.is_file()
     ]
     lost += [f"The LoRA {each.title} is gone; it is left out." for each in workspace.adapters if _is_gone(each.file)]
+    pictures = [each.reference.file for each in workspace.objects if each.reference]
+    lost += [f"The picture '{file.name}' is gone; choose it again." for file in pictures if _is_gone(file)]
     return lost if clip.exists() else [f"The clip '{clip.name}' is gone. Choose it again; all else is here.", *lost]
 
 

@@ -126,6 +126,8 @@ class CrossAttentionProcessor:
             out = _by_halves(
                 query, key, value, level.cross_strength, level.cross_regions, attn.scale, step.modulated_cross
             )
+        for reference in step.references if step is not None else ():
+            out = out + reference.attend(attn, query)
         return project_out(attn, rearrange(out, "b h n d -> b n (h d)").to(hidden_states.dtype))
 
 

@@ -1,6 +1,6 @@
 """What the attention processors are told in one denoising step, and how it follows from layout and settings."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -10,6 +10,7 @@ from videograin.diffusion.attention.layout import Layout, LayoutLevel
 from videograin.diffusion.attention.modulation import SharedRegions, timestep_weight
 from videograin.diffusion.attention.phrase_maps import PhraseMaps
 from videograin.diffusion.attention.recorder import Features
+from videograin.diffusion.attention.reference import PlacedReference
 from videograin.diffusion.attention.trajectory import Trajectories
 from videograin.region import AttentionMode, Convention, EditSettings
 
@@ -45,6 +46,7 @@ class AttentionStep:
         record: where to keep the features of this forward.
         inject: features that replace those of this forward.
         phrase_maps: adds up how much each phrase is attended to; None records nothing.
+        references: pictures that regions are drawn after.
         anchor_states: by self-attention layer, its input for frames that all these see besides one another, from which
             it makes their keys and values, (halves, A·n, C) on any device; None where there are no such frames.
         keep_states: is given the input of each self-attention layer by its name, (halves, F·n, C); None keeps none.
@@ -61,6 +63,7 @@ class AttentionStep:
     record: Features | None = None
     inject: Features | None = None
     phrase_maps: PhraseMaps | None = None
+    references: Sequence[PlacedReference] = ()
     anchor_states: Mapping[str, Tensor] | None = None
     keep_states: Callable[[str, Tensor], None] | None = None
     text_keys: dict[nn.Module, tuple[Tensor, Tensor]] | None = None

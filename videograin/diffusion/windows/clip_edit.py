@@ -10,6 +10,7 @@ from torch import Tensor
 
 from videograin.diffusion.attention.layout import build_layout
 from videograin.diffusion.attention.phrase_maps import PhraseMaps
+from videograin.diffusion.attention.reference import RegionReference
 from videograin.diffusion.attention.step import AttentionStep, PrepareStep, unprepared
 from videograin.diffusion.autoencoder import decode_latents, encode_frames, to_uint8
 from videograin.diffusion.compositing import composite
@@ -85,6 +86,7 @@ class ClipEdit:
         frames_per_vae_batch: frames that the VAE works on at once.
         bank_room: how much of the anchors' forwards is kept for the windows.
         inversion_cache: where inversion paths are kept; None keeps none.
+        references: pictures that regions are drawn after.
     """
 
     request: EditRequest
@@ -96,6 +98,7 @@ class ClipEdit:
     frames_per_vae_batch: int
     bank_room: BankRoom
     inversion_cache: TensorCache | None
+    references: Sequence[RegionReference] = ()
 
     def denoise_anchors(self, frames: tuple[int, ...], report: Report) -> Anchors:
         """Edit the anchors of a shot by themselves, and keep where each of their steps begins."""
@@ -236,6 +239,7 @@ class ClipEdit:
             generator=noise,
             path_mean=tensors.path_mean,
             phrase_maps=maps,
+            references=[each.placed(tensors.layout) for each in self.references],
             prepare=prepare,
             fresh=tensors.fresh,
         )
