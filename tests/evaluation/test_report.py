@@ -105,10 +105,13 @@ def test_the_worst_frames_and_the_joints_of_windows_are_found() -> None:
     request = tiny_request(window_frames=3, anchor_frames=0, window_overlap=0)
     still = replace(request, frames=np.repeat(request.frames[:1], 6, axis=0))
     result = still.frames.copy()
+    result[1] += 1
     result[3:] = 255 - result[3:]  # where the second window begins
     report = score_request(scorer, still, result, "a cat", "mini CLIP")
     assert report.worst[0] == 3
     assert report.seam_ratio > 10
+    result[1] = result[0]
+    assert math.isinf(score_request(scorer, still, result, "a cat", "mini CLIP").seam_ratio)
 
 
 def test_a_result_of_another_clip_is_refused() -> None:

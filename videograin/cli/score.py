@@ -43,14 +43,14 @@ def run(options: argparse.Namespace) -> None:
     """Read source and result, score, print and write."""
     from videograin.evaluation.report import score_request
     from videograin.media.video import load_clip
-    from videograin.project.project import load_request
 
     if options.worst and options.worst.suffix.lower() != ".png":
         raise ProjectError(f"'{options.worst}' must end in .png.")
     silence_libraries()
     project = replace(read_project(options.project), controls=(), control_guidance=())  # the masks alone are needed
     scorer, name = _scorer(project, options)
-    request, clip = load_request(project)
+    clip = load_clip(project.clip, project.clip_options)
+    request = project.request_for(clip.frames, project.load_regions(clip), [])
     whole = replace(project.clip_options, start=0.0, end=None, fps=None, max_frames=len(clip.frames))
     result = load_clip(options.result, whole).frames
     report = score_request(scorer, request, result, _target_prompt(project, request.regions), name)
@@ -111,7 +111,7 @@ def _print(report: "EditReport") -> None:
 
 
 def _shown(value: float) -> str:
-    return "none: one window" if math.isnan(value) else "no change" if math.isinf(value) else f"{value:.2f}"
+    return "none" if math.isnan(value) else "infinite" if math.isinf(value) else f"{value:.2f}"
 
 
 def _plain(value: Any) -> Any:

@@ -13,6 +13,8 @@ from videograin.region import EditRequest
 def seam_ratio(frames: np.ndarray, flow: OpticalFlow, request: EditRequest) -> float:
     """Return the warp error at the windows' joints over that elsewhere; nan where there is one window.
 
+    It is infinite where nothing moves against the source but at the joints.
+
     Args:
         frames: (F, H, W, 3) uint8 RGB, the edit.
         flow: of the source.
@@ -22,7 +24,10 @@ def seam_ratio(frames: np.ndarray, flow: OpticalFlow, request: EditRequest) -> f
     others = [pair for pair in range(len(frames) - 1) if pair not in joints]
     if not joints:
         return float("nan")
-    return _error(frames, flow, joints) / _error(frames, flow, others)
+    at_joints, elsewhere = _error(frames, flow, joints), _error(frames, flow, others)
+    if not elsewhere:
+        return float("inf") if at_joints else 1.0
+    return at_joints / elsewhere
 
 
 def pair_errors(frames: np.ndarray, flow: OpticalFlow) -> list[float]:
