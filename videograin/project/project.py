@@ -56,9 +56,9 @@ class EditInputs(ABC):
     output: Path | None = None
 
     @property
-    @abstractmethod
     def has_references(self) -> bool:
         """Whether something that changes is drawn after a picture."""
+        return False
 
     def guidance_of(self, kind: ControlKind) -> ControlGuidance:
         """Return scale, start and end of a ControlNet."""

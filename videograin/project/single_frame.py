@@ -21,6 +21,11 @@ class SingleFrame(EditInputs):
 
     regions: tuple[Region, ...]
 
+    @property
+    def has_references(self) -> bool:
+        """Whether something that changes is drawn after a picture."""
+        return any(region.reference and region.is_edited for region in self.regions)
+
     def load_regions(self, clip: Clip) -> list[Region]:  # noqa: ARG002 - they are of this clip already
         """Return the regions of the frame."""
         return list(self.regions)

@@ -14,7 +14,7 @@ from videograin.files.document import NOT_IN_FILE
 from videograin.masks.shapes import MAX_RADIUS, check_masks, everything_else, grow, shrink
 from videograin.masks.target import fit_masks
 from videograin.media.video import Clip
-from videograin.project.project import EditInputs
+from videograin.project.project import EditInputs, Project
 from videograin.project.references import ReferenceFile
 from videograin.region import EditSettings, Region
 
@@ -270,13 +270,19 @@ def from_project(project: EditInputs, clip: Clip) -> Workspace:
         RegionError: masks are missing or do not fit the clip.
     """
     regions = dict(enumerate(project.load_regions(clip), 1))
+    named = project.regions if isinstance(project, Project) else ()
+    references = {number: region.reference for number, region in enumerate(named, 1)}
     return Workspace(
         **{part.name: getattr(project, part.name) for part in fields(EditInputs)},
         objects=tuple(
             MarkedObject(
-                id=number, name=region.name, prompt=region.prompt, strength=region.strength, reference=given.reference
+                id=number,
+                name=region.name,
+                prompt=region.prompt,
+                strength=region.strength,
+                reference=references.get(number),
             )
-            for (number, region), given in zip(regions.items(), project.regions, strict=True)
+            for number, region in regions.items()
         ),
         masks={number: ObjectMasks.by_hand(region.masks) for number, region in regions.items()},
     )
