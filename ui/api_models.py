@@ -5,7 +5,8 @@ from dataclasses import replace
 import gradio as gr
 
 from ui.answers import Document
-from ui.work import references, transfer
+from ui.work import transfer
+from ui.work.objects import references
 from ui.work.service import StudioService
 from ui.work.session import Session
 from videograin.errors import SettingsError

@@ -12,7 +12,7 @@ from synthetic_video import make
 from ui.page import build_components
 from ui.rendering import found_markup
 from ui.views import FOUND, Views
-from ui.work.finding import take_found
+from ui.work.objects.finding import take_found
 from ui.work.pointing import Tool
 from ui.work.service import ClipChoice, StudioService
 from ui.work.session import Session
@@ -52,7 +52,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudioService]:
 
 @pytest.fixture
 def session(studio: StudioService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Session:
-    monkeypatch.setattr("ui.work.finding.load_finder", lambda *_, **__: Known())
+    monkeypatch.setattr("ui.work.objects.finding.load_finder", lambda *_, **__: Known())
     make(tmp_path / "clip.mp4", "testsrc=s=64x64:r=8:d=0.5")
     session = studio.sessions.create()
     studio.open_clip(session, tmp_path / "clip.mp4", ClipChoice(short_side=32), "emoji-world")

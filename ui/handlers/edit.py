@@ -16,9 +16,10 @@ from ui.components import Page
 from ui.rendering import cost_markup
 from ui.settings_form import settings_from_form
 from ui.views import Updates, Views
-from ui.work import attention_maps, references, transfer
+from ui.work import attention_maps, transfer
 from ui.work.costs import work_cost
 from ui.work.naming import random_idea
+from ui.work.objects import references
 from ui.work.service import StudioService
 from ui.work.session import Session
 from ui.work.settings_link import to_token

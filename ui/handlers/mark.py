@@ -9,7 +9,7 @@ from ui.components import Page
 from ui.rendering.pictures import outlines
 from ui.views import Updates, Views
 from ui.work import pointing, transfer
-from ui.work.finding import take_found
+from ui.work.objects.finding import take_found
 from ui.work.pointing import Tool
 from ui.work.service import StudioService
 from ui.work.session import Session

@@ -9,8 +9,8 @@ from threading import Thread
 
 import numpy as np
 
-from ui.work.finding import Finders, found_at, take_found
 from ui.work.naming import Naming
+from ui.work.objects.finding import Finders, found_at, take_found
 from ui.work.pointing import Stroke, Tool, box, click, draw, would_mark
 from ui.work.segmenting import Segmenting
 from ui.work.session import Session

@@ -12,9 +12,9 @@ from threading import Thread
 import numpy as np
 
 from ui.work.captions import Captions
-from ui.work.finding import Finders
 from ui.work.marking import Marking
 from ui.work.naming import Naming, with_caption, without_composed_sentence
+from ui.work.objects.finding import Finders
 from ui.work.segmenter_choice import SegmenterChoices
 from ui.work.segmenting import Segmenting
 from ui.work.session import Session, Sessions, one_at_a_time

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import gradio as gr
 from gradio.utils import get_upload_folder
 
-from ui.work.references import kept_pictures
+from ui.work.objects.references import kept_pictures
 from ui.work.service import StudioService
 from ui.work.session import Session, one_at_a_time
 from videograin.errors import ProjectError, RegionError, VideoError

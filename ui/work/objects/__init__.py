@@ -1,0 +1,1 @@
+"""What is done with objects besides marking: found by what a user types, drawn after pictures."""
