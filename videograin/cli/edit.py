@@ -187,7 +187,7 @@ def _drawing(
     apply_plan(pipeline, plan, device)
     settings = plan.fitted(project.settings)
     if settings != project.settings:
-        tell([f"memory is short, {settings.window_frames} frames at most see one another"])
+        print_notes([f"memory is short, {settings.window_frames} frames at most see one another"])
     request = replace(request, settings=settings)
     estimate = estimate_edit(pipeline, (frames, height, width), settings, device, plan)
     print(
