@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 MAX_REGIONS = 62
 """Regions of one edit: the set of regions that a token lies in is one 64-bit code."""
 
-MIN_FRAMES = 1
-MAX_SEED = 2**63 - 1
+MIN_FRAMES, MAX_SEED = 1, 2**63 - 1
 
 MAX_STEPS = 1000
 """The noise schedule of every Stable Diffusion has this many timesteps."""
@@ -140,12 +139,10 @@ class Region:
 
     Attributes:
         masks: where the object is, (F, H, W) bool at the frames' size; may be empty in some frames.
-        prompt: what it becomes ("a polar bear in sunglasses"); empty keeps the source there. In the edit of a file
-            (`videograin.production`), "nothing" removes it.
+        prompt: what it becomes ("a polar bear"); empty keeps the source. In the edit of a file "nothing" removes it.
         name: the user's name for it, for messages.
         strength: factor on the modulation of this region, 0 to 4.
-        area: of the whole object, as `mean_area` has it, where the masks show a part of the picture; None measures
-            the masks.
+        area: of the whole object, as `mean_area` has it, where the masks show a part of it; None measures the masks.
         is_new: whether it is drawn from fresh noise alone, for it has nothing to do with what the frames show there.
         reference: a picture that it is drawn after; None goes by the words alone.
 
