@@ -152,14 +152,14 @@ def exported_masks(visitor: Visitor, frame: int) -> list[np.ndarray]:
     return sorted(masks, key=np.count_nonzero)
 
 
-def test_a_part_that_is_kept_as_it_is_stays_the_source_s_inside_an_edited_object(visit, tmp_path):
+def test_a_part_that_stays_as_it_is_is_the_source_s_inside_an_edited_object(visit, tmp_path):
     visitor = visit()
     visitor.take_example("friends", frames=2)
     visitor.mark(CAT)
     visitor.page.get_by_role("button", name="New object").click()
     visitor.wait_for_objects(2)
     visitor.choose_tool("brush")
-    visitor.page.locator("[data-brush]").fill("12")
+    visitor.page.locator("[data-brush]").fill("20")
     shown = visitor.picture()
     visitor.drag([(CAT[0] - 10, CAT[1]), (CAT[0] + 10, CAT[1])], (256, 256))
     visitor.wait_for_another(shown)
@@ -177,9 +177,9 @@ def test_a_part_that_is_kept_as_it_is_stays_the_source_s_inside_an_edited_object
         for path in (EXAMPLE, tmp_path / "edit.mp4")
     )
     change = np.square(after - before).mean(-1)
-    inner = cv2.erode(kept.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0  # codecs halve the colours' resolution
+    inner = cv2.erode(kept.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0  # the codec's blocks reach over its edge
     assert inner.sum() > 100
-    assert psnr(change[inner]) > 38
+    assert psnr(change[inner]) > 35
     assert psnr(change[cat & ~kept]) < 25
 
 
