@@ -41,5 +41,9 @@ def describe_work(studio: StudioService, session: Session) -> Document:
             }
             for each in work.objects
         ],
+        "found": [
+            {"number": number, "name": each.name, "score": each.score, "box": each.box, "frame": session.found.frame}
+            for number, each in enumerate(session.found.objects, 1)
+        ] if session.found else [],
         "jobs": [job.id for job in studio.worker.jobs(session.id)],
     }  # fmt: skip

@@ -17,6 +17,7 @@ from ui.plain_errors import in_plain_words
 from ui.rendering.pictures import outlines
 from ui.turns import LONG_WORK, Turns
 from ui.work import pointing, transfer
+from ui.work.objects.finding import take_found
 from ui.work.pointing import Tool
 from ui.work.service import ClipChoice
 from ui.work.session import Session
@@ -230,6 +231,21 @@ class Api(EditApi):
         if in_all_frames:
             return self._studio.marking.suggest_in_clip(found).id
         return self._studio.marking.suggest_on_frame(found).id
+
+    def find_objects(self, session: str, text: str, frame: int = 0, finder: str = "") -> str:
+        """Find what `text` describes on a frame, "the two bears" or "left man's hat"; return the job's id.
+
+        What was found waits in `get_work`'s `found` until `take_found` takes it. An empty `finder` takes what suits the
+        clip: the judge of a small world, or grounding-dino, mm-grounding-dino, owlv2.
+        """
+        return self._studio.marking.find(self._at(session, frame), text, finder).id
+
+    def take_found(self, session: str, numbers: list[int] | None = None) -> Document:
+        """Add objects that were found to the list, by their numbers in `found`, from 1; without numbers all."""
+        found = self._find(session)
+        with found.lock:
+            take_found(found, None if numbers is None else [number - 1 for number in numbers])
+        return self._describe(found)
 
     def track(self, session: str, direction: str = "all", frame: int = 0) -> str:
         """Follow the objects: "all", or "forwards" or "backwards" from a frame; return the job's id."""

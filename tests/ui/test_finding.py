@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from synthetic_video import make
 
+from ui.api import Api
 from ui.page import build_components
 from ui.rendering import found_markup
 from ui.views import FOUND, Views
@@ -84,6 +85,24 @@ def test_what_was_found_waits_and_one_press_takes_one_or_all(studio: StudioServi
     assert session.found is None
     session.undo()
     assert [each.name for each in session.opened_work.objects] == ["bear"]
+
+
+def test_programs_find_and_take_by_numbers(studio: StudioService, session: Session) -> None:
+    api = Api(studio)
+    job = api.find_objects(session.id, "the two bears", frame=2)
+    while studio.live_jobs(session):
+        time.sleep(0.02)
+    assert api.get_job(session.id, job)["state"] == "done"
+    found = api.get_work(session.id)["found"]
+    assert [(each["number"], each["name"], each["frame"], each["box"][0]) for each in found] == [
+        (1, "bear", 2, 2), (2, "bear", 2, 20),
+    ]  # fmt: skip
+    with pytest.raises(RegionError, match="not 3"):
+        api.take_found(session.id, [3])
+    work = api.take_found(session.id, [2])
+    assert [each["area"] for each in work["objects"]] == [bear(20).mask.sum()]
+    assert [each["box"][0] for each in work["found"]] == [2]
+    assert len(api.take_found(session.id)["objects"]) == 2
 
 
 def test_what_is_in_the_list_already_is_not_found_again(studio: StudioService, session: Session) -> None:
