@@ -514,3 +514,16 @@ def test_real_clips_load_and_save(real_clips, tmp_path, name, size, fps, has_aud
     assert again.fps == fps
     assert again.info.has_audio == has_audio
     assert psnr(again.frames, clip.frames) > 30
+
+
+def test_a_whole_clip_has_more_time_to_be_decoded_than_a_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_SECONDS", 0.5)
+    in_a_second = ["-v", "error", "-re", "-f", "lavfi", "-i", "testsrc=s=16x16:r=10:d=1.5"]
+    frames = np.empty((15, 16, 16, 3), np.uint8)
+    for count, is_enough in ((1, False), (len(frames), True)):
+        with limits.FFmpeg([*in_a_second, "-pix_fmt", "rgb24", "-f", "rawvideo", "pipe:1"], "clip") as child:
+            if is_enough:
+                assert child.read_into(frames.data.cast("B"), count) == frames.nbytes
+            else:
+                with pytest.raises(VideoError, match=r"busy for more than 0\.5 s"):
+                    child.read_into(frames.data.cast("B"), count)

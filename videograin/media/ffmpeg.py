@@ -23,7 +23,9 @@ from videograin.errors import VideoError
 if sys.platform == "linux":
     from resource import RLIMIT_AS, prlimit
 
-MAX_SECONDS = 30.0  # of waiting for the child: one whole decode, or the writing of one frame
+MAX_SECONDS = 30.0  # of waiting for a child that reads someone's file
+SECONDS_A_FRAME = 0.25  # more for each frame that is decoded at once: twenty times what full HD takes one core
+ENCODE_SECONDS = 600.0  # of waiting for a child that is fed our own frames; it may have fifty of them to finish
 MAX_FRAME_PIXELS = 64 * 2**20
 MAX_MEMORY = 4 * 2**30  # bytes of the child's address space (Linux)
 MAX_LOG = 2**20  # bytes of the child's stderr that are kept
@@ -101,6 +103,7 @@ class FFmpeg:
         self._name = name
         self._log = bytearray()
         self._timed_out = False
+        self._patience = ENCODE_SECONDS if reads_frames else MAX_SECONDS
         self._process = subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self._stdout = cast(BufferedReader, self._process.stdout)
         self._stderr = cast(BufferedReader, self._process.stderr)
@@ -122,15 +125,15 @@ class FFmpeg:
                 with suppress(BrokenPipeError):  # closing flushes
                     stream.close()
 
-    def read_into(self, buffer: memoryview) -> int:
-        """Fill `buffer` from ffmpeg's output and return the bytes that came before its end."""
-        with self._time_limit():
+    def read_into(self, buffer: memoryview, frames: int = 1) -> int:
+        """Fill `buffer`, of a number of frames, from ffmpeg's output and return the bytes that came before its end."""
+        with self._time_limit(self._patience + SECONDS_A_FRAME * (frames - 1)):
             return self._stdout.readinto(buffer)
 
     def write(self, data: bytes) -> bool:
         """Feed `data` to ffmpeg; False when it has stopped reading, for which `finish` has the reason."""
         assert self._process.stdin
-        with self._time_limit():
+        with self._time_limit(self._patience):
             try:
                 self._process.stdin.write(data)
             except BrokenPipeError:
@@ -139,7 +142,7 @@ class FFmpeg:
 
     def finish(self) -> tuple[bool, str]:
         """Wait for the end and return whether ffmpeg was content, and its log; raise if a limit was met."""
-        with self._time_limit():
+        with self._time_limit(self._patience):
             if self._process.stdin:
                 with suppress(BrokenPipeError):
                     self._process.stdin.close()
@@ -162,8 +165,8 @@ class FFmpeg:
         self._process.kill()
 
     @contextmanager
-    def _time_limit(self) -> Iterator[None]:
-        timer = threading.Timer(MAX_SECONDS, self._kill_late)
+    def _time_limit(self, seconds: float) -> Iterator[None]:
+        timer = threading.Timer(seconds, self._kill_late)
         timer.start()
         try:
             yield
@@ -171,7 +174,7 @@ class FFmpeg:
             timer.cancel()
         if self._timed_out:
             raise VideoError(
-                f"'{self._name}' keeps ffmpeg busy for more than {MAX_SECONDS:g} s. Choose fewer frames or an earlier "
+                f"'{self._name}' keeps ffmpeg busy for more than {seconds:g} s. Choose fewer frames or an earlier "
                 "start, or scale the video down first."
             )
 

@@ -224,7 +224,7 @@ def _frame_count(info: VideoInfo, options: ClipOptions, fps: float, path: Path) 
 def _fill(frames: np.ndarray, info: VideoInfo, options: ClipOptions, fps: float, path: Path) -> tuple[int, bool]:
     """Decode a video into `frames`, and return how many there were and whether ffmpeg complained."""
     with FFmpeg(_decode(info, options, fps, path, len(frames)), path.name) as child:
-        read = child.read_into(frames.data.cast("B")) // frames[0].nbytes
+        read = child.read_into(frames.data.cast("B"), len(frames)) // frames[0].nbytes
         content, complaints = child.finish()
     return read, bool(complaints) or not content
 
