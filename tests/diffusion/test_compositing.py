@@ -37,3 +37,12 @@ def test_before_a_kept_part_the_edit_fades_and_in_it_the_source_is_untouched():
     changed = np.arange(9)[None, None] < 6
     faded = [210, 210, 210, 210, 210, 140, 0, 0, 0]
     assert composite(source, edited, changed, ~changed)[0, 0, :, 0].tolist() == faded
+
+
+def test_the_soft_edge_of_the_old_object_does_not_stay_as_a_line():
+    background, mixed, old = 100, 150, 200
+    source = np.array([background] * 4 + [mixed] + [old] * 6 + [mixed] + [background] * 4, np.uint8)
+    source = np.repeat(np.tile(source, (16, 1))[None, ..., None], 3, -1)
+    changed = source[..., 0] == old
+    frames = composite(source, np.full_like(source, background), changed, np.zeros_like(changed))
+    assert np.abs(frames.astype(int) - background).max() <= 2

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 
+from videograin.diffusion.compositing import lay_over
 from videograin.production.crops import Crops
 
 
@@ -21,7 +22,6 @@ def stitch(frame: int, picture: np.ndarray, edited: np.ndarray, opacity: np.ndar
     if crops.box == crops.size:
         part[...] = edited  # the source was laid around the edit already, pixel by pixel
         return result
-    large = cv2.resize(edited, crops.box, interpolation=cv2.INTER_LANCZOS4).astype(np.float32)
-    share = cv2.resize(opacity, crops.box, interpolation=cv2.INTER_LINEAR)[..., None]
-    part[...] = np.rint(part + share * (large - part)).astype(np.uint8)
+    large = cv2.resize(edited, crops.box, interpolation=cv2.INTER_LANCZOS4)
+    part[...] = lay_over(part, large, cv2.resize(opacity, crops.box, interpolation=cv2.INTER_LINEAR))
     return result
