@@ -13,7 +13,6 @@ import resource
 import subprocess
 import sys
 import time
-import wave
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -92,11 +91,10 @@ def make_project(folder: Path, frames: int, grain: float) -> Path:
     )  # fmt: skip
     scene = _Scene(_cover(background), *_sprite(clip.frames[0], regions[0].masks[0]))
     masks = np.zeros((frames, HEIGHT, WIDTH), bool)
-    with wave.open(str(folder / "sound.wav"), "wb") as sound:
-        sound.setparams((1, 2, SOUND_RATE, 0, "NONE", "not compressed"))
-        time_of = np.arange(frames * SOUND_RATE // FPS) / SOUND_RATE
-        sound.writeframes((8000 * np.sin(2 * np.pi * 440 * time_of)).astype("<i2").tobytes())
-    audio = AudioSource(folder / "sound.wav", 0, frames / FPS)
+    sound = folder / "sound.mp4"
+    tone = ["-f", "lavfi", "-i", f"sine=440:sample_rate={SOUND_RATE}:duration={frames / FPS}"]
+    run(["-v", "error", *tone, "-c:a", "aac", f"file:{sound.absolute()}"], sound.name)
+    audio = AudioSource(sound, 0, frames / FPS)
     save_video(folder / "clip.mp4", scene.film(masks, grain), FPS, crf=SOURCE_CRF, audio=audio)
     np.savez_compressed(folder / "masks.npz", animal=masks)
     document = {
