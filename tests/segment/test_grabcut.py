@@ -125,6 +125,15 @@ def test_an_object_of_two_parts_is_found_in_the_boxes_of_both_and_not_between_th
     assert not mask[:, 40:56].any()
 
 
+def test_an_object_that_the_picture_cuts_off_reaches_its_edge_though_the_box_does_not_quite(segmenter):
+    frame = np.full((96, 96, 3), 120, np.uint8)
+    frame[50:, 30:66] = (200, 90, 60)
+    segmenter.set_frame(frame)
+    mask = segmenter.click([], [], (24, 40, 72, 95)).mask
+    assert mask[-1, 32:64].all()
+    assert not mask[:, :28].any()
+
+
 def test_what_moves_is_told_from_a_ground_of_the_same_colours(segmenter):
     clip, truth = camouflaged_square()
     found = []

@@ -44,6 +44,10 @@ MARGIN = 0.3
 BAND = 0.16
 """Width of the band around an expected mask's edge in which it is cut out again, as a share of its diameter."""
 
+EDGE_GAP = 0.02
+"""Share of the shorter side up to which a box counts as reaching the picture's edge, by which the object is cut off: a
+strip of it left there would count as background."""
+
 MIN_CONTEXT = 8
 """Pixels of the background that are seen around the smallest area."""
 
@@ -162,7 +166,8 @@ def _read_marks(size: tuple[int, int], prompts: Prompts, scale: float, multimask
     if expected is not None and not (inside & ~expected).any() and not (outside & expected).any():
         return [_around_edge(expected, inside, outside)]
     if prompts.boxes is not None:
-        return [_in_boxes([_area(box, size) for box in prompts.boxes[0].numpy() * scale], inside, outside, moving)]
+        areas = [_area(_to_edge(box, size), size) for box in prompts.boxes[0].numpy() * scale]
+        return [_in_boxes(areas, inside, outside, moving)]
     if expected is None and multimask:
         areas = [_grown(inside, radius * min(size)) for radius in CLICK_RADII]
         return [_Marks(area, inside, outside, moving) for area in areas]
@@ -171,6 +176,14 @@ def _read_marks(size: tuple[int, int], prompts: Prompts, scale: float, multimask
     reach = max(MARGIN * max(height, width), CLICK_RADII[0] * min(size))
     kept = inside if expected is None else inside | (_eroded(expected, reach / 2) & ~outside)
     return [_Marks(_grown(marked, reach), kept, outside, moving)]
+
+
+def _to_edge(box: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Let a box (x0, y0, x1, y1) that nearly reaches the picture's edge reach it."""
+    height, width = size
+    near = EDGE_GAP * min(size)
+    edges = np.array([0, 0, width, height], box.dtype)
+    return np.where(np.abs(box - edges) <= near, edges, box)
 
 
 def _moving(size: tuple[int, int], motion: Tensor | None) -> np.ndarray:
