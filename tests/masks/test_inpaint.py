@@ -27,3 +27,13 @@ def test_a_frame_without_anything_known_or_unknown_is_returned_as_it_is():
     frame = np.zeros((8, 8, 3), np.uint8)
     for mask in (np.zeros((8, 8), bool), np.ones((8, 8), bool)):
         assert fill_masked(frame, mask) is frame
+
+
+def test_each_pixel_takes_the_colours_that_are_next_to_it():
+    frame = np.full((64, 64, 3), 40, np.uint8)  # sky
+    frame[32:] = 200  # grass
+    mask = np.zeros((64, 64), bool)
+    mask[8:56, 20:44] = True
+    filled = fill_masked(frame, mask).astype(int)
+    assert np.abs(filled[40:52, [18, 45]] - 200).max() < 8
+    assert np.abs(filled[12:24, [18, 45]] - 40).max() < 8

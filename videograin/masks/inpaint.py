@@ -34,7 +34,8 @@ def _pull_push(colours: np.ndarray, weights: np.ndarray) -> np.ndarray:
     own = colours / np.maximum(weights, 1e-6)[..., None]
     if weights.min() > 0.99 or min(weights.shape) < 2:
         return own
-    size = weights.shape[::-1]
-    coarse = _pull_push(cv2.pyrDown(colours), cv2.pyrDown(weights))
-    share = np.minimum(1, weights)[..., None]
-    return share * own + (1 - share) * cv2.pyrUp(coarse, dstsize=size)
+    mean, known = cv2.pyrDown(colours), cv2.pyrDown(weights)
+    enough = np.minimum(1, 4 * known)  # one of four pixels that is known says enough: what is farther is not asked
+    coarse = _pull_push(mean * (enough / np.maximum(known, 1e-6))[..., None], enough)
+    share = weights[..., None]
+    return share * own + (1 - share) * cv2.pyrUp(coarse, dstsize=weights.shape[::-1])
