@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fake_jobs import wait_until
 from fake_segmenters import ColourNetwork
 
 from ui.rendering.pictures import outlines
@@ -44,15 +45,14 @@ def test_what_is_outlined_is_what_a_click_marks(session, tool):
 
 
 def test_a_pointer_waits_for_no_network(session, tmp_path, monkeypatch):
-    """Nothing is outlined before the frame is encoded, nor by a segmenter that has nothing to keep."""
+    """Nothing is outlined before the frame is encoded, which then begins, nor by a segmenter that keeps nothing."""
     segmenting = Segmenting(OperatorSettings(data_folder=tmp_path))
     network = ColourNetwork()
     model = SegmentModel("colours", network)
     monkeypatch.setattr(segmenting, "model", lambda name: model)
     marking = Marking(segmenting, finders=None, naming=None, store=None, worker=None)
-    assert marking.would_mark(session, Tool.PICK, 20, 20) is None
-    assert network.encoded == 0
-    marking.encode_frame(session)
+    assert marking.would_mark(session, Tool.PICK, 20, 20) is None, "the frame is not encoded yet"
+    wait_until(lambda: segmenting.embeddings.holds(model, session.clip.frames[0]))
     assert marking.would_mark(session, Tool.PICK, 20, 20).any()
     assert marking.would_mark(session, Tool.PICK, 2, 2) is None, "nothing is there"
     assert marking.would_mark(session, Tool.REMOVE, 20, 20) is None, "no object is selected"

@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
-from threading import Lock
+from threading import Lock, Thread
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -40,6 +40,8 @@ class Segmenting:
 
     def __init__(self, settings: OperatorSettings) -> None:
         self.embeddings = EmbeddingCache()
+        self._lock = Lock()
+        self._encoding: frozenset[str] = frozenset()  # sessions of which a frame is being encoded ahead
         self._settings = settings
         # A GPU is lent to jobs alone; clicks are answered without one.
         self.device = "cpu" if is_zero_gpu() else settings.device or None
@@ -81,18 +83,32 @@ class Segmenting:
     def ready_segmenter(self, session: Session) -> Segmenter | None:
         """Return a segmenter that answers clicks on the frame that is shown at once; None where it would take longer.
 
-        It is one of its own, so that no other question about the clip waits for its answer.
+        It is one of its own, so that no other question about the clip waits for its answer. A frame that is not encoded
+        yet is from now on.
         """
         name = self.name_for(session)
         if reads_strokes(name):  # it computes everything again for each click
             return None
         model = self.model(name)
         frame = session.opened_clip.frames[session.frame]
-        return Segmenter(model, self.embeddings) if self.embeddings.holds(model, frame) else None
+        if self.embeddings.holds(model, frame):
+            return Segmenter(model, self.embeddings)
+        with self._lock:
+            is_first, self._encoding = session.id not in self._encoding, self._encoding | {session.id}
+        if is_first:
+            Thread(target=self._encode_ahead, args=(session, frame), daemon=True).start()
+        return None
 
     def encode(self, session: Session, frame: np.ndarray) -> None:
         """Encode a frame (H, W, 3) uint8 RGB of a session's clip before the first click on it."""
         self.embeddings.features(self.model(self.name_for(session)), frame)
+
+    def _encode_ahead(self, session: Session, frame: np.ndarray) -> None:
+        try:
+            self.encode(session, frame)
+        finally:
+            with self._lock:
+                self._encoding -= {session.id}
 
 
 class Shelf(Generic[Loaded]):
