@@ -324,6 +324,17 @@ def test_marked_objects_are_followed_and_saved_as_masks_of_the_video_s_size(
     assert "red: sure in" in capsys.readouterr().out
 
 
+def test_an_object_of_two_parts_has_a_box_for_each(ball_clip: Path) -> None:
+    output = ball_clip.with_name("masks.npz")
+    boxes = ["--box", "10,8,50,45", "--box", "70,44,110,76"]
+    assert main(["mask", str(ball_clip), *boxes, "--segmenter", "grabcut", "--frames", "1", "-o", str(output)]) == OK
+    with np.load(output) as masks:
+        (both,) = masks["object"]
+    assert both[25, 30]
+    assert both[60, 90]
+    assert not both[:, 52:68].any()
+
+
 def test_what_is_described_in_words_is_marked_and_followed(
     ball_clip: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
