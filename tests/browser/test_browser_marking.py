@@ -148,8 +148,8 @@ def exported_masks(visitor: Visitor, frame: int) -> list[np.ndarray]:
     """Return the masks (H, W) bool of all objects on a frame, the smallest first."""
     with zipfile.ZipFile(visitor.download("#masks-out")) as file:
         pictures = [file.read(name) for name in file.namelist() if name.endswith(f"{frame:05}.png")]
-    masks = [cv2.imdecode(np.frombuffer(each, np.uint8), cv2.IMREAD_GRAYSCALE) > 127 for each in pictures]
-    return sorted(masks, key=np.count_nonzero)
+    masks = [cv2.imdecode(np.frombuffer(each, np.uint8), cv2.IMREAD_GRAYSCALE) for each in pictures]
+    return sorted((mask > 127 for mask in masks if mask is not None), key=np.count_nonzero)
 
 
 def test_a_part_that_stays_as_it_is_is_the_source_s_inside_an_edited_object(visit, tmp_path):

@@ -81,6 +81,7 @@ def test_what_decides_in_a_crop_is_what_decides_in_the_whole_picture(tmp_path: P
     project = Project(clip=clip, source_prompt="a man", clip_options=options, regions=tuple(regions))
     source = SourceEdit.prepare(project, tmp_path)
     assert source.crops is not None
+    assert source.request is not None
     kept, edited = source.request.regions
     assert kept.masks.mean() > 0
     assert edited.rank < kept.rank

@@ -161,7 +161,7 @@ def test_where_nothing_moves_grabcut_says_what_it_goes_by(api, studio, tmp_path)
     studio.open_clip(studio.sessions.find(session), tmp_path / "still.mp4", ClipChoice(short_side=64), "emoji-world")
     api.choose_segmenter(session, "grabcut")
     job = finish(api, session, api.suggest(session))
-    assert "Nothing moves otherwise than the background" in job["message"]
+    assert "Nothing moves otherwise than the background" in str(job["message"])
 
 
 def test_a_box_around_another_part_adds_it_to_the_object_whichever_segmenter_answers(studio, api, session):
