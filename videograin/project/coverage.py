@@ -50,10 +50,9 @@ def _may_be_covered(work: Workspace, each: MarkedObject) -> bool:
     """Return whether the other objects cover all of an edited one in the first frame that shows it."""
     if not each.edit_prompt or each.is_rest or each.id not in work.masks:
         return False
-    shown = work.masks[each.id].masks.any((1, 2))
-    if not shown.any():
+    frame = next((number for number, mask in enumerate(work.masks[each.id].masks) if mask.any()), None)
+    if frame is None:
         return False
-    frame = int(shown.argmax())
     own = _shaped(work, each, frame)
     others = [other for other in work.objects if other.id != each.id and other.id in work.masks and not other.is_rest]
     return not (own & ~_union([_shaped(work, other, frame) for other in others], own)).any()
