@@ -12,7 +12,7 @@ from videograin.production.source_edit import SourceEdit
 from videograin.project.examples import example_names, example_path
 from videograin.project.project import load_project
 
-FRAMES, SIDE, QUALITY = 4, 128, 90
+FRAMES, SIDE, QUALITY = 1, 128, 90
 
 
 def main() -> None:

@@ -26,7 +26,6 @@ from videograin.project.examples import example_path
 
 MOST_CLICKS = 9
 VIEWPORT = (1280, 800)
-FRAMES = 8
 
 PATIENCE = 1.0
 """Seconds after which a user must see that something is going on."""
@@ -179,9 +178,9 @@ def travel(visitor: Visitor, clip: Path) -> Journey:
     return go.journey
 
 
-def own_clip(folder: Path) -> Path:
+def own_clip(folder: Path, frames: int) -> Path:
     """Write a short clip of the friends as a user might have it."""
-    clip = load_clip(example_path("friends") / "clip.mp4", ClipOptions(max_frames=FRAMES))
+    clip = load_clip(example_path("friends") / "clip.mp4", ClipOptions(max_frames=frames))
     save_video(folder / "holiday.mp4", clip.frames, clip.fps)
     return folder / "holiday.mp4"
 
@@ -210,7 +209,8 @@ def main() -> None:
     """Travel once in a studio of its own, and print what it took."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, required=True, help="file to write; the contact sheet goes beside it")
-    file = parser.parse_args().json
+    parser.add_argument("--frames", type=int, default=8, help="of the clip")
+    options = parser.parse_args()
     with (
         tempfile.TemporaryDirectory() as folder,
         running_studio(Path(folder)) as studio,
@@ -218,9 +218,9 @@ def main() -> None:
     ):
         browser = launch(playwright)
         context = browser.new_context(viewport={"width": VIEWPORT[0], "height": VIEWPORT[1]})
-        journey = travel(Visitor(context.new_page(), studio.url), own_clip(Path(folder)))
+        journey = travel(Visitor(context.new_page(), studio.url), own_clip(Path(folder), options.frames))
         browser.close()
-    report(journey, file)
+    report(journey, options.json)
     rows = [[wait.what, f"{wait.seconds:.1f}", "yes" if wait.has_progress else "no"] for wait in journey.waits]
     print_table(f"{len(journey.clicks)} clicks", ["wait", "seconds", "has a progress, or is short"], rows)
     for problem in journey.problems:
