@@ -204,7 +204,7 @@ class ClipEdit:
         if not len(places):
             return latents
         parts = regions.edited_part[places].cpu().numpy()
-        pictures = [self.request.frames[frames[place]] for place in places]
+        pictures = [self.request.frames[frames[place]] for place in places.tolist()]
         empty = np.stack([fill_masked(picture, part) for picture, part in zip(pictures, parts, strict=True)])
         behind = encode_frames(self.vae, empty, self.frames_per_vae_batch, self.device, report)
         kept = latents.clone()
