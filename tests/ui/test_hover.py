@@ -1,6 +1,7 @@
 """The object under the pointer, outlined before the click."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,10 +51,13 @@ def test_a_pointer_waits_for_no_network(session, tmp_path, monkeypatch):
     network = ColourNetwork()
     model = SegmentModel("colours", network)
     monkeypatch.setattr(segmenting, "model", lambda name: model)
-    marking = Marking(segmenting, finders=None, naming=None, store=None, worker=None)
+    unused: Any = None
+    marking = Marking(segmenting, finders=unused, naming=unused, store=unused, worker=unused)
     assert marking.would_mark(session, Tool.PICK, 20, 20) is None, "the frame is not encoded yet"
     wait_until(lambda: segmenting.embeddings.holds(model, session.clip.frames[0]))
-    assert marking.would_mark(session, Tool.PICK, 20, 20).any()
+    found = marking.would_mark(session, Tool.PICK, 20, 20)
+    assert found is not None
+    assert found.any()
     assert marking.would_mark(session, Tool.PICK, 2, 2) is None, "nothing is there"
     assert marking.would_mark(session, Tool.REMOVE, 20, 20) is None, "no object is selected"
     monkeypatch.setattr(segmenting, "name_for", lambda session: GRABCUT)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -44,7 +45,8 @@ def single_frame(inputs: EditInputs, number: int) -> SingleFrame:
     masks = frame_masks({place: region.masks for place, region in enumerate(regions)}, number)
     check_shown([regions[place].prompt for place in masks], number)
     shown = tuple(replace(regions[place], masks=mask) for place, mask in masks.items())
-    given = {part.name: getattr(inputs, part.name) for part in fields(EditInputs)} | {"clip_options": options}
+    given: dict[str, Any] = {part.name: getattr(inputs, part.name) for part in fields(EditInputs)}
+    given["clip_options"] = options
     return SingleFrame(**given, regions=shown)
 
 
