@@ -4,7 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
 
-from videograin.region import MAX_CROSS_STRENGTH, AttentionMode, Convention, EditSettings, TimestepSpacing
+from videograin.region import (
+    MAX_CROSS_STRENGTH,
+    MAX_TRAJECTORY_LEVELS,
+    AttentionMode,
+    Convention,
+    EditSettings,
+    TimestepSpacing,
+)
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,7 @@ RESEARCH_GROUPS = {
         SettingField("timestep_spacing", "Timestep spacing",
                      "Trailing starts at the noise that the amount of change names, leading below it.",
                      TimestepSpacing),
+        SettingField("freeu", "FreeU", "The UNet's skip connections count less, its backbone more: cleaner shapes."),
         SettingField("inject_steps", "Steps with injected features", "Steps that reuse the source's features (PnP).",
                      Range(0, 20, 1)),
         SettingField("controlnet_conditioning_scale", "Scale of all ControlNets", "Multiplies each one's own.",
@@ -77,6 +85,8 @@ RESEARCH_GROUPS = {
     "Steadiness over time": (
         SettingField("trajectory_attention", "Trajectory attention",
                      "Points also attend along their own path through the clip."),
+        SettingField("trajectory_levels", "Resolutions of trajectory attention",
+                     "At how many it acts, from the highest.", Range(1, MAX_TRAJECTORY_LEVELS, 1)),
         SettingField("temporal_smoothing", "Temporal smoothing",
                      "How far moving objects are kept from changing their looks.", Range(0, 1, 0.05)),
         SettingField("joint_group_norm", "GroupNorm over all frames", "Statistics of all frames, as in the release."),

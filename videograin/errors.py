@@ -64,3 +64,9 @@ class JobError(VideoGrainError):
 
 class Cancelled(Exception):  # noqa: N818 (it is no error)
     """The user asked to stop; nothing half-written is left behind."""
+
+
+def check_range(name: str, value: float, low: float, high: float) -> None:
+    """Raise SettingsError unless a setting's value lies from `low` to `high`."""
+    if not low <= value <= high:
+        raise SettingsError(f"{name} is {value}; choose a value from {low} to {high}.")

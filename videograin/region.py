@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from videograin.errors import RegionError, SettingsError, VideoError
+from videograin.controls import ControlGuidance
+from videograin.controls import ControlKind as ControlKind  # callers find all that a request is made of here
+from videograin.errors import RegionError, SettingsError, VideoError, check_range
 from videograin.reference import Reference
 
 if TYPE_CHECKING:
@@ -27,6 +29,9 @@ MAX_LEADING_STEPS = MAX_STEPS // 2
 
 MAX_WINDOW_FRAMES, MAX_ANCHOR_FRAMES = 1024, 64
 """More than any device can hold at once."""
+
+MAX_TRAJECTORY_LEVELS = 4
+"""Resolutions of Stable Diffusion's UNet."""
 
 MAX_CROSS_STRENGTH = 16.0
 """Modulation fades with the fifth power of the timestep: at 60 % noise λ = 13 is what 1 is at full noise."""
@@ -65,63 +70,6 @@ class TimestepSpacing(StrEnum):
     CONVENTION = "convention"
     LEADING = "leading"
     TRAILING = "trailing"
-
-
-class ControlKind(StrEnum):
-    """What a ControlNet follows, and by which network that is found; several kinds may share a ControlNet."""
-
-    CANNY = "canny"
-    DEPTH = "depth"
-    DEPTH_DPT = "depth_dpt"
-    DEPTH_ZOE = "depth_zoe"
-    POSE = "pose"
-    POSE_BODY = "pose_body"
-
-
-@dataclass(frozen=True)
-class ControlGuidance:
-    """How far, and in which part of an edit, one ControlNet holds it to the source.
-
-    Attributes:
-        kind: of the ControlNet.
-        scale: factor on its residuals, beside `EditSettings.controlnet_conditioning_scale`.
-        start, end: the part of denoising in which it acts, as shares of the steps; inversion follows it at the same
-            noise levels.
-
-    Raises:
-        SettingsError: a value outside its range, or an end that is not behind the start.
-    """
-
-    kind: ControlKind
-    scale: float = 1.0
-    start: float = 0.0
-    end: float = 1.0
-
-    def __post_init__(self) -> None:
-        _check(f"scale of control '{self.kind}'", self.scale, 0, 2)
-        _check(f"start of control '{self.kind}'", self.start, 0, 1)
-        if not self.start < self.end <= 1:
-            raise SettingsError(
-                f"end of control '{self.kind}' is {self.end}; choose a value above its start, {self.start}, up to 1."
-            )
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read "canny", "canny:0.6" (scale) or "canny:0.6:0:0.5" (scale, start, end).
-
-        Raises:
-            SettingsError: another kind, anything that is no number, or a value out of range.
-        """
-        kind, *numbers = text.split(":")
-        if kind not in list(ControlKind):
-            raise SettingsError(f"There is no ControlNet '{kind}'. Known are: {', '.join(ControlKind)}.")
-        try:
-            values = [float(number) for number in numbers]
-        except ValueError:
-            values = None
-        if values is None or len(values) not in (0, 1, 3):
-            raise SettingsError(f"Control '{text}' is not understood. Give kind, kind:scale or kind:scale:start:end.")
-        return cls(ControlKind(kind), *values)
 
 
 NOTHING = "nothing"
@@ -225,7 +173,9 @@ class EditSettings:
         window_overlap: frames that neighbouring windows share, in which one fades into the next; less than half of a
             window in any case.
         joint_group_norm: whether GroupNorm statistics span all frames.
-        trajectory_attention: whether tokens also attend along optical flow at the highest resolution.
+        freeu: whether the UNet's skip connections count less and its backbone more (FreeU, arXiv 2309.11497).
+        trajectory_attention: whether tokens also attend along optical flow.
+        trajectory_levels: at how many resolutions, from the highest.
         temporal_smoothing: how far the clean latents that each step predicts are drawn to their mean along optical
             flow, as a factor on the share of noise in them (`smoothing.py`; not in the paper).
         blend_background: whether the source is kept outside the edited regions: its latents at every step, and its
@@ -256,7 +206,9 @@ class EditSettings:
     anchor_frames: int = 4
     window_overlap: int = 2
     joint_group_norm: bool = False
+    freeu: bool = False
     trajectory_attention: bool = True
+    trajectory_levels: int = 1
     temporal_smoothing: float = 0.0
     blend_background: bool = True
     focus: bool = True
@@ -265,21 +217,22 @@ class EditSettings:
 
     def __post_init__(self) -> None:
         most_steps = MAX_LEADING_STEPS if self.spacing == TimestepSpacing.LEADING else MAX_STEPS
-        _check("num_inference_steps", self.num_inference_steps, 1, most_steps)
-        _check("guidance_scale", self.guidance_scale, 1, 50)
-        _check("strength", self.strength, 0.02, 1)
-        _check("modulated_fraction", self.modulated_fraction, 0, 1)
-        _check("self_strength", self.self_strength, 0, 4)
-        _check("cross_strength", self.cross_strength, 0, MAX_CROSS_STRENGTH)
-        _check("mask_growth", self.mask_growth, 0, 256)
-        _check("inject_steps", self.inject_steps, 0, self.num_inference_steps)
-        _check("controlnet_conditioning_scale", self.controlnet_conditioning_scale, 0, 2)
-        _check("window_frames", self.window_frames, 1, MAX_WINDOW_FRAMES)
-        _check("anchor_frames", self.anchor_frames, 0, MAX_ANCHOR_FRAMES)
-        _check("window_overlap", self.window_overlap, 0, MAX_WINDOW_FRAMES)
-        _check("temporal_smoothing", self.temporal_smoothing, 0, 1)
-        _check("variation", self.variation, 0, 1)
-        _check("seed", self.seed, 0, MAX_SEED)
+        check_range("num_inference_steps", self.num_inference_steps, 1, most_steps)
+        check_range("guidance_scale", self.guidance_scale, 1, 50)
+        check_range("strength", self.strength, 0.02, 1)
+        check_range("modulated_fraction", self.modulated_fraction, 0, 1)
+        check_range("self_strength", self.self_strength, 0, 4)
+        check_range("cross_strength", self.cross_strength, 0, MAX_CROSS_STRENGTH)
+        check_range("mask_growth", self.mask_growth, 0, 256)
+        check_range("inject_steps", self.inject_steps, 0, self.num_inference_steps)
+        check_range("controlnet_conditioning_scale", self.controlnet_conditioning_scale, 0, 2)
+        check_range("window_frames", self.window_frames, 1, MAX_WINDOW_FRAMES)
+        check_range("anchor_frames", self.anchor_frames, 0, MAX_ANCHOR_FRAMES)
+        check_range("window_overlap", self.window_overlap, 0, MAX_WINDOW_FRAMES)
+        check_range("trajectory_levels", self.trajectory_levels, 1, MAX_TRAJECTORY_LEVELS)
+        check_range("temporal_smoothing", self.temporal_smoothing, 0, 1)
+        check_range("variation", self.variation, 0, 1)
+        check_range("seed", self.seed, 0, MAX_SEED)
 
     @property
     def steps_run(self) -> int:
@@ -393,8 +346,3 @@ def check_regions(regions: Sequence[Region], clip_shape: tuple[int, ...]) -> Non
                 f"{region.title}: masks have shape {region.masks.shape} but the clip is {clip_shape} "
                 "(frames, height, width). Make the masks again for this clip."
             )
-
-
-def _check(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise SettingsError(f"{name} is {value}; choose a value from {low} to {high}.")

@@ -107,6 +107,11 @@ def test_with_everything_off_it_is_the_plain_pipeline_bit_for_bit(kind):
     assert torch.equal(result.latents, plain_edit(pipe, SOURCE, "a red panda", 3.0))
 
 
+def test_freeu_leaves_no_trace_in_the_edits_after_it(pipe):
+    before, _, after = (edit(pipe, freeu=is_on).latents for is_on in (False, True, False))
+    assert torch.equal(before, after)
+
+
 @pytest.mark.parametrize(
     "option",
     [
@@ -114,6 +119,8 @@ def test_with_everything_off_it_is_the_plain_pipeline_bit_for_bit(kind):
         {"cross_strength": 0.0},
         {"modulated_fraction": 0.0},
         {"trajectory_attention": False},
+        {"trajectory_levels": 2},
+        {"freeu": True},
         {"temporal_smoothing": 1.0},
         {"blend_background": False},
         {"joint_group_norm": True},

@@ -132,7 +132,8 @@ def test_an_edit_in_the_authors_layout_is_that_of_our_own_project_frame_for_fram
 def test_every_key_becomes_what_the_page_of_docs_says(root: Path, tmp_path: Path) -> None:
     config = write(
         tmp_path, control_type="dwpose", controlnet_conditioning_scale=0.8, negative_prompt="blurry", inject_step=2,
-        num_inference_steps=50, blending_percentage=0.2, modulated_percentage=0.3, flatten_res=[], seed=7, use_pnp=True,
+        num_inference_steps=50, blending_percentage=0.2, modulated_percentage=0.3, flatten_res=[[64, 64], 32], seed=7,
+        use_freeu=True, use_pnp=True,
         mixed_precision="fp16",
     )  # fmt: skip
     edit = reproduce(read_authors_config(config), (root,))
@@ -141,12 +142,12 @@ def test_every_key_becomes_what_the_page_of_docs_says(root: Path, tmp_path: Path
     assert (settings.steps_run, settings.modulated_steps, settings.inject_steps, settings.seed) == (40, 15, 2, 7)
     assert (settings.convention, settings.spacing) == (Convention.RELEASE, TimestepSpacing.LEADING)
     assert (settings.attention_mode, settings.joint_group_norm) == (AttentionMode.FULL, True)
-    assert (settings.trajectory_attention, settings.controlnet_conditioning_scale) == (False, 0.8)
+    assert (settings.trajectory_attention, settings.trajectory_levels, settings.freeu) == (True, 2, True)
+    assert settings.controlnet_conditioning_scale == 0.8
     assert [note.split()[0] for note in edit.notes] == ["blending_percentage", "mixed_precision"]
-    assert (
-        reproduce(read_authors_config(write(tmp_path, use_pnp=False, inject_step=2)), (root,)).settings.inject_steps
-        == 0
-    )
+    config = write(tmp_path, use_pnp=False, inject_step=2, flatten_res=[])
+    settings = reproduce(read_authors_config(config), (root,)).settings
+    assert (settings.inject_steps, settings.trajectory_attention) == (0, False)
 
 
 def test_one_edit_needs_no_list_of_edits_and_a_phrase_that_is_left_out_keeps(tmp_path: Path) -> None:
@@ -176,6 +177,7 @@ def test_masks_without_a_phrase_are_kept_and_said(root: Path, tmp_path: Path) ->
         ({"start_sample_frame": 3}, RegionError, "has no 00003.png, the mask of frame 0"),
         ({"n_sample_frame": 9}, VideoError, "has 5 frames from number 2 on in steps of 3; n_sample_frame asks for 9"),
         ({"control_type": "scribble"}, ProjectError, "control_type is 'scribble'; choose one of: dwpose"),
+        ({"flatten_res": [32]}, ProjectError, r"flatten_res is \[32\]; give the first of"),
         ({"guidance_scale": 0}, SettingsError, "guidance_scale is 0"),
         ({"num_inference_steps": 3}, ProjectError, "'num_inference_steps' twice"),
         ({"seed": "${..seeds}"}, ProjectError, "refers to no value"),

@@ -13,6 +13,7 @@ from diffusers.models.controlnets.multicontrolnet import MultiControlNetModel
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
+from videograin.diffusion.attention.freeu import freeu
 from videograin.diffusion.attention.joint_norm import joint_group_norm
 from videograin.diffusion.attention.recorder import exchange_residuals
 from videograin.diffusion.attention.step import AttentionStep
@@ -83,11 +84,13 @@ class Denoiser:
         unet: its attention processors are those of `attention/processors.py`.
         controlnet: one, several in one, or none.
         joint_norm: whether GroupNorm statistics are shared among all frames of a forward.
+        freeu: whether the UNet goes by FreeU.
     """
 
     unet: UNet2DConditionModel
     controlnet: AnyControlNet | None = None
     joint_norm: bool = False
+    freeu: bool = False
 
     @property
     def controlnets(self) -> list[ControlNetModel]:
@@ -128,7 +131,7 @@ class Denoiser:
         sample = rearrange(latents, "b f c h w -> (b f) c h w").to(self.unet.dtype)
         timestep = max(timestep, 0)
         embeds = repeat(conditioning.unet_embeds.to(sample.dtype), "b t c -> (b f) t c", f=step.frames)
-        with self._joint_norm(step.frames), exchange_residuals(self.unet, step.record, step.inject):
+        with self._changed_networks(step.frames), exchange_residuals(self.unet, step.record, step.inject):
             down, mid = self._control_residuals(sample, timestep, conditioning)
             noise_pred = self.unet(
                 sample,
@@ -142,8 +145,10 @@ class Denoiser:
         return rearrange(noise_pred, "(b f) c h w -> b f c h w", f=step.frames).to(latents.dtype)
 
     @contextmanager
-    def _joint_norm(self, frames: int) -> Iterator[None]:
+    def _changed_networks(self, frames: int) -> Iterator[None]:
         with ExitStack() as stack:
+            if self.freeu:
+                stack.enter_context(freeu(self.unet))
             for network in filter(None, (self.unet, self.controlnet)) if self.joint_norm else ():
                 stack.enter_context(joint_group_norm(network, frames))
             yield

@@ -111,6 +111,6 @@ def _path_key(
         *tables,
         *models,
         str(sorted(schedule.scheduler.config.items(), key=str)),
-        f"{schedule.spacing} {schedule.gap} {acting} {settings.joint_group_norm}",
+        f"{schedule.spacing} {schedule.gap} {acting} {settings.joint_group_norm} {settings.freeu}",
         f"{step.mode} {step.frames}",
     )

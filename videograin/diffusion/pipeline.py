@@ -263,7 +263,7 @@ class VideoGrainPipeline(
             request=request,
             prompts=embed_prompts(self.tokenizer, self.text_encoder, request, device, self._expand),
             vae=self.vae,
-            denoiser=Denoiser(self.unet, self.controlnet, request.settings.joint_group_norm),
+            denoiser=Denoiser(self.unet, self.controlnet, request.settings.joint_group_norm, request.settings.freeu),
             schedule=NoiseSchedule.of(self.scheduler, request.settings),
             device=device,
             frames_per_vae_batch=self.frames_per_vae_batch,

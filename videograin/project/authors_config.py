@@ -49,6 +49,7 @@ class AuthorsConfig:
         use_pnp: whether features of the inversion are injected; unsaid, they are where `inject_step` is not 0.
         inject_step: in how many steps.
         flatten_res: resolutions, in latent cells of frames of 512 pixels, that attend along optical flow.
+        use_freeu: whether the UNet goes by FreeU.
         seed: of the noise in the kept part.
         cluster_inversion_feature, mixed_precision: without a part in the result.
     """
@@ -72,6 +73,7 @@ class AuthorsConfig:
     use_pnp: bool | None = None
     inject_step: int = 0
     flatten_res: tuple[int, ...] = (64,)
+    use_freeu: bool = False
     seed: int = 0
     cluster_inversion_feature: bool = False
     mixed_precision: str = ""

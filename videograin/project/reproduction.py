@@ -18,8 +18,8 @@ from videograin.region import AttentionMode, ControlKind, Convention, EditSettin
 MODULATED_STEPS = 15
 """The released code modulates this many steps, whatever their number (RELEASE_QUIRKS, 4)."""
 
-LARGEST_GRID = 64
-"""Latent cells on a side of a frame of 512 pixels."""
+GRIDS = (64, 32, 16, 8)
+"""Latent cells on a side of a frame of 512 pixels, at each resolution of the UNet."""
 
 CONTROLS = {
     "dwpose": ControlKind.POSE,
@@ -136,8 +136,12 @@ def _settings(config: AuthorsConfig, notes: list[str]) -> EditSettings:
             f"modulated_percentage {asked:g} is not followed: the released code modulates {MODULATED_STEPS} steps in "
             "any case."
         )
-    if not set(config.flatten_res) <= {LARGEST_GRID}:
-        raise ProjectError(f"flatten_res is {list(config.flatten_res)}; give [{LARGEST_GRID}], or [] for none.")
+    levels = len(config.flatten_res)
+    if sorted(config.flatten_res, reverse=True) != list(GRIDS[:levels]):
+        raise ProjectError(
+            f"flatten_res is {list(config.flatten_res)}; give the first of {list(GRIDS)}, such as [64] or [64, 32], or "
+            "[] for none."
+        )
     notes += [
         f"{name} has no part in the result here."
         for name in ("cluster_inversion_feature", "mixed_precision")
@@ -153,7 +157,9 @@ def _settings(config: AuthorsConfig, notes: list[str]) -> EditSettings:
         convention=Convention.RELEASE,
         attention_mode=AttentionMode.FULL,
         joint_group_norm=True,
-        trajectory_attention=bool(config.flatten_res),
+        freeu=config.use_freeu,
+        trajectory_attention=levels > 0,
+        trajectory_levels=max(1, levels),
         focus=False,
         seed=config.seed,
     )

@@ -170,11 +170,11 @@ class ClipEdit:
         # 4. Control images and trajectories
         controls = [self._control(index, frames) for index in range(len(request.control_images))]
         paths = self._trajectories(frames, grid)
-        smoothed = paths if settings.temporal_smoothing else None
+        smoothed = paths[0] if paths and settings.temporal_smoothing else None
         step = AttentionStep(
             frames=len(frames),
             mode=AttentionMode.FULL if settings.attention_mode.is_joint else settings.attention_mode,
-            trajectories={paths.tokens: paths} if paths and settings.trajectory_attention else {},
+            trajectories={each.tokens: each for each in paths} if settings.trajectory_attention else {},
         )
         return EditTensors(
             settings=settings,
@@ -259,11 +259,16 @@ class ClipEdit:
             up_to=top * (1 - guidance.start),
         )
 
-    def _trajectories(self, frames: Sequence[int], grid: tuple[int, int]) -> Trajectories | None:
-        """Return the paths through consecutive frames; frames that lie apart have none."""
+    def _trajectories(self, frames: Sequence[int], grid: tuple[int, int]) -> list[Trajectories]:
+        """Return the paths through consecutive frames at each resolution that follows them, the highest first.
+
+        Frames that lie apart have none.
+        """
         settings = self.request.settings
         if len(frames) < 2 or not isinstance(frames, range):
-            return None
+            return []
         if not (settings.trajectory_attention or settings.temporal_smoothing):
-            return None
-        return trajectories(optical_flow(self.request.frames[list(frames)]), grid).to(self.device)
+            return []
+        flow = optical_flow(self.request.frames[list(frames)])
+        grids = [(-(-grid[0] // 2**level), -(-grid[1] // 2**level)) for level in range(settings.trajectory_levels)]
+        return [trajectories(flow, each).to(self.device) for each in grids]

@@ -1,0 +1,64 @@
+"""What holds an edit to its source: the kinds of ControlNets, and how far and when one acts."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Self
+
+from videograin.errors import SettingsError, check_range
+
+
+class ControlKind(StrEnum):
+    """What a ControlNet follows, and by which network that is found; several kinds may share a ControlNet."""
+
+    CANNY = "canny"
+    DEPTH = "depth"
+    DEPTH_DPT = "depth_dpt"
+    DEPTH_ZOE = "depth_zoe"
+    POSE = "pose"
+    POSE_BODY = "pose_body"
+
+
+@dataclass(frozen=True)
+class ControlGuidance:
+    """How far, and in which part of an edit, one ControlNet holds it to the source.
+
+    Attributes:
+        kind: of the ControlNet.
+        scale: factor on its residuals, beside `EditSettings.controlnet_conditioning_scale`.
+        start, end: the part of denoising in which it acts, as shares of the steps; inversion follows it at the same
+            noise levels.
+
+    Raises:
+        SettingsError: a value outside its range, or an end that is not behind the start.
+    """
+
+    kind: ControlKind
+    scale: float = 1.0
+    start: float = 0.0
+    end: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_range(f"scale of control '{self.kind}'", self.scale, 0, 2)
+        check_range(f"start of control '{self.kind}'", self.start, 0, 1)
+        if not self.start < self.end <= 1:
+            raise SettingsError(
+                f"end of control '{self.kind}' is {self.end}; choose a value above its start, {self.start}, up to 1."
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read "canny", "canny:0.6" (scale) or "canny:0.6:0:0.5" (scale, start, end).
+
+        Raises:
+            SettingsError: another kind, anything that is no number, or a value out of range.
+        """
+        kind, *numbers = text.split(":")
+        if kind not in list(ControlKind):
+            raise SettingsError(f"There is no ControlNet '{kind}'. Known are: {', '.join(ControlKind)}.")
+        try:
+            values = [float(number) for number in numbers]
+        except ValueError:
+            values = None
+        if values is None or len(values) not in (0, 1, 3):
+            raise SettingsError(f"Control '{text}' is not understood. Give kind, kind:scale or kind:scale:start:end.")
+        return cls(ControlKind(kind), *values)
