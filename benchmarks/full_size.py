@@ -191,7 +191,7 @@ def measure(project: Path, steps: int) -> Outcome:
 def _surroundings(masks: np.ndarray) -> tuple[slice, slice]:
     """Return the rows and columns around all masks (F, H, W) bool of an object."""
     shown, room = masks.any(0), 4 * GROWN
-    rows, columns = np.flatnonzero(shown.any(1)), np.flatnonzero(shown.any(0))
+    rows, columns = np.flatnonzero(np.any(shown, axis=1)), np.flatnonzero(np.any(shown, axis=0))
     return slice(max(0, rows[0] - room), rows[-1] + room), slice(max(0, columns[0] - room), columns[-1] + room)
 
 
@@ -211,8 +211,9 @@ def _drawn(project: Path) -> int:
     """Return the longer side in pixels at which the model is given the object."""
     with TemporaryDirectory() as scratch:
         request = SourceEdit.prepare(load_project(project), Path(scratch)).request
+        assert request, "an object is edited"
         mask = request.regions[0].masks[0]
-        return int(max(np.count_nonzero(mask.any(axis)) for axis in (0, 1)))
+        return int(max(np.count_nonzero(np.any(mask, axis=axis)) for axis in (0, 1)))
 
 
 def main() -> None:

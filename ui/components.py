@@ -8,6 +8,9 @@ from gradio.components import Component
 
 from videograin.region import ControlKind
 
+SettingComponent = gr.Slider | gr.Dropdown | gr.Checkbox | gr.Number
+"""A field of `EditSettings`, by its type and range."""
+
 
 @dataclass(frozen=True)
 class ClipStep:
@@ -103,7 +106,7 @@ class EditStep:
     lora_in: gr.UploadButton
     pictures: PictureFields
     preset: gr.Radio
-    settings: dict[str, Component]
+    settings: dict[str, SettingComponent]
     share: gr.Button
     cost: gr.HTML
     preview_frame: gr.Button
@@ -197,7 +200,7 @@ class Page:
         return {edit.caption, edit.background, edit.negative, edit.target}
 
     @property
-    def settings(self) -> set[Component]:
+    def settings(self) -> set[SettingComponent]:
         """Fields of `EditSettings`."""
         return set(self.edit.settings.values())
 

@@ -2,7 +2,7 @@
 
 import gradio as gr
 
-from ui.components import ClipStep, EditStep, GuidanceRow, MarkStep, PictureFields
+from ui.components import ClipStep, EditStep, GuidanceRow, MarkStep, PictureFields, SettingComponent
 from ui.rendering import cost_markup, model_markup, widgets
 from ui.rendering.example_markup import example_cards
 from ui.settings_form import EVERYDAY_FIELDS, RESEARCH_GROUPS, Range, SettingField, described
@@ -253,7 +253,7 @@ def _guidance_row(kind: ControlKind) -> GuidanceRow:
         )
 
 
-def _research_settings(defaults: EditSettings) -> dict[str, gr.components.Component]:
+def _research_settings(defaults: EditSettings) -> dict[str, SettingComponent]:
     settings = {}
     for heading, group in RESEARCH_GROUPS.items():
         gr.HTML(f"<h3>{heading}</h3>", apply_default_css=False)
@@ -261,7 +261,7 @@ def _research_settings(defaults: EditSettings) -> dict[str, gr.components.Compon
     return settings
 
 
-def _setting(field: SettingField, defaults: EditSettings) -> gr.components.Component:
+def _setting(field: SettingField, defaults: EditSettings) -> SettingComponent:
     value, info = getattr(defaults, field.name), described(field, defaults)
     if isinstance(field.allowed, Range):
         allowed = field.allowed

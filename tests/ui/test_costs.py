@@ -51,7 +51,9 @@ def test_the_cost_is_that_of_what_the_pipeline_is_given(session: Session, tmp_pa
     cost = work_cost(SHELF, session, EditSettings())
     assert cost is not None
     (tmp_path / "scratch").mkdir()
-    given = SourceEdit.prepare(session.opened_work, tmp_path / "scratch").request.frames.shape[:3]
+    request = SourceEdit.prepare(session.opened_work, tmp_path / "scratch").request
+    assert request is not None
+    given = request.frames.shape[:3]
     assert cost.shape == given != session.opened_clip.frames.shape[:3]
     assert cost.estimate == SHELF.estimate("", (), given, EditSettings())
 
