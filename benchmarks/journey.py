@@ -162,7 +162,8 @@ def travel(visitor: Visitor, clip: Path) -> Journey:
     go.wait("the words' fields", "document.activeElement.matches('#words input')")
     page.keyboard.type("a panda")
     page.keyboard.press("Tab")
-    page.keyboard.press("Tab")
+    while not page.evaluate("document.activeElement.matches('#words input[type=text]')"):
+        page.keyboard.press("Tab")
     page.keyboard.type("a robot")
     go.wait("the sentence", "document.querySelectorAll('.vg-sentence mark').length == 2")
     go.take("5 the words are said")
