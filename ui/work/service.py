@@ -301,7 +301,7 @@ class StudioService:
         """Ask for the edit of the session's work from other noise, some times over.
 
         Raises:
-            VideoGrainError: it cannot be done, or so many jobs may not wait; then none of them does.
+            VideoGrainError: it cannot be done, or they are more jobs than may wait; then none of them does.
         """
         jobs: list[Job] = []
         try:
