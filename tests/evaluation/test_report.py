@@ -22,6 +22,7 @@ from videograin.media.encode import save_video
 from videograin.region import EditRequest, EditSettings, Region
 
 LIBRARY = Folders()
+SETTINGS = EditSettings()
 PROMPTS = {"left": "a wolf", "right": "a llama"}
 TARGET = "a wolf and a llama on grass in front of a city skyline"
 
@@ -83,11 +84,11 @@ def test_the_right_edit_ranks_above_its_source_and_above_one_that_leaks(score: C
     assert math.isnan(right.seam_ratio)
 
 
-def tiny_request(**settings: int) -> EditRequest:
+def tiny_request(settings: EditSettings = SETTINGS) -> EditRequest:
     frames = np.random.default_rng(0).integers(0, 256, (6, 64, 64, 3), np.uint8)
     masks = np.zeros((6, 64, 64), bool)
     masks[:, 8:24, 8:24] = True
-    return EditRequest(frames, [Region(masks, "a cat"), Region(~masks)], "a dog", settings=EditSettings(**settings))
+    return EditRequest(frames, [Region(masks, "a cat"), Region(~masks)], "a dog", settings=settings)
 
 
 def test_what_changes_outside_is_seen_and_the_rim_is_not() -> None:
@@ -102,7 +103,7 @@ def test_what_changes_outside_is_seen_and_the_rim_is_not() -> None:
 
 def test_the_worst_frames_and_the_joints_of_windows_are_found() -> None:
     scorer = ClipScorer.load(EMBEDDED_MODEL / "clip")
-    request = tiny_request(window_frames=3, anchor_frames=0, window_overlap=0)
+    request = tiny_request(EditSettings(window_frames=3, anchor_frames=0, window_overlap=0))
     still = replace(request, frames=np.repeat(request.frames[:1], 6, axis=0))
     result = still.frames.copy()
     result[1] += 1

@@ -1,7 +1,7 @@
 """Detectors that know words: each kind is downloaded, loaded and asked, and its boxes are cut out."""
 
 # transformers annotates many arguments more narrowly than they are.
-# pyright: reportArgumentType=false
+# pyright: reportArgumentType=false, reportCallIssue=false
 
 import json
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """Objects drawn after pictures: as diffusers' own IP-Adapter draws them, each in its region alone."""
 
 # diffusers and transformers annotate many arguments more narrowly than they are.
-# pyright: reportArgumentType=false
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportReturnType=false
 
 import copy
 from dataclasses import replace

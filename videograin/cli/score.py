@@ -3,6 +3,7 @@
 import argparse
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from io import BytesIO
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from videograin.evaluation.metrics import ClipScorer
     from videograin.evaluation.report import EditReport
     from videograin.project.project import EditInputs
+    from videograin.region import Region
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -82,7 +84,7 @@ def _scorer(project: "EditInputs", options: argparse.Namespace) -> "tuple[ClipSc
         raise ModelError(f"'{source}' is no CLIP that can be loaded ({error}). Give a folder or a hub id.") from error
 
 
-def _target_prompt(project: "EditInputs", regions: "list[Any]") -> str:
+def _target_prompt(project: "EditInputs", regions: "Sequence[Region]") -> str:
     from videograin.diffusion.prompt import compose_target_prompt
 
     return project.target_prompt or compose_target_prompt([region.prompt for region in regions], project.background)

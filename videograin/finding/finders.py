@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 
+from videograin.device import choose_device
 from videograin.errors import ModelError
 from videograin.evaluation.judge import Judge
 from videograin.evaluation.vocabulary import known_names
@@ -41,7 +42,7 @@ def load_finder(
     name: str,
     segmenter: SegmentModel,
     embeddings: EmbeddingCache,
-    device: torch.device | str = "cpu",
+    device: torch.device | str | None = None,
     *,
     offline: bool = False,
 ) -> Finder:
@@ -51,12 +52,13 @@ def load_finder(
         name: of a detector, or of a model that has a judge.
         segmenter: makes the masks; for a judge one that knows drawings.
         embeddings: what the segmenter has seen.
-        device: where the detector or the judge runs.
+        device: where the detector or the judge runs; None takes the best there is.
         offline: whether to leave the network alone.
 
     Raises:
         ModelError: there is no such finder, or it cannot be had or loaded.
     """
+    device = choose_device(device)
     if name in DETECTOR_IDS:
         from videograin.finding.boxes import BoxFinder, Detector  # the detectors' classes take a second to import
 
