@@ -23,7 +23,9 @@ def main() -> None:
         project = load_project(folder / "project.json")
         project = replace(project, clip_options=replace(project.clip_options, max_frames=FRAMES))
         with tempfile.TemporaryDirectory() as scratch:
-            frame = pipeline.edit(SourceEdit.prepare(project, Path(scratch)).request).frames[0]
+            request = SourceEdit.prepare(project, Path(scratch)).request
+            assert request is not None, f"{name} has nothing to draw"
+            frame = pipeline.edit(request).frames[0]
         small = cv2.resize(frame, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
         cv2.imwrite(
             str(folder / "after.jpg"), cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
