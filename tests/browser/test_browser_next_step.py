@@ -51,7 +51,7 @@ def test_a_result_is_marked_while_another_is_made_and_a_preview_is_no_video_to_k
     visitor.set_number("Steps", 2)
     page.click("#preview")
     page.wait_for_selector(".vg-compare:not([hidden])", timeout=EDIT_TIMEOUT)
-    assert "A preview" in page.locator("#result-note").inner_text()
+    page.wait_for_function("document.querySelector('#result-note').innerText.includes('A preview')")
     assert page.locator(".vg-downloads a, #result-out").count() == 0
     visitor.set_number("Steps", 20)
     page.click("#edit")

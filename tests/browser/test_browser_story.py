@@ -52,7 +52,7 @@ def test_two_clicks_and_two_words_give_a_clip_that_shows_both_edits(visit, tmp_p
     for mode in ("side", "after", "slider"):
         page.click(f".vg-modes [data-mode={mode}]")
         assert page.locator(".vg-compare").get_attribute("data-mode") == mode
-    page.get_by_role("button", name="a robot").click()
+    page.locator("[data-action=attention]", has_text="a robot").click()
     page.wait_for_selector(".vg-attention img")
     page.fill("[data-word='1']", "a fox")
     page.click("[data-action=reload]")

@@ -139,7 +139,8 @@ class BoxNetwork(ColourNetwork):
         self, features: Features, size: tuple[int, int], prompts: Prompts, multimask: bool
     ) -> tuple[torch.Tensor, torch.Tensor]:
         assert prompts.boxes is not None
-        middle = (prompts.boxes[:, :2] + prompts.boxes[:, 2:]) / 2
+        boxes = prompts.boxes[:, 0]
+        middle = (boxes[:, :2] + boxes[:, 2:]) / 2
         asked = Prompts(middle[:, None], torch.ones(len(middle), 1, dtype=torch.int64))
         return super().decode(features, size, asked, multimask)
 

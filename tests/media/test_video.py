@@ -483,7 +483,7 @@ def test_a_flood_of_messages_is_cut_and_does_not_block(counter):
 def test_an_interrupted_load_kills_its_child(counter, monkeypatch):
     children = []
 
-    def interrupt(child: limits.FFmpeg, buffer: memoryview) -> int:
+    def interrupt(child: limits.FFmpeg, buffer: memoryview, frames: int) -> int:
         children.append(child)
         raise KeyboardInterrupt
 

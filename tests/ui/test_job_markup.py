@@ -1,6 +1,8 @@
 """What is said of jobs: a result from before never passes for the one that was asked for."""
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -25,8 +27,8 @@ def test_a_result_is_marked_as_an_earlier_one_until_the_edit_asked_for_last_is_d
 
 
 def test_a_preview_says_that_it_is_none():
-    preview = status_of(1, JobState.DONE, JobKind.PREVIEW)
-    assert "A preview" in job_markup.result_note(preview, preview)
+    preview = replace(status_of(1, JobState.DONE, JobKind.PREVIEW), result=SimpleNamespace(frames=4))
+    assert "A preview: the first frames" in job_markup.result_note(preview, preview)
 
 
 def test_a_bar_names_its_job_for_those_who_do_not_see_it_and_an_outcome_has_no_bar():

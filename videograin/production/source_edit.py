@@ -194,7 +194,9 @@ def _cut_regions(
     for index, region in regions.items():
         masks = mapped_array(scratch / f"{index}.masks", (len(region.masks), height, width), bool)
         for number, mask in enumerate(region.masks):
-            masks[number] = snap_to_edges(place.cut(number, mask, crops), frames[number], enlargement)
+            marked = place.cut(number, mask, crops)
+            snapped = snap_to_edges(marked, frames[number], enlargement)
+            masks[number] = snapped if region.is_edited else snapped | marked  # what is to be kept loses no pixel
         if region.is_edited or masks.any():
             yield index, replace(region, masks=masks, area=region.mean_area)
 

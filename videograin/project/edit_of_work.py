@@ -34,7 +34,8 @@ def edit_of(work: Workspace, clip: Clip, keep: Callable[[Path], Path], frame: in
     work.load_regions(clip)
     masks, options = work.edit_masks(clip), work.clip_options
     if frame is not None:
-        masks, options = frame_masks(masks, frame), frame_options(options, clip, frame)
+        options = frame_options(options, clip, frame)
+        masks = frame_masks(masks, frame)
     shown = [each for each in work.objects if each.id in masks and masks[each.id].any()]
     if frame is not None:
         check_shown([each.edit_prompt for each in shown], frame)
