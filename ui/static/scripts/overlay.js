@@ -1,4 +1,4 @@
-// The clip with its masks plays once over the picture, or until it is pressed.
+// The clip with its masks plays once over the picture, or until it or anything else is pressed.
 let shown = "", end = null;
 const masks = () => element.querySelector(".vg-masks");
 const stop = () => { clearTimeout(end); if (masks()) masks().hidden = true; };
@@ -11,6 +11,7 @@ function show() {
   clearTimeout(end);
   end = setTimeout(stop, 1000 * masks().dataset.seconds);
 }
-element.addEventListener("click", stop);
+element.addEventListener("click", stop); // not at the pointer's way down, or its way up would mark what lies below
+document.addEventListener("pointerdown", (event) => { if (!element.contains(event.target)) stop(); });
 new MutationObserver(show).observe(element, { subtree: true, childList: true, attributeFilter: ["data-start"] });
 show();
