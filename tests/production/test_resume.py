@@ -1,10 +1,5 @@
 """An edit of several windows that is cut off: by its user, by a restart, by the death of the process."""
 
-import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -126,64 +121,3 @@ def test_an_edit_that_a_restart_cuts_off_goes_on_and_ends_with_the_same_frames(
     assert status.job.state is JobState.DONE, status.job.message
     assert np.array_equal(load_clip(status.results / status.result.video, WHOLE).frames, expected)
     assert probe(status.results / status.result.video).has_audio
-
-
-def document(project: Project) -> dict[str, object]:
-    """What the project's file says."""
-    names = ("num_inference_steps", "window_frames", "anchor_frames", "window_overlap")
-    return {
-        "version": 1,
-        "clip": str(project.clip),
-        "source_prompt": project.source_prompt,
-        "model": project.model,
-        "regions": [{"masks": {"path": str(project.regions[0].masks.path)}, "prompt": "a red panda"}],
-        "clip_options": {"max_frames": 16, "short_side": 32, "multiple": 16},
-        "settings": {name: getattr(project.settings, name) for name in names},
-    }
-
-
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from videograin.models.loading import load_pipeline
-from videograin.production.produce import produce
-from videograin.production.segments import Segments
-from videograin.production.source_edit import SourceEdit
-from videograin.progress import ignore
-from videograin.project.project import load_project
-
-folder, windows = Path(sys.argv[1]), int(sys.argv[2])
-project = load_project(folder / "edit.json")
-(folder / "scratch").mkdir(exist_ok=True)
-source = SourceEdit.prepare(project, folder / "scratch")
-segments = Segments(folder / "segments", source.clip.fps)
-
-def die_in_the_next_window(progress):
-    if windows and segments.count == windows and progress.phase == "edit" and progress.done:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-for _ in produce(load_pipeline(project.model, device="cpu", offline=True), source, segments, die_in_the_next_window):
-    pass
-segments.join(folder / f"{windows}.mp4", source.clip.audio)
-"""
-
-
-@pytest.mark.slow
-def test_a_process_that_is_killed_in_its_third_window_is_resumed_behind_the_second(
-    tmp_path: Path, project: Project
-) -> None:
-    for name in ("killed", "whole"):
-        (tmp_path / name / "segments").mkdir(parents=True)
-        (tmp_path / name / "edit.json").write_text(json.dumps(document(project)))
-
-    def run(name: str, windows: int) -> int:
-        environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")}
-        command = [sys.executable, "-c", KILLED, str(tmp_path / name), str(windows)]
-        return subprocess.run(command, env=environment, timeout=240, check=False).returncode
-
-    assert run("killed", 2) == -signal.SIGKILL
-    assert len(list((tmp_path / "killed" / "segments").glob("*.npz"))) == 2
-    assert run("killed", 0) == run("whole", 0) == 0
-    killed, whole = (load_clip(tmp_path / name / "0.mp4", WHOLE).frames for name in ("killed", "whole"))
-    assert len(whole) == FRAMES
-    assert np.array_equal(killed, whole)
