@@ -70,8 +70,9 @@ def caption(work: Workspace) -> str:
 
 def random_idea(work: Workspace) -> Workspace:
     """Return the work with other words, taken at random from those its model knows, for each object that is marked."""
-    phrases = known_phrases(work.model)[:CREATURES]
     marked = [each for each in work.objects if each.id in work.masks]
+    said = {each.prompt for each in marked}
+    phrases = [phrase for phrase in known_phrases(work.model)[:CREATURES] if phrase not in said]
     for each, phrase in zip(marked, random.sample(phrases, min(len(marked), len(phrases))), strict=False):
         work = objects.say(work, each.id, phrase)
     return work

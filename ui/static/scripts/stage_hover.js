@@ -1,7 +1,8 @@
 // Where the pointer rests, what a click there would mark is outlined. One question is under way at a time.
-const REST = 40, PATIENCE = 3000; // milliseconds
+const REST = 40, PATIENCE = 3000, AGAIN = 500; // milliseconds
+const REPEATS = 6; // where there is no outline: the frame may not be encoded yet
 const asking = ["pick", "add", "remove"];
-let question = 0, isAsked = false, resting = null, wanted = null;
+let question = 0, isAsked = false, resting = null, wanted = null, repeats = 0;
 
 function forget() {
   wanted = null;
@@ -30,6 +31,7 @@ function ask() {
 canvas.addEventListener("pointermove", (event) => {
   if (event.pointerType === "touch" || event.buttons || isMoving || !asking.includes(tool)) return;
   wanted = pointer;
+  repeats = REPEATS;
   clearTimeout(resting);
   resting = setTimeout(ask, REST);
 });
@@ -41,6 +43,10 @@ view.addEventListener("outlined", ({ detail }) => {
   outlined = isThere ? detail.outlines : [];
   draw();
   ask();
+  if (!isThere || outlined.length || isAsked || !repeats--) return;
+  const place = pointer;
+  clearTimeout(resting);
+  resting = setTimeout(() => { if (pointer === place) wanted = place; ask(); }, AGAIN);
 });
 
 picture.addEventListener("load", draw);
