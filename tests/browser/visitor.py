@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from urllib.parse import urljoin
 
-from playwright.sync_api import Page, Route
+from playwright.sync_api import Error, Page, Route
 
 CAT, DOG = (63, 164), (193, 159)
 """Where they are on the first frame of the friends example, 256×256."""
@@ -106,16 +107,18 @@ class Visitor:
 
     def open_chosen(self, frames: int) -> None:
         """Go on to marking with at most `frames` frames."""
-        self.set_number("Frames at most", frames)
-        self.wait_for_estimate(f"\n{frames} frames")
+        for _ in range(3):  # a number that is put in while the clip is still being measured may be set back
+            self.set_number("Frames at most", frames)
+            with suppress(Error):
+                self.wait_for_estimate(f"\n{frames} frames", 20 * SECOND)
+                break
         self.page.click("#open-clip")
         self.page.wait_for_selector(".vg-view img[src]")
 
-    def wait_for_estimate(self, words: str) -> None:
+    def wait_for_estimate(self, words: str, timeout: float = 60 * SECOND) -> None:
         """Wait until what is said about the choice of a clip has these words."""
-        self.page.wait_for_function(
-            "words => document.querySelector('.vg-estimate')?.innerText.includes(words)", arg=words
-        )
+        says = "words => document.querySelector('.vg-estimate')?.innerText.includes(words)"
+        self.page.wait_for_function(says, arg=words, timeout=timeout)
 
     def set_number(self, label: str, value: float) -> None:
         """Write a number into the field of a slider, also where it is folded away with others of the first step."""
