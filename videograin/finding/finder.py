@@ -1,6 +1,6 @@
 """Objects of a frame by their names: whatever finds them, and which of them a description means."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -81,7 +81,7 @@ def find_objects(finder: Finder, frame: np.ndarray, text: str, report: Report = 
     described = parse(text)
     owners = [each.owner.noun for each in described if each.owner]
     hits = finder.find(frame, list(dict.fromkeys([*(each.noun for each in described), *owners])), report)
-    found = _distinct(one for each in described for one in select(each, hits, frame.shape[1]))
+    found = each_once((one for each in described for one in select(each, hits, frame.shape[1])), overlap, SAME_OBJECT)
     return sorted(found, key=lambda one: one.centre)
 
 
@@ -159,11 +159,13 @@ def _is_within_reach(part: FoundObject, owner: FoundObject) -> bool:
     return part is not owner and x0 - across <= x <= x1 + across and y0 - down <= y <= y1 + down
 
 
-def _distinct(found: Iterable[FoundObject]) -> list[FoundObject]:
-    """Leave out what is nearly the same mask as one before it."""
+def each_once(
+    found: Iterable[FoundObject], likeness: Callable[[np.ndarray, np.ndarray], float], limit: float
+) -> list[FoundObject]:
+    """Leave out objects whose masks (H, W) bool are as alike as `limit`, or more, to that of one before them."""
     kept: list[FoundObject] = []
     for one in found:
-        if all(overlap(one.mask, other.mask) < SAME_OBJECT for other in kept):
+        if all(likeness(one.mask, other.mask) < limit for other in kept):
             kept.append(one)
     return kept
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from videograin.errors import NothingFoundError
 from videograin.evaluation.judge import Judge
-from videograin.finding.finder import FoundObject, Hits
+from videograin.finding.finder import FoundObject, Hits, each_once
 from videograin.masks.shapes import drop_specks, is_backdrop
 from videograin.progress import Report, ignore
 from videograin.segment.model import EmbeddingCache, SegmentModel
@@ -96,7 +96,7 @@ class ProposalFinder:
             for each, row in zip(proposals, best, strict=True)
             if row.max() >= MIN_PROBABILITY and row.max() * each.score >= MIN_SCORE
         ]
-        return _each_once(sorted(found, key=lambda one: -one.score))
+        return each_once(sorted(found, key=lambda one: -one.score), _share_inside, INSIDE)  # the surest of each stays
 
 
 def hidden_beside(masks: np.ndarray) -> np.ndarray:
@@ -138,15 +138,6 @@ def meant_names(noun: str, names: Sequence[str]) -> tuple[str, ...]:
 def _whole(proposal: Segmentation) -> Segmentation:
     """Return a proposal without its specks."""
     return replace(proposal, mask=drop_specks(proposal.mask[None], SPECK)[0])
-
-
-def _each_once(found: Sequence[FoundObject]) -> list[FoundObject]:
-    """Of proposals of one object, keep the surest."""
-    kept: list[FoundObject] = []
-    for one in found:
-        if all(_share_inside(one.mask, other.mask) < INSIDE for other in kept):
-            kept.append(one)
-    return kept
 
 
 def _share_inside(one: np.ndarray, other: np.ndarray) -> float:
