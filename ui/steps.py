@@ -153,16 +153,7 @@ def build_edit_step(studio: StudioService) -> EditStep:
                 label="Everything around them", placeholder="on grass under a clear sky", max_length=300
             )
             with gr.Accordion("Sentence, caption, what to avoid", open=False):
-                caption = gr.Textbox(
-                    label="What the clip shows now", info="A plain caption; the better it fits, the better the edit.",
-                    max_length=300, elem_id="caption",
-                )  # fmt: skip
-                propose = gr.Button("Propose a caption", size="sm", elem_id="propose-caption")
-                target = gr.Textbox(
-                    label="The whole sentence, in your own words", placeholder="empty: put together from the above",
-                    info="It must contain each object's words.", max_length=600,
-                )  # fmt: skip
-                negative = gr.Textbox(label="What to avoid", placeholder="blurry, deformed", max_length=300)
+                caption, propose, target, negative = _sentence_fields()
             preset = gr.Radio(
                 [(f"{each.value}: {change.info}", each.value) for each, change in PRESETS.items()],
                 value=Preset.BALANCED, label="How much may change", elem_id="preset",
@@ -182,11 +173,7 @@ def build_edit_step(studio: StudioService) -> EditStep:
                 lora_id, lora_in = _lora_sources()
             pictures = _picture_fields(bundle.takes_pictures)
             cost = widgets.panel("cost")
-            with gr.Row(elem_id="go", elem_classes="vg-go"):
-                preview_frame = gr.Button("Preview frame 1", elem_id="preview-frame", min_width=100, size="sm")
-                preview = gr.Button("Preview", elem_id="preview", min_width=100, size="sm")
-                vary = gr.Button("Four variations", elem_id="vary", min_width=100, size="sm")
-                run = gr.Button("Edit the clip", variant="primary", elem_id="edit", min_width=160, scale=2)
+            preview_frame, preview, vary, run = _edit_buttons()
         with gr.Column(scale=3, min_width=320):
             job = widgets.panel("edit-job")
             note = gr.HTML("", elem_id="result-note", apply_default_css=False, padding=False)
@@ -271,3 +258,28 @@ def _setting(field: SettingField, defaults: EditSettings) -> SettingComponent:
     if isinstance(value, bool):
         return gr.Checkbox(value, label=field.label, info=info)
     return gr.Number(value, label=field.label, info=info, precision=0, minimum=0)
+
+
+def _sentence_fields() -> tuple[gr.Textbox, gr.Button, gr.Textbox, gr.Textbox]:
+    """Return the fields of the caption, its proposal, the whole sentence and what to avoid."""
+    caption = gr.Textbox(
+        label="What the clip shows now", info="A plain caption; the better it fits, the better the edit.",
+        max_length=300, elem_id="caption",
+    )  # fmt: skip
+    propose = gr.Button("Propose a caption", size="sm", elem_id="propose-caption")
+    target = gr.Textbox(
+        label="The whole sentence, in your own words", placeholder="empty: put together from the above",
+        info="It must contain each object's words.", max_length=600,
+    )  # fmt: skip
+    negative = gr.Textbox(label="What to avoid", placeholder="blurry, deformed", max_length=300)
+    return caption, propose, target, negative
+
+
+def _edit_buttons() -> tuple[gr.Button, gr.Button, gr.Button, gr.Button]:
+    """Return the buttons for one frame, the first frames, variations and the whole clip."""
+    with gr.Row(elem_id="go", elem_classes="vg-go"):
+        preview_frame = gr.Button("Preview frame 1", elem_id="preview-frame", min_width=100, size="sm")
+        preview = gr.Button("Preview", elem_id="preview", min_width=100, size="sm")
+        vary = gr.Button("Four variations", elem_id="vary", min_width=100, size="sm")
+        run = gr.Button("Edit the clip", variant="primary", elem_id="edit", min_width=160, scale=2)
+    return preview_frame, preview, vary, run
