@@ -1,4 +1,4 @@
-"""ST-Layout self-attention of one guidance half at SD 1.5's sizes: plain, ours, and with all scores held at once.
+"""ST-Layout self-attention of one guidance half at SD 1.5's sizes: plain, both our forms, and with all scores held.
 
 Run on a CUDA device: `python -m benchmarks.attention`.
 """
@@ -6,17 +6,19 @@ Run on a CUDA device: `python -m benchmarks.attention`.
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.materialized import materialized_attention
 from benchmarks.table import print_table
+from videograin.diffusion.attention.kernels.one_pass_kernel import one_pass_attention
 from videograin.diffusion.attention.modulation import (
     SharedRegions,
-    attention,
     augmented_attention,
     chunked_attention,
     timestep_weight,
 )
+from videograin.diffusion.attention.plain import attention
 from videograin.diffusion.attention.row_range import row_range
 from videograin.diffusion.attention.trajectory import trajectory_attention
 from videograin.media.flow import OpticalFlow, trajectories
@@ -46,9 +48,11 @@ def measure(side: int, dim: int) -> list[list[str]]:
     regions = four_regions(side)
     strength = torch.full((1, tokens), 0.3 * timestep_weight(981) * 0.8, device="cuda")
     ways: dict[str, Callable[[], Tensor]] = {
-        "plain attention": lambda: attention(query, key, value, scale),
+        "plain attention, PyTorch's": lambda: F.scaled_dot_product_attention(query, key, value, scale=scale),
+        "plain attention, ours": lambda: attention(query, key, value, scale),
         "row range alone": lambda: row_range(query, key)[0],
-        "ST-Layout, ours": lambda: augmented_attention(query, key, value, strength, regions, scale),
+        "ST-Layout, augmented": lambda: augmented_attention(query, key, value, strength, regions, scale),
+        "ST-Layout, one pass": lambda: one_pass_attention(query, key, value, strength, regions.runs, scale),
     }
     if tokens < MATERIALIZED_LIMIT:
         ways["ST-Layout, all scores held"] = lambda: materialized_attention(query, key, value, strength, regions, scale)

@@ -12,13 +12,13 @@ from videograin.diffusion.attention.layout import build_layout, span_regions
 from videograin.diffusion.attention.modulation import (
     MAX_HEAD_DIM,
     SharedRegions,
-    attention,
     augmented_attention,
     chunked_attention,
     modulate,
     modulated_attention,
     timestep_weight,
 )
+from videograin.diffusion.attention.plain import attention
 from videograin.region import AttentionMode
 
 FORMS = [chunked_attention, augmented_attention]

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from videograin.diffusion.attention import processors
 from videograin.diffusion.attention.layout import build_layout, span_regions
-from videograin.diffusion.attention.modulation import attention, chunked_attention
+from videograin.diffusion.attention.modulation import chunked_attention
+from videograin.diffusion.attention.plain import attention
 from videograin.diffusion.attention.processors import (
     CrossAttentionProcessor,
     SelfAttentionProcessor,

@@ -1,10 +1,6 @@
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
+from interpreted_kernels import interpreted
 from torch import Tensor
 
 from videograin.diffusion.attention import row_range as module
@@ -88,37 +84,10 @@ KERNEL_CASES: dict[str, tuple[Tensor, ...]] = {
     "as projected": tuple(as_projected(x) for x in random_query_key(35, 67, 40)),
 }
 
-# In a process of its own: Triton decides at its import whether kernels are interpreted.
-RUN_INTERPRETED = """
-import sys, torch
-from triton.runtime import interpreter
-from videograin.diffusion.attention import row_range_kernel as kernel
-
-patch = interpreter._patch_lang_tensor
-
-def patch_with_index(tensor, scope):  # Triton 3.6 calls int() on arrays of one number, which NumPy 2.4 refuses
-    patch(tensor, scope)
-    scope.set_attr(tensor, "__index__", lambda self: self.handle.data.item())
-
-interpreter._patch_lang_tensor = patch_with_index
-kernel._row_range_kernel.configs = kernel.CONFIGS[:1]  # without a device there is nothing to time
-inputs = torch.load(sys.argv[1])
-torch.save({name: kernel.row_range_triton(*case) for name, case in inputs.items()}, sys.argv[2])
-"""
-
 
 @pytest.fixture(scope="module")
 def interpreted_outputs(tmp_path_factory) -> dict[str, tuple[Tensor, Tensor]]:
-    pytest.importorskip("triton")
-    inputs, outputs = (tmp_path_factory.mktemp("kernel") / name for name in ("inputs.pt", "outputs.pt"))
-    torch.save(KERNEL_CASES, inputs)
-    subprocess.run(
-        [sys.executable, "-c", RUN_INTERPRETED, inputs, outputs],
-        env=os.environ | {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-        cwd=Path(__file__).parents[3],
-        check=True,
-    )
-    return torch.load(outputs)
+    return interpreted(tmp_path_factory.mktemp("kernel"), "row_range_kernel", "row_range_triton", KERNEL_CASES)
 
 
 @pytest.mark.parametrize("case", KERNEL_CASES)

@@ -1,12 +1,9 @@
-import os
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
 from golden_pipeline import golden_trajectories
+from interpreted_kernels import interpreted
 from torch import Tensor
 
 from videograin.diffusion.attention import trajectory
@@ -99,28 +96,11 @@ KERNEL_CASES = {
     "as projected": as_projected(*random_qkv()),
 }
 
-# In a process of its own: Triton decides at its import whether kernels are interpreted.
-RUN_INTERPRETED = """
-import sys, torch
-from videograin.diffusion.attention import trajectory_kernel as kernel
-kernel._trajectory_kernel.configs = kernel.CONFIGS[:1]  # without a device there is nothing to time
-inputs = torch.load(sys.argv[1])
-torch.save({name: kernel.trajectory_attention_triton(*case) for name, case in inputs.items()}, sys.argv[2])
-"""
-
 
 @pytest.fixture(scope="module")
 def interpreted_outputs(tmp_path_factory) -> dict[str, Tensor]:
-    pytest.importorskip("triton")
-    inputs, outputs = (tmp_path_factory.mktemp("kernel") / name for name in ("inputs.pt", "outputs.pt"))
-    torch.save({name: (*qkv, *random_paths().entries, 0.5) for name, qkv in KERNEL_CASES.items()}, inputs)
-    subprocess.run(
-        [sys.executable, "-c", RUN_INTERPRETED, inputs, outputs],
-        env=os.environ | {"TRITON_INTERPRET": "1"},
-        cwd=Path(__file__).parents[3],
-        check=True,
-    )
-    return torch.load(outputs)
+    cases = {name: (*qkv, *random_paths().entries, 0.5) for name, qkv in KERNEL_CASES.items()}
+    return interpreted(tmp_path_factory.mktemp("kernel"), "trajectory_kernel", "trajectory_attention_triton", cases)
 
 
 @pytest.mark.parametrize("case", KERNEL_CASES)

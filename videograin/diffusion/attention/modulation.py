@@ -16,31 +16,32 @@ p_i stands in two columns, its value in the working precision and what that roun
 error in fp16 was 1.23 times that of plain attention, above the 1.2 that the tests allow. Where p_i / scale is too large
 for the working precision (fp16 ends at 65,504, which the scores of Stable Diffusion 2.x reach), the key's columns hold
 a power of two instead of 1, and the query's are divided by it.
+
+On newer CUDA devices one kernel does all of it in a single walk over keys that are sorted by class
+(`kernels/one_pass_kernel`), which takes hardly longer than plain attention and is as exact.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from videograin.diffusion.attention.class_runs import ClassRuns, class_runs
+from videograin.diffusion.attention.kernels import is_hopper, triton_applies
+from videograin.diffusion.attention.plain import attention
 from videograin.diffusion.attention.row_range import query_chunk, row_range
-
-SDPA_PRIORITY = [
-    SDPBackend.CUDNN_ATTENTION,
-    SDPBackend.FLASH_ATTENTION,
-    SDPBackend.EFFICIENT_ATTENTION,
-    SDPBackend.MATH,
-]
-"""Fastest first, as measured on Hopper; a backend that cannot run is passed over."""
 
 HEAD_DIM_STEP = 32
 """Head vectors are lengthened to a multiple of this, so that shapes stay the same while the classes change."""
 
 MAX_HEAD_DIM = 256
 """Longest head vector that the fast attention kernels take."""
+
+MIN_ONE_PASS_KEYS = 1024
+"""Fewest keys for which sorting them by class pays."""
 
 MAX_COLUMN_EXPONENT = 15
 """Of the largest power of two in fp16; bonuses up to 2e9 fit with it, and bfloat16 never needs it."""
@@ -60,6 +61,11 @@ class SharedRegions:
     key_classes: Tensor
     shares: Tensor
 
+    @cached_property
+    def runs(self) -> ClassRuns:
+        """The tokens sorted by class, once for all the steps and layers that these regions are used in."""
+        return class_runs(self.query_classes, self.key_classes, self.shares)
+
     def same(self, rows: slice = slice(None)) -> Tensor:
         """Return same_ij for some query rows: (B, rows, Nk) bool."""
         per_query = self.shares[self.query_classes[:, rows]]
@@ -72,16 +78,10 @@ def timestep_weight(timestep: float) -> float:
     return (max(timestep - 1, 0) / 1000) ** 5
 
 
-def attention(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-    """Compute plain attention (B, H, Nq, d) over keys and values (B, H, Nk, d) with the fastest exact kernel."""
-    with sdpa_kernel(SDPA_PRIORITY, set_priority=True):
-        return F.scaled_dot_product_attention(query, key, value, scale=scale)
-
-
 def modulated_attention(
     query: Tensor, key: Tensor, value: Tensor, strength: Tensor, regions: SharedRegions, scale: float
 ) -> Tensor:
-    """Compute ST-Layout attention: augmented, or in chunks where there are too many classes for one head vector.
+    """Compute ST-Layout attention by the quickest form that the device, the number of keys and the classes allow.
 
     Args:
         query: (B, H, Nq, d) float.
@@ -94,9 +94,18 @@ def modulated_attention(
     Returns:
         (B, H, Nq, d) in the dtype of `query`.
     """
+    if _one_pass_applies(query, key):
+        from videograin.diffusion.attention.kernels.one_pass_kernel import one_pass_attention
+
+        return one_pass_attention(query, key, value, strength, regions.runs, scale)
     if query.shape[-1] + 2 * regions.shares.shape[1] <= MAX_HEAD_DIM:
         return augmented_attention(query, key, value, strength, regions, scale)
     return chunked_attention(query, key, value, strength, regions, scale)
+
+
+def _one_pass_applies(query: Tensor, key: Tensor) -> bool:
+    fits = query.shape[-1] % 8 == 0 and query.shape[-1] <= MAX_HEAD_DIM and key.shape[2] >= MIN_ONE_PASS_KEYS
+    return fits and triton_applies(query) and is_hopper(query.device)
 
 
 def augmented_attention(

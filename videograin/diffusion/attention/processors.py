@@ -13,7 +13,8 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from videograin.diffusion.attention.layout import gather_keys
-from videograin.diffusion.attention.modulation import SharedRegions, attention, modulated_attention
+from videograin.diffusion.attention.modulation import SharedRegions, modulated_attention
+from videograin.diffusion.attention.plain import attention
 from videograin.diffusion.attention.recorder import INJECTED_ATTENTIONS
 from videograin.diffusion.attention.step import AttentionStep
 from videograin.diffusion.attention.trajectory import trajectory_attention

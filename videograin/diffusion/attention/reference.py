@@ -8,7 +8,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from videograin.diffusion.attention.layout import Layout
-from videograin.diffusion.attention.modulation import attention
+from videograin.diffusion.attention.plain import attention
 
 
 @dataclass(frozen=True, eq=False)

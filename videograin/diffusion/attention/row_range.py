@@ -7,10 +7,11 @@ tile of scores into running extremes in registers; elsewhere query chunks are mu
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from importlib.util import find_spec
 
 import torch
 from torch import Tensor
+
+from videograin.diffusion.attention.kernels import triton_applies
 
 CHUNK_BYTES = 256 * 2**20
 """Largest block of scores that the chunked path holds at once."""
@@ -31,8 +32,8 @@ def row_range(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         (maximum, minimum), each (B, H, Nq) float32; float64 where the query is.
     """
-    if _kernel_applies(query):
-        from videograin.diffusion.attention.row_range_kernel import row_range_triton
+    if triton_applies(query):
+        from videograin.diffusion.attention.kernels.row_range_kernel import row_range_triton
 
         return row_range_triton(query, key)
     return _row_range_chunked(query, key)
@@ -51,11 +52,6 @@ def smaller_chunks(divisor: int) -> Iterator[None]:
         yield
     finally:
         _divisor.reset(token)
-
-
-def _kernel_applies(query: Tensor) -> bool:
-    half = query.dtype in (torch.float16, torch.bfloat16)
-    return query.is_cuda and half and find_spec("triton") is not None
 
 
 def _row_range_chunked(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:

@@ -34,7 +34,7 @@ def trajectory_attention(query: Tensor, key: Tensor, value: Tensor, trajectories
     assert query.shape == key.shape == value.shape, "one query, key and value per token"
     assert query.shape[2] == len(keys), f"{query.shape[2]} tokens but trajectories of {len(keys)}"
     if query.is_cuda and find_spec("triton") is not None:
-        from videograin.diffusion.attention.trajectory_kernel import trajectory_attention_triton
+        from videograin.diffusion.attention.kernels.trajectory_kernel import trajectory_attention_triton
 
         return trajectory_attention_triton(query, key, value, keys, valid, scale)
     return trajectory_attention_chunked(query, key, value, keys, valid, scale)

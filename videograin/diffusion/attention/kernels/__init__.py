@@ -1,0 +1,20 @@
+"""The Triton kernels of attention on CUDA, and which tensors they take."""
+
+from importlib.util import find_spec
+
+import torch
+from torch import Tensor
+
+HOPPER = (9, 0)
+"""Compute capability from which the tensor memory accelerator fetches tiles."""
+
+
+def triton_applies(query: Tensor) -> bool:
+    """Return whether the kernels take a tensor: half precision, on CUDA, where Triton is installed."""
+    half = query.dtype in (torch.float16, torch.bfloat16)
+    return query.is_cuda and half and find_spec("triton") is not None
+
+
+def is_hopper(device: torch.device) -> bool:
+    """Return whether a device is of the Hopper generation or newer."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= HOPPER
