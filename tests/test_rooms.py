@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 
 ROOMS = (
     "videograin.errors videograin.json_log videograin.progress videograin.device "
-    "videograin.controls videograin.reference videograin.region",
+    "videograin.controls videograin.reference videograin.settings videograin.region",
     "videograin.files",
     "videograin.media",
     "videograin.masks",
