@@ -15,7 +15,7 @@ pixels and by what is left of the latents at its edge, so growth costs PSNR in t
 import argparse
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -36,6 +36,9 @@ COLUMNS = (
     "variant", "clips", "target", "mixing", "target beside", "mixing beside", "kept",
     "outside to VAE, dB", "outside to source, dB", "beyond, dB", "CLIP-F", "CLIP-F source", "Warp-Err", "Q", "s",
 )  # fmt: skip
+
+Hire = Callable[[str], Bench]
+"""Makes a worker on a device."""
 
 SHARES = ("target", "mixing", "target_beside", "mixing_beside", "kept")
 
@@ -128,14 +131,22 @@ def print_tables(lines: Iterable[Line], variants: Sequence[Variant], title: str)
         print_table(f"{kind}: {title}", COLUMNS, rows)
 
 
-def run(tasks: Sequence[Task], args: argparse.Namespace, weights: str) -> None:
-    """Carry out tasks and append their scores to the file."""
+def run(tasks: Sequence[Task], args: argparse.Namespace, weights: str, kept: Path, hire: Hire | None = None) -> None:
+    """Carry out tasks and append their scores to a file of lines.
+
+    Args:
+        tasks: in this order.
+        args: device, workers, model, clips, strips and seconds.
+        weights: the model's fingerprint.
+        kept: the file.
+        hire: makes a worker on a device; None is `hire_bench`.
+    """
     gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
     places = gpus if args.device == "cuda" else [args.device]
     devices = [places[i % len(places)] for i in range(min(args.workers, len(tasks)))]
-    hire = partial(hire_bench, model=args.model, library=library_of(args), strips=args.strips)
-    args.json.parent.mkdir(parents=True, exist_ok=True)
-    with args.json.open("a") as file:
+    hire = hire or partial(hire_bench, model=args.model, library=library_of(args), strips=args.strips)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with kept.open("a") as file:
         for count, done in enumerate(work_off(hire, devices, tasks, args.seconds), 1):
             name = f"{count}/{len(tasks)} {done.task.told.name}, {done.task.variant.label}"
             if done.result is None:
@@ -171,7 +182,7 @@ def main() -> None:
     known = {line.key for line in read_lines(args.json)}
     missing = [task for key, task in tasks.items() if key not in known]
     if missing:
-        run(missing, args, weights)
+        run(missing, args, weights, args.json)
     lines = {line.key: line for line in read_lines(args.json) if line.key in tasks}
     print_tables(lines.values(), variants, f"{args.split}, {args.frames} frames, {args.device}, weights {weights}")
 

@@ -21,6 +21,7 @@ from videograin.settings import MAX_WINDOW_FRAMES as MAX_WINDOW_FRAMES
 from videograin.settings import AttentionMode as AttentionMode
 from videograin.settings import Convention as Convention
 from videograin.settings import EditSettings
+from videograin.settings import Sampler as Sampler
 from videograin.settings import TimestepSpacing as TimestepSpacing
 
 if TYPE_CHECKING:

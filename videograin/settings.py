@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from videograin.errors import check_range
+from videograin.errors import SettingsError, check_range
 
 MAX_SEED = 2**63 - 1
 
@@ -15,6 +15,9 @@ MAX_LEADING_STEPS = MAX_STEPS // 2
 
 MAX_WINDOW_FRAMES, MAX_ANCHOR_FRAMES = 1024, 64
 """More than any device can hold at once."""
+
+MAX_CACHE_INTERVAL = 10
+"""Beyond it hardly anything of a picture is left in the steps between."""
 
 MAX_TRAJECTORY_LEVELS = 4
 """Resolutions of Stable Diffusion's UNet."""
@@ -45,6 +48,19 @@ class AttentionMode(StrEnum):
     def is_joint(self) -> bool:
         """Whether all frames of a forward see each other."""
         return self in (AttentionMode.WINDOWS, AttentionMode.FULL)
+
+
+class Sampler(StrEnum):
+    """By which rule denoising goes from one noise level to the next (`diffusion/shortcuts/samplers.py`).
+
+    The method is defined on DDIM, by which clips are inverted whatever the sampler is. `LCM` and `TCD` are for models
+    and LoRAs that were distilled for them.
+    """
+
+    DDIM = "ddim"
+    DPM_SOLVER = "dpm_solver++"
+    LCM = "lcm"
+    TCD = "tcd"
 
 
 class TimestepSpacing(StrEnum):
@@ -96,6 +112,16 @@ class EditSettings:
         variation: share of fresh noise, in which the edited regions start besides the inversion's: with none, a seed
             hardly changes them; with 1, nothing but the noise level holds them to the source's shapes.
         seed: of the fresh noise, and of the noise in the kept part where no generator is given.
+        sampler: the rule of a denoising step.
+        guidance_start, guidance_end: shares of the denoising steps between which there is guidance
+            (arXiv 2404.07724); in the others the unconditional half is not computed, which halves their cost.
+        key_frames: frames whose keys a frame sees besides its own in unmodulated self-attention at the largest
+            resolution; 0 stands for all.
+        cache_interval: from one computation of the UNet's deep part to the next, in steps of the inversion and of what
+            follows the modulated steps (DeepCache, arXiv 2312.00858); 1 computes it in each.
+        shared_control: whether what the ControlNets make of the target prompt serves the unconditional half as well.
+        inversion: whether objects start from the inversion's noise. Without it they start from fresh noise over the
+            source (SDEdit, arXiv 2108.01073), which saves the inversion's time and holds less of their shapes.
 
     Raises:
         SettingsError: a value outside its range.
@@ -125,6 +151,13 @@ class EditSettings:
     focus: bool = True
     variation: float = 0.0
     seed: int = 0
+    sampler: Sampler = Sampler.DDIM
+    guidance_start: float = 0.0
+    guidance_end: float = 1.0
+    key_frames: int = 0
+    cache_interval: int = 1
+    shared_control: bool = False
+    inversion: bool = True
 
     def __post_init__(self) -> None:
         most_steps = MAX_LEADING_STEPS if self.spacing == TimestepSpacing.LEADING else MAX_STEPS
@@ -144,6 +177,15 @@ class EditSettings:
         check_range("temporal_smoothing", self.temporal_smoothing, 0, 1)
         check_range("variation", self.variation, 0, 1)
         check_range("seed", self.seed, 0, MAX_SEED)
+        check_range("guidance_start", self.guidance_start, 0, 1)
+        check_range("guidance_end", self.guidance_end, self.guidance_start, 1)
+        check_range("key_frames", self.key_frames, 0, MAX_WINDOW_FRAMES)
+        check_range("cache_interval", self.cache_interval, 1, MAX_CACHE_INTERVAL)
+        if self.inject_steps and not self.inversion:
+            raise SettingsError(
+                f"inject_steps is {self.inject_steps}, but without an inversion there are no features to inject. "
+                "Set inject_steps to 0, or inversion to true."
+            )
 
     @property
     def steps_run(self) -> int:
@@ -153,7 +195,7 @@ class EditSettings:
     @property
     def inversion_steps(self) -> int:
         """Steps from the clip to the noise; with leading spacing the clip counts as the lowest level itself."""
-        return self.steps_run - (self.spacing == TimestepSpacing.LEADING)
+        return (self.steps_run - (self.spacing == TimestepSpacing.LEADING)) if self.inversion else 0
 
     @property
     def spacing(self) -> TimestepSpacing:
@@ -166,3 +208,25 @@ class EditSettings:
     def modulated_steps(self) -> int:
         """How many of the steps run, from the first, are modulated."""
         return round(self.modulated_fraction * self.steps_run)
+
+    def is_guided(self, index: int) -> bool:
+        """Return whether there is guidance in the denoising step of this index."""
+        first, stop = (round(share * self.steps_run) for share in (self.guidance_start, self.guidance_end))
+        return self.guidance_scale > 1 and first <= index < stop
+
+    def halves_at(self, index: int) -> int:
+        """Return how many copies of the clip the denoising step of this index computes: two where there is guidance."""
+        return 2 if self.is_guided(index) else 1
+
+    def deep_step(self, index: int) -> int:
+        """Return the denoising step whose deep features the one of this index uses: its own where it computes them.
+
+        A step with guidance needs them of both halves.
+        """
+        first = max(self.modulated_steps, self.inject_steps)
+        latest = index if index < first else index - (index - first) % self.cache_interval
+        return latest if self.halves_at(latest) >= self.halves_at(index) else index
+
+    def deep_inversion_step(self, index: int) -> int:
+        """Return the inversion step whose deep features the one of this index uses."""
+        return index - index % self.cache_interval

@@ -6,43 +6,53 @@ import torch
 from fakes import TEXT_WIDTH, tiny_controlnet, tiny_unet, tiny_vae
 
 from videograin.models import flops
-from videograin.models.flops import controlnet_flops, matmul_speed, unet_flops, vae_flops
+from videograin.models.flops import ForwardKeys, controlnet_flops, matmul_speed, unet_flops, vae_flops
 from videograin.region import AttentionMode
+
+GRID = (8, 8)
 
 
 def test_attention_over_all_frames_grows_with_their_square() -> None:
-    few = unet_flops(tiny_unet(), 2, (8, 8), AttentionMode.FULL)
-    many = unet_flops(tiny_unet(), 4, (8, 8), AttentionMode.FULL)
-    assert [b / a for a, b in zip(few[1], many[1], strict=True)] == [4, 4]
-    assert many[0] - sum(many[1]) == 2 * (few[0] - sum(few[1]))
+    few, many = (unet_flops(tiny_unet(), GRID, ForwardKeys(frames, AttentionMode.FULL)) for frames in (2, 4))
+    assert [b / a for a, b in zip(few.attention, many.attention, strict=True)] == [4, 4]
+    assert many.whole - sum(many.attention) == 2 * (few.whole - sum(few.attention))
 
 
 def test_attention_within_frames_grows_with_their_number() -> None:
-    few, many = (unet_flops(tiny_unet(), frames, (8, 8), AttentionMode.PER_FRAME)[0] for frames in (2, 4))
-    assert many == 2 * few
+    few, many = (unet_flops(tiny_unet(), GRID, ForwardKeys(frames, AttentionMode.PER_FRAME)) for frames in (2, 4))
+    assert many.whole == 2 * few.whole
 
 
 def test_self_attention_is_counted_by_level() -> None:
     frames, tokens, width = 2, 64, 8
     layers = 3  # of the first level of the tiny UNet: one on the way down, two on the way up
-    _, levels = unet_flops(tiny_unet(), frames, (8, 8), AttentionMode.FULL)
+    levels = unet_flops(tiny_unet(), GRID, ForwardKeys(frames, AttentionMode.FULL)).attention
     assert levels[0] == layers * 2 * 2 * (frames * tokens) ** 2 * width  # two matrix products, two operations each
+
+
+def test_fewer_key_frames_and_a_cached_deep_part_are_less_arithmetic() -> None:
+    frames, tokens, width, layers = 8, 64, 8, 3
+    counted = unet_flops(tiny_unet(), GRID, ForwardKeys(frames, AttentionMode.FULL, key_frames=1))
+    left_out = layers * 2 * 2 * frames * tokens * (frames - 2) * tokens * width
+    assert counted.whole - counted.plain == left_out
+    deep_layers = 2  # at the second level, half as large
+    assert counted.plain - counted.shallow > deep_layers * 2 * 2 * (frames * tokens // 4) ** 2
 
 
 def test_counting_leaves_the_network_alone() -> None:
     unet = tiny_unet()
-    unet_flops(unet, 1, (8, 8), AttentionMode.FULL)
+    unet_flops(unet, GRID, ForwardKeys(1, AttentionMode.FULL))
     assert all(weight.device.type == "cpu" for weight in unet.parameters())
 
 
 def test_many_may_count_at_once_and_while_a_network_runs() -> None:
     unet, modes = tiny_unet(), list(AttentionMode)
-    alone = [unet_flops(unet, 5, (8, 8), mode) for mode in modes]
+    alone = [unet_flops(unet, GRID, ForwardKeys(5, mode)) for mode in modes]
     flops._unet_flops.cache_clear()
     inputs = torch.ones(1, 4, 8, 8), torch.tensor(1), torch.ones(1, 77, TEXT_WIDTH)
     with torch.no_grad(), ThreadPoolExecutor(4) as pool:
         picture = unet(*inputs).sample
-        counts = [pool.submit(unet_flops, unet, 5, (8, 8), mode) for mode in modes]
+        counts = [pool.submit(unet_flops, unet, GRID, ForwardKeys(5, mode)) for mode in modes]
         pictures = [unet(*inputs).sample for _ in range(20)]
     assert [count.result() for count in counts] == alone
     assert all(torch.equal(other, picture) for other in pictures)
@@ -62,14 +72,14 @@ def test_a_device_is_timed_once() -> None:
 
 def test_what_other_threads_run_meanwhile_is_not_counted() -> None:
     unet = tiny_unet()
-    expected = flops.unet_flops(unet, 3, (8, 8), AttentionMode.FULL)
+    expected = flops.unet_flops(unet, GRID, ForwardKeys(3, AttentionMode.FULL))
     stop = Event()
     busy = Thread(target=_attend_until, args=(stop,))
     busy.start()
     try:
         for _ in range(5):
             flops._unet_flops.cache_clear()
-            assert flops.unet_flops(unet, 3, (8, 8), AttentionMode.FULL) == expected
+            assert flops.unet_flops(unet, GRID, ForwardKeys(3, AttentionMode.FULL)) == expected
     finally:
         stop.set()
         busy.join()

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Self, cast
 
 import torch
@@ -17,6 +18,7 @@ from videograin.diffusion.attention.freeu import freeu
 from videograin.diffusion.attention.joint_norm import joint_group_norm
 from videograin.diffusion.attention.recorder import exchange_residuals
 from videograin.diffusion.attention.step import AttentionStep
+from videograin.diffusion.shortcuts.deep_cache import keeping_deep, no_residual, without_deep
 
 AnyControlNet = ControlNetModel | MultiControlNetModel
 
@@ -71,8 +73,15 @@ class Conditioning:
         """Copies of the clip in one batch."""
         return len(self.unet_embeds)
 
+    @cached_property
+    def has_one_control_text(self) -> bool:
+        """Whether the ControlNet is given the same text in all halves."""
+        return bool((self.controlnet_embeds == self.controlnet_embeds[:1]).all())
+
     def last_halves(self, halves: int) -> Self:
-        """Return the same conditioning with the last one or both halves."""
+        """Return the same conditioning with the last one or both halves; itself where it has no others."""
+        if halves == self.halves:
+            return self
         return replace(self, unet_embeds=self.unet_embeds[-halves:], controlnet_embeds=self.controlnet_embeds[-halves:])
 
 
@@ -85,12 +94,15 @@ class Denoiser:
         controlnet: one, several in one, or none.
         joint_norm: whether GroupNorm statistics are shared among all frames of a forward.
         freeu: whether the UNet goes by FreeU.
+        shared_control: whether the ControlNets are given the conditional half alone, and both halves what they make of
+            it; without that it is so only where the halves' text is the same.
     """
 
     unet: UNet2DConditionModel
     controlnet: AnyControlNet | None = None
     joint_norm: bool = False
     freeu: bool = False
+    shared_control: bool = False
 
     @property
     def controlnets(self) -> list[ControlNetModel]:
@@ -126,13 +138,22 @@ class Denoiser:
         Returns:
             (halves, F, 4, h, w) in the dtype of `latents`.
         """
-        if latents.ndim == 4:
+        is_one_sample = latents.ndim == 4
+        if is_one_sample:
             latents = repeat(latents, "f c h w -> b f c h w", b=conditioning.halves)
         sample = rearrange(latents, "b f c h w -> (b f) c h w").to(self.unet.dtype)
         timestep = max(timestep, 0)
         embeds = repeat(conditioning.unet_embeds.to(sample.dtype), "b t c -> (b f) t c", f=step.frames)
-        with self._changed_networks(step.frames), exchange_residuals(self.unet, step.record, step.inject):
-            down, mid = self._control_residuals(sample, timestep, conditioning)
+        with self._changed_networks(step.frames), ExitStack() as stack:
+            stack.enter_context(exchange_residuals(self.unet, step.record, step.inject))
+            if step.is_shallow and step.deep is not None:
+                features, down = step.deep.last(len(sample))
+                mid = None if down is None else no_residual(features)
+                stack.enter_context(without_deep(self.unet, features))
+            else:
+                down, mid = self._control_residuals(sample, timestep, conditioning, is_one_sample)
+                if step.deep is not None:
+                    stack.enter_context(keeping_deep(self.unet, step.deep, down))
             noise_pred = self.unet(
                 sample,
                 timestep,
@@ -154,9 +175,23 @@ class Denoiser:
             yield
 
     def _control_residuals(
-        self, sample: Tensor, timestep: int, conditioning: Conditioning
+        self, sample: Tensor, timestep: int, conditioning: Conditioning, is_one_sample: bool
     ) -> tuple[list[Tensor] | None, Tensor | None]:
-        """Return what the ControlNets that act at a timestep add to the UNet's skip tensors and to its middle."""
+        """Return what the ControlNets that act at a timestep add to the UNet's skip tensors and to its middle.
+
+        Args:
+            sample: (halves·F, 4, h, w).
+            timestep: from 0.
+            conditioning: of all halves.
+            is_one_sample: whether it is the same for all halves.
+        """
+        if is_one_sample and conditioning.halves > 1 and (self.shared_control or conditioning.has_one_control_text):
+            own = sample[-(len(sample) // conditioning.halves) :]
+            down, mid = self._control_residuals(own, timestep, conditioning.last_halves(1), is_one_sample)
+            again = (conditioning.halves, 1, 1, 1)
+            if down is None or mid is None:
+                return None, None
+            return [each.repeat(again) for each in down], mid.repeat(again)
         embeds = repeat(
             conditioning.controlnet_embeds.to(sample.dtype), "b t c -> (b f) t c", f=len(sample) // conditioning.halves
         )

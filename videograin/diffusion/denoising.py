@@ -1,7 +1,7 @@
 """The denoising loop of an edit: guidance, modulated steps, injected features, the source kept outside the regions."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -21,10 +21,12 @@ from videograin.diffusion.attention.step import (
 )
 from videograin.diffusion.denoiser import Conditioning, Denoiser
 from videograin.diffusion.schedule import NoiseSchedule
+from videograin.diffusion.shortcuts.deep_cache import DeepFeatures
+from videograin.diffusion.shortcuts.samplers import Prediction, sampler_step
 from videograin.diffusion.smoothing import PathMean
 from videograin.diffusion.windows.plan import frame_generators
 from videograin.progress import Phase, Report, track
-from videograin.region import Convention, EditSettings
+from videograin.settings import Convention, EditSettings, Sampler
 
 FRESH_NOISE = -1
 """In place of a frame's number, where the source of fresh noise is made: no frame has it."""
@@ -34,6 +36,18 @@ StepHook = Callable[[int, int, dict[str, Tensor]], dict[str, Tensor]]
 
 The tensors, (F, 4, h, w) each: "latents", and "pred_original_sample", the clean latents that the step predicted.
 """
+
+
+def noised_path(latents: Tensor, schedule: NoiseSchedule, seed: int) -> Tensor:
+    """Return a path (2, F, 4, h, w) that leads from clean latents straight to its last level, by a seed's noise."""
+    noise = clip_noise(latents, seed, FRESH_NOISE)
+    return torch.stack([latents, schedule.noised(latents, noise.expand_as(latents), schedule.levels[-1])])
+
+
+def clip_noise(latents: Tensor, seed: int, number: int) -> Tensor:
+    """Return noise (1, 4, h, w) in the place of a frame's number: one picture, so that objects look alike in all."""
+    (generator,) = frame_generators(seed, [number])
+    return randn_tensor(latents[:1].shape, generator, latents.device, latents.dtype)
 
 
 @dataclass(frozen=True)
@@ -57,6 +71,7 @@ class Denoising:
         phrase_maps: adds up how much each phrase is attended to; None records nothing.
         references: pictures that regions are drawn after.
         prepare: adds to a step what only one forward is told, such as which frames elsewhere it sees.
+        deep: what the UNet's deep part has left for later steps.
     """
 
     denoiser: Denoiser
@@ -75,78 +90,111 @@ class Denoising:
     references: Sequence[PlacedReference] = ()
     prepare: PrepareStep = unprepared
     fresh: Tensor | None = None
+    deep: DeepFeatures = field(default_factory=DeepFeatures)
+
+    @cached_property
+    def conditional(self) -> Conditioning:
+        """The conditional half alone, for steps without guidance."""
+        return self.conditioning.last_halves(1)
 
     @cached_property
     def start(self) -> Tensor:
-        """Where denoising starts, (F, 4, h, w): the end of the path, with its share of fresh noise.
-
-        The fresh noise is one picture for all frames of a clip, so that objects look the same in all of them.
-        """
+        """Where denoising starts, (F, 4, h, w): the end of the path, with its share of fresh noise."""
         latents = self.path[-1]
         if self.fresh is None:
             return latents
-        (generator,) = frame_generators(self.settings.seed, [FRESH_NOISE])
-        noise = randn_tensor(latents[:1].shape, generator, latents.device, latents.dtype)
+        noise = clip_noise(latents, self.settings.seed, FRESH_NOISE)
         return self.schedule.renoised(latents, self.path[0], noise, self.fresh)
 
     def run(self, report: Report, on_step_end: StepHook | None = None) -> Tensor:
         """Denoise from the end of the path; returns clean latents (F, 4, h, w)."""
-        latents = self.start
+        latents, before = self.start, None
         for index, timestep in enumerate(track(Phase.EDIT, self.schedule.timesteps, report)):
-            latents, clean = self.advance(index, timestep, latents)
+            latents, clean = self.advance(index, timestep, latents, before)
+            before = Prediction(timestep, clean)
             if on_step_end is not None:
                 values = {"latents": latents, "pred_original_sample": clean}
                 latents = on_step_end(index, timestep, values).get("latents", latents)
         return latents
 
-    def advance(self, index: int, timestep: int, latents: Tensor) -> tuple[Tensor, Tensor]:
+    def advance(
+        self, index: int, timestep: int, latents: Tensor, before: Prediction | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Go one step, from the noise level of `timestep` to the next lower one.
+
+        Args:
+            index: of the step.
+            timestep: where it begins.
+            latents: (F, 4, h, w) there.
+            before: of the step before, for samplers that look back; None in the first one.
 
         Returns:
             The latents there, and the clean latents to which the step points; where the source is kept, the source's.
         """
         noise_pred = self.guided_noise(timestep, latents, self.attention_step(index, timestep))
-        latents, clean = self.schedule.step(noise_pred, timestep, self.schedule.below(timestep), latents)
+        target = self.schedule.below(timestep)
+        ddim, clean = self.schedule.step(noise_pred, timestep, target, latents)
+        if self.settings.sampler == Sampler.DDIM:
+            latents, slope = ddim, self.schedule.slope(timestep, target)
+        else:
+            now, noise = Prediction(timestep, clean), clip_noise(latents, self.settings.seed, FRESH_NOISE - 1 - index)
+            step = sampler_step(self.settings.sampler, self.schedule, latents, now, before, noise)
+            latents, slope = step.latents.to(latents.dtype), step.slope
         if self.path_mean is not None:
-            latents, clean = self.smooth(timestep, latents, clean, self.path_mean(clean))
+            latents, clean = self.smooth(timestep, latents, clean, self.path_mean(clean), slope)
         if self.settings.blend_background:
             clean = torch.where(self.edited, clean, self.kept)
         return self.keep_source(timestep, latents), clean
 
     def guided_noise(self, timestep: int, latents: Tensor, step: AttentionStep) -> Tensor:
-        """Predict the noise (F, 4, h, w) with classifier-free guidance (arXiv 2207.12598, eq. 6)."""
-        noise_pred = self.denoiser.predict_noise(latents, timestep, self.conditioning, step)
+        """Predict the noise (F, 4, h, w) with classifier-free guidance (arXiv 2207.12598, eq. 6).
+
+        Where the step is told of one half alone, or there is but one, that is the conditional prediction.
+        """
+        conditioning = self.conditional if step.is_conditional else self.conditioning
+        noise_pred = self.denoiser.predict_noise(latents, timestep, conditioning, step)
+        if len(noise_pred) == 1:
+            return noise_pred[0]
         unconditional, conditional = noise_pred[0], noise_pred[-1]
         return unconditional + self.settings.guidance_scale * (conditional - unconditional)
 
     def attention_step(self, index: int, timestep: int) -> AttentionStep:
         """Return what the attention layers do in the step of this index."""
-        step = replace(self.step, phrase_maps=self.phrase_maps, references=self.references)
+        halves = min(self.settings.halves_at(index), self.conditioning.halves)
+        step = replace(
+            self.step,
+            phrase_maps=self.phrase_maps,
+            references=self.references,
+            is_conditional=halves < self.conditioning.halves,
+        )
         if index < self.settings.modulated_steps:
             step = replace(
                 step,
                 modulations=self.modulation.at(timestep),
-                modulated_self=self.modulation.modulated_self,
-                modulated_cross=self.modulation.modulated_cross,
+                modulated_self=self.modulation.modulated_self[-halves:],
+                modulated_cross=self.modulation.modulated_cross[-halves:],
+                key_frames={},
             )
+        if self.settings.cache_interval > 1:
+            step = replace(step, deep=self.deep, is_shallow=self.settings.deep_step(index) != index)
         if index < self.settings.inject_steps and index + 1 < len(self.path):
             step = replace(step, inject=self.source_features(index))
         return self.prepare(Forward(ForwardKind.EDIT, index), step)
 
-    def smooth(self, timestep: int, latents: Tensor, clean: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
+    def smooth(
+        self, timestep: int, latents: Tensor, clean: Tensor, mean: Tensor, slope: float
+    ) -> tuple[Tensor, Tensor]:
         """Draw the clean latents of a step to their mean, and its latents to where that leads.
-
-        DDIM's step (arXiv 2010.02502, eq. 12 with σ = 0) is √ᾱ' x₀ + √(1-ᾱ') (x - √ᾱ x₀) / √(1-ᾱ), linear in x₀.
 
         Args:
             timestep: where the step began.
             latents: (F, 4, h, w), where it led.
             clean: (F, 4, h, w), what it predicted.
             mean: (F, 4, h, w), of `clean`.
+            slope: how far `latents` move with `clean`; a step is linear in them.
         """
-        signal, next_signal = map(float, map(self.schedule.signal, (timestep, self.schedule.below(timestep))))
+        signal = float(self.schedule.signal(timestep))
         change = self.settings.temporal_smoothing * (1 - signal) * (mean - clean)
-        slope = next_signal**0.5 - (signal * (1 - next_signal) / (1 - signal)) ** 0.5
         return latents + slope * change, clean + change
 
     def keep_source(self, timestep: int, latents: Tensor) -> Tensor:
@@ -168,5 +216,7 @@ class Denoising:
         features = Features()
         source, level = self.path[-2 - index], self.schedule.levels[-2 - index]
         step = self.prepare(Forward(ForwardKind.SOURCE, index), replace(self.step, record=features))
-        self.denoiser.predict_noise(source, level, self.source_conditioning, step)
+        halves = min(self.settings.halves_at(index), self.source_conditioning.halves)
+        conditioning = self.source_conditioning.last_halves(halves)
+        self.denoiser.predict_noise(source, level, conditioning, step)
         return features

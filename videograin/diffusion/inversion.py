@@ -5,6 +5,7 @@ from t to the next noisier timestep. There is no guidance, hence no batch of two
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from videograin.diffusion.attention.step import AttentionStep, Forward, ForwardKind, PrepareStep, unprepared
 from videograin.diffusion.denoiser import Conditioning, Denoiser
 from videograin.diffusion.schedule import NoiseSchedule
+from videograin.diffusion.shortcuts.deep_cache import DeepFeatures
 from videograin.files.tensor_cache import TensorCache, content_key, fingerprint
 from videograin.progress import Phase, Report, track
 from videograin.region import EditSettings
@@ -26,6 +28,7 @@ def invert(
     step: AttentionStep,
     report: Report,
     prepare: PrepareStep = unprepared,
+    cache_interval: int = 1,
 ) -> Tensor:
     """Extend an inversion path to the last level of a schedule.
 
@@ -37,17 +40,28 @@ def invert(
         step: what the attention layers do, unmodulated.
         report: told after every step.
         prepare: adds to `step` what only one forward is told.
+        cache_interval: as in `EditSettings`.
 
     Returns:
         (len(schedule.levels), F, 4, h, w), or `path` where it reaches as far already.
     """
-    latents = list(path)
+    if len(path) < len(schedule.levels):  # or the deep features that the next step uses would be lacking
+        path = path[: (len(path) - 1) // cache_interval * cache_interval + 1]
+    latents, deep = list(path), DeepFeatures()
     ahead = list(pairwise(schedule.levels))[len(path) - 1 :]
     for level, noisier in track(Phase.INVERT, ahead, report):
-        own_step = prepare(Forward(ForwardKind.INVERT, len(latents) - 1), step)
+        index = len(latents) - 1
+        own_step = prepare(Forward(ForwardKind.INVERT, index), deep_cached(step, index, cache_interval, deep))
         noise_pred = denoiser.predict_noise(latents[-1], level, conditioning, own_step)[0]
         latents.append(schedule.step(noise_pred, level, noisier, latents[-1])[0])
     return torch.stack(latents)
+
+
+def deep_cached(step: AttentionStep, index: int, cache_interval: int, deep: DeepFeatures) -> AttentionStep:
+    """Return a step of the inversion that leaves its deep features in `deep`, or has them from there."""
+    if cache_interval == 1:
+        return step
+    return replace(step, deep=deep, is_shallow=index % cache_interval > 0)
 
 
 def inversion_path(
@@ -80,11 +94,11 @@ def inversion_path(
         (len(schedule.levels), F, 4, h, w).
     """
     if cache is None:
-        return invert(denoiser, latents[None], schedule, conditioning, step, report, prepare)
+        return invert(denoiser, latents[None], schedule, conditioning, step, report, prepare, settings.cache_interval)
     key = _path_key(denoiser, [latents, *seen], schedule, conditioning, step, settings)
     known = cache.load(key)
     path = latents[None] if known is None else known[: len(schedule.levels)].to(latents.device)
-    path = invert(denoiser, path, schedule, conditioning, step, report, prepare)
+    path = invert(denoiser, path, schedule, conditioning, step, report, prepare, settings.cache_interval)
     if known is None or len(path) > len(known):
         cache.store(key, path)
     return path
@@ -113,4 +127,5 @@ def _path_key(
         str(sorted(schedule.scheduler.config.items(), key=str)),
         f"{schedule.spacing} {schedule.gap} {acting} {settings.joint_group_norm} {settings.freeu}",
         f"{step.mode} {step.frames}",
+        f"{settings.key_frames} {settings.cache_interval}",
     )

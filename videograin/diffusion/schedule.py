@@ -82,6 +82,14 @@ class NoiseSchedule:
             noise = noise_pred
         return target_signal**0.5 * clean + (1 - target_signal) ** 0.5 * noise, clean
 
+    def slope(self, level: int, target: int) -> float:
+        """Return how far the latents at the target of a step move with the clean latents that it points to.
+
+        It is √ᾱ' x₀ + √(1-ᾱ') (x - √ᾱ x₀) / √(1-ᾱ), linear in x₀.
+        """
+        signal, target_signal = float(self.signal(level)), float(self.signal(target))
+        return target_signal**0.5 - (signal * (1 - target_signal) / (1 - signal)) ** 0.5
+
     def noised(self, latents: Tensor, noise: Tensor, level: int) -> Tensor:
         """Return clean latents under the noise of a level."""
         if level <= CLEAN:

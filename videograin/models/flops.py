@@ -8,6 +8,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from statistics import median
 from typing import Any, cast
@@ -21,28 +22,57 @@ from torch.utils.flop_counter import flop_registry
 from videograin.diffusion.attention.layout import TEXT_TOKENS
 from videograin.diffusion.attention.processors import install_layout_attention
 from videograin.diffusion.attention.step import AttentionStep
+from videograin.diffusion.shortcuts.deep_cache import DeepFeatures, keeping_deep, without_deep
+from videograin.diffusion.shortcuts.key_frames import key_frame_table
 from videograin.region import AttentionMode
 
 _PROJECTIONS = (torch.ops.aten.addmm, torch.ops.aten.mm)
 """What an attention layer does besides the attention itself."""
 
 
-def unet_flops(
-    unet: UNet2DConditionModel, frames: int, grid: tuple[int, int], mode: AttentionMode, anchors: int = 0
-) -> tuple[int, tuple[int, ...]]:
+@dataclass(frozen=True)
+class ForwardKeys:
+    """Which frames a forward over a clip computes, and whose keys they see.
+
+    Attributes:
+        frames: F.
+        mode: which frames self-attention sees.
+        anchors: frames that these see besides; of theirs, keys and values are counted in.
+        key_frames: as in `EditSettings`.
+    """
+
+    frames: int
+    mode: AttentionMode
+    anchors: int = 0
+    key_frames: int = 0
+
+
+@dataclass(frozen=True)
+class UNetFlops:
+    """Operations of one half of a forward.
+
+    Attributes:
+        whole: of one in which every frame sees all that its mode names.
+        plain: of one with fewer key frames.
+        shallow: of that without the deep part (`diffusion/shortcuts/deep_cache.py`).
+        attention: of the self-attention in `whole` by level, largest grid first.
+    """
+
+    whole: int
+    plain: int
+    shallow: int
+    attention: tuple[int, ...]
+
+
+def unet_flops(unet: UNet2DConditionModel, grid: tuple[int, int], keys: ForwardKeys) -> UNetFlops:
     """Count the operations of a forward over a clip, one half, unmodulated.
 
     Args:
         unet: only its configuration is read.
-        frames: F.
         grid: (h, w) of the latents.
-        mode: which frames self-attention sees.
-        anchors: frames that these see besides; of theirs, keys and values are counted in.
-
-    Returns:
-        All operations, and those of self-attention alone by level, largest grid first.
+        keys: frames and what they see.
     """
-    return _unet_flops(unet.to_json_string(), frames, grid, mode, anchors)
+    return _unet_flops(unet.to_json_string(), grid, keys)
 
 
 def attention_inputs(unet: UNet2DConditionModel, grid: tuple[int, int]) -> int:
@@ -79,18 +109,25 @@ def measure_speed(device: torch.device, dtype: torch.dtype) -> float:
 
 
 @lru_cache
-def _unet_flops(
-    config: str, frames: int, grid: tuple[int, int], mode: AttentionMode, anchors: int
-) -> tuple[int, tuple[int, ...]]:
+def _unet_flops(config: str, grid: tuple[int, int], keys: ForwardKeys) -> UNetFlops:
     unet, beside = _meta_unet(config), dict[str, Tensor]()
-    if anchors:
-        _forward(unet, grid, AttentionStep(anchors, mode, keep_states=beside.__setitem__))
-    step = AttentionStep(frames, mode, anchor_states=beside if anchors else None)
-    counter = _count(unet, lambda: _forward(unet, grid, step))
+    if keys.anchors:
+        _forward(unet, grid, AttentionStep(keys.anchors, keys.mode, keep_states=beside.__setitem__))
+    step = AttentionStep(keys.frames, keys.mode, anchor_states=beside if keys.anchors else None)
+    deep = DeepFeatures()
+    with keeping_deep(unet, deep, None):
+        whole = plain = _count(unet, lambda: _forward(unet, grid, step))
     levels = [0] * len(unet.config["block_out_channels"])
-    for layer, operations in counter.attention.items():
+    for layer, operations in whole.attention.items():
         levels[_level_of(layer, len(levels))] += operations
-    return counter.total, tuple(levels)
+    table = key_frame_table(keys.frames, keys.anchors, keys.key_frames, torch.device("cpu"))
+    fewer = step
+    if table is not None and keys.mode.is_joint:
+        fewer = replace(step, key_frames={grid[0] * grid[1]: table.to("meta")})
+        plain = _count(unet, lambda: _forward(unet, grid, fewer))
+    with without_deep(unet, deep.last(keys.frames)[0]):
+        shallow = _count(unet, lambda: _forward(unet, grid, fewer))
+    return UNetFlops(whole.total, plain.total, shallow.total, tuple(levels))
 
 
 @lru_cache

@@ -155,7 +155,8 @@ def bytes_of(network: nn.Module) -> int:
 def _forward_halves(settings: EditSettings) -> int:
     """Return how many halves all forwards of an edit have together."""
     injected = min(settings.inject_steps, settings.inversion_steps)
-    return settings.inversion_steps + halves_of(settings) * (settings.steps_run + injected)
+    halves = [settings.halves_at(index) for index in range(settings.steps_run)]
+    return settings.inversion_steps + sum(halves) + sum(halves[:injected])
 
 
 def _tables(frames: int, cells: int, settings: EditSettings) -> int:

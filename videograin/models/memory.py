@@ -11,17 +11,15 @@ import torch
 from videograin.diffusion.pipeline import VideoGrainPipeline
 from videograin.diffusion.windows.anchor_bank import BankRoom
 from videograin.errors import SettingsError
-from videograin.models.flops import controlnet_flops, matmul_speed, unet_flops, vae_flops
+from videograin.models.flops import matmul_speed
 from videograin.models.footprint import (
     ClipShape,
     bytes_of,
-    clip_windows,
     controlnets_of,
     footprint,
-    halves_of,
-    latent_grid,
 )
-from videograin.region import MAX_WINDOW_FRAMES, AttentionMode, Convention, EditSettings
+from videograin.models.speed.edit_flops import edit_flops
+from videograin.region import MAX_WINDOW_FRAMES, AttentionMode, EditSettings
 
 GIB = 2**30
 
@@ -112,20 +110,12 @@ def estimate_edit(
         plan: how it will run; None stands for the quickest way, with room for the whole bank.
         speed: operations a second of a large matrix product; None measures it.
     """
-    _, height, width = clip_shape
-    halves = halves_of(settings)
-    forward, modulation = _forward_flops(pipeline, clip_shape, settings, plan)
-    inversion = forward * settings.inversion_steps
-    injection = forward * halves * min(settings.inject_steps, settings.inversion_steps)
-    edit = forward * halves * settings.steps_run
-    modulated_halves = 1 if settings.convention == Convention.RELEASE else halves
-    modulation *= settings.modulated_steps * modulated_halves * MODULATION_COST[device.type]
-    denoised = sum(len(window.frames) for window in clip_windows(clip_shape, settings))
-    pixels = vae_flops(pipeline.vae, height, width) * denoised
+    counted = edit_flops(pipeline, clip_shape, settings, _lacking(pipeline, clip_shape, settings, plan))
+    modulation = counted.modulated * MODULATION_COST[device.type]
     speed = EFFICIENCY[device.type] * (speed or matmul_speed(device, pipeline.unet.dtype))
-    total = inversion + injection + edit + modulation + pixels
+    total = counted.inversion + counted.edit + modulation + counted.pixels
     peak = peak_bytes(pipeline, clip_shape, settings, device, plan or PLANS[0])
-    return Estimate(total / speed, inversion / speed, peak)
+    return Estimate(total / speed, counted.inversion / speed, peak)
 
 
 def plan_memory(
@@ -233,28 +223,6 @@ def _advice(
         f"The edit needs about {needed(clip_shape[0]) / GIB:.1f} GiB, {free / GIB:.1f} GiB are free on {device}: "
         f"choose {remedy}."
     )
-
-
-def _forward_flops(
-    pipeline: VideoGrainPipeline, clip_shape: ClipShape, settings: EditSettings, plan: MemoryPlan | None
-) -> tuple[float, float]:
-    """Return the operations of one half of all windows' forwards, and those of self-attention that may be modulated."""
-    _, height, width = clip_shape
-    grid = latent_grid(pipeline, clip_shape)
-    control = sum(controlnet_flops(network, height, width, grid) for network in controlnets_of(pipeline))
-    first = 1 if settings.convention == Convention.RELEASE else 0  # the release leaves the largest grid plain
-    windows = clip_windows(clip_shape, settings)
-    forwards = [(len(window.frames), len(window.anchors)) for window in windows]
-    times = [1.0] * len(forwards)
-    if anchors := len(windows[0].anchors):  # they are denoised by themselves first, and again where the bank lacks them
-        forwards.append((anchors, 0))
-        times.append(1 + _lacking(pipeline, clip_shape, settings, plan) * len(windows))
-    total = modulated = 0.0
-    for (frames, anchors), count in zip(forwards, times, strict=True):
-        operations, by_level = unet_flops(pipeline.unet, frames, grid, settings.attention_mode, anchors)
-        total += count * (operations + frames * control)
-        modulated += count * sum(by_level[first:])
-    return total, modulated
 
 
 def _lacking(

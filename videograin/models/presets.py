@@ -1,9 +1,11 @@
-"""Presets: a model's own settings, made more faithful or more daring."""
+"""Presets: a model's own settings, made more faithful or more daring, slower or quicker."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from videograin.region import MAX_CROSS_STRENGTH, EditSettings
+from videograin.settings import Sampler
 
 
 class Preset(StrEnum):
@@ -38,6 +40,48 @@ PRESETS = {
 """What they come to is measured in benchmarks/RESULTS.md."""
 
 
+class Quality(StrEnum):
+    """How much of the arithmetic an edit leaves out to be quicker."""
+
+    DRAFT = "draft"
+    STANDARD = "standard"
+    EXACT = "exact"
+
+
+@dataclass(frozen=True)
+class Shortcuts:
+    """What a quality leaves out.
+
+    Attributes:
+        info: when to take it, in one line.
+        steps: factor on `num_inference_steps`.
+        changes: the other settings, by their names.
+    """
+
+    info: str
+    steps: float = 1.0
+    changes: Mapping[str, object] = field(default_factory=dict)
+
+
+QUALITIES = {
+    Quality.DRAFT: Shortcuts(
+        "To see in seconds whether an idea works.",
+        steps=0.4,
+        changes={"sampler": Sampler.DPM_SOLVER, "guidance_end": 0.5, "key_frames": 2, "shared_control": True},
+    ),
+    Quality.STANDARD: Shortcuts(
+        "Half the time, and hardly a difference.",
+        steps=0.6,
+        changes={"sampler": Sampler.DPM_SOLVER, "guidance_end": 0.7},
+    ),
+    Quality.EXACT: Shortcuts("Everything computed."),
+}
+"""Points of the curve in benchmarks/RESULTS.md (`python -m benchmarks.draft`)."""
+
+FEWEST_STEPS = 6
+"""To which a quality reduces steps; with fewer, phrases land on the wrong object."""
+
+
 def apply_preset(preset: Preset, settings: EditSettings) -> EditSettings:
     """Return a model's own settings as a preset wants them.
 
@@ -53,3 +97,34 @@ def apply_preset(preset: Preset, settings: EditSettings) -> EditSettings:
         cross_strength=round(min(MAX_CROSS_STRENGTH, cross), 2),
         mask_growth=settings.mask_growth + change.room,
     )
+
+
+def apply_quality(quality: Quality, settings: EditSettings) -> EditSettings:
+    """Return settings with the shortcuts of a quality, given those of an exact edit."""
+    shortcuts = QUALITIES[quality]
+    steps = min(settings.num_inference_steps, max(FEWEST_STEPS, round(shortcuts.steps * settings.num_inference_steps)))
+    injected = round(settings.inject_steps * steps / settings.num_inference_steps)
+    changes: dict[str, object] = {"num_inference_steps": steps, "inject_steps": injected, **shortcuts.changes}
+    return replace(settings, **changes)  # pyright: ignore[reportArgumentType]
+
+
+def quality_of(settings: EditSettings, own: EditSettings) -> Quality | None:
+    """Return the quality whose shortcuts settings have, given a model's own; None where they are changed by hand."""
+    names = ["num_inference_steps", *SHORTCUTS]
+    for quality in Quality:
+        known = apply_quality(quality, own)
+        if all(getattr(settings, name) == getattr(known, name) for name in names):
+            return quality
+    return None
+
+
+SHORTCUTS = (
+    "sampler",
+    "guidance_start",
+    "guidance_end",
+    "key_frames",
+    "cache_interval",
+    "shared_control",
+    "inversion",
+)
+"""Settings that leave something out."""

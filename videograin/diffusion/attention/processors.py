@@ -16,8 +16,9 @@ from videograin.diffusion.attention.layout import gather_keys
 from videograin.diffusion.attention.modulation import SharedRegions, modulated_attention
 from videograin.diffusion.attention.plain import attention
 from videograin.diffusion.attention.recorder import INJECTED_ATTENTIONS
-from videograin.diffusion.attention.step import AttentionStep
+from videograin.diffusion.attention.step import AttentionStep, LevelModulation
 from videograin.diffusion.attention.trajectory import trajectory_attention
+from videograin.diffusion.shortcuts.key_frames import key_frame_attention
 from videograin.region import AttentionMode
 
 
@@ -80,22 +81,40 @@ class SelfAttentionProcessor:
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, scale: float, step: AttentionStep) -> Tensor:
         """Attend from (halves, F, n, heads, d) to the same frames and the anchors; returns (halves, F·n, heads·d)."""
-        halves, frames, tokens = query.shape[:3]
-        together = AttentionMode.FULL if step.mode.is_joint else AttentionMode.PER_FRAME
-        queries = _heads_first(gather_keys(query, together))
-        keys, values = (_heads_first(gather_keys(x, step.mode)) for x in (key, value))
+        frames, tokens = query.shape[1:3]
         level = step.modulations.get(tokens)
-        if level is None:
-            out = attention(queries, keys, values, scale)
+        if level is None and tokens in step.key_frames:
+            out = key_frame_attention(query, key, value, step.key_frames[tokens], scale)
         else:
-            out = _by_halves(queries, keys, values, level.self_strength, level.self_regions, scale, step.modulated_self)
-        out = rearrange(out, "(b g) h n d -> b (g n) h d", b=halves)
+            out = self._attend_to_all(query, key, value, scale, step, level)
         if tokens in step.trajectories:
             out = _heads_first(out)
             own_query, own_key = (_heads_first(x[:, :frames].flatten(1, 2)) for x in (query, key))
             out = trajectory_attention(own_query, own_key, out, step.trajectories[tokens], scale)
             out = rearrange(out, "b h n d -> b n h d")
         return out.flatten(2)
+
+    def _attend_to_all(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        scale: float,
+        step: AttentionStep,
+        level: LevelModulation | None,
+    ) -> Tensor:
+        """Attend to all tokens that the mode names, modulated where there is a level; returns (halves, F·n, heads, d).
+
+        Arguments as in `_attend`.
+        """
+        together = AttentionMode.FULL if step.mode.is_joint else AttentionMode.PER_FRAME
+        queries = _heads_first(gather_keys(query, together))
+        keys, values = (_heads_first(gather_keys(x, step.mode)) for x in (key, value))
+        if level is None:
+            out = attention(queries, keys, values, scale)
+        else:
+            out = _by_halves(queries, keys, values, level.self_strength, level.self_regions, scale, step.modulated_self)
+        return rearrange(out, "(b g) h n d -> b (g n) h d", b=len(query))
 
 
 class CrossAttentionProcessor:

@@ -12,6 +12,7 @@ from videograin.diffusion.attention.phrase_maps import PhraseMaps
 from videograin.diffusion.attention.recorder import Features
 from videograin.diffusion.attention.reference import PlacedReference
 from videograin.diffusion.attention.trajectory import Trajectories
+from videograin.diffusion.shortcuts.deep_cache import DeepFeatures
 from videograin.region import AttentionMode, Convention, EditSettings
 
 
@@ -52,6 +53,11 @@ class AttentionStep:
         keep_states: is given the input of each self-attention layer by its name, (halves, F·n, C); None keeps none.
         text_keys: by layer, the keys and values of the halves' text that earlier forwards left here, each
             (halves, 77, heads·d); None computes them in each forward.
+        key_frames: by number of tokens of a frame, which frames each one sees in plain self-attention, (F, k) int64; a
+            resolution that is not named sees all that the mode names.
+        deep: where the forward leaves its deep features, or has them from; None keeps none.
+        is_shallow: whether it has them from there.
+        is_conditional: whether the conditional half is computed alone though there is guidance in other steps.
     """
 
     frames: int
@@ -67,6 +73,10 @@ class AttentionStep:
     anchor_states: Mapping[str, Tensor] | None = None
     keep_states: Callable[[str, Tensor], None] | None = None
     text_keys: dict[nn.Module, tuple[Tensor, Tensor]] | None = None
+    key_frames: Mapping[int, Tensor] = field(default_factory=dict)
+    deep: DeepFeatures | None = None
+    is_shallow: bool = False
+    is_conditional: bool = False
 
 
 class ForwardKind(StrEnum):

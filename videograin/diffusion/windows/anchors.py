@@ -7,6 +7,8 @@ from torch import Tensor
 
 from videograin.diffusion.attention.step import AttentionStep, Forward, ForwardKind
 from videograin.diffusion.denoising import Denoising
+from videograin.diffusion.inversion import deep_cached
+from videograin.diffusion.shortcuts.deep_cache import DeepFeatures
 from videograin.diffusion.windows.anchor_bank import AnchorBank
 
 
@@ -47,13 +49,17 @@ class Anchors:
         def keep(each: Forward, step: AttentionStep) -> AttentionStep:
             return replace(step, keep_states=inputs.__setitem__) if each == forward else step
 
-        again, index = replace(self.denoising, prepare=keep), forward.index
+        again, settings = replace(self.denoising, prepare=keep, deep=DeepFeatures()), self.denoising.settings
         if forward.kind == ForwardKind.INVERT:
-            conditioning, level = again.source_conditioning.last_halves(1), again.schedule.levels[index]
-            again.denoiser.predict_noise(again.path[index], level, conditioning, keep(forward, again.step))
+            for index in dict.fromkeys((settings.deep_inversion_step(forward.index), forward.index)):
+                step = deep_cached(again.step, index, settings.cache_interval, again.deep)
+                conditioning, level = again.source_conditioning.last_halves(1), again.schedule.levels[index]
+                step = keep(replace(forward, index=index), step)
+                again.denoiser.predict_noise(again.path[index], level, conditioning, step)
         elif forward.kind == ForwardKind.SOURCE:
-            again.source_features(index)
+            again.source_features(forward.index)
         else:
-            timestep = again.schedule.timesteps[index]
-            again.guided_noise(timestep, self.latents[index], again.attention_step(index, timestep))
+            for index in dict.fromkeys((settings.deep_step(forward.index), forward.index)):
+                timestep = again.schedule.timesteps[index]
+                again.guided_noise(timestep, self.latents[index], again.attention_step(index, timestep))
         return inputs

@@ -15,12 +15,13 @@ from videograin.diffusion.attention.step import AttentionStep, PrepareStep, unpr
 from videograin.diffusion.autoencoder import decode_latents, encode_frames, to_uint8
 from videograin.diffusion.compositing import composite
 from videograin.diffusion.denoiser import Control, Denoiser
-from videograin.diffusion.denoising import Denoising, StepHook
+from videograin.diffusion.denoising import Denoising, StepHook, noised_path
 from videograin.diffusion.edit_tensors import EditTensors
 from videograin.diffusion.inversion import inversion_path
 from videograin.diffusion.prompt_embeds import PromptEmbeds
 from videograin.diffusion.region_masks import RegionMasks
 from videograin.diffusion.schedule import NoiseSchedule
+from videograin.diffusion.shortcuts.key_frames import key_frame_table
 from videograin.diffusion.smoothing import PathMean
 from videograin.diffusion.windows.anchor_bank import AnchorBank, BankRoom
 from videograin.diffusion.windows.anchors import Anchors
@@ -175,6 +176,7 @@ class ClipEdit:
             frames=len(frames),
             mode=AttentionMode.FULL if settings.attention_mode.is_joint else settings.attention_mode,
             trajectories={each.tokens: each for each in paths} if settings.trajectory_attention else {},
+            key_frames=self._key_frames(len(frames), len(seen), grid),
         )
         return EditTensors(
             settings=settings,
@@ -221,10 +223,13 @@ class ClipEdit:
         maps: PhraseMaps | None = None,
     ) -> Denoising:
         """Bring frames to noise; returns their way back."""
-        path = inversion_path(
-            self.denoiser, tensors.latents, self.schedule, tensors.source.last_halves(1), tensors.step,
-            tensors.settings, report, self.inversion_cache, prepare, seen,
-        )  # fmt: skip
+        if tensors.settings.inversion:
+            path = inversion_path(
+                self.denoiser, tensors.latents, self.schedule, tensors.source.last_halves(1), tensors.step,
+                tensors.settings, report, self.inversion_cache, prepare, seen,
+            )  # fmt: skip
+        else:
+            path = noised_path(tensors.latents, self.schedule, tensors.settings.seed)
         return Denoising(
             denoiser=self.denoiser,
             schedule=self.schedule,
@@ -243,6 +248,12 @@ class ClipEdit:
             prepare=prepare,
             fresh=tensors.fresh,
         )
+
+    def _key_frames(self, own: int, anchors: int, grid: tuple[int, int]) -> dict[int, Tensor]:
+        """Return which frames each one sees at the largest resolution, where it does not see all."""
+        settings = self.request.settings
+        table = key_frame_table(own, anchors, settings.key_frames, self.device)
+        return {} if table is None or not settings.attention_mode.is_joint else {grid[0] * grid[1]: table}
 
     def _control(self, index: int, frames: Sequence[int]) -> Control:
         """Return what a ControlNet is given of some frames; levels are by the noise that the edit starts from."""

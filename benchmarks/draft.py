@@ -1,0 +1,178 @@
+"""Accuracy against seconds: exact, standard and draft, each shortcut alone, and combinations of them, in one run.
+
+    python -m benchmarks.draft --device cpu --clips 2 --frames 8 --json output/draft.json
+    python -m benchmarks.draft --packed clips.npz --clips 16 --workers 4 --json output/draft.json
+
+Clips are the editing table's report clips of two objects. Edits are kept line by line beside the JSON file, with the
+ending .jsonl, so that a run that was stopped goes on where it was. Each process makes a short edit first, in which
+kernels are chosen and compiled. The JSON holds a row for each combination; seconds are the median over the clips.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from statistics import fmean, median
+from typing import Self
+
+import torch
+
+from benchmarks.clips import Library
+from benchmarks.emoji_world import Line, fingerprint, key_of, library_of, read_lines, run, select
+from benchmarks.scoring import Bench, Score, Task
+from benchmarks.table import print_table
+from benchmarks.variants import Variant, changed
+from videograin.files.atomic import write_whole
+from videograin.models.bundles import EMOJI_WORLD_SETTINGS
+from videograin.models.presets import Quality, apply_quality
+from videograin.settings import EditSettings
+
+ALONE = (
+    "num_inference_steps=12",
+    "num_inference_steps=8",
+    "num_inference_steps=6",
+    "num_inference_steps=12,sampler=dpm_solver++",
+    "num_inference_steps=8,sampler=dpm_solver++",
+    "num_inference_steps=6,sampler=dpm_solver++",
+    "guidance_end=0.7",
+    "guidance_end=0.5",
+    "guidance_start=0.1,guidance_end=0.6",
+    "modulated_fraction=0.35",
+    "key_frames=1",
+    "key_frames=2",
+    "key_frames=4",
+    "cache_interval=2",
+    "cache_interval=3",
+    "inversion=False",
+)
+"""Each shortcut by itself, as a change to the exact settings."""
+
+TOGETHER = (
+    "num_inference_steps=12,sampler=dpm_solver++,guidance_end=0.7",
+    "num_inference_steps=8,sampler=dpm_solver++,guidance_end=0.7",
+    "num_inference_steps=8,sampler=dpm_solver++,guidance_end=0.5,key_frames=2",
+    "num_inference_steps=8,sampler=dpm_solver++,guidance_end=0.5,key_frames=2,cache_interval=2",
+    "num_inference_steps=8,sampler=dpm_solver++,guidance_end=0.5,inversion=False",
+    "num_inference_steps=6,sampler=dpm_solver++,guidance_end=0.5,key_frames=2",
+)
+"""Candidates for the presets."""
+
+WARM_STEPS = 3
+
+COLUMNS = (
+    "settings", "clips", "s", "of exact", "target", "of exact", "mixing", "outside to VAE, dB", "CLIP-F", "Warp-Err",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Point:
+    """What a combination of settings scored: means over the clips, but the median of their seconds.
+
+    Attributes:
+        name: of the quality, or what is changed of the exact settings.
+        clips: how many.
+        seconds: of an edit, inversion included.
+        target, mixing, clip_f, warp_error: as in `Score`.
+        outside: dB, `Score.psnr_reconstruction`.
+        settings: all of them.
+    """
+
+    name: str
+    clips: int
+    seconds: float
+    target: float
+    mixing: float
+    outside: float
+    clip_f: float
+    warp_error: float
+    settings: EditSettings
+
+    @classmethod
+    def of(cls, name: str, settings: EditSettings, scores: Sequence[Score]) -> Self:
+        """Return the point of some edits."""
+        return cls(
+            name=name,
+            clips=len(scores),
+            seconds=median(score.seconds for score in scores),
+            target=fmean(score.target for score in scores),
+            mixing=fmean(score.mixing for score in scores),
+            outside=fmean(score.psnr_reconstruction for score in scores),
+            clip_f=fmean(score.clip_f for score in scores),
+            warp_error=fmean(score.warp_error for score in scores),
+            settings=settings,
+        )
+
+    def cells(self, exact: "Point") -> list[str]:
+        """Return the row of a table, seconds and target also as shares of the exact edit's."""
+        shares = [f"{self.seconds / exact.seconds:.3f}", f"{self.target / exact.target:.3f}"]
+        return [
+            self.name, str(self.clips), f"{self.seconds:.2f}", shares[0], f"{self.target:.3f}", shares[1],
+            f"{self.mixing:.3f}", f"{self.outside:.1f}", f"{self.clip_f:.2f}", f"{self.warp_error:.2f}",
+        ]  # fmt: skip
+
+
+def curve() -> list[Variant]:
+    """Return the qualities, then the shortcuts alone and together."""
+    exact = EMOJI_WORLD_SETTINGS
+    qualities = [Variant(quality.value, apply_quality(quality, exact)) for quality in reversed(Quality)]
+    return [*qualities, *(Variant(changes, changed(exact, changes)) for changes in (*ALONE, *TOGETHER))]
+
+
+def points(lines: Sequence[Line], variants: Sequence[Variant]) -> Iterator[Point]:
+    """Yield the points of those variants of which there are lines."""
+    for variant in variants:
+        scores = [line.score for line in lines if line.variant == variant.label]
+        if scores and variant.settings:
+            yield Point.of(variant.label, variant.settings, scores)
+
+
+def hire_warm(device: str, model: str, library: Library, task: Task) -> Bench:
+    """Make a worker on a device that has made an edit."""
+    bench = Bench.load(model, device, library)
+    settings = replace(EMOJI_WORLD_SETTINGS, num_inference_steps=WARM_STEPS)
+    bench.measure(replace(task, variant=Variant("warm", settings)))
+    return bench
+
+
+def main() -> None:
+    """Make the edits that are missing, write the curve and print it."""
+    args = _arguments()
+    told, weights = select(library_of(args), args.split, ["two"], args.clips), fingerprint(args.model)
+    variants, kept = curve(), args.json.with_suffix(".jsonl")
+    tasks = [Task(number, clip, variant, args.frames) for number, clip in told.items() for variant in variants]
+    known = {(line.variant, *line.key) for line in read_lines(kept)}
+    missing = [task for task in tasks if (task.variant.label, *key_of(task, weights)) not in known]
+    if missing:
+        hire = partial(hire_warm, model=args.model, library=library_of(args), task=missing[0])
+        run(missing, args, weights, kept, hire)
+    wanted = {(task.variant.label, *key_of(task, weights)) for task in tasks}
+    found = list(points([line for line in read_lines(kept) if (line.variant, *line.key) in wanted], variants))
+    document = {"device": device_name(args.device), "frames": args.frames, "workers": args.workers, "weights": weights}
+    write_whole(args.json, json.dumps({**document, "points": [asdict(each) for each in found]}, indent=1).encode())
+    title = f"{args.split}, {args.frames} frames, {document['device']}, weights {weights}"
+    print_table(title, COLUMNS, [each.cells(found[0]) for each in found])
+
+
+def device_name(device: str) -> str:
+    """Return what a device calls itself."""
+    return torch.cuda.get_device_name() if device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.draft")
+    parser.add_argument("--split", choices=["tune", "report"], default="report")
+    parser.add_argument("--clips", type=int, default=1000, help="at most")
+    parser.add_argument("--frames", type=int, default=16, help="of each clip, evenly spaced")
+    parser.add_argument("--model", default="emoji-world", help="folder in diffusers' layout, with its clip/")
+    parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--workers", type=int, default=1, help="processes, dealt out over the GPUs")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no edit after these")
+    parser.add_argument("--json", type=Path, default=Path("output/draft.json"), help="where the curve is written")
+    parser.add_argument("--packed", type=Path, metavar="FILE.npz", help="read the clips from a packed file")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""How much arithmetic an edit is, and how quickly a device does it."""
