@@ -116,7 +116,7 @@ class Point:
 def curve() -> list[Variant]:
     """Return the qualities, then the shortcuts alone and together."""
     exact = EMOJI_WORLD_SETTINGS
-    qualities = [Variant(quality.value, apply_quality(quality, exact)) for quality in reversed(Quality)]
+    qualities = [Variant(quality.value, apply_quality(quality, exact, exact)) for quality in reversed(Quality)]
     return [*qualities, *(Variant(changes, changed(exact, changes)) for changes in (*ALONE, *TOGETHER))]
 
 

@@ -10,7 +10,7 @@ from ui.work.session import Session
 from videograin.errors import RegionError, SettingsError
 from videograin.files.document import DocumentReader, to_plain
 from videograin.jobs.store import JobKind
-from videograin.models.presets import Preset, apply_preset
+from videograin.models.presets import Preset, Quality, apply_preset, apply_quality
 from videograin.project.variations import MAX_VARIATIONS, VARIATIONS
 from videograin.region import ControlGuidance, EditSettings
 
@@ -24,15 +24,17 @@ class EditApi(ModelApi):
         preset: str | None = None,
         settings: Document | None = None,
         controls: list[str] | None = None,
+        quality: str | None = None,
     ) -> str:
         """Ask for the edit and return the job's id.
 
-        `settings` overrides fields of the preset by name; `controls` names ControlNets: canny, depth, pose …,
-        each with a scale and with the shares of the steps between which it acts if need be: "canny:0.6:0:0.5".
+        `quality` is draft, standard or exact; `settings` overrides fields by name; `controls` names ControlNets: canny,
+        depth, pose …, each with a scale and with the shares of the steps between which it acts if need be:
+        "canny:0.6:0:0.5".
         """
         found = self._find(session)
         with found.lock:
-            self._set_settings(found, preset, settings, controls)
+            self._set_settings(found, preset, settings, controls, quality)
             return self._studio.submit_edit(found, JobKind.EDIT).id
 
     def preview(
@@ -58,11 +60,18 @@ class EditApi(ModelApi):
             return [job.id for job in self._studio.submit_variations(found, count)]
 
     def _set_settings(
-        self, session: Session, preset: str | None, settings: Document | None, controls: list[str] | None
+        self,
+        session: Session,
+        preset: str | None,
+        settings: Document | None,
+        controls: list[str] | None,
+        quality: str | None = None,
     ) -> None:
         guidance = tuple(ControlGuidance.parse(control) for control in controls or ())
         work, own = session.opened_work, self._studio.bundle(session).settings
         chosen = apply_preset(member(Preset, preset), own) if preset else work.settings
+        if quality:
+            chosen = apply_quality(member(Quality, quality), chosen, own)
         chosen = _overridden(chosen, settings or {})
         kinds = tuple(each.kind for each in guidance)
         session.set_words(replace(work, settings=chosen, controls=kinds, control_guidance=guidance))

@@ -106,6 +106,7 @@ class EditStep:
     lora_in: gr.UploadButton
     pictures: PictureFields
     preset: gr.Radio
+    quality: gr.Radio
     settings: dict[str, SettingComponent]
     share: gr.Button
     cost: gr.HTML
@@ -200,9 +201,9 @@ class Page:
         return {edit.caption, edit.background, edit.negative, edit.target}
 
     @property
-    def settings(self) -> set[SettingComponent]:
-        """Fields of `EditSettings`."""
-        return set(self.edit.settings.values())
+    def settings(self) -> set[SettingComponent | gr.Radio]:
+        """Fields of `EditSettings`, and the quality that they amount to."""
+        return {*self.edit.settings.values(), self.edit.quality}
 
     @property
     def form(self) -> set[Component]:

@@ -180,7 +180,11 @@ def _wire_edit(page: Page, handlers: EditHandlers, marking: MarkHandlers) -> Non
     _on(edit.controls.change, handlers.controls_chosen, edit.controls, page.guidance_rows, mode="always_last")
     seen = (page.tabs.change, edit.sentence.change, page.held.change, *(each.change for each in page.settings))
     _on(partial(gr.on, list(seen)), handlers.cost, {session, *page.settings}, edit.cost, mode="always_last")
-    _on(edit.preset.input, handlers.preset_chosen, [session, edit.preset], page.settings, mode="always_last")
+    for field in (edit.preset, edit.quality):
+        _on(
+            field.input, handlers.preset_chosen, [session, edit.preset, edit.quality], page.settings,
+            mode="always_last", in_turn="preset",
+        )  # fmt: skip
     runs = {
         edit.preview_frame: handlers.preview_frame, edit.preview: handlers.preview, edit.vary: handlers.vary,
         edit.run: handlers.edit,

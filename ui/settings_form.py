@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
 
-from videograin.region import (
+from videograin.settings import (
+    MAX_CACHE_INTERVAL,
     MAX_CROSS_STRENGTH,
     MAX_TRAJECTORY_LEVELS,
     AttentionMode,
     Convention,
     EditSettings,
+    Sampler,
     TimestepSpacing,
 )
 
@@ -90,6 +92,20 @@ RESEARCH_GROUPS = {
         SettingField("temporal_smoothing", "Temporal smoothing",
                      "How far moving objects are kept from changing their looks.", Range(0, 1, 0.05)),
         SettingField("joint_group_norm", "GroupNorm over all frames", "Statistics of all frames, as in the release."),
+    ),
+    "Shortcuts": (
+        SettingField("sampler", "Sampler", "The rule of a denoising step; LCM and TCD are for LoRAs made for them.",
+                     Sampler),
+        SettingField("guidance_start", "Guidance from share of steps", "Before it the words alone count.",
+                     Range(0, 1, 0.05)),
+        SettingField("guidance_end", "Guidance to share of steps", "Steps without guidance take half the time.",
+                     Range(0, 1, 0.05)),
+        SettingField("key_frames", "Key frames", "Other frames that a frame sees at the largest resolution; 0 is all.",
+                     Range(0, 16, 1)),
+        SettingField("cache_interval", "Steps of cached features", "The UNet's deep part is computed every so often.",
+                     Range(1, MAX_CACHE_INTERVAL, 1)),
+        SettingField("shared_control", "ControlNets for one half", "The other half of guidance takes the same."),
+        SettingField("inversion", "Start from the inversion", "Without it, objects start from fresh noise."),
     ),
     "Long clips": (
         SettingField("window_frames", "Frames of a window", "A longer clip is edited in overlapping windows.",

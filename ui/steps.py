@@ -14,7 +14,7 @@ from videograin.masks.load import MASK_FILES
 from videograin.media.encode import OutputFormat
 from videograin.models.bundles import find_bundle
 from videograin.models.catalog import CONTROL_TITLES
-from videograin.models.presets import PRESETS, Preset
+from videograin.models.presets import PRESETS, QUALITIES, Preset, Quality
 from videograin.project.references import REFERENCE_FILES
 from videograin.region import ControlKind, EditSettings
 
@@ -158,6 +158,10 @@ def build_edit_step(studio: StudioService) -> EditStep:
                 [(f"{each.value}: {change.info}", each.value) for each, change in PRESETS.items()],
                 value=Preset.BALANCED, label="How much may change", elem_id="preset",
             )  # fmt: skip
+            quality = gr.Radio(
+                [(f"{each.value.capitalize()}: {left_out.info}", each.value) for each, left_out in QUALITIES.items()],
+                value=Quality.EXACT, label="Quality and speed", elem_id="quality",
+            )  # fmt: skip
             with gr.Accordion("Every setting", open=False, elem_id="settings"):
                 controls = gr.CheckboxGroup(
                     model_markup.control_choices(bundle), label="Keep from the clip",
@@ -191,11 +195,11 @@ def build_edit_step(studio: StudioService) -> EditStep:
     return EditStep(
         words=words, ideas=ideas, background=background, caption=caption, propose=propose, sentence=sentence,
         target=target, negative=negative, knows=knows, controls=controls, guidance=guidance, loras=loras,
-        lora_id=lora_id, lora_in=lora_in, pictures=pictures, preset=preset, settings=settings, share=share, cost=cost,
-        preview_frame=preview_frame, preview=preview, vary=vary, run=run, collected=collected, job=job, note=note,
-        compare=compare, variations=variations, downloads=downloads, takeaway=takeaway, format=result_format,
-        result_out=result_out, project_out=project_out, masks_out=masks_out, phrases=phrases, attention=attention,
-        history=history,
+        lora_id=lora_id, lora_in=lora_in, pictures=pictures, preset=preset, quality=quality, settings=settings,
+        share=share, cost=cost, preview_frame=preview_frame, preview=preview, vary=vary, run=run, collected=collected,
+        job=job, note=note, compare=compare, variations=variations, downloads=downloads, takeaway=takeaway,
+        format=result_format, result_out=result_out, project_out=project_out, masks_out=masks_out, phrases=phrases,
+        attention=attention, history=history,
     )  # fmt: skip
 
 

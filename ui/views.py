@@ -21,6 +21,7 @@ from ui.work.web_files import cached
 from videograin.jobs.store import Job, JobKind, JobState
 from videograin.jobs.worker import JobStatus
 from videograin.models.bundles import ModelBundle
+from videograin.models.presets import quality_of
 from videograin.models.segmenters import is_for_photographs
 from videograin.project import objects
 from videograin.project.coverage import work_coverage_notes
@@ -187,13 +188,12 @@ class Views:
 
     def settings(self, settings: EditSettings, bundle: ModelBundle) -> Updates:
         """Return the fields of some settings, each with the value that suits the model."""
-        values = settings_to_form(settings)
-        return {
-            self._page.edit.settings[field.name]: gr.update(
-                value=values[field.name], info=described(field, bundle.settings)
-            )
+        edit, values = self._page.edit, settings_to_form(settings)
+        fields = {
+            edit.settings[field.name]: gr.update(value=values[field.name], info=described(field, bundle.settings))
             for field in SETTING_FIELDS
         }
+        return {**fields, edit.quality: quality_of(settings, bundle.settings)}
 
     def model(self, session: Session) -> Updates:
         """Return the model that is chosen, what it knows for two places, and the ControlNets that it has.

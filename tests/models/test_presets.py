@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from videograin.models.bundles import EMOJI_WORLD_SETTINGS
-from videograin.models.presets import PRESETS, Preset, apply_preset
+from videograin.models.presets import PRESETS, Preset, Quality, apply_preset, apply_quality, quality_of
 from videograin.region import MAX_CROSS_STRENGTH, EditSettings
 
 
@@ -24,3 +26,24 @@ def test_a_preset_binds_words_as_firmly_in_the_first_step_as_the_models_own_sett
 
 def test_only_the_bold_preset_reaches_beyond_the_regions():
     assert [apply_preset(preset, EditSettings()).mask_growth > 0 for preset in Preset] == [False, False, True]
+
+
+@pytest.mark.parametrize("own", [EMOJI_WORLD_SETTINGS, EditSettings()])
+def test_exact_is_a_models_own_settings_and_each_quality_below_it_is_less_arithmetic(own: EditSettings) -> None:
+    assert apply_quality(Quality.EXACT, own, own) == own
+    chosen = [apply_quality(quality, own, own) for quality in Quality]
+    halves = [each.inversion_steps + sum(map(each.halves_at, range(each.steps_run))) for each in chosen]
+    assert halves == sorted(set(halves))
+
+
+def test_a_quality_keeps_what_is_no_shortcut_and_is_known_again() -> None:
+    own = EMOJI_WORLD_SETTINGS
+    bold = apply_preset(Preset.BOLD, own)
+    for quality in Quality:
+        chosen = apply_quality(quality, bold, own)
+        assert (chosen.strength, chosen.cross_strength, chosen.mask_growth) == (
+            bold.strength, bold.cross_strength, bold.mask_growth,
+        )  # fmt: skip
+        assert quality_of(chosen, own) == quality
+        assert quality_of(apply_quality(Quality.EXACT, chosen, own), own) == Quality.EXACT
+    assert quality_of(replace(own, num_inference_steps=7), own) is None

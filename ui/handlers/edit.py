@@ -27,7 +27,7 @@ from videograin.errors import ProjectError, RegionError, VideoGrainError
 from videograin.jobs.store import JobKind
 from videograin.media.encode import OutputFormat
 from videograin.models.adapters import Adapter
-from videograin.models.presets import Preset, apply_preset
+from videograin.models.presets import Preset, Quality, apply_preset, apply_quality
 from videograin.project import objects
 from videograin.project.coverage import work_coverage_notes
 from videograin.project.workspace import Workspace
@@ -96,10 +96,11 @@ class EditHandlers:
         """Show the fields of the ControlNets that are ticked."""
         return self._views.guidance_rows(controls)
 
-    def preset_chosen(self, session_id: str, preset: str) -> Updates:
-        """Set the settings that a preset means."""
+    def preset_chosen(self, session_id: str, preset: str, quality: str | None) -> Updates:
+        """Set the settings that a preset and a quality mean; none is chosen where they were changed one by one."""
         bundle = self._studio.bundle(self._studio.sessions.find(session_id))
-        return self._views.settings(apply_preset(Preset(preset), bundle.settings), bundle)
+        own, chosen = bundle.settings, apply_preset(Preset(preset), bundle.settings)
+        return self._views.settings(apply_quality(Quality(quality or Quality.EXACT), chosen, own), bundle)
 
     def share(self, values: Mapping[Block, Any]) -> Updates:
         """Return a link's part that carries the model and the settings of the form."""

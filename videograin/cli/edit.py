@@ -22,7 +22,7 @@ from videograin.errors import ProjectError
 from videograin.files.atomic import write_whole
 from videograin.models.adapters import parse_adapter
 from videograin.models.bundles import Prediction, find_bundle, named_bundles
-from videograin.models.presets import Preset, apply_preset
+from videograin.models.presets import Preset, Quality, apply_preset, apply_quality
 from videograin.project.examples import example_names
 from videograin.region import MAX_SEED, ControlGuidance, ControlKind
 
@@ -82,6 +82,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("--frame", type=int, metavar="N", help="edit only this frame, counted from 0")
     presets = [preset.name.lower() for preset in Preset]
     parser.add_argument("--preset", choices=presets, help="how daring (default: the settings of the project)")
+    parser.add_argument("--quality", choices=[*Quality], help="how much is left out to be quicker (default: nothing)")
     parser.add_argument("--steps", type=int, help="denoising steps, 1 to 1000")
     parser.add_argument(
         "--control", action="append", metavar="KIND[:SCALE[:START:END]]",
@@ -229,6 +230,9 @@ def _read_project(options: argparse.Namespace) -> "EditInputs":
     if options.preset:
         settings = apply_preset(Preset[options.preset.upper()], find_bundle(project.model).settings)
         project = replace(project, settings=settings)
+    if options.quality:
+        own = find_bundle(project.model).settings
+        project = replace(project, settings=apply_quality(Quality(options.quality), project.settings, own))
     given = {
         "num_inference_steps": options.steps, "seed": options.seed, "window_frames": options.window,
         "anchor_frames": options.anchors, "variation": options.variation, "focus": options.focus,

@@ -25,7 +25,9 @@ from videograin.jobs.store import JobKind
 from videograin.media.npz import read_npz, write_npz
 from videograin.media.preview_webp import encode_preview
 from videograin.models.adapting import adapted, with_words
+from videograin.models.bundles import find_bundle
 from videograin.models.memory import apply_plan, leanest_plan, plan_memory
+from videograin.models.presets import Quality, apply_quality
 from videograin.models.references import drawn_after
 from videograin.models.time_left import TimeLeft
 from videograin.production.produce import produce
@@ -37,7 +39,6 @@ from videograin.project.project import Project
 from videograin.region import EditRequest, EditSettings
 
 PREVIEW_FRAMES = 4
-PREVIEW_STEPS = 10
 
 WINDOW_FRAMES = "window-frames"
 """File among a job's segments: most frames of a window, which a later attempt must divide the clip by as well."""
@@ -261,13 +262,10 @@ def read_attention(path: Path) -> dict[int, np.ndarray]:
 
 
 def draft(project: Project) -> Project:
-    """Return a project of which only the first few frames are edited, in few steps."""
+    """Return a project of which only the first few frames are edited, as a draft."""
     options = project.clip_options
     few = replace(options, max_frames=min(options.max_frames, PREVIEW_FRAMES))
-    return replace(project, clip_options=few, settings=draft_settings(project.settings))
-
-
-def draft_settings(settings: EditSettings) -> EditSettings:
-    """Return the settings of a preview."""
-    steps = min(settings.num_inference_steps, PREVIEW_STEPS)
-    return replace(settings, num_inference_steps=steps, inject_steps=min(settings.inject_steps, steps))
+    quick = apply_quality(Quality.DRAFT, project.settings, find_bundle(project.model).settings)
+    steps = min(quick.num_inference_steps, project.settings.num_inference_steps)
+    settings = replace(quick, num_inference_steps=steps, inject_steps=min(quick.inject_steps, steps))
+    return replace(project, clip_options=few, settings=settings)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from videograin.region import MAX_CROSS_STRENGTH, EditSettings
-from videograin.settings import Sampler
+from videograin.settings import MAX_STEPS, Sampler
 
 
 class Preset(StrEnum):
@@ -55,11 +55,13 @@ class Shortcuts:
     Attributes:
         info: when to take it, in one line.
         steps: factor on `num_inference_steps`.
+        most_steps: as many of them as another sampler needs at most.
         changes: the other settings, by their names.
     """
 
     info: str
     steps: float = 1.0
+    most_steps: int = MAX_STEPS
     changes: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -67,16 +69,23 @@ QUALITIES = {
     Quality.DRAFT: Shortcuts(
         "To see in seconds whether an idea works.",
         steps=0.4,
+        most_steps=12,
         changes={"sampler": Sampler.DPM_SOLVER, "guidance_end": 0.5, "key_frames": 2, "shared_control": True},
     ),
     Quality.STANDARD: Shortcuts(
         "Half the time, and hardly a difference.",
         steps=0.6,
+        most_steps=25,
         changes={"sampler": Sampler.DPM_SOLVER, "guidance_end": 0.7},
     ),
     Quality.EXACT: Shortcuts("Everything computed."),
 }
 """Points of the curve in benchmarks/RESULTS.md (`python -m benchmarks.draft`)."""
+
+SHORTCUTS = (
+    "sampler", "guidance_start", "guidance_end", "key_frames", "cache_interval", "shared_control", "inversion",
+)  # fmt: skip
+"""Settings that leave something out."""
 
 FEWEST_STEPS = 6
 """To which a quality reduces steps; with fewer, phrases land on the wrong object."""
@@ -99,32 +108,23 @@ def apply_preset(preset: Preset, settings: EditSettings) -> EditSettings:
     )
 
 
-def apply_quality(quality: Quality, settings: EditSettings) -> EditSettings:
-    """Return settings with the shortcuts of a quality, given those of an exact edit."""
+def apply_quality(quality: Quality, settings: EditSettings, own: EditSettings) -> EditSettings:
+    """Return settings with the number of steps and the shortcuts of a quality.
+
+    Args:
+        quality: which.
+        settings: of an edit; all others stay.
+        own: those that suit its model, whose steps and shortcuts are those of an exact edit.
+    """
     shortcuts = QUALITIES[quality]
-    steps = min(settings.num_inference_steps, max(FEWEST_STEPS, round(shortcuts.steps * settings.num_inference_steps)))
-    injected = round(settings.inject_steps * steps / settings.num_inference_steps)
-    changes: dict[str, object] = {"num_inference_steps": steps, "inject_steps": injected, **shortcuts.changes}
+    fewer = min(shortcuts.most_steps, max(FEWEST_STEPS, round(shortcuts.steps * own.num_inference_steps)))
+    steps = min(own.num_inference_steps, fewer)
+    changes = {name: getattr(own, name) for name in SHORTCUTS} | dict(shortcuts.changes)
+    injected = min(settings.inject_steps, steps) if changes["inversion"] else 0
+    changes |= {"num_inference_steps": steps, "inject_steps": injected}
     return replace(settings, **changes)  # pyright: ignore[reportArgumentType]
 
 
 def quality_of(settings: EditSettings, own: EditSettings) -> Quality | None:
-    """Return the quality whose shortcuts settings have, given a model's own; None where they are changed by hand."""
-    names = ["num_inference_steps", *SHORTCUTS]
-    for quality in Quality:
-        known = apply_quality(quality, own)
-        if all(getattr(settings, name) == getattr(known, name) for name in names):
-            return quality
-    return None
-
-
-SHORTCUTS = (
-    "sampler",
-    "guidance_start",
-    "guidance_end",
-    "key_frames",
-    "cache_interval",
-    "shared_control",
-    "inversion",
-)
-"""Settings that leave something out."""
+    """Return the quality whose steps and shortcuts settings have, given a model's own; None where it is none's."""
+    return next((quality for quality in Quality if apply_quality(quality, settings, own) == settings), None)

@@ -16,6 +16,7 @@ from videograin.masks.target import MaskTarget
 from videograin.media.video import Clip, ClipOptions
 from videograin.models.adapters import Adapter
 from videograin.models.bundles import DEFAULT_MODEL, find_bundle, named_bundles
+from videograin.models.presets import Quality, apply_quality
 from videograin.project.references import ReferenceFile
 from videograin.region import ControlGuidance, ControlKind, EditRequest, EditSettings, Region
 
@@ -162,12 +163,20 @@ def load_project(path: str | os.PathLike[str], model: str | None = None, trusted
 
 
 def complete_document(document: dict[str, Any], path: Path, model: str | None, trusted: bool) -> None:
-    """Set a document's model, and fill in the settings and clip options that suit it where it leaves them out."""
+    """Set a document's model, and fill in the settings and clip options that suit it where it leaves them out.
+
+    Its `quality`, if any, takes the place of the model's own steps and shortcuts.
+    """
     given_model = model or document.get("model", DEFAULT_MODEL)
     document["model"] = _locate_model(given_model, path, trusted or model is not None)
     bundle = find_bundle(document["model"])
     options = ClipOptions(short_side=bundle.short_side, multiple=bundle.multiple)
-    for name, defaults in (("settings", bundle.settings), ("clip_options", options)):
+    own = bundle.settings
+    if (quality := document.pop("quality", None)) is not None:
+        if quality not in list(Quality):
+            raise ProjectError(f"'{path.name}': quality is {quality!r}; give one of: {', '.join(Quality)}.")
+        own = apply_quality(Quality(quality), own, own)
+    for name, defaults in (("settings", own), ("clip_options", options)):
         if isinstance(given := document.get(name, {}), dict):
             document[name] = asdict(defaults) | given
 
