@@ -1,13 +1,11 @@
 """What a user types is found, shown with numbers and taken: by the page, by programs."""
 
 import time
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import gradio as gr
 import numpy as np
 import pytest
-from synthetic_video import make
 
 from ui.api import Api
 from ui.page import build_components
@@ -15,11 +13,10 @@ from ui.rendering import found_markup
 from ui.views import FOUND, Views
 from ui.work.objects.finding import take_found
 from ui.work.pointing import Tool
-from ui.work.service import ClipChoice, StudioService
+from ui.work.service import StudioService
 from ui.work.session import Session
 from videograin.errors import ModelError, PromptError, RegionError
 from videograin.finding.finder import FoundObject, Hits
-from videograin.jobs.settings import OperatorSettings
 from videograin.jobs.store import JobState
 from videograin.jobs.suggest import FoundOnFrame
 from videograin.progress import Report, ignore
@@ -41,24 +38,11 @@ class Known:
         return {noun: [bear(20), bear(2)] if noun == "bear" else [] for noun in nouns}
 
 
-@pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudioService]:
-    settings = OperatorSettings(
-        data_folder=tmp_path_factory.mktemp("studio"), models=("emoji-world", "sd15"), device="cpu", offline=True
-    )
-    studio = StudioService(settings)
-    yield studio
-    assert studio.worker.stop()
-
-
 @pytest.fixture
-def session(studio: StudioService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Session:
+def session(opened: Session, monkeypatch: pytest.MonkeyPatch) -> Session:
     monkeypatch.setattr("ui.work.objects.finding.load_finder", lambda *_, **__: Known())
-    make(tmp_path / "clip.mp4", "testsrc=s=64x64:r=8:d=0.5")
-    session = studio.sessions.create()
-    studio.open_clip(session, tmp_path / "clip.mp4", ClipChoice(short_side=32), "emoji-world")
-    session.is_photograph = False
-    return session
+    opened.is_photograph = False
+    return opened
 
 
 def search(studio: StudioService, session: Session, text: str) -> str:

@@ -1,6 +1,5 @@
 """Pictures that objects are drawn after, by the page's service and by programs."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,38 +9,24 @@ import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
-from synthetic_video import make
 
 from ui.api import Api
 from ui.page import build_components
 from ui.views import Views
 from ui.work import transfer
-from ui.work.service import ClipChoice, StudioService
+from ui.work.service import StudioService
 from ui.work.session import Session
 from videograin.errors import ModelError, RegionError
-from videograin.jobs.settings import OperatorSettings
 from videograin.project import objects
 
 
-@pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudioService]:
-    settings = OperatorSettings(
-        data_folder=tmp_path_factory.mktemp("studio"), models=("emoji-world", "sd15"), device="cpu", offline=True
-    )
-    studio = StudioService(settings)
-    yield studio
-    assert studio.worker.stop()
-
-
 @pytest.fixture
-def session(studio: StudioService, tmp_path: Path) -> Session:
+def session(opened: Session) -> Session:
     """A clip with a ball that becomes a fox, followed."""
-    make(tmp_path / "clip.mp4", "testsrc=s=64x64:r=8:d=0.5")
-    session = studio.sessions.create()
-    studio.open_clip(session, tmp_path / "clip.mp4", ClipChoice(short_side=32), "emoji-world")
-    work = objects.add_masks(session.opened_work, {"ball": np.ones(session.opened_clip.frames.shape[:3], bool)})
-    session.change(objects.change_object(work, 1, lambda each: replace(each, prompt="a fox")))
-    return session
+    ball = {"ball": np.ones(opened.opened_clip.frames.shape[:3], bool)}
+    work = objects.add_masks(opened.opened_work, ball)
+    opened.change(objects.change_object(work, 1, lambda each: replace(each, prompt="a fox")))
+    return opened
 
 
 @pytest.fixture
