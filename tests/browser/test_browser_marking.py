@@ -102,7 +102,6 @@ def test_a_correction_stays_when_following_again(visit):
     visitor.take_example("friends")
     visitor.mark(CAT)
     visitor.track()
-    visitor.page.wait_for_function("document.querySelector('.vg-masks')?.hidden")  # the masks have played
     visitor.page.locator("[data-action=frame][data-value='2']").last.click()
     visitor.page.wait_for_function("document.querySelector('.vg-scrub output').textContent.startsWith('3')")
     visitor.choose_tool("brush")

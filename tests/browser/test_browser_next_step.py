@@ -1,7 +1,7 @@
 """The next step is always in sight, and what is seen is what was asked for."""
 
 import pytest
-from visitor import CAT, EDIT_TIMEOUT
+from visitor import CAT, DOG, EDIT_TIMEOUT
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -23,6 +23,22 @@ def test_after_following_the_masks_play_once_and_the_green_button_moves_on(visit
     for control in ("#to-edit", ".vg-strips", ".vg-scrub"):
         assert page.evaluate(IN_SIGHT % control), control
     page.wait_for_selector(".vg-masks", state="hidden")
+
+
+def test_masks_that_come_late_do_not_play_over_the_picture_that_a_user_goes_on_marking(visit):
+    visitor = visit()
+    visitor.take_example("friends", frames=2)
+    visitor.mark(CAT)
+    held = visitor.hold_presses("overlay_video")
+    visitor.page.click("#play-masks")
+    held.wait()
+    visitor.mark(DOG)
+    held.let_go()
+    masks = visitor.page.locator(".vg-masks")
+    masks.wait_for(state="attached")
+    assert not masks.is_visible()
+    visitor.page.click("#play-masks")
+    masks.wait_for()
 
 
 @pytest.mark.parametrize("size", [(1280, 800), (390, 844)])
