@@ -128,7 +128,7 @@ def _wire_clip(page: Page, handlers: ClipHandlers) -> None:
         handlers.estimate, {clip.measured, *page.choice}, clip.estimate, mode="always_last", in_turn="estimate",
     )  # fmt: skip
     _on(
-        page.model.select, handlers.model_chosen, [session, page.model],
+        page.model.change, handlers.model_chosen, [session, page.model],
         {clip.side, page.status, *page.models, *page.settings}, mode="always_last",
     )  # fmt: skip
     _on(clip.project_in.upload, handlers.open_project, [session, clip.project_in], opened, busy=True, is_long=True)
@@ -148,7 +148,7 @@ def _wire_mark(page: Page, handlers: MarkHandlers) -> None:
     _on(mark.rest.click, handlers.add_rest, session, page.marks)
     for button, direction in ((mark.track, "all"), (mark.forwards, "forwards"), (mark.backwards, "backwards")):
         _on(button.click, handlers.track, [session, gr.State(direction)], page.following)
-    _on(mark.segmenter.select, handlers.segmenter_chosen, [session, mark.segmenter], page.models, mode="always_last")
+    _on(mark.segmenter.change, handlers.segmenter_chosen, [session, mark.segmenter], page.models, mode="always_last")
     _on(mark.find.submit, handlers.find, [session, mark.find], page.following)
     _on(mark.found.act, handlers.found_action, session, page.marks, mode="multiple")
     _on(mark.suggest.click, handlers.suggest, session, page.following)

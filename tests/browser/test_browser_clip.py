@@ -7,6 +7,8 @@ from synthetic_video import make
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
+SLOW_SCREEN = "requestAnimationFrame = (show) => setTimeout(() => show(performance.now()), 100)"
+
 
 def test_what_an_edit_takes_is_said_of_the_last_choice_of_fields(visit):
     visitor = visit()
@@ -24,6 +26,17 @@ def test_what_an_edit_takes_is_said_of_the_last_choice_of_fields(visit):
     visitor.wait_for_estimate("\n3 frames of 128×128")
     visitor.page.wait_for_timeout(500)  # no older answer comes after it
     visitor.wait_for_estimate("\n3 frames of 128×128")
+
+
+def test_a_number_that_is_put_in_as_soon_as_its_drawer_opens_stays(visit):
+    visitor = visit()
+    page = visitor.page
+    page.evaluate(SLOW_SCREEN)
+    visitor.open_drawer("Advanced")
+    field = page.locator("input[aria-label*='Frames at most']").first
+    field.fill("4")
+    page.wait_for_timeout(1000)  # for what would set it back, were there any
+    assert field.input_value() == "4"
 
 
 def test_the_part_is_that_of_the_last_clip(visit):

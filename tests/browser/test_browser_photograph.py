@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 from visitor import SECOND, Visitor
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -84,8 +85,24 @@ def test_a_drawn_clip_brings_no_notice(visit):
 
 def test_a_segmenter_that_cannot_be_had_is_said_and_the_other_stays(visit):
     visitor = visit()
+    page = visitor.page
     visitor.take_example("friends", frames=2)
-    visitor.page.click("#segmenter input")
-    visitor.page.get_by_role("option", name="SAM 2.1, tiny").click()
+    field = page.locator("#segmenter input")
+    chosen = field.input_value()
+    field.focus()
+    page.keyboard.press("ArrowDown")  # by keys as by the pointer
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
     visitor.wait_for_toast("not on this machine yet")
+    expect(field).to_have_value(chosen)
     visitor.mark((63, 164))  # by the segmenter that was chosen before
+
+
+def test_a_menu_closes_when_tab_leaves_it(visit):
+    page = visit().page
+    page.locator("#model input").focus()
+    page.locator("[role=listbox]").wait_for()
+    page.keyboard.press("Tab")
+    page.locator("[role=listbox]").wait_for(state="hidden")
+    page.wait_for_timeout(300)  # for what would open it again
+    assert not page.locator("[role=listbox]").is_visible()

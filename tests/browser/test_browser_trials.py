@@ -1,6 +1,7 @@
 """What is tried before a clip is edited, in a real browser: one frame, and an object taken out."""
 
 import pytest
+from playwright.sync_api import expect
 from visitor import EDIT_TIMEOUT
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -29,3 +30,19 @@ def test_an_object_is_taken_out_and_had_back(visit):
     assert "nothing" not in visitor.page.locator("#sentence").inner_text()
     visitor.page.locator("[data-action=remove]").first.click()
     visitor.page.wait_for_function("document.querySelector('[data-word]').value == ''")
+
+
+def test_one_of_four_variations_is_taken(visit):
+    visitor = visit()
+    page = visitor.page
+    visitor.set_number("Frames at most", 2)
+    visitor.take_ready("cap")
+    visitor.open_drawer("Every setting")
+    visitor.set_number("Steps", 2)
+    page.click("#vary")
+    page.wait_for_function("document.querySelectorAll('[data-action=take]').length == 4", timeout=EDIT_TIMEOUT)
+    other = page.locator(".vg-variation[aria-pressed=false]").first
+    seed = other.inner_text().removeprefix("Seed ")
+    other.click()
+    page.locator(".vg-variation[aria-pressed=true]", has_text=f"Seed {seed}").wait_for()
+    expect(page.get_by_label("Seed")).to_have_value(seed)

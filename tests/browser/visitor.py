@@ -2,12 +2,11 @@
 
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from urllib.parse import urljoin
 
-from playwright.sync_api import Error, Page, Route
+from playwright.sync_api import Page, Route
 
 CAT, DOG = (63, 164), (193, 159)
 """Where they are on the first frame of the friends example, 256×256."""
@@ -25,20 +24,20 @@ class Held:
 
     Args:
         page: whose they are.
-        action: name of the field that they come from, or a value that only they carry.
+        words: that only they carry.
     """
 
-    def __init__(self, page: Page, action: str) -> None:
-        self._page, self._action = page, action
+    def __init__(self, page: Page, words: str) -> None:
+        self._page, self._words = page, words
         self._routes: list[Route] = []
         self._has_held = False
         page.context.route("**/queue/join*", self._hold)
 
     def wait(self) -> None:
-        """Wait until one of them was held; a name that no action carries holds none, and the test fails."""
+        """Wait until one of them was held; words that no action carries hold none, and the test fails."""
         deadline = time.monotonic() + HELD_TIMEOUT
         while not self._has_held:
-            assert time.monotonic() < deadline, f"no action carries '{self._action}'"
+            assert time.monotonic() < deadline, f"no action carries {self._words}"
             self._page.wait_for_timeout(10)  # lets the browser's requests come in
 
     def let_go(self) -> None:
@@ -61,7 +60,7 @@ class Held:
         return len(self._routes)
 
     def _hold(self, route: Route) -> None:
-        if f'"{self._action}"' in (route.request.post_data or ""):
+        if self._words in (route.request.post_data or ""):
             self._has_held = True
             self._routes.append(route)
         else:
@@ -107,18 +106,16 @@ class Visitor:
 
     def open_chosen(self, frames: int) -> None:
         """Go on to marking with at most `frames` frames."""
-        for _ in range(3):  # a number that is put in while the clip is still being measured may be set back
-            self.set_number("Frames at most", frames)
-            with suppress(Error):
-                self.wait_for_estimate(f"\n{frames} frames", 20 * SECOND)
-                break
+        self.set_number("Frames at most", frames)
+        self.wait_for_estimate(f"\n{frames} frames")
         self.page.click("#open-clip")
         self.page.wait_for_selector(".vg-view img[src]")
 
-    def wait_for_estimate(self, words: str, timeout: float = 60 * SECOND) -> None:
+    def wait_for_estimate(self, words: str) -> None:
         """Wait until what is said about the choice of a clip has these words."""
-        says = "words => document.querySelector('.vg-estimate')?.innerText.includes(words)"
-        self.page.wait_for_function(says, arg=words, timeout=timeout)
+        self.page.wait_for_function(
+            "words => document.querySelector('.vg-estimate')?.innerText.includes(words)", arg=words
+        )
 
     def set_number(self, label: str, value: float) -> None:
         """Write a number into the field of a slider, also where it is folded away with others of the first step."""
@@ -245,9 +242,14 @@ class Visitor:
         """Return what each object is to become."""
         return [field.input_value() for field in self.page.locator("[data-word]").all()]
 
-    def hold(self, action: str) -> Held:
-        """Keep actions of one kind from arriving until they are let go."""
-        return Held(self.page, action)
+    def hold(self, value: str) -> Held:
+        """Keep actions that carry a value, such as the name of their field, from arriving until they are let go."""
+        return Held(self.page, f'"{value}"')
+
+    def hold_presses(self, handler: str) -> Held:
+        """Keep what one handler answers from arriving until it is let go."""
+        find = "name => window.gradio_config.dependencies.find((each) => each.api_name === name).id"
+        return Held(self.page, f'"fn_index":{self.page.evaluate(find, f"page_{handler}")},')
 
     def wait_for_result(self) -> None:
         """Wait until an edit is there and plays."""

@@ -120,8 +120,13 @@ class ClipHandlers:
         return {clip.estimate: cost_markup.clip_cost_note(cost)}
 
     def model_chosen(self, session_id: str, model: str) -> Updates:
-        """Take another model, and show what it knows and the size and settings that suit it."""
+        """Take another model, and show what it knows and the size and settings that suit it.
+
+        Its field tells every change, by the pointer, by keys and by answers; only a choice by Enter or a press is new.
+        """
         session = self._studio.sessions.find(session_id)
+        if model == self._studio.bundle(session).name:
+            return gr.skip()
         try:
             self._studio.choose_model(session, model)
         except VideoGrainError as error:

@@ -74,8 +74,10 @@ class MarkHandlers:
         return self._views.following(session)
 
     def segmenter_chosen(self, session_id: str, name: str) -> Updates:
-        """Have another segmenter answer and follow from now on."""
+        """Have another segmenter answer and follow from now on; one that is refused makes room for the former one."""
         session = self._studio.sessions.find(session_id)
+        if name == self._studio.segmenters.name_for(session):
+            return gr.skip()
         try:
             self._studio.segmenters.choose(session, name)
         except VideoGrainError as error:

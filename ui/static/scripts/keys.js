@@ -40,6 +40,10 @@
     if (event.defaultPrevented || event.target.closest(TEXT) || document.querySelector("dialog[open]")) return;
     if (answer(event)) event.preventDefault();
   });
+  // Tab leaves a menu, which closes: Gradio's own handler would open it again behind the user.
+  window.addEventListener("keydown", (event) => {
+    if (event.key === "Tab" && event.target.matches("[role=combobox]")) event.stopPropagation();
+  }, { capture: true });
   document.addEventListener("click", (event) => event.target.closest("[data-keys]") && showKeys());
   // A press on the picture does not take the focus there, where arrows would move a cross instead of the frames.
   document.addEventListener("mousedown", (event) => {
