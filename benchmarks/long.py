@@ -16,17 +16,13 @@ step and half: what overlaps and anchors cost on top.
 
 import argparse
 import json
-import os
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
 
 import cv2
 import numpy as np
-import psutil
 import torch
 
 from benchmarks.clips import Folders, Library, Packed, Told
@@ -34,6 +30,7 @@ from benchmarks.emoji_world import select, settings_text
 from benchmarks.scoring import Bench, Task
 from benchmarks.table import print_table
 from benchmarks.variants import Variant, changed
+from videograin.comparison.cost import measure_cost
 from videograin.diffusion.windows.anchor_bank import BankRoom
 from videograin.evaluation.seams import seam_ratio
 from videograin.models.bundles import EMOJI_WORLD_SETTINGS
@@ -127,16 +124,10 @@ def measure(bench: Bench, task: Task) -> Line:
     request = replace(known.request, settings=task.variant.settings)
     device, counted = bench.pipeline.device, Counted(bench)
     bench.pipeline.bank_room = BankRoom(0, 0) if task.variant.label == NO_BANK else BankRoom()
-    _forget_peak()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-        torch.cuda.reset_peak_memory_stats(device)
-    started = time.monotonic()
     with counted:
-        frames = np.concatenate([window.frames for window in bench.pipeline.edit_windows(request)])
-    seconds, host = time.monotonic() - started, _peak()
-    peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
-    score = bench.score(task, known, frames, frames, seconds)
+        windows = bench.pipeline.edit_windows
+        frames, cost = measure_cost(lambda: np.concatenate([each.frames for each in windows(request)]), device)
+    score = bench.score(task, known, frames, frames, cost.seconds)
     return Line(
         variant=task.variant.label,
         settings=settings_text(task.variant),
@@ -148,9 +139,9 @@ def measure(bench: Bench, task: Task) -> Line:
         warp_error=score.warp_error,
         seam_ratio=seam_ratio(frames, known.flow, request),
         unet_frames=counted.frames / task.frames / _halves(task.variant.settings),
-        seconds=seconds,
-        device_bytes=peak,
-        host_bytes=host,
+        seconds=cost.seconds,
+        device_bytes=cost.device_bytes,
+        host_bytes=cost.host_bytes,
     )
 
 
@@ -173,20 +164,6 @@ class Counted:
 def _halves(settings: EditSettings) -> int:
     """Return on how many halves of a frame an edit without windows works, from its first step to its last."""
     return settings.inversion_steps + settings.steps_run * (2 if settings.guidance_scale > 1 else 1)
-
-
-def _forget_peak() -> None:
-    """Let the kernel count this process's peak memory from now on, where it can (Linux)."""
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def _peak() -> int:
-    """Return the most bytes that this process held since then; what it holds now where the kernel does not say."""
-    with suppress(OSError):
-        lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-        return 1024 * int(lines["VmHWM"].split()[0])
-    return psutil.Process(os.getpid()).memory_info().rss
 
 
 def read_lines(file: Path) -> list[Line]:

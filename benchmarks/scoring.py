@@ -29,7 +29,7 @@ from videograin.media.visualize import comparison_strip
 from videograin.models.bundles import find_bundle
 from videograin.models.loading import load_pipeline
 from videograin.progress import ignore
-from videograin.region import EditRequest
+from videograin.region import ControlKind, EditRequest
 
 RIM = 6
 """Pixels around the grown masks that "beyond" leaves out: a latent that is edited in part is edited whole."""
@@ -113,10 +113,17 @@ class Bench:
         self.reference = lru_cache(maxsize=2)(self._reference)  # tasks come clip by clip
 
     @classmethod
-    def load(cls, model: str, device: str, library: Library, strips: Path | None = None) -> Self:
-        """Load a model, by its name or folder, whose own `clip/` judges."""
+    def load(
+        cls,
+        model: str,
+        device: str,
+        library: Library,
+        strips: Path | None = None,
+        controls: Sequence[ControlKind] = (),
+    ) -> Self:
+        """Load a model, by its name or folder, whose own `clip/` judges, and its ControlNets."""
         bundle = find_bundle(model)
-        pipeline = load_pipeline(bundle, device=device, offline=True)
+        pipeline = load_pipeline(bundle, controls, device=device, offline=True)
         pipeline.inversion_cache = None  # every edit's seconds count its inversion
         clip = Path(bundle.source, "clip")
         return cls(pipeline, Judge.load(Path(bundle.source), device), ClipScorer.load(clip, device), library, strips)

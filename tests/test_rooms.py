@@ -21,6 +21,7 @@ ROOMS = (
     "videograin.diffusion",
     "videograin.models",
     "videograin.evaluation",
+    "videograin.comparison",
     "videograin.finding",
     "videograin.project",
     "videograin.production",

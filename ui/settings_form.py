@@ -71,7 +71,7 @@ RESEARCH_GROUPS = {
         SettingField("modulated_fraction", "Share of modulated steps",
                      "In how many of the steps, from the first, both strengths apply.", Range(0, 1, 0.05)),
         SettingField("attention_mode", "Frames that attend to each other",
-                     "Those of a window, all, the first and the previous, or each alone.", AttentionMode),
+                     "Those of a window, all, the first, the first and the previous, or each alone.", AttentionMode),
         SettingField("convention", "Formulas", "The paper's, or those of its released code.", Convention),
     ),
     "Noise and structure": (

@@ -41,6 +41,7 @@ class AttentionMode(StrEnum):
 
     WINDOWS = "windows"
     FULL = "full"
+    FIRST_FRAME = "first_frame"
     SPARSE_CAUSAL = "sparse_causal"
     PER_FRAME = "per_frame"
 

@@ -109,6 +109,11 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def add_execution_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that `carry_out` reads, and the model."""
     parser.add_argument("--strip", type=Path, help="PNG to write: frames before and after, one above the other")
+    add_model_options(parser)
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add the model, and the options that `drawing` reads."""
     parser.add_argument("--model", help=f"{', '.join(named_bundles())}, a folder, a file or a hub id")
     parser.add_argument("--device", help="cuda, mps or cpu (default: the best there is)")
     parser.add_argument("--dtype", choices=DTYPES, help="precision (default: float32 on the CPU, float16 elsewhere)")
@@ -136,7 +141,6 @@ def carry_out(project: "EditInputs", output: Path, output_format: "OutputFormat"
         output_format: in which format.
         options: those of `add_execution_options`.
     """
-    from videograin.models.catalog import check_references, needed_entries
     from videograin.production.quality import kept_crf
     from videograin.production.segments import Segments
     from videograin.production.source_edit import SourceEdit
@@ -144,10 +148,7 @@ def carry_out(project: "EditInputs", output: Path, output_format: "OutputFormat"
     started = time.monotonic()
     device = choose_device(options.device)
     silence_libraries()
-    check_references(project.model, project.has_references)
-    if not options.offline:
-        for name in needed_entries(project.model, project.controls, project.adapters, project.has_references):
-            obtain(name)
+    obtain_needed(project, options.offline)
     with TemporaryDirectory(prefix="videograin-") as scratch:
         with ProgressBars() as bars:
             source = SourceEdit.prepare(project, Path(scratch), device, bars)
@@ -155,7 +156,7 @@ def carry_out(project: "EditInputs", output: Path, output_format: "OutputFormat"
         folder = Path(scratch, "segments")
         folder.mkdir()
         segments = Segments(folder, source.clip.fps, kept_crf(source, Path(scratch)))
-        with _drawing(source, options, device) as (source, pipeline):
+        with drawing(source, options, device) as (source, pipeline):
             run_of_frames = _Frames(pipeline, source, segments, output_format)
             _write(run_of_frames, output, output_format)
         print_notes(segments.warnings)
@@ -164,8 +165,18 @@ def carry_out(project: "EditInputs", output: Path, output_format: "OutputFormat"
         print(f"{output}: {segments.target_prompt} ({duration(time.monotonic() - started)})")
 
 
+def obtain_needed(project: "EditInputs", offline: bool) -> None:
+    """Download what an edit needs where the user agrees; an edit that its model cannot carry out is refused before."""
+    from videograin.models.catalog import check_references, needed_entries
+
+    check_references(project.model, project.has_references)
+    if not offline:
+        for name in needed_entries(project.model, project.controls, project.adapters, project.has_references):
+            obtain(name)
+
+
 @contextmanager
-def _drawing(
+def drawing(
     source: "SourceEdit", options: argparse.Namespace, device: "torch.device"
 ) -> "Iterator[tuple[SourceEdit, VideoGrainPipeline | None]]":
     """Load the model, say what the edit takes, and have LoRAs beside it; where nothing is drawn, none of that."""

@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> None:
         raise ProjectError(f"'{options.worst}' must end in .png.")
     silence_libraries()
     project = replace(read_project(options.project), controls=(), control_guidance=())  # the masks alone are needed
-    scorer, name = _scorer(project, options)
+    scorer, name = load_scorer(project, options)
     clip = load_clip(project.clip, project.clip_options)
     request = project.request_for(clip.frames, project.load_regions(clip), [])
     whole = replace(project.clip_options, start=0.0, end=None, fps=None, max_frames=len(clip.frames))
@@ -58,12 +58,12 @@ def run(options: argparse.Namespace) -> None:
     report = score_request(scorer, request, result, _target_prompt(project, request.regions), name)
     _print(report)
     if options.json:
-        write_whole(options.json, json.dumps(_plain(asdict(report)), indent=1).encode() + b"\n")
+        write_whole(options.json, json.dumps(plain(asdict(report)), indent=1).encode() + b"\n")
     if options.worst:
         _draw_worst(options.worst, report, request.frames, result)
 
 
-def _scorer(project: "EditInputs", options: argparse.Namespace) -> "tuple[ClipScorer, str]":
+def load_scorer(project: "EditInputs", options: argparse.Namespace) -> "tuple[ClipScorer, str]":
     """Return the CLIP and its name: what was asked for, that of the model's small world, or ViT-L/14."""
     from videograin.device import choose_device
     from videograin.evaluation.metrics import ClipScorer
@@ -105,23 +105,24 @@ def _print(report: "EditReport") -> None:
         "seam ratio": report.seam_ratio,
     }
     for title, value in rows.items():
-        print(f"  {title:22} {_shown(value)}")
+        print(f"  {title:22} {shown(value)}")
     for each in report.regions:
         print(f"  {each.name}: CLIP-T {each.clip_t:.2f} %, own words fit best in {each.own:.0%} of its frames")
     print(f"  worst frames: {', '.join(map(str, report.worst))} (counted from 0)")
     print(f"Measured by {report.clip}, pairs of consecutive frames; flow: {report.flow}.")
 
 
-def _shown(value: float) -> str:
+def shown(value: float) -> str:
+    """Return a score as a user reads it."""
     return "none" if math.isnan(value) else "infinite" if math.isinf(value) else f"{value:.2f}"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return a report as JSON has it, which knows neither nan nor infinity."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -23,7 +23,7 @@ from videograin.diffusion.denoiser import AnyControlNet, Denoiser
 from videograin.diffusion.prompt_embeds import embed_prompts
 from videograin.diffusion.schedule import NoiseSchedule
 from videograin.diffusion.windows.anchor_bank import BankRoom
-from videograin.diffusion.windows.clip_edit import ClipEdit, EditedWindow
+from videograin.diffusion.windows.clip_edit import ClipEdit, EditedWindow, EditLoops
 from videograin.diffusion.windows.cross_fade import CrossFade
 from videograin.diffusion.windows.plan import noise_source, part_sizes, request_windows
 from videograin.errors import Cancelled, ModelError, SettingsError
@@ -62,6 +62,7 @@ class VideoGrainPipeline(
         frames_per_vae_batch: frames that the VAE works on at once.
         bank_room: what is kept of the anchors of a long clip, so that its windows need not compute it again.
         references: pictures that regions of the next edit are drawn after (`videograin.models.references.drawn_after`).
+        loops: how edits go to noise and back; `videograin.comparison` lends those of other methods.
     """
 
     model_cpu_offload_seq = "text_encoder->unet->vae"
@@ -93,6 +94,7 @@ class VideoGrainPipeline(
         self.frames_per_vae_batch = 4
         self.bank_room = BankRoom()
         self.references: Sequence[RegionReference] = ()
+        self.loops = EditLoops()
         self._interrupt = False
 
     def interrupt(self) -> None:
@@ -276,6 +278,7 @@ class VideoGrainPipeline(
             bank_room=self.bank_room,
             inversion_cache=self.inversion_cache,
             references=self.references,
+            loops=self.loops,
         )
 
     def _check(self, request: EditRequest) -> None:

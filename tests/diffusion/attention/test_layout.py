@@ -81,7 +81,7 @@ def test_tokens_share_a_region_when_a_mask_covers_both():
     assert torch.equal(same[0], shared(masks.flatten(1), masks.flatten(1)))
 
 
-@pytest.mark.parametrize("mode", [AttentionMode.SPARSE_CAUSAL, AttentionMode.PER_FRAME])
+@pytest.mark.parametrize("mode", [AttentionMode.FIRST_FRAME, AttentionMode.SPARSE_CAUSAL, AttentionMode.PER_FRAME])
 def test_other_modes_share_with_the_frames_they_see(mode):
     masks = random_masks()
     same = level_of(masks).self_regions(mode).same()
@@ -95,6 +95,7 @@ def test_keys_of_each_mode_come_from_its_frames():
     tokens = torch.arange(3).repeat_interleave(2).view(1, 3, 2)
     assert gather_keys(tokens, AttentionMode.FULL).tolist() == [[0, 0, 1, 1, 2, 2]]
     assert gather_keys(tokens, AttentionMode.PER_FRAME).tolist() == [[0, 0], [1, 1], [2, 2]]
+    assert gather_keys(tokens, AttentionMode.FIRST_FRAME).tolist() == [[0, 0], [0, 0], [0, 0]]
     assert gather_keys(tokens, AttentionMode.SPARSE_CAUSAL).tolist() == [[0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 1, 1]]
 
 

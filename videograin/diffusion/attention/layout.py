@@ -203,14 +203,17 @@ def gather_keys(tokens: Tensor, mode: AttentionMode) -> Tensor:
 
     Args:
         tokens: (halves, F, n, ...) tokens of each frame.
-        mode: full, windows: all frames; sparse_causal: the first and the previous frame; per_frame: the own frame.
+        mode: full, windows: all frames; first_frame: the first; sparse_causal: the first and the previous frame;
+            per_frame: the own frame.
 
     Returns:
         (halves, F·n, ...) for full and windows, (halves·F, 2n, ...) for sparse_causal, (halves·F, n, ...) for
-        per_frame.
+        first_frame and per_frame.
     """
     if mode.is_joint:
         return tokens.flatten(1, 2)
+    if mode == AttentionMode.FIRST_FRAME:
+        tokens = tokens[:, :1].expand_as(tokens)
     if mode == AttentionMode.SPARSE_CAUSAL:
         first = tokens[:, :1].expand_as(tokens)
         previous = torch.cat([tokens[:, :1], tokens[:, :-1]], dim=1)

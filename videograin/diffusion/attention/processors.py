@@ -25,9 +25,9 @@ from videograin.region import AttentionMode
 def install_layout_attention(unet: UNet2DConditionModel) -> None:
     """Give every attention layer of the UNet the processor that modulates it by a layout."""
     processors = {
-        name: SelfAttentionProcessor(name.removesuffix(".processor"))
-        if name.endswith("attn1.processor")
-        else CrossAttentionProcessor()
+        name: (SelfAttentionProcessor if name.endswith("attn1.processor") else CrossAttentionProcessor)(
+            name.removesuffix(".processor")
+        )
         for name in unet.attn_processors
     }
     unet.set_attn_processor(cast(dict[str, AttentionProcessor], processors))
@@ -81,6 +81,8 @@ class SelfAttentionProcessor:
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, scale: float, step: AttentionStep) -> Tensor:
         """Attend from (halves, F, n, heads, d) to the same frames and the anchors; returns (halves, F·n, heads·d)."""
+        if step.self_attention is not None:
+            return step.self_attention(self.name, query, key, value, scale)
         frames, tokens = query.shape[1:3]
         level = step.modulations.get(tokens)
         if level is None and tokens in step.key_frames:
@@ -120,6 +122,9 @@ class SelfAttentionProcessor:
 class CrossAttentionProcessor:
     """Attention from pixels to text tokens, modulated so that each region attends to its own phrase."""
 
+    def __init__(self, name: str = "") -> None:
+        self.name = name
+
     def __call__(
         self,
         attn: Attention,
@@ -140,7 +145,9 @@ class CrossAttentionProcessor:
                 query[-step.frames :], key[-step.frames :], attn.scale,
                 modulation and modulation.cross_strength, modulation and modulation.cross_regions,
             )  # fmt: skip
-        if step is None or level is None:
+        if step is not None and step.cross_attention is not None:
+            out = step.cross_attention(self.name, query, key, value, attn.scale)
+        elif step is None or level is None:
             out = attention(query, key, value, attn.scale)
         else:
             out = _by_halves(

@@ -33,6 +33,14 @@ class LevelModulation:
     cross_regions: SharedRegions
 
 
+Attend = Callable[[str, Tensor, Tensor, Tensor, float], Tensor]
+"""A layer's attention: its name, queries, keys, values and scale → what its heads gather.
+
+In self-attention (halves, F, n, heads, d) of each frame's tokens → (halves, F·n, heads·d); in cross-attention
+(halves·F, heads, n, d) and (halves·F, heads, 77, d) → (halves·F, heads, n, d).
+"""
+
+
 @dataclass(frozen=True)
 class AttentionStep:
     """One forward of the UNet over a clip whose frames ride in the batch axis, (halves frames).
@@ -58,6 +66,8 @@ class AttentionStep:
         deep: where the forward leaves its deep features, or has them from; None keeps none.
         is_shallow: whether it has them from there.
         is_conditional: whether the conditional half is computed alone though there is guidance in other steps.
+        self_attention: takes the place of self-attention and of that along trajectories, as `comparison/` does.
+        cross_attention: takes the place of cross-attention.
     """
 
     frames: int
@@ -77,6 +87,8 @@ class AttentionStep:
     deep: DeepFeatures | None = None
     is_shallow: bool = False
     is_conditional: bool = False
+    self_attention: Attend | None = None
+    cross_attention: Attend | None = None
 
 
 class ForwardKind(StrEnum):

@@ -1,6 +1,6 @@
 """An edit that is being carried out: some frames of its clip at a time are brought to noise and back."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,6 +73,19 @@ class Denoised:
     attention: np.ndarray | None
 
 
+@dataclass(frozen=True)
+class EditLoops:
+    """The two loops of an edit, to noise and back; a comparison puts those of other methods in their place.
+
+    Attributes:
+        invert: called as `inversion_path` is.
+        denoising: called as `Denoising` is.
+    """
+
+    invert: Callable[..., Tensor] = inversion_path
+    denoising: Callable[..., Denoising] = Denoising
+
+
 @dataclass(frozen=True, eq=False)
 class ClipEdit:
     """A request and the networks that carry it out.
@@ -88,6 +101,7 @@ class ClipEdit:
         bank_room: how much of the anchors' forwards is kept for the windows.
         inversion_cache: where inversion paths are kept; None keeps none.
         references: pictures that regions are drawn after.
+        loops: how frames are brought to noise and back.
     """
 
     request: EditRequest
@@ -100,6 +114,7 @@ class ClipEdit:
     bank_room: BankRoom
     inversion_cache: TensorCache | None
     references: Sequence[RegionReference] = ()
+    loops: EditLoops = EditLoops()
 
     def denoise_anchors(self, frames: tuple[int, ...], report: Report) -> Anchors:
         """Edit the anchors of a shot by themselves, and keep where each of their steps begins."""
@@ -224,13 +239,13 @@ class ClipEdit:
     ) -> Denoising:
         """Bring frames to noise; returns their way back."""
         if tensors.settings.inversion:
-            path = inversion_path(
+            path = self.loops.invert(
                 self.denoiser, tensors.latents, self.schedule, tensors.source.last_halves(1), tensors.step,
                 tensors.settings, report, self.inversion_cache, prepare, seen,
             )  # fmt: skip
         else:
             path = noised_path(tensors.latents, self.schedule, tensors.settings.seed)
-        return Denoising(
+        return self.loops.denoising(
             denoiser=self.denoiser,
             schedule=self.schedule,
             settings=tensors.settings,
