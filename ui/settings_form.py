@@ -110,8 +110,9 @@ RESEARCH_GROUPS = {
     "Long clips": (
         SettingField("window_frames", "Frames of a window", "A longer clip is edited in overlapping windows.",
                      Range(1, 64, 1)),
-        SettingField("anchor_frames", "Anchor frames", "Frames that all windows see, so that objects look alike.",
-                     Range(0, 16, 1)),
+        SettingField("anchor_frames", "Anchor frames",
+                     "Frames that windows see besides their own, so that objects look alike. Of many, the nearest.",
+                     Range(0, 64, 1)),
         SettingField("window_overlap", "Overlap of windows", "Frames in which one window fades into the next.",
                      Range(0, 8, 1)),
     ),

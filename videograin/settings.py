@@ -96,8 +96,8 @@ class EditSettings:
         attention_mode: which frames self-attention sees.
         window_frames: most frames that see one another where the mode is `WINDOWS`; a longer clip is divided into
             windows, which have as many frames less, but no fewer than half of them, as there are anchors.
-        anchor_frames: frames spread over a divided clip that all its windows see besides, so that objects look the
-            same in all of them.
+        anchor_frames: frames spread over a divided clip that its windows see besides, so that objects look the same in
+            all of them. A window sees half of `window_frames` at most: some that all see, and those nearest to it.
         window_overlap: frames that neighbouring windows share, in which one fades into the next; less than half of a
             window in any case.
         joint_group_norm: whether GroupNorm statistics span all frames.

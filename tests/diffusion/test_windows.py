@@ -7,7 +7,14 @@ import torch
 from fakes import box, tiny_frames, tiny_pipeline, tiny_regions
 
 from videograin.diffusion.windows.cross_fade import CrossFade
-from videograin.diffusion.windows.plan import Window, own_length, part_sizes, plan_windows, request_windows
+from videograin.diffusion.windows.plan import (
+    Window,
+    anchor_sets,
+    own_length,
+    part_sizes,
+    plan_windows,
+    request_windows,
+)
 from videograin.region import AttentionMode, EditRequest, EditSettings, Region
 
 FRAMES = 8
@@ -53,6 +60,31 @@ def test_anchors_are_spread_over_the_frames_that_show_an_edited_region() -> None
 
 def test_anchors_leave_a_window_at_least_half_of_its_frames() -> None:
     assert [own_length(16, anchors) for anchors in (0, 4, 12)] == [16, 12, 8]
+
+
+def test_of_many_anchors_a_window_sees_landmarks_and_the_nearest() -> None:
+    windows = plan_windows(np.ones((1, 3600), bool), 16, 64, 2)
+    (landmarks,) = {window.landmarks for window in windows}
+    assert len(landmarks) == 4
+    assert np.ptp(landmarks) > 2000
+    assert {len(window.frames) + len(window.anchors) for window in windows} <= {15, 16}  # as in a clip of one window
+    assert len({anchor for window in windows for anchor in window.anchors}) == 64
+    for window in windows:
+        assert min(abs(anchor - window.start) for anchor in window.near_anchors) < 3600 / 15
+
+
+def test_as_many_anchors_as_a_window_can_see_all_see_one_another() -> None:
+    windows = plan_windows(np.ones((1, 200), bool), 16, 8, 2)
+    assert {(len(window.anchors), window.landmarks) for window in windows} == {(8, ())}
+
+
+def test_twice_the_anchors_of_a_clip_twice_as_long_cost_twice_as_much() -> None:
+    def seen(frames: int, anchors: int) -> int:
+        windows = plan_windows(np.ones((1, frames), bool), 16, anchors, 2)
+        sets = [(window, each) for window, sets in zip(windows, anchor_sets(windows), strict=True) for each in sets]
+        return sum(len(each) * (len(each) + len(window.landmarks)) for window, each in sets)
+
+    assert seen(1800, 64) < 2.2 * seen(900, 32)
 
 
 def test_windows_that_show_no_edited_region_cost_nothing() -> None:

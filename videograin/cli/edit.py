@@ -90,7 +90,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "the steps, as shares; may be given again (default: those of the project)",
     )  # fmt: skip
     parser.add_argument("--window", type=int, metavar="N", help="most frames that see one another, anchors included")
-    parser.add_argument("--anchors", type=int, metavar="N", help="frames that all windows of a longer clip see")
+    parser.add_argument("--anchors", type=int, metavar="N", help="frames that windows of a longer clip see besides")
     parser.add_argument(
         "--focus", action=argparse.BooleanOptionalAction,
         help="draw a crop around the objects and keep the source's size, or draw the whole frame at the clip's size",

@@ -26,6 +26,7 @@ from videograin.diffusion.windows.anchor_bank import BankRoom
 from videograin.diffusion.windows.clip_edit import ClipEdit, EditedWindow, EditLoops
 from videograin.diffusion.windows.cross_fade import CrossFade
 from videograin.diffusion.windows.plan import noise_source, part_sizes, request_windows
+from videograin.diffusion.windows.shot_anchors import ShotAnchors
 from videograin.errors import Cancelled, ModelError, SettingsError
 from videograin.files.tensor_cache import TensorCache
 from videograin.progress import Parts, Progress, Report, ignore
@@ -223,22 +224,19 @@ class VideoGrainPipeline(
         """
         self._check(request)
         self._interrupt = False
-        windows, fade, anchors = request_windows(request), CrossFade(tail), None
+        windows, fade = request_windows(request), CrossFade(tail)
         reports = Parts(part_sizes(windows, finished), finished)
         hook = callback_on_step_end and partial(callback_on_step_end, self)
         try:
             # 1. Prompts to embeddings and token spans
             clip_edit = self._clip_edit(request)
+            shot = ShotAnchors(clip_edit, lambda: reports.next(self._stoppable(report)))
             for window in windows[finished:]:
-                if window.anchors and (anchors is None or anchors.frames != window.anchors):
-                    anchors = None  # so that the banks of two shots are never held together
-                    anchors = clip_edit.denoise_anchors(window.anchors, reports.next(self._stoppable(report)))
+                anchors = shot.seen_by(window)
                 part_report = reports.next(self._stoppable(report))
                 # 2.-6. Frames to latents, to noise, to edited latents
                 noise = noise_source(request.settings.seed, generator, window)
-                done = clip_edit.denoise(
-                    window.frames, noise, part_report, anchors if window.anchors else None, hook, record_attention
-                )
+                done = clip_edit.denoise(window.frames, noise, part_report, anchors, hook, record_attention)
                 # 7. Latents to frames, with the source's own pixels where nothing changes
                 frames = [np.empty((0, *request.frames.shape[1:]), np.uint8)]
                 if output_type == "np":

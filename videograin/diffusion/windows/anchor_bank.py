@@ -7,6 +7,7 @@ twice the room of the input, and those of four frames cost a hundredth of a wind
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -27,6 +28,10 @@ class BankRoom:
 
     device_bytes: int = 0
     host_bytes: int = 4 * GIB
+
+    def part(self, share: float) -> Self:
+        """Return the room for a bank that holds a share of what there is."""
+        return type(self)(int(share * self.device_bytes), int(share * self.host_bytes))
 
 
 class AnchorBank:

@@ -11,7 +11,7 @@ from torch import Tensor
 from videograin.diffusion.attention.layout import build_layout
 from videograin.diffusion.attention.phrase_maps import PhraseMaps
 from videograin.diffusion.attention.reference import RegionReference
-from videograin.diffusion.attention.step import AttentionStep, PrepareStep, unprepared
+from videograin.diffusion.attention.step import AttentionStep, Forward, PrepareStep, unprepared
 from videograin.diffusion.autoencoder import decode_latents, encode_frames, to_uint8
 from videograin.diffusion.compositing import composite
 from videograin.diffusion.denoiser import Control, Denoiser
@@ -116,20 +116,35 @@ class ClipEdit:
     references: Sequence[RegionReference] = ()
     loops: EditLoops = EditLoops()
 
-    def denoise_anchors(self, frames: tuple[int, ...], report: Report) -> Anchors:
-        """Edit the anchors of a shot by themselves, and keep where each of their steps begins."""
+    def denoise_anchors(
+        self, frames: tuple[int, ...], report: Report, landmarks: Anchors | None = None, share: float = 1.0
+    ) -> Anchors:
+        """Edit anchors of a shot by themselves, and keep where each of their steps begins.
+
+        Args:
+            frames: their numbers.
+            report: told after every step of every phase.
+            landmarks: what they see besides one another.
+            share: of the room for banks, what theirs may take.
+        """
         after_steps: list[Tensor] = []
 
         def keep(_index: int, _timestep: int, values: dict[str, Tensor]) -> dict[str, Tensor]:
             after_steps.append(values["latents"])
             return {}
 
-        bank, tensors = AnchorBank(self.bank_room), self._prepare(frames, None, report)
+        bank, tensors = AnchorBank(self.bank_room.part(share)), self._prepare(frames, landmarks, report)
+
+        def prepare(forward: Forward, step: AttentionStep) -> AttentionStep:
+            return bank.keeping(forward, landmarks.beside(forward, step) if landmarks else step)
+
         with self.denoiser.for_clip():
             noise = frame_generators(self.request.settings.seed, frames)
-            denoising = self._inverted(tensors, noise, report, bank.keeping)
+            seen = landmarks.determinants if landmarks else []
+            denoising = self._inverted(tensors, noise, report, prepare, seen)
             denoising.run(report, keep)
-        return Anchors(frames, denoising, torch.stack([denoising.start, *after_steps[:-1]]), bank)
+        latents = torch.stack([denoising.start, *after_steps[:-1]])
+        return Anchors(frames=frames, denoising=denoising, latents=latents, bank=bank, landmarks=landmarks)
 
     def denoise(
         self,
@@ -174,7 +189,7 @@ class ClipEdit:
 
     def _prepare(self, frames: Sequence[int], anchors: Anchors | None, report: Report) -> EditTensors:
         request, settings = self.request, self.request.settings
-        seen = anchors.frames if anchors else ()
+        seen = anchors.shown if anchors else ()
         # 2. Frames to latents
         latents = encode_frames(self.vae, request.frames[list(frames)], self.frames_per_vae_batch, self.device, report)
         # 3. Masks to the layout at every resolution

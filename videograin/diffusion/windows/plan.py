@@ -20,6 +20,12 @@ FRAME_SEED_FACTOR = 1_000_003
 
 MAX_SEED = 2**63 - 1
 
+LEAST_CAP = 4
+"""Anchors that a frame of any window may see: as many as are the default."""
+
+LANDMARKS_SHARE = 0.5
+"""Part of the anchors that a frame sees, where it sees some of many, that all frames of its shot see."""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -29,7 +35,10 @@ class Window:
         start, stop: the frames, `stop` excluded.
         overlap: how many of its first frames the window before has as well.
         next_overlap: how many of its last frames the window after has as well.
-        anchors: frames of the same shot that all its frames see besides; none where the shot is one window.
+        anchors: frames of the same shot that all its frames see besides, landmarks first; none where the shot is one
+            window.
+        landmarks: anchors that all windows of the shot see, and its other anchors as well; none where all anchors see
+            one another.
         is_edited: whether it is denoised at all; where no edited region is seen it is the source.
     """
 
@@ -38,6 +47,7 @@ class Window:
     overlap: int = 0
     next_overlap: int = 0
     anchors: tuple[int, ...] = ()
+    landmarks: tuple[int, ...] = ()
     is_edited: bool = True
 
     @property
@@ -50,6 +60,11 @@ class Window:
         """Whether it is alone: nothing overlaps it and it sees nothing else."""
         return not (self.start or self.anchors or self.next_overlap)
 
+    @property
+    def near_anchors(self) -> tuple[int, ...]:
+        """Its anchors without the landmarks."""
+        return self.anchors[len(self.landmarks) :]
+
 
 def plan_windows(
     visible: np.ndarray, length: int, anchors: int, overlap: int, shots: Sequence[int] = (0,)
@@ -57,7 +72,8 @@ def plan_windows(
     """Divide a clip into windows of nearly equal length.
 
     A clip that fits in one window is one window, whatever cuts it has. In a longer one, no window and no anchor
-    crosses a cut. Its windows are shorter by the anchors that they see besides (`own_length`).
+    crosses a cut. Its windows are shorter by the anchors that they see besides (`own_length`). Of more anchors than
+    `seen_anchors` each window sees that number: landmarks, spread over the shot, and those nearest to it.
 
     Args:
         visible: (R, F) bool, which edited regions each frame shows; anchors are spread over those that show any.
@@ -84,6 +100,14 @@ def own_length(length: int, anchors: int) -> int:
     return max(length - anchors, -(-length // 2))
 
 
+def seen_anchors(length: int) -> int:
+    """Return how many anchors a frame sees at most: they leave a window half of the `length` that see one another.
+
+    Attention costs the square of the frames that see one another, so that all anchors of an hour could not.
+    """
+    return max(length // 2, LEAST_CAP)
+
+
 def request_windows(request: EditRequest) -> list[Window]:
     """Return the windows of an edit: one where its settings ask for none, or where its clip fits in one."""
     settings, frames = request.settings, len(request.frames)
@@ -100,7 +124,9 @@ def request_windows(request: EditRequest) -> list[Window]:
     if not settings.blend_background:
         return windows
     return [
-        window if visible[:, window.start : window.stop].any() else replace(window, anchors=(), is_edited=False)
+        window
+        if visible[:, window.start : window.stop].any()
+        else replace(window, anchors=(), landmarks=(), is_edited=False)
         for window in windows
     ]
 
@@ -121,26 +147,41 @@ def frame_generators(seed: int, frames: Sequence[int]) -> list[torch.Generator]:
 
 
 def part_sizes(windows: Sequence[Window], finished: int) -> list[int]:
-    """Return the frames that the parts of an edit denoise: each window, and before those of a shot its anchors.
+    """Return the frames that the parts of an edit denoise: each window, and before it anchors that it is the first to
+    see.
 
     Args:
         windows: of the whole clip.
         finished: how many of them are done; they are the first parts, and their anchors are none.
     """
     sizes = [len(window.frames) * window.is_edited for window in windows]
-    parts, anchors = sizes[:finished], ()
-    for window, size in zip(windows[finished:], sizes[finished:], strict=True):
-        if window.anchors and window.anchors != anchors:
-            anchors = window.anchors
-            parts.append(len(anchors))
-        parts.append(size)
+    anchors = anchor_sets(windows[finished:])
+    parts = sizes[:finished]
+    for size, own in zip(sizes[finished:], anchors, strict=True):
+        parts += [*map(len, own), size]
     return parts
+
+
+def anchor_sets(windows: Sequence[Window]) -> list[list[tuple[int, ...]]]:
+    """Return, for each window, the sets of anchors to denoise before it: its landmarks, then the others, unless the
+    window before it that has any has the same."""
+    sets: list[list[tuple[int, ...]]] = []
+    landmarks, near = (), ()
+    for window in windows:
+        fresh = [window.landmarks] if window.landmarks and window.landmarks != landmarks else []
+        if window.anchors and (fresh or window.near_anchors != near):
+            fresh.append(window.near_anchors)
+        if window.anchors:
+            landmarks, near = window.landmarks, window.near_anchors
+        sets.append(fresh)
+    return sets
 
 
 def _shot_windows(first: int, stop: int, length: int, overlap: int, anchors: tuple[int, ...]) -> list[Window]:
     if stop - first <= length:
         return [Window(first, stop)]
-    length = own_length(length, len(anchors))
+    landmarks, groups = _grouped(anchors, seen_anchors(length))
+    length = own_length(length, len(landmarks) + max(map(len, groups)))
     overlap = min(overlap, (length - 1) // 2)
     count = -(-(stop - first - overlap) // (length - overlap))
     whole, longer = divmod(stop - first + (count - 1) * overlap, count)
@@ -149,9 +190,21 @@ def _shot_windows(first: int, stop: int, length: int, overlap: int, anchors: tup
     for number in range(count):
         end = start + whole + (number < longer)
         before, after = (overlap if is_joined else 0 for is_joined in (number > 0, number < count - 1))
-        windows.append(Window(start, end, before, after, anchors))
+        near = min(groups, key=lambda group: abs(sum(group) / max(1, len(group)) - (start + end) / 2))
+        windows.append(Window(start, end, before, after, landmarks + near, landmarks))
         start = end - overlap
     return windows
+
+
+def _grouped(anchors: tuple[int, ...], most: int) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
+    """Divide anchors in ascending order, of which a window sees `most`: into landmarks and groups of the others."""
+    if len(anchors) <= most:
+        return (), [anchors]
+    parts = np.array_split(anchors, int(most * LANDMARKS_SHARE))
+    landmarks = tuple(int(part[len(part) // 2]) for part in parts)
+    others = [anchor for anchor in anchors if anchor not in landmarks]
+    groups = np.array_split(others, -(-len(others) // (most - len(landmarks))))
+    return landmarks, [tuple(group.tolist()) for group in groups]
 
 
 def _shot_anchors(visible: np.ndarray, first: int, stop: int, count: int) -> tuple[int, ...]:

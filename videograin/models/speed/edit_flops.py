@@ -1,8 +1,10 @@
 """The arithmetic of a whole edit, forward by forward, with what its shortcuts leave out."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from videograin.diffusion.pipeline import VideoGrainPipeline
+from videograin.diffusion.windows.plan import Window, anchor_sets
 from videograin.models.flops import ForwardKeys, controlnet_flops, unet_flops, vae_flops
 from videograin.models.footprint import ClipShape, clip_windows, controlnets_of, latent_grid
 from videograin.region import Convention, EditSettings
@@ -59,8 +61,7 @@ class ForwardFlops:
         first = 1 if settings.convention == Convention.RELEASE else 0  # the release leaves the largest grid plain
         windows = clip_windows(clip_shape, settings)
         forwards = [(len(window.frames), len(window.anchors), 1.0) for window in windows]
-        if anchors := len(windows[0].anchors):  # they are denoised by themselves first, and again where they lack
-            forwards.append((anchors, 0, 1 + lacking * len(windows)))
+        forwards += _anchor_forwards(windows, lacking)
         control = sum(controlnet_flops(each, *clip_shape[1:], grid) for each in controlnets_of(pipeline))
         whole = plain = shallow = modulated = frames_seen = 0.0
         for frames, beside, times in forwards:
@@ -72,6 +73,17 @@ class ForwardFlops:
             modulated += times * sum(counted.attention[first:])
             frames_seen += times * frames
         return cls(whole, plain, shallow, frames_seen * control, modulated)
+
+
+def _anchor_forwards(windows: Sequence[Window], lacking: float) -> Iterator[tuple[int, int, float]]:
+    """Yield the frames of each set of anchors, those that they see besides, and how often they are denoised.
+
+    That is once by themselves, and in each window that share of the forwards that the bank is lacking.
+    """
+    for window, fresh in zip(windows, anchor_sets(windows), strict=True):
+        for frames, seen in ((window.landmarks, 0), (window.near_anchors, len(window.landmarks))):
+            if frames:
+                yield len(frames), seen, (frames in fresh) + lacking
 
 
 def edit_flops(
