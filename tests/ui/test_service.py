@@ -26,6 +26,7 @@ from ui.rendering import markup, model_markup
 from ui.turns import LONG_WORK
 from ui.views import BUSY_SECONDS, IDLE_SECONDS, Updates, Views
 from ui.work import attention_maps, transfer
+from ui.work.costs import work_cost
 from ui.work.service import ClipChoice, StudioService
 from ui.work.session import Session, Sessions
 from ui.work.transfer import MaskFormat
@@ -38,6 +39,7 @@ from videograin.jobs.store import JobKind, JobState
 from videograin.media.video import ClipOptions, load_clip, probe
 from videograin.models.adapters import Adapter
 from videograin.models.bundles import EMOJI_WORLD_SETTINGS, find_bundle
+from videograin.models.memory import Estimate
 from videograin.project import objects
 from videograin.project.archive import export_workspace
 from videograin.region import ControlGuidance, ControlKind, EditSettings
@@ -529,6 +531,30 @@ def test_a_frame_is_previewed_before_anything_is_followed(studio: StudioService,
     before = load_clip(status.results / status.result.comparison, whole).frames[0, :, :64].astype(int)
     distances = [np.abs(before - frame).mean() for frame in load_clip(work.clip, whole).frames]
     assert np.argmin(distances) == 2
+
+
+def test_a_queue_counts_what_is_drawn_of_an_edit(studio: StudioService, tmp_path: Path, monkeypatch) -> None:
+    session = studio.sessions.create()
+    clip = make(tmp_path / "clip.mp4", "testsrc=s=128x64:r=8:d=1")
+    studio.open_clip(session, clip, ClipChoice(short_side=32), studio.default_model)
+    mask = np.zeros((32, 64), bool)
+    mask[8:24, 8:24] = True
+    work = objects.add_object(session.opened_work, "ball")
+    for frame in range(8):
+        work = objects.set_mask(work, 1, frame, mask, 8)
+    session.change(objects.change_object(work, 1, lambda each: replace(each, prompt="a red panda")))
+
+    def by_pixels(_model: str, _controls: object, shape: tuple[int, ...], _settings: EditSettings) -> Estimate:
+        return Estimate(float(np.prod(shape)), inversion_seconds=0, peak_bytes=0)
+
+    monkeypatch.setattr(studio.shelf, "estimate", by_pixels)
+    cost = work_cost(studio.shelf, session, session.opened_work.settings)
+    assert cost is not None
+    assert cost.shape == (8, 32, 32)  # of 32×64
+    for kind, frame, frames in ((JobKind.EDIT, None, 8), (JobKind.PREVIEW, None, 4), (JobKind.PREVIEW, 2, 1)):
+        job = studio.submit_edit(session, kind, frame)
+        studio.worker.cancel(job.id, session.id)
+        assert job.expected_seconds == frames * 32 * 32
 
 
 def test_variations_are_made_from_one_inversion_compared_and_one_is_taken(

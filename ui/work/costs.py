@@ -8,11 +8,12 @@ import numpy as np
 from ui.rendering.cost_markup import Choice, ClipCost, WorkCost
 from ui.work.session import Session
 from videograin.jobs.model_shelf import ModelShelf
-from videograin.media.video import ClipOptions, VideoInfo, clip_shape
+from videograin.media.video import Clip, ClipOptions, VideoInfo, clip_shape
 from videograin.models.bundles import find_bundle
 from videograin.models.memory import Estimate
 from videograin.production.focus import drawn_shape, plan_focus
 from videograin.production.source_masks import ClipPlace
+from videograin.project.project import EditInputs
 from videograin.region import EditSettings
 
 FIRST_SECONDS = 2.0
@@ -85,6 +86,19 @@ def clip_cost(shelf: ModelShelf, info: VideoInfo, options: ClipOptions, model: s
         estimate=estimate(options),
         cheaper=tuple(Choice(words, each.seconds) for words, each in estimates.items() if each),
     )
+
+
+def edit_seconds(shelf: ModelShelf, inputs: EditInputs, clip: Clip) -> float | None:
+    """Return how long the edit of a clip should take, by the part that is drawn; None where its model is not loaded.
+
+    Args:
+        shelf: knows the model that is loaded.
+        inputs: the edit.
+        clip: as it is loaded by the inputs' options.
+    """
+    shape = drawn_shape(clip, plan_focus(clip, inputs, inputs.load_regions(clip)))
+    estimate = shelf.estimate(inputs.model, inputs.controls, shape, inputs.settings)
+    return estimate.seconds if estimate else None
 
 
 def work_cost(shelf: ModelShelf, session: Session, settings: EditSettings) -> WorkCost | None:

@@ -12,6 +12,7 @@ from threading import Thread
 import numpy as np
 
 from ui.work.captions import Captions
+from ui.work.costs import edit_seconds
 from ui.work.marking import Marking
 from ui.work.naming import Naming, with_caption, without_composed_sentence
 from ui.work.objects.finding import Finders
@@ -24,6 +25,7 @@ from ui.work.web_files import purge_web_files
 from videograin.errors import SettingsError, VideoError, VideoGrainError
 from videograin.jobs import limits
 from videograin.jobs.download import DownloadRequest
+from videograin.jobs.edit import draft
 from videograin.jobs.settings import OperatorSettings
 from videograin.jobs.store import Job, JobKind, JobState
 from videograin.jobs.studio import open_studio
@@ -295,7 +297,7 @@ class StudioService:
 
     def submit_edit(self, session: Session, kind: JobKind, frame: int | None = None) -> Job:
         """Ask for an edit of the session's work, or a preview of it: of the first frames, or of a frame alone."""
-        return self.worker.submit(session.id, kind, self.project_of(session, frame), visitor_address())
+        return self._submit(session, kind, self.project_of(session, frame), frame)
 
     def submit_variations(self, session: Session, count: int = VARIATIONS) -> list[Job]:
         """Ask for the edit of the session's work from other noise, some times over.
@@ -306,13 +308,19 @@ class StudioService:
         jobs: list[Job] = []
         try:
             for each in variations(self.project_of(session), count):
-                job = self.worker.submit(session.id, JobKind.EDIT, each, visitor_address())
+                job = self._submit(session, JobKind.EDIT, each)
                 jobs.append(job)  # at once: where the next is refused, it is cancelled
         except VideoGrainError:
             for job in jobs:
                 self.worker.cancel(job.id, session.id)
             raise
         return jobs
+
+    def _submit(self, session: Session, kind: JobKind, project: Project, frame: int | None = None) -> Job:
+        clip, drawn = session.opened_clip, draft(project) if kind is JobKind.PREVIEW else project
+        part = slice(0, drawn.clip_options.max_frames) if frame is None else slice(frame, frame + 1)
+        seconds = edit_seconds(self.shelf, drawn, replace(clip, frames=clip.frames[part]))
+        return self.worker.submit(session.id, kind, project, visitor_address(), seconds)
 
     def project_of(self, session: Session, frame: int | None = None) -> Project:
         """Return the edit that a session's work amounts to (`edit_of`), of one frame if that is given."""

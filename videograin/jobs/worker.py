@@ -191,7 +191,9 @@ class Worker:
         self._store.close()
         return True
 
-    def submit(self, owner: str, kind: JobKind, request: object, address: str = "") -> Job:
+    def submit(
+        self, owner: str, kind: JobKind, request: object, address: str = "", expected_seconds: float | None = None
+    ) -> Job:
         """Ask for a job.
 
         Args:
@@ -200,6 +202,7 @@ class Worker:
             request: what the handler of this kind takes; the files that it names are kept for the owner
                 (`JobStore.keep`).
             address: of the visitor, for the limit of jobs from one address; empty where that is unknown.
+            expected_seconds: how long it should take, where the asker knows that better than the handler.
 
         Returns:
             The job, or the owner's earlier one with the same request if that waits, runs or is done.
@@ -209,7 +212,7 @@ class Worker:
         """
         handler = self._handlers[kind]
         self._store.check_files(owner, request)
-        expected_seconds = handler.admit(request)
+        admitted_seconds = handler.admit(request)
         with self._changed:
             if same := self._store.find_same(owner, kind, request):
                 return same
@@ -217,7 +220,7 @@ class Worker:
                 raise JobError("The studio is about to restart. Try again in a minute.")
             waiting = [entry for lane in self._lanes for entry in lane.waiting]
             refuse_if_full(waiting, owner_digest(owner), address, self._settings)
-            job = self._store.add(owner, kind, request, expected_seconds)
+            job = self._store.add(owner, kind, request, expected_seconds or admitted_seconds)
             self._lane_of(kind).waiting.add(Waiting(job, copy_context(), address))
             self._changed.notify_all()
         words = {"words": texts_in(request)} if self._settings.log_prompts else {}
