@@ -55,7 +55,9 @@ class Outcome:
         frames: of the result.
         sound_ms: how much longer the result's sound is than its picture, in milliseconds.
         kept_db: PSNR outside of the grown masks, against the decoded source.
-        rim_ratio: `rim_ratio` of the result around the object.
+        rim_ratio: `rim_ratio` of the result around what was edited. Around the exact masks it would measure how far
+            these are met: a new object that stands still to the pixel, but is larger by one, has 11 there.
+        mask_iou: how much of what was edited and of the exact masks overlaps.
         drawn: pixels at which the object's longer side was drawn.
         seconds: of the whole command.
         peak_gib: of the process that used most memory.
@@ -67,6 +69,7 @@ class Outcome:
     sound_ms: float
     kept_db: float
     rim_ratio: float
+    mask_iou: float
     drawn: int
     seconds: float
     peak_gib: float
@@ -166,6 +169,7 @@ def measure(project: Path, steps: int) -> Outcome:
     with np.load(project.with_name("masks.npz")) as arrays:
         masks = arrays["animal"]
     near = _surroundings(masks)
+    edited, drawn = _edited(project, near)
     squared, pixels, pairs = 0.0, 0, []
     streams = (stream_frames(each, COUNTED) for each in (clip, result))
     for mask, before, after in zip(masks, *streams, strict=True):
@@ -179,8 +183,9 @@ def measure(project: Path, steps: int) -> Outcome:
         frames=len(result.frames),
         sound_ms=1000 * (_sound_seconds(output) - len(result.frames) / FPS),
         kept_db=float(10 * np.log10(255**2 * pixels / squared)),
-        rim_ratio=rim_ratio(results, sources, masks[:, *near]),
-        drawn=_drawn(project),
+        rim_ratio=rim_ratio(results, sources, edited),
+        mask_iou=float((edited & masks[:, *near]).sum() / (edited | masks[:, *near]).sum()),
+        drawn=drawn,
         seconds=seconds,
         peak_gib=peak,
         source_mb=inputs.clip.stat().st_size / 1e6,
@@ -207,13 +212,15 @@ def _sound_seconds(video: Path) -> float:
     return samples.stat().st_size / 2 / SOUND_RATE
 
 
-def _drawn(project: Path) -> int:
-    """Return the longer side in pixels at which the model is given the object."""
+def _edited(project: Path, near: tuple[slice, slice]) -> tuple[np.ndarray, int]:
+    """Return what is edited in a part of all frames, (F, h, w) bool, and the pixels at which the model is given the
+    object's longer side."""
     with TemporaryDirectory() as scratch:
-        request = SourceEdit.prepare(load_project(project), Path(scratch)).request
-        assert request, "an object is edited"
-        mask = request.regions[0].masks[0]
-        return int(max(np.count_nonzero(np.any(mask, axis=axis)) for axis in (0, 1)))
+        source = SourceEdit.prepare(load_project(project), Path(scratch))
+        assert source.request, "an object is edited"
+        mask = source.request.regions[0].masks[0]
+        drawn = int(max(np.count_nonzero(np.any(mask, axis=axis)) for axis in (0, 1)))
+        return np.stack([each[near] > 0.5 for each in source.opacities(0, len(source.clip.frames))]), drawn
 
 
 def main() -> None:
