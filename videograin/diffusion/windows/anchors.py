@@ -63,10 +63,8 @@ class Anchors:
         inputs: dict[str, Tensor] = {}
 
         def keep(each: Forward, step: AttentionStep) -> AttentionStep:
-            if each != forward:
-                return step
             seeing = self.landmarks.beside(each, step) if self.landmarks else step
-            return replace(seeing, keep_states=inputs.__setitem__)
+            return replace(seeing, keep_states=inputs.__setitem__) if each == forward else seeing
 
         again, settings = replace(self.denoising, prepare=keep, deep=DeepFeatures()), self.denoising.settings
         if forward.kind == ForwardKind.INVERT:
