@@ -39,6 +39,17 @@ def test_before_a_kept_part_the_edit_fades_and_in_it_the_source_is_untouched():
     assert composite(source, edited, changed, ~changed)[0, 0, :, 0].tolist() == faded
 
 
+def test_no_stub_of_the_new_object_stays_in_a_whisker_of_the_old_one():
+    grass, panda = 100, 255
+    changed = np.zeros((1, 48, 48), bool)
+    changed[0, 10:40, 10:30] = True
+    changed[0, 24:27, 30:38] = True
+    source = np.where(changed[..., None], np.full(3, 200, np.uint8), np.uint8(grass))
+    frames = composite(source, np.full_like(source, panda), changed, np.zeros_like(changed))[0, ..., 0]
+    assert (frames[12:38, 12:28] == panda).all()
+    assert np.abs(frames[22:29, 33:].astype(int) - grass).max() <= 2
+
+
 def test_the_soft_edge_of_the_old_object_does_not_stay_as_a_line():
     background, mixed, old = 100, 150, 200
     source = np.array([background] * 4 + [mixed] + [old] * 6 + [mixed] + [background] * 4, np.uint8)

@@ -1,9 +1,12 @@
 """Source pixels around an edit: what was not to change leaves the pipeline as it came, not as the VAE draws it."""
 
+import math
+
 import cv2
 import numpy as np
 
 from videograin.masks.inpaint import fill_masked
+from videograin.masks.thin_ends import thin_ends
 
 FEATHER = 1.5
 """Pixels over which the edit fades into the source, outside the part that may change: enough for a smooth outline. Over
@@ -24,7 +27,21 @@ def composite(source: np.ndarray, edited: np.ndarray, changed: np.ndarray, kept:
         (F, H, W, 3) uint8, the source itself from `FEATHER` pixels outside the changed part on.
     """
     shares = [opacity(*parts) for parts in zip(changed, kept, strict=True)]
-    return np.stack([lay_over(*each) for each in zip(source, edited, shares, strict=True)])
+    drawn = [without_thin_ends(*each) for each in zip(source, edited, changed, strict=True)]
+    return np.stack([lay_over(*each) for each in zip(source, drawn, shares, strict=True)])
+
+
+def without_thin_ends(source: np.ndarray, edited: np.ndarray, changed: np.ndarray) -> np.ndarray:
+    """Return an edited frame (H, W, 3) uint8 that shows what is around the old object in its whiskers and the like.
+
+    What is drawn there is a piece of the new object in the outline of the old one's.
+    """
+    ends = thin_ends(changed)
+    if not ends.any():
+        return edited
+    side = 2 * math.ceil(FEATHER) + 1  # around them the edit fades
+    faded = cv2.dilate(ends.astype(np.uint8), np.ones((side, side), np.uint8)).astype(bool) & ~changed
+    return np.where((ends | faded)[..., None], fill_masked(source, changed), edited)
 
 
 def lay_over(source: np.ndarray, edited: np.ndarray, share: np.ndarray) -> np.ndarray:
