@@ -52,7 +52,7 @@ def work_off(
     for task in [*tasks, *[None] * len(devices)]:
         waiting.put(task)
     deadline = time.time() + seconds
-    threads = max(1, (os.cpu_count() or 1) // len(devices))
+    threads = max(1, len(os.sched_getaffinity(0)) // len(devices))
     processes = [
         context.Process(target=_work, args=(hire, device, threads, waiting, finished, deadline), daemon=True)
         for device in devices
