@@ -7,6 +7,7 @@ import argparse
 import time
 from collections import defaultdict
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from unittest import mock
 
 import numpy as np
@@ -16,6 +17,7 @@ from benchmarks.materialized import materialized_attention
 from benchmarks.sd15 import random_sd15
 from benchmarks.table import print_table
 from videograin.diffusion.pipeline import VideoGrainPipeline
+from videograin.models.presets import Quality, apply_quality
 from videograin.progress import Phase, Progress, Report, ignore
 from videograin.region import Convention, EditRequest, EditSettings, Region
 
@@ -48,6 +50,7 @@ def main() -> None:
     pipeline = random_sd15(torch.device("cuda"), torch.float16)
     device = f"{torch.cuda.get_device_name()}, fp16, 512×512, 4 regions, ControlNet, trajectories"
     print_edit_table(pipeline, device, args.frames, args.steps)
+    print_quality_table(pipeline, device, args.frames, args.steps)
     print_memory_table(pipeline, device)
     print_step_table(pipeline, device)
 
@@ -60,6 +63,18 @@ def print_edit_table(pipeline: VideoGrainPipeline, device: str, frames: int, ste
         rows.append([convention, *measure(pipeline, request(frames, steps, convention))])
     columns = ["convention", "seconds", *PHASES, "other", "peak GiB allocated"]
     print_table(f"{device}: {frames} frames, {steps}+{steps} steps", columns, rows)
+
+
+def print_quality_table(pipeline: VideoGrainPipeline, device: str, frames: int, steps: int) -> None:
+    """Print a whole edit in each quality, the paper's convention, by phase."""
+    rows, exact = [], request(frames, steps, Convention.PAPER)
+    for quality in reversed(Quality):
+        settings = apply_quality(quality, exact.settings, exact.settings)
+        warm = replace(settings, num_inference_steps=4)
+        edit(pipeline, replace(exact, settings=warm))
+        rows.append([quality, *measure(pipeline, replace(exact, settings=settings))])
+    columns = ["quality", "seconds", *PHASES, "other", "peak GiB allocated"]
+    print_table(f"{device}: {frames} frames, {steps} steps where exact", columns, rows)
 
 
 def print_memory_table(pipeline: VideoGrainPipeline, device: str) -> None:

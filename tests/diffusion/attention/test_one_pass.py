@@ -3,6 +3,7 @@ import torch
 from interpreted_kernels import interpreted
 from torch import Tensor
 
+from videograin.diffusion.attention.kernels import one_pass_cpu
 from videograin.diffusion.attention.modulation import SharedRegions, chunked_attention, modulated_attention
 from videograin.diffusion.attention.plain import attention
 
@@ -83,3 +84,20 @@ def test_on_cuda_scores_beyond_half_precision_overflow_nowhere():
     out = modulated_attention(*case)
     assert out.isfinite().all()
     assert relative_error(out, exact(case)) < 2e-3
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_blocks_on_a_cpu_equal_the_formula(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    query, key, value, strength, regions, scale = CASES[case]
+    monkeypatch.setattr(one_pass_cpu, "BLOCK_BYTES", 16 * 4 * key.shape[2])  # so that a class takes several
+    floats = (query.double(), key.double(), value.double())
+    out = one_pass_cpu.one_pass_cpu(*floats, strength, regions.runs, scale)
+    assert torch.allclose(out, exact(CASES[case]), atol=1e-12)
+
+
+def test_scores_that_lie_far_apart_overflow_nothing_on_a_cpu() -> None:
+    query, key, value, strength, regions, scale = random_case(dim=16, tokens=1100)
+    wide = (100 * query.float(), 100 * key.float(), value.float(), strength, regions, scale)
+    out = modulated_attention(*wide)
+    assert torch.allclose(out.double(), exact(wide), atol=2e-2)
+    assert torch.equal(out, one_pass_cpu.one_pass_cpu(*wide[:4], regions.runs, scale))

@@ -1,4 +1,4 @@
-"""The Triton kernels of attention on CUDA, and which tensors they take."""
+"""The Triton kernels of attention on CUDA and which tensors they take, and what does the same on a CPU."""
 
 from importlib.util import find_spec
 
