@@ -49,7 +49,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )  # fmt: skip
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FOLDER",
-        help="folder for strip.png, side-by-side.mp4 and scores.json (default: the project's name with -compared)",
+        help="folder for strip.png, side-by-side.mp4, scores.json and an MP4 of each (default: the project's name with "
+        "-compared)",
     )  # fmt: skip
     parser.add_argument("--frames", type=int, default=FRAMES, metavar="N", help="the first N frames (default: 16)")
     parser.add_argument("--steps", type=int, help="denoising steps, 1 to 1000")
@@ -154,13 +155,17 @@ def _write(folder: Path, fps: float, request: EditRequest, results: "Sequence[Co
     from PIL import Image
 
     from videograin.comparison.pictures import TitledClip, side_by_side, strip
+    from videograin.evaluation.votes import SCORES, SIDE_BY_SIDE, SOURCE
     from videograin.media.encode import save_video
 
     clips = [TitledClip("source", request.frames), *(TitledClip(each.method.title, each.frames) for each in results)]
     picture = BytesIO()
     Image.fromarray(strip(clips)).save(picture, "PNG")
     write_whole(folder / "strip.png", picture.getvalue())
-    save_video(folder / "side-by-side.mp4", side_by_side(clips), fps)
+    save_video(folder / SIDE_BY_SIDE, side_by_side(clips), fps)
+    save_video(folder / SOURCE, request.frames, fps)
+    for each in results:
+        save_video(folder / f"{each.method.name}.mp4", each.frames, fps)
     document = {
         each.method.name: {
             "title": each.method.title,
@@ -170,5 +175,5 @@ def _write(folder: Path, fps: float, request: EditRequest, results: "Sequence[Co
         }
         for each in results
     }
-    write_whole(folder / "scores.json", json.dumps(plain(document), indent=1).encode() + b"\n")
-    print(f"{folder}: strip.png, side-by-side.mp4, scores.json")
+    write_whole(folder / SCORES, json.dumps(plain(document), indent=1).encode() + b"\n")
+    print(f"{folder}: strip.png, {SIDE_BY_SIDE}, {SCORES}, and an MP4 of each")

@@ -7,13 +7,13 @@ import traceback
 from collections.abc import Sequence
 
 from videograin import __version__
-from videograin.cli import app, compare, download, edit, info, mask, models, reproduce, score
+from videograin.cli import app, compare, download, edit, info, mask, models, reproduce, score, vote
 from videograin.cli.ctrl_c import CtrlC
 from videograin.errors import VideoGrainError
 
 OK, UNEXPECTED, USAGE, INTERRUPTED, UNREAD = 0, 1, 2, 130, 141
 
-COMMANDS = (edit, reproduce, score, compare, mask, info, models, download, app)
+COMMANDS = (edit, reproduce, score, compare, vote, mask, info, models, download, app)
 """In the order of `--help`. Each module has `add_parser`, which names the function that carries the command out."""
 
 _EXAMPLES = """\
@@ -28,7 +28,8 @@ examples:
   videograin mask bears.mp4 --text "the two bears"
   videograin mask dog.mp4 --object dog --box 440,370,710,560 --stroke-outside 590,510,630,500 -o dog-masks.zip
   videograin score cats.json cats.mp4 --json scores.json
-  videograin compare friends --methods paper one-by-one tokenflow
+  videograin compare friends --methods paper one-by-one tokenflow -o study/friends
+  videograin vote study/ --open
   videograin info
   videograin info cats-source.mp4
   videograin info sd15

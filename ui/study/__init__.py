@@ -1,0 +1,1 @@
+"""The page of a user study: two results of the same edit, blind, and three questions."""
