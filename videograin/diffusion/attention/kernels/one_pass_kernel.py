@@ -168,8 +168,8 @@ def _walk(
                 acc, acc_tail, total, high, low, q, q_tail, k_tiles, k_tail_tiles, v_tiles, v_tail_tiles,
                 start + tile * KEYS, end, gain, TAIL, KEYS, False,
             )  # fmt: skip
-        # At most one tile, yet a loop: outside of loops, code that Triton 3.6 makes of these loads reads past its shared
-        # memory (compute-sanitizer, H200).
+        # At most one tile, yet a loop: outside of loops, the code that Triton 3.6 makes of these loads reads past its
+        # shared memory (compute-sanitizer, H200).
         for tile in range(whole, tl.cdiv(end - start, KEYS)):
             acc, acc_tail, total, high, low = _take_tile(
                 acc, acc_tail, total, high, low, q, q_tail, k_tiles, k_tail_tiles, v_tiles, v_tail_tiles,
