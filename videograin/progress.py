@@ -63,8 +63,11 @@ class Parts:
         self._part = done
 
     def next(self, report: Report) -> Report:
-        """Begin the next part: its progress is passed on to `report` with the part's number."""
-        self._part += 1
+        """Begin the next part: its progress is passed on to `report` with the part's number.
+
+        Where a part has to be done again there are more of them than were counted: these are numbered as the last one.
+        """
+        self._part = min(self._part + 1, len(self._sizes))
         whole = sum(self._sizes) or 1
         part, parts = self._part, len(self._sizes)
         share, later = self._sizes[part - 1] / whole, sum(self._sizes[part:]) / whole

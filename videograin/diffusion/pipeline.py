@@ -1,7 +1,7 @@
 """`VideoGrainPipeline`: clip, regions and words in, edited clip out, on a frozen Stable Diffusion + ControlNet."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Literal, cast
 
@@ -23,7 +23,7 @@ from videograin.diffusion.denoiser import AnyControlNet, Denoiser
 from videograin.diffusion.prompt_embeds import embed_prompts
 from videograin.diffusion.schedule import NoiseSchedule
 from videograin.diffusion.windows.anchor_bank import BankRoom
-from videograin.diffusion.windows.clip_edit import ClipEdit, EditedWindow, EditLoops
+from videograin.diffusion.windows.clip_edit import ClipEdit, EditedWindow, EditLoops, WindowApart
 from videograin.diffusion.windows.cross_fade import CrossFade
 from videograin.diffusion.windows.plan import noise_source, part_sizes, request_windows
 from videograin.diffusion.windows.shot_anchors import ShotAnchors
@@ -222,37 +222,65 @@ class VideoGrainPipeline(
             finished: windows that an earlier run has finished, which are left out.
             tail: that of the last of them.
         """
+        fade = CrossFade(tail)
+        for apart in self.windows_apart(
+            request, None, generator, callback_on_step_end, report, record_attention, finished
+        ):
+            frames = [np.empty((0, *request.frames.shape[1:]), np.uint8)]
+            if output_type == "np":
+                for chunk in fade.join(apart.window, apart.chunks):
+                    frames.append(chunk)
+                    if callback_on_frames is not None:
+                        callback_on_frames(chunk)
+            yield apart.joined(np.concatenate(frames), fade.tail)
+
+    @torch.no_grad()
+    def windows_apart(
+        self,
+        request: EditRequest,
+        numbers: Iterable[int] | None = None,
+        generator: torch.Generator | None = None,
+        callback_on_step_end: OnStepEnd | None = None,
+        report: Report = ignore,
+        record_attention: bool = False,
+        finished: int = 0,
+    ) -> Iterator[WindowApart]:
+        """Carry out windows of a request without fading one into the next; arguments and errors as in `edit_windows`.
+
+        Args:
+            request: see `edit_windows`.
+            numbers: of the windows, counted from 0, each asked for when the one before is done; None is all that are
+                not finished, in their order.
+            generator: see `__call__`.
+            callback_on_step_end: see `__call__`.
+            report: see `__call__`.
+            record_attention: see `edit`.
+            finished: see `edit_windows`.
+        """
         self._check(request)
         self._interrupt = False
-        windows, fade = request_windows(request), CrossFade(tail)
+        windows = request_windows(request)
         reports = Parts(part_sizes(windows, finished), finished)
         hook = callback_on_step_end and partial(callback_on_step_end, self)
         try:
             # 1. Prompts to embeddings and token spans
             clip_edit = self._clip_edit(request)
             shot = ShotAnchors(clip_edit, lambda: reports.next(self._stoppable(report)))
-            for window in windows[finished:]:
+            for window in windows[finished:] if numbers is None else map(windows.__getitem__, numbers):
                 anchors = shot.seen_by(window)
                 part_report = reports.next(self._stoppable(report))
                 # 2.-6. Frames to latents, to noise, to edited latents
                 noise = noise_source(request.settings.seed, generator, window)
                 done = clip_edit.denoise(window.frames, noise, part_report, anchors, hook, record_attention)
-                # 7. Latents to frames, with the source's own pixels where nothing changes
-                frames = [np.empty((0, *request.frames.shape[1:]), np.uint8)]
-                if output_type == "np":
-                    for chunk in fade.join(window, clip_edit.decode(window.frames, done.latents, part_report)):
-                        frames.append(chunk)
-                        if callback_on_frames is not None:
-                            callback_on_frames(chunk)
-                yield EditedWindow(
+                yield WindowApart(
                     window=window,
                     count=len(windows),
-                    frames=np.concatenate(frames),
-                    tail=fade.tail,
-                    latents=done.latents[window.overlap :],
+                    # 7. Latents to frames, with the source's own pixels where nothing changes
+                    chunks=clip_edit.decode(window.frames, done.latents, part_report),
+                    latents=done.latents,
                     target_prompt=clip_edit.prompts.target_prompt,
                     warnings=clip_edit.prompts.warnings,
-                    attention=None if done.attention is None else done.attention[:, window.overlap :],
+                    attention=done.attention,
                 )
         finally:
             self.maybe_free_model_hooks()

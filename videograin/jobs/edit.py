@@ -2,9 +2,10 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,11 +27,11 @@ from videograin.media.npz import read_npz, write_npz
 from videograin.media.preview_webp import encode_preview
 from videograin.models.adapting import adapted, with_words
 from videograin.models.bundles import find_bundle
-from videograin.models.memory import apply_plan, leanest_plan, plan_memory
+from videograin.models.memory import MemoryPlan, apply_plan, leanest_plan, plan_memory
 from videograin.models.presets import Quality, apply_quality
 from videograin.models.references import drawn_after
 from videograin.models.time_left import TimeLeft
-from videograin.production.produce import produce
+from videograin.production.produce import EditWindows, produce
 from videograin.production.quality import kept_crf
 from videograin.production.segments import Segments
 from videograin.production.source_edit import SourceEdit
@@ -46,6 +47,12 @@ WINDOW_FRAMES = "window-frames"
 STOPPED_EARLY = "You stopped this early: these are the first {} of {} frames."
 SHORTER_WINDOWS = "Memory is short here, so at most {} frames were edited together instead of {}."
 REUSED = "This clip's inversion was known from an earlier edit and was used again."
+
+Share = Callable[[JobContext], EditWindows]
+"""Returns how the windows of a job are carried out."""
+
+FitSettings = Callable[[MemoryPlan], EditSettings]
+"""Returns an edit's settings so that it fits into memory as a plan says."""
 
 
 @dataclass(frozen=True)
@@ -79,11 +86,13 @@ class EditJobs:
     Args:
         shelf: where models come from.
         settings: the operator's limits, which a request must keep.
+        share: has windows carried out at several places; None carries them out here, one after the other.
     """
 
-    def __init__(self, shelf: ModelShelf, settings: OperatorSettings) -> None:
+    def __init__(self, shelf: ModelShelf, settings: OperatorSettings, share: Share | None = None) -> None:
         self._shelf = shelf
         self._settings = settings
+        self._share = share
 
     def handlers(self) -> dict[JobKind, Handler[Project, EditFiles]]:
         """Return what the worker needs to know about both kinds."""
@@ -133,14 +142,46 @@ class EditJobs:
     def _draw(
         self, project: Project, source: SourceEdit, request: EditRequest, segments: Segments, context: JobContext
     ) -> None:
-        pipeline = self._shelf.get(project.model, project.controls, context.check)
+        fit = partial(_fitted, request.settings, segments, context)
+        with self.equipped(project, request, fit, context.check, is_lean=context.is_lean) as (pipeline, request):
+            self._form(pipeline, project, replace(source, request=request), request, segments, context)
+
+    @contextmanager
+    def equipped(
+        self,
+        project: Project,
+        request: EditRequest,
+        fit: FitSettings,
+        check: Callable[[], object],
+        *,
+        is_lean: bool = False,
+    ) -> Iterator[tuple[VideoGrainPipeline, EditRequest]]:
+        """Load the models of a project, and make them run in the memory that there is.
+
+        Args:
+            project: names them.
+            request: what is asked of them.
+            fit: returns its settings as they fit into memory.
+            check: called while a model is loaded; an error that it raises ends that.
+            is_lean: whether memory ran out in an earlier attempt.
+
+        Yields:
+            The pipeline, and the request with settings that fit and words as the models know them.
+        """
+        pipeline = self._shelf.get(project.model, project.controls, check)
+        device, shape = self._shelf.device, request.frames.shape[:3]
         with (
             adapted(pipeline, project.adapters, offline=self._settings.offline),
             drawn_after(pipeline, request.regions, offline=self._settings.offline),
-            self._leaving_room(pipeline, request, segments, context) as fitted,
+            self._shelf.at_work(),
         ):
-            request = with_words(fitted, project.adapters, pipeline)
-            self._form(pipeline, project, replace(source, request=request), request, segments, context)
+            plan = leanest_plan(device) if is_lean else plan_memory(pipeline, shape, request.settings, device)
+            apply_plan(pipeline, plan, device)
+            try:
+                with smaller_chunks(plan.chunk_divisor):
+                    yield pipeline, with_words(replace(request, settings=fit(plan)), project.adapters, pipeline)
+            finally:
+                pipeline.maybe_free_model_hooks()  # keeps no more on the device than before
 
     def _write(self, source: SourceEdit, segments: Segments, context: JobContext, started: float) -> EditFiles:
         """Join the windows that are finished, and write their attention maps."""
@@ -167,28 +208,6 @@ class EditJobs:
         (context.results / files.thumbnail).write_bytes(encode_preview(segments.middle_frame[None], source.clip.fps))
         return files
 
-    @contextmanager
-    def _leaving_room(
-        self, pipeline: VideoGrainPipeline, request: EditRequest, segments: Segments, context: JobContext
-    ) -> Iterator[EditRequest]:
-        """Make the pipeline run in the memory that there is, and keep no more on the device than before.
-
-        Yields:
-            The request with windows that fit, the same ones after a restart.
-        """
-        device, shape = self._shelf.device, request.frames.shape[:3]
-        plan = leanest_plan(device) if context.is_lean else plan_memory(pipeline, shape, request.settings, device)
-        apply_plan(pipeline, plan, device)
-        own = request.settings
-        settings = _with_kept_windows(plan.fitted(own), segments, context.segments / WINDOW_FRAMES)
-        if settings != own:
-            context.note(SHORTER_WINDOWS.format(settings.window_frames, own.window_frames))
-        try:
-            with smaller_chunks(plan.chunk_divisor):
-                yield replace(request, settings=settings)
-        finally:
-            pipeline.maybe_free_model_hooks()
-
     def _form(
         self,
         pipeline: VideoGrainPipeline,
@@ -209,11 +228,11 @@ class EditJobs:
             callback_on_step_end=forming.step_end,
             callback_on_frames=forming.frames_end,
             record_attention=True,
+            edit_windows=self._share(context) if self._share else None,
         )
-        with self._shelf.at_work():
-            for _ in windows:
-                context.show_finished(lambda path: segments.join_beside(path, source.clip.audio))
-                context.check()
+        for _ in windows:
+            context.show_finished(lambda path: segments.join_beside(path, source.clip.audio))
+            context.check()
 
     def _colours(self, pipeline: VideoGrainPipeline, frames: np.ndarray) -> LatentColours:
         few = frames[:: math.ceil(len(frames) / FIT_FRAMES)]
@@ -233,6 +252,14 @@ class EditJobs:
             tell(progress)
 
         return report
+
+
+def _fitted(own: EditSettings, segments: Segments, context: JobContext, plan: MemoryPlan) -> EditSettings:
+    """Return the settings of an edit with windows that fit, the same ones after a restart."""
+    settings = _with_kept_windows(plan.fitted(own), segments, context.segments / WINDOW_FRAMES)
+    if settings != own:
+        context.note(SHORTER_WINDOWS.format(settings.window_frames, own.window_frames))
+    return settings
 
 
 def _with_kept_windows(settings: EditSettings, segments: Segments, kept: Path) -> EditSettings:

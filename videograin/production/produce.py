@@ -3,14 +3,16 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import Protocol
 
 import numpy as np
 
 from videograin.diffusion.pipeline import OnFrames, OnStepEnd, VideoGrainPipeline
+from videograin.diffusion.windows.clip_edit import EditedWindow
 from videograin.production.segments import Segments
 from videograin.production.source_edit import FRAMES_AT_ONCE, SourceEdit
 from videograin.progress import Report
-from videograin.region import NOTHING
+from videograin.region import NOTHING, EditRequest
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +30,26 @@ class FinishedFrames:
     frames: list[np.ndarray]
 
 
+class EditWindows(Protocol):
+    """Carries out the windows of a request that are not finished and yields them in their order."""
+
+    def __call__(
+        self,
+        pipeline: VideoGrainPipeline,
+        /,
+        request: EditRequest,
+        *,
+        callback_on_step_end: OnStepEnd | None,
+        callback_on_frames: OnFrames | None,
+        report: Report,
+        record_attention: bool,
+        finished: int,
+        tail: np.ndarray | None,
+    ) -> Iterator[EditedWindow]:
+        """Arguments and errors are those of `VideoGrainPipeline.edit_windows`."""
+        ...
+
+
 def produce(
     pipeline: VideoGrainPipeline | None,
     source: SourceEdit,
@@ -37,6 +59,7 @@ def produce(
     callback_on_step_end: OnStepEnd | None = None,
     callback_on_frames: OnFrames | None = None,
     record_attention: bool = False,
+    edit_windows: EditWindows | None = None,
 ) -> Iterator[FinishedFrames]:
     """Edit the windows of a file that are not finished yet, and yield each of them once it is written.
 
@@ -48,13 +71,15 @@ def produce(
         callback_on_step_end: see `VideoGrainPipeline.edit`.
         callback_on_frames: see `VideoGrainPipeline.edit`; the frames are those of the crop.
         record_attention: see `VideoGrainPipeline.edit`.
+        edit_windows: edits; None is `VideoGrainPipeline.edit_windows`, one window after the other.
     """
     pictures = source.source_frames(segments.frames)
     if source.request is None:
         yield from _cleaned(source, segments, pictures)
         return
     assert pipeline is not None
-    windows = pipeline.edit_windows(
+    windows = (edit_windows or VideoGrainPipeline.edit_windows)(
+        pipeline,
         source.request,
         callback_on_step_end=callback_on_step_end,
         callback_on_frames=callback_on_frames,

@@ -1,6 +1,6 @@
 """An edit that is being carried out: some frames of its clip at a time are brought to noise and back."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,6 +58,41 @@ class EditedWindow:
     target_prompt: str
     warnings: tuple[str, ...]
     attention: np.ndarray | None
+
+
+@dataclass(frozen=True, eq=False)
+class WindowApart:
+    """A window of an edit by itself, before it is joined with those around it.
+
+    Attributes:
+        window, count: as in `EditedWindow`.
+        chunks: all its frames in order, (n, H, W, 3) uint8 RGB each; they are decoded when they are asked for.
+        latents: (F, 4, h, w) float32, of all its frames.
+        target_prompt, warnings: as in `EditResult`, of the whole edit.
+        attention: as in `EditResult`, of all its frames.
+    """
+
+    window: Window
+    count: int
+    chunks: Iterable[np.ndarray]
+    latents: Tensor
+    target_prompt: str
+    warnings: tuple[str, ...]
+    attention: np.ndarray | None
+
+    def joined(self, frames: np.ndarray, tail: np.ndarray) -> EditedWindow:
+        """Return the finished window, given what fading made of its frames."""
+        overlap = self.window.overlap
+        return EditedWindow(
+            window=self.window,
+            count=self.count,
+            frames=frames,
+            tail=tail,
+            latents=self.latents[overlap:],
+            target_prompt=self.target_prompt,
+            warnings=self.warnings,
+            attention=None if self.attention is None else self.attention[:, overlap:],
+        )
 
 
 @dataclass(frozen=True, eq=False)
