@@ -3,14 +3,17 @@
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
 from threading import Event
 from typing import NoReturn
 
 from starlette.middleware import Middleware
+from starlette.routing import Route
 
 from ui.guard import Guard
-from ui.health import health_route
+from ui.operations.health import health_route
+from ui.operations.metrics import StudioMetrics, metrics_route
 from ui.page import build_page
 from ui.rendering.theme import CSS, studio_theme
 from ui.work.service import StudioService
@@ -39,12 +42,15 @@ def run_studio(host: str | None = None, port: int | None = None, *, open_browser
     log_as_json(log_words=settings.log_prompts)
     check_mcp(settings)
     keep_web_files_in(settings.data_folder / "web")
-    studio = StudioService(settings)
+    metrics = StudioMetrics()
+    studio = StudioService(settings, metrics.note)
+    metrics.watch(studio)
     log_what_is_printed()  # from here on; what the operator must mend was told above, in plain words
     stopped = Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stopped.set())
-    url = serve(studio, settings, host, port, open_browser=open_browser)
+    routes = [health_route(studio), *([metrics_route(metrics)] if settings.metrics else [])]
+    url = serve(studio, settings, routes, host, port, open_browser=open_browser)
     sys.stdout.write(f"VideoGrain Studio is at {url}\n")
     sys.stdout.flush()
     stopped.wait()
@@ -66,9 +72,15 @@ def check_mcp(settings: OperatorSettings) -> None:
 
 
 def serve(
-    studio: StudioService, settings: OperatorSettings, host: str | None, port: int | None, *, open_browser: bool
+    studio: StudioService,
+    settings: OperatorSettings,
+    routes: Sequence[Route],
+    host: str | None,
+    port: int | None,
+    *,
+    open_browser: bool,
 ) -> str:
-    """Start to serve a studio's page in the background and return its address."""
+    """Start to serve a studio's page, and some routes beside it, in the background and return its address."""
     blocks = build_page(studio)
     guard = Middleware(Guard, settings=settings, room=studio.room)
     os.environ["FORWARDED_ALLOW_IPS"] = ""  # uvicorn's own would believe every process of this machine; see guard.py
@@ -91,7 +103,7 @@ def serve(
         theme=studio_theme(),
         css=CSS,
         quiet=True,
-        app_kwargs={"routes": [health_route(studio)], "middleware": [guard]},
+        app_kwargs={"routes": list(routes), "middleware": [guard]},
     )
     return url
 

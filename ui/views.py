@@ -272,8 +272,8 @@ class Views:
 
     def status(self, session: Session) -> Updates:
         """Return the status line."""
-        shelf, name = self._studio.shelf, self._studio.bundle(session).name
-        line = markup.status_line(name, str(shelf.device).upper(), shelf.state, self._studio.busy_with())
+        shelf, name, places = self._studio.shelf, self._studio.bundle(session).name, self._studio.worker.edit_places()
+        line = markup.status_line(name, str(shelf.device).upper(), shelf.state, self._studio.busy_with(), places)
         return {self._page.status: line}
 
     def jobs(self, session: Session, shown: str) -> Updates:

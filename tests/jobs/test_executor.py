@@ -50,10 +50,10 @@ def spaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_on_one_s_own_machine_the_task_is_run_as_it_is() -> None:
-    def task(_job: Job) -> Outcome:
-        return Outcome(JobState.DONE)
-
-    assert on_own_thread(task) is task
+    done = Outcome(JobState.DONE)
+    (place,) = on_own_thread(lambda _job: done)
+    assert place.run(JOB) is done
+    assert place.wait_until_there()
 
 
 def test_zero_gpu_takes_the_variable_and_the_package(spaces, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,6 +119,6 @@ def test_on_zero_gpu_a_job_is_done_in_another_process(tmp_path: Path, spaces, se
 
 
 def test_the_reason_why_no_gpu_was_lent_is_told(spaces) -> None:
-    task = on_zero_gpu(lambda _job: Outcome(JobState.DONE))
+    (place,) = on_zero_gpu(lambda _job: Outcome(JobState.DONE))
     with pytest.raises(JobError, match=r"No GPU could be lent .*exceeded your GPU quota.* Try later"):
-        task(Job("id", "owner", JobKind.EDIT, "key", 0.0, expected_seconds=5000.0))
+        place.run(Job("id", "owner", JobKind.EDIT, "key", 0.0, expected_seconds=5000.0))

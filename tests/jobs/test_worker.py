@@ -21,7 +21,7 @@ from fake_jobs import ANN, BOB, Count, Counted, Stepper, count, finished, handle
 
 from videograin.errors import JobError, PromptError
 from videograin.jobs.context import JobContext
-from videograin.jobs.executor import on_own_thread
+from videograin.jobs.executor import Place, on_own_thread
 from videograin.jobs.failures import OUT_OF_MEMORY, OUT_OF_SPACE
 from videograin.jobs.runner import LEANER
 from videograin.jobs.settings import OperatorSettings
@@ -452,7 +452,7 @@ def test_an_executor_that_fails_fails_the_job(tmp_path: Path) -> None:
         def run(_job: Job):
             raise JobError("No GPU is free. Try later.")
 
-        return run
+        return [Place(run)]
 
     settings = OperatorSettings(data_folder=tmp_path)
     worker = Worker(JobStore(tmp_path / "jobs"), {JobKind.EDIT: handler()}, settings, lend_nothing)

@@ -7,19 +7,21 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from ui.health import health_route
+from ui.operations.health import health_route
 from ui.work.service import StudioService
 
 
 @pytest.mark.parametrize(
     ("reason", "status", "answer"),
     [
-        ("", 200, {"status": "ok", "jobs": 2}),
+        ("", 200, {"status": "ok", "jobs": 2, "places": {"free": 3, "all": 4}}),
         ("The model is being loaded.", 503, {"status": "unavailable", "reason": "The model is being loaded."}),
     ],
 )
 def test_jobs_can_be_done_or_the_reason_is_said(reason: str, status: int, answer: dict[str, Any]) -> None:
-    studio = SimpleNamespace(worker=SimpleNamespace(why_not_ready=reason), busy_with=lambda: 2)
+    studio = SimpleNamespace(
+        worker=SimpleNamespace(why_not_ready=reason, edit_places=lambda: (3, 4)), busy_with=lambda: 2
+    )
     client = TestClient(Starlette(routes=[health_route(cast(StudioService, studio))]))
     given = client.get("/health")
     assert (given.status_code, given.json()) == (status, answer)

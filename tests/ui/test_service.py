@@ -342,6 +342,11 @@ def test_the_status_says_what_is_loaded_and_where(shelf, waiting, words):
     assert f"</i>{words}</p>" in markup.status_line("one", "CPU", shelf, waiting)
 
 
+def test_the_status_of_a_cluster_says_how_much_of_it_is_free() -> None:
+    line = markup.status_line("one", "CUDA:0", ShelfState("one"), 3, (2, 4))
+    assert "</i>on CUDA:0 · 2 of 4 GPUs free · 3 jobs in the queue</p>" in line
+
+
 def test_page_and_programs_clean_an_object_up(studio, session, page, answer):
     work, clip = session.opened_work, session.opened_clip
     speck = work.masks[1].masks[0].copy()

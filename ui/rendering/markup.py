@@ -67,9 +67,19 @@ def _keys_dialog() -> str:
     )
 
 
-def status_line(model: str, device: str, shelf: ShelfState, waiting: int) -> str:
-    """Return whether the model that is chosen is loaded, where it works, and how busy it is."""
-    place = f"on {device}"
+def status_line(model: str, device: str, shelf: ShelfState, waiting: int, places: tuple[int, int] = (0, 1)) -> str:
+    """Return whether the model that is chosen is loaded, where it works, and how busy it is.
+
+    Args:
+        model: its name.
+        device: where it works, in capitals.
+        shelf: what is loaded.
+        waiting: jobs that wait or run, of all users.
+        places: how many edits can begin at once, and how many can run; told where there is more than one.
+    """
+    free, there = places
+    kind = "GPUs" if device.startswith("CUDA") else "places"
+    place = f"on {device}" if there < 2 else f"on {device} · {free} of {there} {kind} free"
     if shelf.loading:
         state, text = "busy", f"Loading {shelf.loading} {place}…"
     elif shelf.problem:

@@ -89,16 +89,17 @@ class StudioService:
 
     Args:
         settings: the operator's limits, models, device and data folder.
+        observe: told of each job that has begun or ended.
     """
 
-    def __init__(self, settings: OperatorSettings) -> None:
+    def __init__(self, settings: OperatorSettings, observe: Callable[[Job], object] | None = None) -> None:
         self.settings = settings
         data = settings.data_folder
         self.sessions = Sessions(data / "sessions", kept_bytes=free_host_bytes() // SESSIONS_SHARE)
         self._segmenting = Segmenting(settings)
         finders = Finders(settings, self._segmenting)
         handlers = track_handlers(self._segmenting) | suggest_handlers(self._segmenting) | find_handlers(finders)
-        studio = open_studio(settings, handlers, [self.sessions.purge, purge_web_files])
+        studio = open_studio(settings, handlers, [self.sessions.purge, purge_web_files], observe)
         self.shelf, self.store, self.worker, self.room = studio.shelf, studio.store, studio.worker, studio.room
         self._naming = Naming()
         self._captions = Captions()

@@ -8,6 +8,7 @@ Everything that a running job says goes through files in its folder, since some 
     results/           what it makes
     result.json        what its function returned; there only when it is done
     segments/          finished parts, from which a later attempt goes on
+    windows/           parts that several places work on (`cluster/board.py`)
     scratch/           files that one attempt needs
     stop               there as soon as it is to stop
 """
@@ -17,13 +18,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from videograin.errors import Cancelled
 from videograin.files.atomic import write_whole
 from videograin.files.dataclass_json import from_json, to_json
+from videograin.jobs.store import Job
 from videograin.media.preview_webp import encode_preview
 from videograin.progress import Progress
 
@@ -137,6 +139,33 @@ class Handler(Generic[Request, Result]):
     admit: Callable[[Request], float | None] = accept
 
 
+@dataclass(frozen=True)
+class JobStatus:
+    """Everything that a page shows of a job.
+
+    Attributes:
+        job: its record in the store, at the moment of asking.
+        progress: how far it is; None unless it runs and has reported.
+        preview: an animated WebP of what there is so far, with a new name each time; None where there is none.
+        finished: an MP4 of what of a long clip is finished, source and edit side by side; None unless it runs.
+        ahead: jobs that are to end before this one starts; None unless it waits.
+        seconds_ahead: how long these should take; None unless it waits and all of them have an estimate.
+        results: folder of the files it made.
+        result: what its handler returned; None unless it is done.
+        is_stopping: whether it runs and was asked to stop.
+    """
+
+    job: Job
+    progress: Progress | None
+    preview: Path | None
+    ahead: int | None
+    seconds_ahead: float | None
+    results: Path
+    result: Any
+    is_stopping: bool = False
+    finished: Path | None = None
+
+
 def results_folder(folder: Path) -> Path:
     """Return where a job's files go."""
     return folder / "results"
@@ -212,7 +241,7 @@ def is_asked_to_stop(folder: Path) -> bool:
 
 def remove_traces(folder: Path, *, keep_results: bool) -> None:
     """Remove what only a running job needs, and what it made unless that is to be kept."""
-    for leftover in ("segments", "scratch"):
+    for leftover in ("segments", "windows", "scratch"):
         shutil.rmtree(folder / leftover, ignore_errors=True)
     for file in (
         folder / "progress.json",

@@ -1,8 +1,8 @@
-"""Where jobs run: on the worker's own thread, or on a GPU lent for each of them (Hugging Face ZeroGPU)."""
+"""Where jobs run: on the worker's own thread, on a GPU lent for each of them (Hugging Face ZeroGPU), or elsewhere."""
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -41,16 +41,75 @@ class Outcome:
 Task = Callable[[Job], Outcome]
 """Carries a job out. Job and outcome may travel between processes; the job's content is on disk."""
 
-Executor = Callable[[Task], Task]
-"""Returns a task that does the same elsewhere. It is called once, before the first job."""
+
+class PlaceLost(Exception):  # noqa: N818 - what it says is no error of the job
+    """The place where a job ran is gone, and the job with it: it must be carried out again, elsewhere."""
 
 
-def on_own_thread(task: Task) -> Task:
+class Place:
+    """Where one job at a time is carried out; a thread of the worker's takes jobs for it.
+
+    This one carries them out on that thread. Those of other executors may be in other processes and on other hosts:
+    they may have to be waited for, may be lost, and may work on parts of jobs that run at another place.
+
+    Args:
+        task: carries a job out.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+
+    def run(self, job: Job) -> Outcome:
+        """Carry a job out.
+
+        Raises:
+            PlaceLost: the place is gone; `wait_until_there` brings it back, or another in its stead.
+            JobError: the job cannot be carried out here.
+        """
+        return self._task(job)
+
+    def wait_until_there(self) -> bool:
+        """Wait a moment for the place, which a cluster may have to start, and return whether it is there."""
+        return True
+
+    @property
+    def is_there(self) -> bool:
+        """Whether a job that is given to it starts at once."""
+        return True
+
+    def holds(self, _model: str) -> bool:
+        """Whether a model is loaded here, so that a job that needs it starts at once."""
+        return True
+
+    def can_help(self, _job: Job) -> bool:
+        """Whether a job that runs at another place has parts that may be worked on here."""
+        return False
+
+    def help(self, job: Job) -> None:
+        """Work on parts of a job that runs at another place, until none is left or `recall` is called.
+
+        Raises:
+            PlaceLost: as `run`.
+        """
+        raise NotImplementedError(f"{job.id} has no parts")
+
+    def recall(self) -> None:
+        """Stop helping before the next step; from any thread."""
+
+    def close(self) -> None:
+        """Give back what the place holds of other processes."""
+
+
+Executor = Callable[[Task], Sequence[Place]]
+"""Returns the places where the jobs that a task carries out here are carried out. It is called once, before them."""
+
+
+def on_own_thread(task: Task) -> list[Place]:
     """Carry jobs out where they are: on the worker's thread, with a GPU of one's own or none."""
-    return task
+    return [Place(task)]
 
 
-def on_zero_gpu(task: Task) -> Task:
+def on_zero_gpu(task: Task) -> list[Place]:
     """Carry each job out in a process that is lent a GPU for as long as the job is expected to run."""
     import spaces  # pyright: ignore[reportMissingImports] (only Spaces have it)
 
@@ -62,7 +121,7 @@ def on_zero_gpu(task: Task) -> Task:
         except Exception as error:  # the task raises none, so this is about the lending: quota, time over
             raise JobError(f"No GPU could be lent for as long as this takes ({error}). Try later or less.") from error
 
-    return run
+    return [Place(run)]
 
 
 def gpu_seconds(job: Job) -> int:

@@ -45,6 +45,14 @@ class ShelfState:
     problem: str = ""
 
 
+@dataclass(frozen=True)
+class GpuMemory:
+    """How full a GPU is, whatever uses it."""
+
+    used_bytes: int
+    total_bytes: int
+
+
 class ModelShelf:
     """Loads a model when it is asked for and keeps it until another one is.
 
@@ -113,6 +121,13 @@ class ModelShelf:
             return None
         return estimate_edit(held[1], clip_shape, settings, self.device, speed=self._current_speed(held[1]))
 
+    def gpu_memory(self) -> list[GpuMemory]:
+        """Return how full the GPU is on which models work; nothing where there is none, or none is used yet."""
+        if self.device.type != "cuda" or not torch.cuda.is_initialized():  # to ask would initialise it
+            return []
+        free, total = torch.cuda.mem_get_info(self.device)
+        return [GpuMemory(total - free, total)]
+
     @contextmanager
     def at_work(self) -> Iterator[None]:
         """Mark the device as busy with an edit of this process, during which its speed is not measured."""
@@ -151,6 +166,11 @@ class ModelShelf:
         pipeline = load_pipeline(model, controls, device=self.device, offline=self._offline, cache_dir=self._cache_dir)
         self._current_speed(pipeline)  # later the device may be busy
         return pipeline
+
+
+def cache_folder(data_folder: Path) -> Path:
+    """Return where a studio keeps inversions."""
+    return data_folder / "cache"
 
 
 def _in_background(work: Callable[[], None]) -> Future[None]:

@@ -1,11 +1,14 @@
 """The jobs that wait, in an order that is fair: owners take turns, and an owner's short jobs go first."""
 
+import heapq
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextvars import Context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import takewhile
 
 from videograin.errors import JobError
+from videograin.jobs.executor import Place
 from videograin.jobs.settings import OperatorSettings
 from videograin.jobs.store import Job, JobKind
 
@@ -21,11 +24,13 @@ class Waiting:
         job: its record.
         context: of the request, which on ZeroGPU says whose quota it is.
         address: of the visitor who asked for it; empty where that is unknown.
+        model: that it needs; empty where that is unknown.
     """
 
     job: Job
     context: Context
     address: str = ""
+    model: str = ""
 
 
 class FairQueue:
@@ -66,6 +71,11 @@ class FairQueue:
         self._forget_the_absent()
         return first
 
+    @property
+    def first(self) -> Waiting:
+        """The job whose turn it is; the queue must not be empty."""
+        return self._in_rounds()[0][1]
+
     def in_order(self) -> Sequence[Job]:
         """Return the jobs in the order in which they will run if none joins."""
         return [entry.job for _, entry in self._in_rounds()]
@@ -83,6 +93,73 @@ class FairQueue:
             rounds.append((self._next[owner] + places[owner], entry))
             places[owner] += 1
         return sorted(rounds, key=lambda each: (each[0], each[1].job.created))
+
+
+@dataclass(eq=False)
+class Lane:
+    """Jobs of some kinds, and the places that take one after the other. Not to be used by two threads at once.
+
+    Attributes:
+        places: where they are carried out.
+        waiting: in the order of their turns.
+        running: the job that each busy place carries out now.
+        helping: the job of another place that a place works on, since none waits.
+        idle: places whose threads wait for a job.
+        interrupted: ids of running jobs that the worker, rather than their owners, asked to stop.
+        losses: how often a running job's place was lost, by its id.
+    """
+
+    places: Sequence[Place]
+    waiting: FairQueue = field(default_factory=FairQueue)
+    running: dict[Place, Job] = field(default_factory=dict)
+    helping: dict[Place, Job] = field(default_factory=dict)
+    idle: set[Place] = field(default_factory=set)
+    interrupted: set[str] = field(default_factory=set)
+    losses: Counter[str] = field(default_factory=Counter)
+
+    def runs(self, job_id: str) -> bool:
+        """Whether a job is being carried out."""
+        return any(job.id == job_id for job in self.running.values())
+
+    def count_places(self) -> tuple[int, int]:
+        """Return how many places are free, those that help among them, and how many there are at the moment."""
+        there = [place for place in self.places if place.is_there]
+        return sum(place not in self.running for place in there), len(there)
+
+    def take(self, place: Place) -> Waiting | None:
+        """Remove and return the job that a place is to carry out now; None leaves the next one to a better place."""
+        if not self.waiting:
+            return None
+        model = self.waiting.first.model
+        if model and not place.holds(model) and any(other.holds(model) for other in self.idle - {place}):
+            return None
+        return self.waiting.pop()
+
+    def job_to_help(self, place: Place) -> Job | None:
+        """Return a running job that an idle place may work on: the one with the fewest helpers."""
+        helpers = Counter(job.id for job in self.helping.values())
+        for job in sorted(self.running.values(), key=lambda job: (helpers[job.id], job.created)):
+            if place.can_help(job):
+                return job
+        return None
+
+    def recall_helpers(self) -> None:
+        """Ask as many helpers to stop as jobs wait for a place."""
+        wanted = len(self.waiting) - len(self.idle)
+        for place in list(self.helping)[: max(0, wanted)]:
+            place.recall()
+
+    def ahead_of(self, job_id: str) -> list[Job]:
+        """Return the jobs that run or start before a waiting one."""
+        waiting = takewhile(lambda job: job.id != job_id, self.waiting.in_order())
+        return [*self.running.values(), *waiting]
+
+    def seconds_until_free(self, seconds: Sequence[float]) -> float:
+        """Return when the first place is free after some jobs of known lengths, the running ones first."""
+        places = [0.0] * len(self.places)
+        for each in seconds:
+            heapq.heapreplace(places, places[0] + each)
+        return places[0]
 
 
 def refuse_if_full(waiting: Sequence[Waiting], owner: str, address: str, limits: OperatorSettings) -> None:

@@ -9,7 +9,7 @@ from videograin.files.dataclass_json import texts_in
 from videograin.jobs.context import Handler, JobContext, write_result
 from videograin.jobs.executor import Outcome
 from videograin.jobs.failures import OUT_OF_MEMORY, describe, in_plain_words, is_out_of_memory, release_memory
-from videograin.jobs.store import Job, JobKind, JobState, JobStore
+from videograin.jobs.store import Job, JobFiles, JobKind, JobState
 
 LEANER = "Memory ran short, so this ran once more in a leaner, slower way."
 
@@ -20,13 +20,13 @@ class JobRunner:
     """Carries jobs out by their kinds' handlers.
 
     Args:
-        store: holds the jobs and their requests.
+        files: of the jobs, their requests among them.
         handlers: what to do for each kind of job.
         log_words: whether users' words may appear in the log.
     """
 
-    def __init__(self, store: JobStore, handlers: Mapping[JobKind, Handler[Any, Any]], *, log_words: bool) -> None:
-        self._store = store
+    def __init__(self, files: JobFiles, handlers: Mapping[JobKind, Handler[Any, Any]], *, log_words: bool) -> None:
+        self._files = files
         self._handlers = handlers
         self._log_words = log_words
 
@@ -49,9 +49,9 @@ class JobRunner:
         texts: list[str] = []
         try:
             handler = self._handlers[job.kind]
-            request = self._store.request(job, handler.request)
+            request = self._files.request(job, handler.request)
             texts = texts_in(request)
-            context = JobContext(self._store.folder(job), is_lean)
+            context = JobContext(self._files.folder(job), is_lean)
             result = handler.run(request, context)
             assert isinstance(result, handler.result), f"{job.kind} returned {result!r}"
             write_result(context.folder, result)

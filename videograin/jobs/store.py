@@ -108,7 +108,26 @@ class Job:
     notes: tuple[str, ...] = ()
 
 
-class JobStore:
+class JobFiles:
+    """The files of jobs below a folder, which every process that carries jobs out has under the same name.
+
+    Args:
+        root: of all owners.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+
+    def folder(self, job: Job) -> Path:
+        """Return where the files of a job are."""
+        return self.root / job.owner / "jobs" / job.id
+
+    def request(self, job: Job, kind: type[Plain]) -> Plain:
+        """Read the request of a job, a `kind`."""
+        return from_json((self.folder(job) / "request.json").read_bytes(), kind)
+
+
+class JobStore(JobFiles):
     """All jobs of one process: in memory for reading, on disk for the next process.
 
     Its methods may be called from any thread. Requests are dataclasses of plain values, see `dataclass_json`.
@@ -122,7 +141,7 @@ class JobStore:
     """
 
     def __init__(self, root: Path, room: DiskRoom | None = None) -> None:
-        self.root = root.absolute()
+        super().__init__(root)
         self._room = room
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = RLock()
@@ -246,14 +265,6 @@ class JobStore:
             log.exception("job record not written", extra={"job": job.id})
         return job
 
-    def folder(self, job: Job) -> Path:
-        """Return where the files of a job are."""
-        return self.root / job.owner / "jobs" / job.id
-
-    def request(self, job: Job, kind: type[Plain]) -> Plain:
-        """Read the request of a job, a `kind`."""
-        return from_json((self.folder(job) / "request.json").read_bytes(), kind)
-
     def purge(self, max_age: float) -> None:
         """Delete the jobs that ended more than `max_age` seconds ago, and files as old that no job needs."""
         oldest = time.time() - max_age
@@ -300,6 +311,11 @@ class JobStore:
 
     def _files(self, digest: str) -> Path:
         return self.root / digest / "files"
+
+
+def jobs_folder(data_folder: Path) -> Path:
+    """Return where a studio keeps its jobs."""
+    return data_folder / "jobs"
 
 
 def owner_digest(owner: str) -> str:

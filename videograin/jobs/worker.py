@@ -1,7 +1,8 @@
-"""The worker: three lanes, each with a thread that carries out one job after the other, whatever happens to any.
+"""The worker: three lanes, with a thread for each place that carries out jobs, whatever happens to any of them.
 
 Edits have one lane and the models that they need; following and suggesting have another, so that a follow of seconds
-does not wait behind an edit of minutes, and downloads, which need nothing but the network, have the third.
+does not wait behind an edit of minutes, and downloads, which need nothing but the network, have the third. A place
+takes one job after the other; the lane of edits has as many as its executor has GPUs, one on a machine of its own.
 
 A job outlives whoever asked for it: its state is on disk from the moment it is asked for. After a restart, what waited
 is carried out, an edit with finished windows goes on behind them, and what else ran is marked as interrupted.
@@ -11,9 +12,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context, copy_context
-from dataclasses import dataclass, field
-from itertools import takewhile
-from pathlib import Path
+from dataclasses import replace
 from threading import Condition, Thread
 from typing import Any
 
@@ -21,6 +20,7 @@ from videograin.errors import JobError
 from videograin.files.dataclass_json import texts_in
 from videograin.jobs.context import (
     Handler,
+    JobStatus,
     ask_to_stop,
     has_segments,
     is_asked_to_stop,
@@ -32,19 +32,24 @@ from videograin.jobs.context import (
     remove_traces,
     results_folder,
 )
-from videograin.jobs.executor import Executor, Outcome, Task, on_own_thread
+from videograin.jobs.executor import Executor, Outcome, Place, PlaceLost, on_own_thread
 from videograin.jobs.failures import in_plain_words
-from videograin.jobs.queue import FairQueue, Waiting, refuse_if_full
+from videograin.jobs.queue import Lane, Waiting, refuse_if_full
 from videograin.jobs.runner import JobRunner
 from videograin.jobs.settings import OperatorSettings
 from videograin.jobs.store import Job, JobKind, JobState, JobStore, owner_digest
-from videograin.progress import Progress
 
 STOP_SECONDS = 10.0
 """How long `Worker.stop` waits for the running job's next step; to end the process takes a few seconds more."""
 
 PURGE_SECONDS = 600.0
 """Seconds from one removal of old files to the next."""
+
+HELP_SECONDS = 0.5
+"""How often an idle place looks for parts of running jobs to work on."""
+
+MOST_LOSSES = 3
+"""How often a job may lose its place without having finished a part since; it may be what ends the process."""
 
 MARKING = frozenset({JobKind.TRACK, JobKind.SUGGEST, JobKind.FIND})
 """Kinds of jobs that mark objects: they have a lane of their own."""
@@ -58,57 +63,9 @@ INTERRUPTED = "The studio was restarted while this was running. Start it again."
 PREPARING = "The model is being loaded."
 NOT_PREPARED = "The model could not be loaded; the log says why."
 ENDING = "The studio is about to stop."
+LOST = "The machine that worked on this was lost {} times. Try again, with fewer frames or a smaller size."
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class JobStatus:
-    """Everything that a page shows of a job.
-
-    Attributes:
-        job: its record in the store, at the moment of asking.
-        progress: how far it is; None unless it runs and has reported.
-        preview: an animated WebP of what there is so far, with a new name each time; None where there is none.
-        finished: an MP4 of what of a long clip is finished, source and edit side by side; None unless it runs.
-        ahead: jobs that are to end before this one starts; None unless it waits.
-        seconds_ahead: how long these should take; None unless it waits and all of them have an estimate.
-        results: folder of the files it made.
-        result: what its handler returned; None unless it is done.
-        is_stopping: whether it runs and was asked to stop.
-    """
-
-    job: Job
-    progress: Progress | None
-    preview: Path | None
-    ahead: int | None
-    seconds_ahead: float | None
-    results: Path
-    result: Any
-    is_stopping: bool = False
-    finished: Path | None = None
-
-
-@dataclass(eq=False)
-class _Lane:
-    """Jobs that are carried out one after the other.
-
-    Attributes:
-        task: carries one out.
-        waiting: jobs of this lane in the order of their turns.
-        running: the job that its thread carries out now.
-        is_interrupting: whether it was the worker, rather than its owner, that asked the present one to stop.
-    """
-
-    task: Task
-    waiting: FairQueue = field(default_factory=FairQueue)
-    running: Job | None = None
-    is_interrupting: bool = False
-
-    def ahead_of(self, job_id: str) -> list[Job]:
-        """Return the jobs that end before a waiting one starts."""
-        waiting = takewhile(lambda job: job.id != job_id, self.waiting.in_order())
-        return [*([self.running] if self.running else []), *waiting]
 
 
 class Worker:
@@ -125,6 +82,7 @@ class Worker:
         purges: remove what else is kept of users, besides jobs and their files.
         prepare: called on the thread of edits before the first one; what it raises is logged, and jobs run all the
             same.
+        observe: told of each job that has begun or ended.
     """
 
     def __init__(
@@ -135,30 +93,33 @@ class Worker:
         executor: Executor = on_own_thread,
         purges: Sequence[Purge] = (),
         prepare: Callable[[], object] | None = None,
+        observe: Callable[[Job], object] | None = None,
     ) -> None:
         self._store = store
         self._handlers = handlers
         self._settings = settings
         self._purges = (store.purge, *purges)
         self._prepare = prepare
+        self._observe = observe or (lambda _job: None)
         task = JobRunner(store, handlers, log_words=settings.log_prompts).run
         self._changed = Condition()  # guards the fields below
-        self._editing, self._marking, self._downloading = _Lane(executor(task)), _Lane(task), _Lane(task)
+        self._editing, self._marking, self._downloading = (Lane(run(task)) for run in (executor, *[on_own_thread] * 2))
         self._stopping = False
         self._unprepared = PREPARING if prepare else ""
         self._purged = -PURGE_SECONDS
         # A job that never reaches its next step must not keep the process alive: hence daemons.
+        names = ("worker", "marking", "downloading")
         self._threads = [
-            Thread(target=self._edit, name="worker", daemon=True),
-            Thread(target=self._loop, args=(self._marking,), name="marking", daemon=True),
-            Thread(target=self._loop, args=(self._downloading,), name="downloading", daemon=True),
+            Thread(target=self._serve, args=(lane, place), name=name, daemon=True)
+            for name, lane in zip(names, self._lanes, strict=True)
+            for place in lane.places
         ]
 
     def start(self) -> None:
         """Take up what an earlier process left, and start to work."""
         for job in self._store.all_jobs():
             if job.state is JobState.RUNNING and may_resume(self._store.folder(job)):
-                self._lane_of(job.kind).waiting.add(Waiting(self._store.move(job, JobState.QUEUED), Context()))
+                self._wait_again(job)
             elif job.state is JobState.RUNNING:
                 self._end(job, Outcome(JobState.INTERRUPTED, INTERRUPTED))
             elif job.state is JobState.QUEUED:
@@ -178,9 +139,10 @@ class Worker:
         with self._changed:
             self._stopping = True
             for lane in self._lanes:
-                if lane.running is not None and not is_asked_to_stop(self._store.folder(lane.running)):
-                    lane.is_interrupting = True
-                    ask_to_stop(self._store.folder(lane.running), for_restart=True)
+                for job in lane.running.values():
+                    if not is_asked_to_stop(self._store.folder(job)):
+                        lane.interrupted.add(job.id)
+                        ask_to_stop(self._store.folder(job), for_restart=True)
             self._changed.notify_all()
         deadline = time.monotonic() + timeout
         started = [thread for thread in self._threads if thread.ident is not None]
@@ -188,6 +150,8 @@ class Worker:
             thread.join(max(0.0, deadline - time.monotonic()))
         if any(thread.is_alive() for thread in started):
             return False
+        for place in self._editing.places:
+            place.close()
         self._store.close()
         return True
 
@@ -221,7 +185,9 @@ class Worker:
             waiting = [entry for lane in self._lanes for entry in lane.waiting]
             refuse_if_full(waiting, owner_digest(owner), address, self._settings)
             job = self._store.add(owner, kind, request, expected_seconds or admitted_seconds)
-            self._lane_of(kind).waiting.add(Waiting(job, copy_context(), address))
+            lane = self._lane_of(kind)
+            lane.waiting.add(Waiting(job, copy_context(), address, getattr(request, "model", "")))
+            lane.recall_helpers()
             self._changed.notify_all()
         words = {"words": texts_in(request)} if self._settings.log_prompts else {}
         log.info("job queued", extra={"job": job.id, "kind": kind, **words})
@@ -236,7 +202,7 @@ class Worker:
         job = self._store.find(job_id, owner)
         with self._changed:
             lane = self._lane_of(job.kind)
-            if lane.running is not None and lane.running.id == job.id:
+            if lane.runs(job.id):
                 ask_to_stop(self._store.folder(job))
             elif lane.waiting.remove(job.id):
                 self._store.move(job, JobState.CANCELLED, STOPPED)
@@ -254,15 +220,16 @@ class Worker:
         """
         with self._changed:
             job = self._store.find(job_id, owner)
-            ahead = self._lane_of(job.kind).ahead_of(job.id) if job.state is JobState.QUEUED else None
+            lane = self._lane_of(job.kind)
+            ahead = lane.ahead_of(job.id) if job.state is JobState.QUEUED else None
         folder = self._store.folder(job)
         is_running = job.state is JobState.RUNNING
         return JobStatus(
             job=job,
             progress=read_progress(folder) if is_running else None,
             preview=read_preview(folder) if is_running else None,
-            ahead=None if ahead is None else len(ahead),
-            seconds_ahead=None if ahead is None else self._seconds_of(ahead),
+            ahead=None if ahead is None else max(0, len(ahead) + 1 - len(lane.places)),
+            seconds_ahead=None if ahead is None else self._seconds_of(ahead, lane),
             results=results_folder(folder),
             result=read_result(folder, self._handlers[job.kind].result) if job.state is JobState.DONE else None,
             is_stopping=is_running and is_asked_to_stop(folder),
@@ -278,6 +245,11 @@ class Worker:
         job = self._store.find(job_id, owner)
         return self._store.request(job, self._handlers[job.kind].request)
 
+    def edit_places(self) -> tuple[int, int]:
+        """Return how many places for edits are free, and how many there are."""
+        with self._changed:
+            return self._editing.count_places()
+
     @property
     def is_alive(self) -> bool:
         """Whether the worker takes jobs and carries them out."""
@@ -289,78 +261,116 @@ class Worker:
         return self._unprepared if self.is_alive else ENDING
 
     @property
-    def _lanes(self) -> tuple[_Lane, ...]:
+    def _lanes(self) -> tuple[Lane, ...]:
         return self._editing, self._marking, self._downloading
 
-    def _lane_of(self, kind: JobKind) -> _Lane:
+    def _lane_of(self, kind: JobKind) -> Lane:
         if kind is JobKind.DOWNLOAD:
             return self._downloading
         return self._marking if kind in MARKING else self._editing
 
-    def _seconds_of(self, jobs: list[Job]) -> float | None:
-        """Return how long jobs should still take together."""
+    def _seconds_of(self, jobs: list[Job], lane: Lane) -> float | None:
+        """Return in how long jobs should leave a place of their lane free."""
         seconds = [self._seconds_left(job) for job in jobs]
         known = [left for left in seconds if left is not None]
-        return sum(known) if len(known) == len(seconds) else None
+        return lane.seconds_until_free(known) if len(known) == len(seconds) else None
 
     def _seconds_left(self, job: Job) -> float | None:
         progress = read_progress(self._store.folder(job))
         return job.expected_seconds if progress is None else progress.seconds_left
 
-    def _edit(self) -> None:
-        if self._prepare is not None:
+    def _serve(self, lane: Lane, place: Place) -> None:
+        if self._prepare is not None and place is self._editing.places[0]:
             try:
                 self._prepare()
                 self._unprepared = ""
             except Exception:
                 self._unprepared = NOT_PREPARED
                 log.exception("preparation failed")
-        self._loop(self._editing)
-
-    def _loop(self, lane: _Lane) -> None:
         while not self._stopping:
             try:
                 self._purge_when_due()
-                if next_one := self._wait_for_next(lane):
-                    self._carry_out(lane, next_one)
+                if place.wait_until_there():
+                    self._take_turn(lane, place)
+            except PlaceLost:
+                log.warning("a place was lost")
             except Exception:  # a file that cannot be removed, say; without this thread no job would ever run again
                 log.exception("worker stumbled")
 
-    def _wait_for_next(self, lane: _Lane) -> Waiting | None:
-        """Wait for a job, though not for ever, and count it as running."""
+    def _take_turn(self, lane: Lane, place: Place) -> None:
+        """Carry out the next job, or help with a running one; with neither, wait for a while, though not for ever."""
         with self._changed:
-            if not lane.waiting and not self._stopping:
-                self._changed.wait(PURGE_SECONDS)
-            if not lane.waiting or self._stopping:
-                return None
-            first = lane.waiting.pop()
-            lane.running = self._store.move(first.job, JobState.RUNNING)
-            return first
+            if self._stopping:
+                return
+            if entry := lane.take(place):
+                lane.running[place] = self._store.move(entry.job, JobState.RUNNING)
+                self._changed.notify_all()  # idle places may help with it
+            elif job := lane.job_to_help(place):
+                lane.helping[place] = job
+            else:
+                lane.idle.add(place)
+                self._changed.wait(HELP_SECONDS if lane.running and len(lane.places) > 1 else PURGE_SECONDS)
+                lane.idle.discard(place)
+                return
+        if entry is not None:
+            self._carry_out(lane, place, entry)
+        else:
+            self._help(lane, place)
 
-    def _carry_out(self, lane: _Lane, waiting: Waiting) -> None:
-        job = waiting.job
+    def _help(self, lane: Lane, place: Place) -> None:
+        try:
+            place.help(lane.helping[place])
+        finally:
+            with self._changed:
+                del lane.helping[place]
+
+    def _carry_out(self, lane: Lane, place: Place, waiting: Waiting) -> None:
+        job = lane.running[place]
+        self._observe(job)
         log.info("job started", extra={"job": job.id, "kind": job.kind})
         try:
-            outcome = waiting.context.run(lane.task, job)
+            outcome = waiting.context.run(place.run, job)
+        except PlaceLost:
+            log.warning("job lost its place", extra={"job": job.id, "kind": job.kind})
+            outcome = self._outcome_of_loss(lane, job)
         except Exception as error:
             log.exception("job not run", extra={"job": job.id, "kind": job.kind})
             outcome = Outcome(JobState.FAILED, in_plain_words(error, job.id))
         with self._changed:
-            if outcome.state is JobState.CANCELLED and lane.is_interrupting and has_segments(self._store.folder(job)):
-                lane.running = None  # it stays as running, for the next process to take up
+            job = lane.running.pop(place)
+            if outcome is None:
+                self._wait_again(job, waiting)
+                self._changed.notify_all()
                 return
-            if outcome.state is JobState.CANCELLED:
-                reason = (JobState.INTERRUPTED, INTERRUPTED) if lane.is_interrupting else (outcome.state, STOPPED)
-                outcome = Outcome(*reason)
+            if outcome.state is JobState.CANCELLED and job.id in lane.interrupted:
+                if has_segments(self._store.folder(job)):
+                    return  # it stays as running, for the next process to take up
+                outcome = Outcome(JobState.INTERRUPTED, INTERRUPTED)
+            elif outcome.state is JobState.CANCELLED:
+                outcome = Outcome(JobState.CANCELLED, STOPPED)
             if lane is self._editing and outcome.state is JobState.DONE:
                 self._unprepared = ""  # what failed at first, a download say, was mended meanwhile
-            lane.running = None
+            lane.losses.pop(job.id, None)
             self._end(job, outcome)
+
+    def _outcome_of_loss(self, lane: Lane, job: Job) -> Outcome | None:
+        """Return how a job ends whose place was lost; None where it is to be carried out again."""
+        folder = self._store.folder(job)
+        if is_asked_to_stop(folder):
+            return Outcome(JobState.CANCELLED)
+        lane.losses[job.id] = 1 if may_resume(folder) else lane.losses[job.id] + 1
+        return None if lane.losses[job.id] < MOST_LOSSES else Outcome(JobState.FAILED, LOST.format(MOST_LOSSES))
+
+    def _wait_again(self, job: Job, entry: Waiting | None = None) -> None:
+        """Queue a running job whose process or place is gone."""
+        job = self._store.move(job, JobState.QUEUED)
+        self._lane_of(job.kind).waiting.add(replace(entry, job=job) if entry else Waiting(job, Context()))
 
     def _end(self, job: Job, outcome: Outcome) -> None:
         remove_traces(self._store.folder(job), keep_results=outcome.state is JobState.DONE)
         job = self._store.move(job, outcome.state, outcome.message, outcome.notes)
         seconds = round(job.ended - job.started, 3) if job.started and job.ended else None
+        self._observe(job)
         log.info("job ended", extra={"job": job.id, "kind": job.kind, "state": job.state, "seconds": seconds})
 
     def _purge_when_due(self) -> None:

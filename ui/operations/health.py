@@ -14,6 +14,7 @@ def health_route(studio: StudioService) -> Route:
         reason = studio.worker.why_not_ready
         if reason:
             return JSONResponse({"status": "unavailable", "reason": reason}, 503)
-        return JSONResponse({"status": "ok", "jobs": studio.busy_with()})
+        free, there = studio.worker.edit_places()
+        return JSONResponse({"status": "ok", "jobs": studio.busy_with(), "places": {"free": free, "all": there}})
 
     return Route("/health", health)
