@@ -1,5 +1,6 @@
 """What containers and a Space are made from: no engine is needed to see whether it holds together."""
 
+import json
 import re
 import shlex
 import tomllib
@@ -10,7 +11,7 @@ import pytest
 import yaml
 
 import videograin
-from videograin.jobs.settings import read_operator_settings
+from videograin.jobs.settings import RAY, read_operator_settings
 from videograin.jobs.worker import STOP_SECONDS
 
 ROOT = Path(__file__).parents[1]
@@ -103,12 +104,41 @@ def test_compose_gives_the_studio_time_to_stop_its_volumes_and_limits(
         assert float(service["stop_grace_period"].rstrip("s")) > STOP_SECONDS
         assert service["read_only"] is True
         assert [volume.split(":")[1] for volume in service["volumes"]] == ["/data", "/models"]
-        assert service["ports"][0].endswith(of(dockerfile, "EXPOSE")[0])
+        assert all(port.endswith(of(dockerfile, "EXPOSE")[0]) for port in service["ports"])
         assert service["mem_limit"]
         assert service["pids_limit"]
         assert all("size=" in mount for mount in service["tmpfs"])
     assert "profiles" not in compose["services"]["studio"]
     assert compose["services"]["studio-gpu"]["profiles"] == ["gpu"]
+
+
+def test_compose_and_kubernetes_start_a_cluster_with_settings_that_there_are(compose: dict[str, Any]) -> None:
+    studio, worker = (compose["services"][f"cluster-{name}"] for name in ("studio", "worker"))
+    given = {name: str(value).replace("${STUDIO_GPUS:-1}", "1") for name, value in studio["environment"].items()}
+    assert read_operator_settings(given).executor == RAY
+    assert worker["ports"] == []
+    assert all(each["environment"]["RAY_AUTH_MODE"] == "token" for each in (studio, worker))
+    manifests = list(yaml.safe_load_all((ROOT / "docs/cluster/kuberay.yaml").read_text()))
+    cluster = next(each["spec"] for each in manifests if each["kind"] == "RayCluster")
+    head = cluster["headGroupSpec"]["template"]["spec"]
+    (workers,) = cluster["workerGroupSpecs"]
+    settings = read_operator_settings({each["name"]: each["value"] for each in head["containers"][0]["env"]})
+    assert settings.ray_actors == workers["maxReplicas"]
+    assert cluster["rayVersion"] == (ROOT / "requirements-ray.txt").read_text().strip().rpartition("==")[2]
+    claims = {each["metadata"]["name"] for each in manifests if each["kind"] == "PersistentVolumeClaim"}
+    for pod in (head, workers["template"]["spec"]):
+        (container,) = pod["containers"]
+        assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
+        used = (volume.get("persistentVolumeClaim") for volume in pod["volumes"])
+        assert {each["claimName"] for each in used if each} == claims
+
+
+def test_the_dashboard_asks_for_numbers_that_there_are() -> None:
+    dashboard = json.loads((ROOT / "docs/cluster/grafana.json").read_text())
+    asked = " ".join(target["expr"] for panel in dashboard["panels"] for target in panel["targets"])
+    told = (ROOT / "ui/operations/metrics.py").read_text()
+    names = set(re.findall(r"videograin_\w+", asked))
+    assert {re.sub("_(bucket|total)$", "", name) for name in names} == set(re.findall(r'"(videograin_\w+)"', told))
 
 
 def test_the_space_runs_the_gradio_that_the_requirements_name(front_matter: dict[str, Any]) -> None:

@@ -49,6 +49,7 @@ def test_each_variable_sets_its_field() -> None:
         ("MAX_FRAMES", "0", "VIDEOGRAIN_MAX_FRAMES is '0'; give a whole number from 1 to 3600."),
         ("MAX_SIDE", "512.5", "VIDEOGRAIN_MAX_SIDE is '512.5'; give a whole number from 64 to 4096."),
         ("RETENTION_HOURS", "nan", "VIDEOGRAIN_RETENTION_HOURS is 'nan'; give a number from 0.1 to 8760."),
+        ("EXECUTOR", "spark", "VIDEOGRAIN_EXECUTOR is 'spark'; give thread or ray."),
         ("MCP", "maybe", "VIDEOGRAIN_MCP is 'maybe'; give true or false."),
         ("MODELS", "sd15,,", "VIDEOGRAIN_MODELS is 'sd15,,'; give names separated by commas."),
         (
@@ -87,7 +88,7 @@ def test_the_manual_lists_every_variable_with_its_default() -> None:
     rows = dict(re.findall(r"^\| `(VIDEOGRAIN_\w+)` \| (.+?) \|", DOCS.read_text(), re.MULTILINE))
     assert list(rows) == [variable_of(field.name) for field in fields(OperatorSettings)]
     given = {name: default.strip("`") for name, default in rows.items() if default.startswith("`")}
-    assert len(given) == len(rows) - 3  # those of the device, the proxies and the login are empty
+    assert len(given) == len(rows) - 4  # those of the device, the cluster, the proxies and the login are empty
     assert read_operator_settings({**given, "VIDEOGRAIN_DATA_FOLDER": ""}) == OperatorSettings()
 
 

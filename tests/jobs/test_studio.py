@@ -1,10 +1,11 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fake_jobs import ANN, Count, finished, handler, wait_until
 from fakes import tiny_pipeline
 
-from videograin.errors import JobError, ModelError
+from videograin.errors import JobError, ModelError, SettingsError
 from videograin.jobs import executor, studio
 from videograin.jobs.settings import OperatorSettings
 from videograin.jobs.store import JobKind, JobState
@@ -42,9 +43,9 @@ def test_on_zero_gpu_nothing_is_timed_and_jobs_are_lent_a_gpu(
 ) -> None:
     lent: list[executor.Task] = []
 
-    def lend(task: executor.Task) -> executor.Task:
+    def lend(task: executor.Task) -> list[executor.Place]:
         lent.append(task)
-        return task
+        return [executor.Place(task)]
 
     monkeypatch.setattr(studio, "is_zero_gpu", lambda: True)
     monkeypatch.setattr(studio, "on_zero_gpu", lend)
@@ -52,3 +53,11 @@ def test_on_zero_gpu_nothing_is_timed_and_jobs_are_lent_a_gpu(
     opened = open_studio(settings)
     assert len(lent) == 1
     assert opened.worker.stop()
+
+
+def test_a_cluster_without_its_package_is_told_at_the_start(
+    settings: OperatorSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(studio, "find_spec", lambda _name: None)
+    with pytest.raises(SettingsError, match=r"VIDEOGRAIN_EXECUTOR is ray, .* pip install 'videograin-studio\[ray\]'"):
+        open_studio(replace(settings, executor="ray"))

@@ -8,42 +8,22 @@ from threading import Event
 import numpy as np
 import pytest
 from fake_jobs import ANN, finished, wait_until
-from fakes import tiny_pipeline
-from PIL import Image
-from synthetic_video import make
+from windowed_project import FRAMES, WHOLE, kept, windowed_project
 
 from videograin.jobs.edit import STOPPED_EARLY, EditJobs
 from videograin.jobs.model_shelf import ModelShelf
 from videograin.jobs.settings import OperatorSettings
 from videograin.jobs.store import JobKind, JobState, JobStore
 from videograin.jobs.worker import Worker
-from videograin.masks.load import MaskSource
-from videograin.media.video import ClipOptions, load_clip, probe
+from videograin.media.video import load_clip, probe
 from videograin.production import produce
 from videograin.production.produce import FinishedFrames
-from videograin.project.project import Project, ProjectRegion
-from videograin.region import EditSettings
-
-FRAMES, FPS = 10, 8
-WHOLE = ClipOptions(short_side=None, multiple=1)
+from videograin.project.project import Project
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    """Ten frames with sound in four windows, for a tiny model."""
-    tiny_pipeline().save_pretrained(tmp_path / "tiny")
-    make(tmp_path / "clip.mp4", f"testsrc=s=96x64:r={FPS}:d=1.25", "-f", "lavfi", "-i", "sine=440:d=1.25", "-shortest")
-    mask = np.zeros((64, 96), np.uint8)
-    mask[16:48, 32:64] = 255
-    Image.fromarray(mask).save(tmp_path / "ball.png")
-    return Project(
-        clip=tmp_path / "clip.mp4",
-        regions=(ProjectRegion(MaskSource(tmp_path / "ball.png"), "a red panda", "ball"),),
-        source_prompt="a dog",
-        model=str(tmp_path / "tiny"),
-        clip_options=ClipOptions(max_frames=16, short_side=32, multiple=16),
-        settings=EditSettings(num_inference_steps=2, window_frames=5, anchor_frames=1, window_overlap=1),
-    )
+    return windowed_project(tmp_path)
 
 
 Open = Callable[[], tuple[Worker, JobStore]]
@@ -65,12 +45,6 @@ def open_worker(tmp_path: Path, project: Project) -> Iterator[Open]:
     yield open_one
     for worker in opened:
         worker.stop()
-
-
-def kept(store: JobStore, project: Project) -> Project:
-    (region,) = project.regions
-    masks = replace(region.masks, path=store.keep(ANN, region.masks.path))
-    return replace(project, clip=store.keep(ANN, project.clip), regions=(replace(region, masks=masks),))
 
 
 def after_windows(monkeypatch: pytest.MonkeyPatch, count: int, act: Callable[[], object]) -> None:

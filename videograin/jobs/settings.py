@@ -14,6 +14,9 @@ from videograin.models.segmenters import OFFERED_SEGMENTERS
 
 PREFIX = "VIDEOGRAIN_"
 
+THREAD, RAY = "thread", "ray"
+"""Where jobs run: in this process, on one GPU of a machine of one's own or lent by a Space; on a cluster of Ray's."""
+
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
@@ -23,6 +26,13 @@ class Between:
 
     low: float
     high: float
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """The words that a setting may be."""
+
+    words: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,12 @@ class OperatorSettings:
             photographs that are on this machine are the defaults of models for these.
         device: cuda, mps or cpu; empty takes the best there is.
         offline: whether to leave model hubs alone.
+        executor: thread or ray: whether edits run in this process, one at a time, or on the GPUs of a cluster.
+        ray_address: of the cluster's head, as Ray takes it; empty starts a cluster of this machine alone.
+        ray_actors: most GPUs that are used, or most groups of CPUs where there is no GPU; 0 is as many as the cluster
+            has when the studio starts. One that grows by itself starts hosts until it has this number.
+        ray_cpus: CPU cores that each of them takes.
+        metrics: whether /metrics tells Prometheus of jobs and GPUs; whoever reaches the page reaches it.
         max_upload_mb: largest file that may be uploaded, in megabytes.
         max_video_seconds: longest video that may be uploaded.
         max_frames: most frames of one edit.
@@ -70,6 +86,11 @@ class OperatorSettings:
     segmenters: tuple[str, ...] = OFFERED_SEGMENTERS
     device: str = ""
     offline: bool = False
+    executor: Annotated[str, OneOf((THREAD, RAY))] = THREAD
+    ray_address: str = ""
+    ray_actors: Annotated[int, Between(0, 10_000)] = 0
+    ray_cpus: Annotated[int, Between(1, 1024)] = 1
+    metrics: bool = False
     max_upload_mb: Annotated[int, Between(1, 10_000)] = 200
     max_video_seconds: Annotated[float, Between(1, 86_400)] = 600.0
     max_frames: Annotated[int, Between(1, MAX_FRAMES)] = 1800
@@ -122,7 +143,8 @@ def _check_spelling(environment: Mapping[str, str], known: list[str]) -> None:
 
 def _parse(name: str, text: str, kind: Any) -> Any:
     if get_origin(kind) is Annotated:
-        return _number(name, text, *get_args(kind))
+        base, allowed = get_args(kind)
+        return _word(name, text, allowed) if isinstance(allowed, OneOf) else _number(name, text, base, allowed)
     if kind is bool:
         return _truth(name, text)
     if kind == tuple[Login, ...]:
@@ -130,6 +152,12 @@ def _parse(name: str, text: str, kind: Any) -> Any:
     if kind == tuple[str, ...]:
         return _several(name, text)
     return Path(text).expanduser().absolute() if kind is Path else text
+
+
+def _word(name: str, text: str, allowed: OneOf) -> str:
+    if text.lower() not in allowed.words:
+        raise _error(name, text, " or ".join(allowed.words))
+    return text.lower()
 
 
 def _number(name: str, text: str, kind: type[int] | type[float], allowed: Between) -> float:

@@ -1,21 +1,23 @@
 """The parts of a studio, put together as its operator's settings say."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from diffusers.utils import logging as diffusers_logging
 from huggingface_hub.utils import disable_progress_bars
 from transformers.utils import logging as transformers_logging
 
+from videograin.errors import SettingsError
 from videograin.files.disk import DiskRoom
 from videograin.jobs.context import Handler
 from videograin.jobs.download import download_handlers
 from videograin.jobs.edit import EditJobs
-from videograin.jobs.executor import ZERO_GPU_SPEED, is_zero_gpu, on_own_thread, on_zero_gpu
-from videograin.jobs.model_shelf import ModelShelf
-from videograin.jobs.settings import OperatorSettings
-from videograin.jobs.store import JobKind, JobStore
+from videograin.jobs.executor import ZERO_GPU_SPEED, Executor, is_zero_gpu, on_own_thread, on_zero_gpu
+from videograin.jobs.model_shelf import ModelShelf, cache_folder
+from videograin.jobs.settings import RAY, OperatorSettings, variable_of
+from videograin.jobs.store import Job, JobKind, JobStore, jobs_folder
 from videograin.jobs.suggest import discover_handlers
 from videograin.jobs.worker import Purge, Worker
 from videograin.models.bundles import find_bundle
@@ -45,6 +47,7 @@ def open_studio(
     settings: OperatorSettings,
     handlers: Mapping[JobKind, Handler[Any, Any]] | None = None,
     purges: Sequence[Purge] = (),
+    observe: Callable[[Job], object] | None = None,
 ) -> Studio:
     """Start to work; the default model is loaded by the worker's thread, before its first job.
 
@@ -52,6 +55,7 @@ def open_studio(
         settings: data folder, models, device and limits, as the operator chose them.
         handlers: how to carry out the kinds of jobs besides edits and previews.
         purges: remove what else is kept of users (`Worker`).
+        observe: told of each job that has begun or ended.
 
     Raises:
         VideoGrainError: the model cannot be obtained, or another process uses the data folder.
@@ -59,27 +63,40 @@ def open_studio(
     diffusers_logging.disable_progress_bar()  # standard error is the log's, one JSON object a line
     transformers_logging.disable_progress_bar()
     disable_progress_bars()
-    lends = is_zero_gpu()
-    default = settings.models[0]
-    check_obtainable(find_bundle(default), settings.offline)
-    shelf = ModelShelf(
-        settings.data_folder / "cache",
-        settings.device or None,
-        offline=settings.offline,
-        speed=ZERO_GPU_SPEED if lends else None,
-    )
-    if lends:
-        shelf.get(default)  # before the first fork, so that no job has to load it again
+    check_obtainable(find_bundle(settings.models[0]), settings.offline)
     room = DiskRoom(
         settings.data_folder,
         total_bytes=settings.max_data_gb * 1e9,
         reserve_bytes=settings.min_free_gb * 1e9,
         owner_bytes=settings.max_session_mb * 1e6,
     )
-    store = JobStore(settings.data_folder / "jobs", room)
+    store = JobStore(jobs_folder(settings.data_folder), room)
+    executor, shelf, prepare = _executor(settings)
     own = EditJobs(shelf, settings).handlers() | discover_handlers(shelf, settings) | download_handlers(settings)
-    every = own | dict(handlers or {})
-    executor = on_zero_gpu if lends else on_own_thread
-    worker = Worker(store, every, settings, executor, [shelf.purge, *purges], lambda: shelf.get(default))
+    worker = Worker(store, own | dict(handlers or {}), settings, executor, [shelf.purge, *purges], prepare, observe)
     worker.start()
     return Studio(settings=settings, room=room, store=store, shelf=shelf, worker=worker)
+
+
+def _executor(settings: OperatorSettings) -> tuple[Executor, ModelShelf, Callable[[], object]]:
+    """Return where edits run, what is known there of models, and what to call before the first job."""
+    if settings.executor == RAY:
+        if find_spec("ray") is None:
+            raise SettingsError(
+                f"{variable_of('executor')} is {RAY}, but Ray is not installed. Run: pip install "
+                "'videograin-studio[ray]', or leave the variable empty."
+            )
+        from videograin.jobs.cluster.ray_cluster import RayCluster
+
+        cluster = RayCluster(settings)
+        return cluster.places, cluster.shelf, cluster.wait_until_ready
+    lends, default = is_zero_gpu(), settings.models[0]
+    shelf = ModelShelf(
+        cache_folder(settings.data_folder),
+        settings.device or None,
+        offline=settings.offline,
+        speed=ZERO_GPU_SPEED if lends else None,
+    )
+    if lends:
+        shelf.get(default)  # before the first fork, so that no job has to load it again
+    return on_zero_gpu if lends else on_own_thread, shelf, lambda: shelf.get(default)

@@ -1,0 +1,127 @@
+"""Edits on a real cluster of this machine: two actors in processes of their own, which are also killed."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from fake_jobs import ANN, BOB, finished, wait_until
+from windowed_project import WHOLE, WINDOWS, kept, windowed_project
+
+pytest.importorskip("ray", reason="Ray is not installed: pip install 'videograin-studio[ray]'")
+
+from videograin.jobs.cluster.board import FOLDER
+from videograin.jobs.cluster.ray_cluster import RayCluster, RayPlace
+from videograin.jobs.edit import EditJobs
+from videograin.jobs.settings import RAY, OperatorSettings
+from videograin.jobs.store import Job, JobKind, JobState, JobStore, jobs_folder
+from videograin.jobs.worker import STOPPED, JobStatus, Worker
+from videograin.media.video import load_clip
+from videograin.project.project import Project
+
+pytestmark = pytest.mark.slow
+
+STEPS = 10
+"""So that a window takes long enough for the other actor to begin one, and for a test to kill it meanwhile."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A studio's worker whose edits run on two actors."""
+
+    worker: Worker
+    store: JobStore
+    places: list[RayPlace]
+    project: Project
+
+    def submit(self, seed: int, owner: str = ANN) -> Job:
+        settings = replace(self.project.settings, seed=seed)
+        project = kept(self.store, replace(self.project, settings=settings), owner)
+        return self.worker.submit(owner, JobKind.EDIT, project)
+
+    def claimants(self, job: Job) -> set[str]:
+        """Return the names of the actors that work on a job's windows now."""
+        files = (self.store.folder(job) / FOLDER).glob("*/*.claim")
+        return {file.read_text() for file in files if not file.with_suffix(".npz").exists()}
+
+    def place(self, name: str) -> RayPlace:
+        return next(place for place in self.places if place.name == name)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    folder = tmp_path_factory.mktemp("cluster")
+    project = windowed_project(folder)
+    settings = OperatorSettings(
+        data_folder=folder / "data", models=(project.model,), max_side=256, device="cpu", offline=True,
+        executor=RAY, ray_actors=2,
+    )  # fmt: skip
+    store, rays = JobStore(jobs_folder(settings.data_folder)), RayCluster(settings)
+    worker = Worker(
+        store, EditJobs(rays.shelf, settings).handlers(), settings, rays.places, prepare=rays.wait_until_ready
+    )
+    worker.start()
+    places = list(rays.places(lambda _job: pytest.fail("jobs run on actors")))
+    project = replace(project, settings=replace(project.settings, num_inference_steps=STEPS))
+    opened = Cluster(worker, store, places, project)
+    wait_until(lambda: worker.edit_places() == (2, 2))
+    yield opened
+    assert worker.stop(60)
+    rays.close()
+
+
+def frames_of(status: JobStatus) -> np.ndarray:
+    assert status.job.state is JobState.DONE, status.job.message
+    return load_clip(status.results / status.result.video, WHOLE).frames
+
+
+@pytest.fixture(scope="module")
+def expected(cluster: Cluster) -> np.ndarray:
+    """The frames of seed 1 as one actor makes them alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RayPlace, "can_help", lambda _place, _job: False)
+        return frames_of(finished(cluster.worker, cluster.submit(1, "alone-" + ANN).id, "alone-" + ANN))
+
+
+def test_two_actors_make_the_frames_of_one(cluster: Cluster, expected: np.ndarray) -> None:
+    job = cluster.submit(1)
+    wait_until(lambda: len(cluster.claimants(job)) == 2)
+    wait_until(lambda: (progress := cluster.worker.status(job.id, ANN).progress) and progress.parts == WINDOWS)
+    assert np.array_equal(frames_of(finished(cluster.worker, job.id)), expected)
+    assert cluster.worker.edit_places() == (2, 2)
+
+
+@pytest.mark.parametrize("which", [set.difference, set.intersection], ids=["helper", "home"])
+def test_an_actor_that_is_killed_costs_a_window_and_no_frame(
+    cluster: Cluster, expected: np.ndarray, which: Callable[[set[str], set[str]], set[str]]
+) -> None:
+    owner = f"{which.__name__}-{ANN}"  # the same edit asked for by the same owner would be the same job
+    shutil.rmtree(cluster.store.root.parent / "cache")  # inversions; windows take their whole time
+    job = cluster.submit(1, owner)
+    wait_until(lambda: len(cluster.claimants(job)) == 2)
+    home = {place.name for place, each in cluster.worker._editing.running.items() if each.id == job.id}
+    (killed,) = which(cluster.claimants(job), home)
+    cluster.place(killed).close()
+    assert np.array_equal(frames_of(finished(cluster.worker, job.id, owner)), expected)
+    wait_until(lambda: cluster.worker.edit_places() == (2, 2))
+
+
+def test_jobs_of_two_owners_run_at_once_and_a_long_one_gives_its_helper_back(cluster: Cluster) -> None:
+    long = cluster.submit(2)
+    wait_until(lambda: len(cluster.claimants(long)) == 2)
+    short = cluster.submit(3, BOB)
+    wait_until(lambda: cluster.worker.status(short.id, BOB).progress)
+    assert cluster.worker.status(long.id, ANN).job.state is JobState.RUNNING
+    for job, owner in ((long, ANN), (short, BOB)):
+        cluster.worker.cancel(job.id, owner)
+        end = finished(cluster.worker, job.id, owner).job
+        assert (end.state, end.message) == (JobState.CANCELLED, STOPPED)
+
+
+def test_what_the_user_can_mend_is_told_as_by_the_thread(cluster: Cluster) -> None:
+    project = kept(cluster.store, cluster.project)
+    broken = replace(project, regions=(replace(project.regions[0], prompt="a red panda " * 40),))
+    job = finished(cluster.worker, cluster.worker.submit(ANN, JobKind.EDIT, broken).id).job
+    assert job.state is JobState.FAILED
+    assert "token" in job.message

@@ -1,0 +1,184 @@
+"""An edit whose windows two places make, in one process: what a cluster does, without a cluster."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from threading import Barrier, Event
+
+import numpy as np
+import pytest
+import torch
+from fake_jobs import ANN, finished, wait_until
+from windowed_project import FRAMES, WHOLE, WINDOWS, kept, windowed_project
+
+from videograin.diffusion.pipeline import VideoGrainPipeline
+from videograin.jobs.cluster.actor import Editor
+from videograin.jobs.cluster.board import WindowBoard
+from videograin.jobs.edit import EditJobs
+from videograin.jobs.executor import Outcome, Place, Task
+from videograin.jobs.model_shelf import ModelShelf
+from videograin.jobs.runner import LEANER
+from videograin.jobs.settings import OperatorSettings
+from videograin.jobs.store import Job, JobFiles, JobKind, JobState, JobStore, jobs_folder
+from videograin.jobs.worker import JobStatus, Worker
+from videograin.media.video import load_clip
+from videograin.production.source_edit import SourceEdit
+from videograin.project.project import Project
+from videograin.region import EditRequest
+
+
+class Here(Place):
+    """A place whose editor is in this process; the windows that it helped with are counted."""
+
+    def __init__(self, settings: OperatorSettings, name: str, task: Task) -> None:
+        super().__init__(task)
+        self._files, self._name, self._settings = JobFiles(jobs_folder(settings.data_folder)), name, settings
+        self.editor = Editor(settings, name)
+        self.helped = 0
+
+    def run(self, job: Job) -> Outcome:
+        return self.editor.run(job)
+
+    def can_help(self, job: Job) -> bool:
+        board = WindowBoard.of(self._files.folder(job))
+        return board is not None and board.free > 0
+
+    def help(self, job: Job) -> None:
+        self.helped += 1
+        self.editor.help(job)
+
+    def recall(self) -> None:
+        self.editor.recall()
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A worker of two places, and an edit of three windows."""
+
+    worker: Worker
+    places: Sequence[Here]
+    project: Project
+
+    def edit(self) -> JobStatus:
+        return finished(self.worker, self.worker.submit(ANN, JobKind.EDIT, self.project).id)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return windowed_project(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory, project: Project) -> np.ndarray:
+    """The frames as one place makes them, one window after the other."""
+    folder = tmp_path_factory.mktemp("alone")
+    settings, store = settings_for(folder, project), JobStore(folder / "jobs")
+    worker = Worker(store, EditJobs(ModelShelf(folder / "cache", "cpu", speed=1e9), settings).handlers(), settings)
+    worker.start()
+    frames = frames_of(finished(worker, worker.submit(ANN, JobKind.EDIT, kept(store, project)).id))
+    assert worker.stop()
+    return frames
+
+
+@pytest.fixture
+def shared(tmp_path: Path, project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shared]:
+    monkeypatch.setattr("videograin.jobs.worker.HELP_SECONDS", 0.01)
+    settings, places = settings_for(tmp_path, project), []
+    store = JobStore(jobs_folder(tmp_path))
+
+    def executor(task: Task) -> list[Here]:
+        places.extend(Here(settings, f"run-{number}", task) for number in range(2))
+        return places
+
+    shelf = ModelShelf(tmp_path / "cache", "cpu", speed=1e9)
+    worker = Worker(store, EditJobs(shelf, settings).handlers(), settings, executor)
+    worker.start()
+    yield Shared(worker, places, kept(store, project))
+    assert worker.stop(60)
+
+
+def settings_for(folder: Path, project: Project) -> OperatorSettings:
+    return OperatorSettings(data_folder=folder, models=(project.model,), max_side=256, device="cpu", offline=True)
+
+
+def frames_of(status: JobStatus) -> np.ndarray:
+    assert status.job.state is JobState.DONE, status.job.message
+    return load_clip(status.results / status.result.video, WHOLE).frames
+
+
+def meet(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """Have two places begin a window each before one goes on; return who claimed which window, as it grows."""
+    claims, both, claimed = WindowBoard.claims, Barrier(2), []
+
+    def together(board: WindowBoard, name: str) -> Iterator[int]:
+        for place, number in enumerate(claims(board, name)):
+            claimed.append((name, number))
+            if place == 0:
+                both.wait(60)
+            yield number
+
+    monkeypatch.setattr(WindowBoard, "claims", together)
+    return claimed
+
+
+def test_two_places_make_the_frames_of_one(
+    shared: Shared, expected: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claimed = meet(monkeypatch)
+    status = shared.edit()
+    assert np.array_equal(frames_of(status), expected)
+    assert {name for name, _ in claimed} == {"run-0", "run-1"}
+    assert sorted(number for _, number in claimed) == list(range(WINDOWS))
+    assert not (status.results.parent / "windows").exists()
+
+
+def test_a_place_that_fails_to_help_does_no_harm(
+    shared: Shared, expected: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare, claims, calls, failed = SourceEdit.prepare, WindowBoard.claims, count(), Event()
+
+    def short_of_memory(*arguments, **options) -> SourceEdit:
+        if next(calls) == 1:  # the helper's
+            failed.set()
+            raise MemoryError
+        return prepare(*arguments, **options)
+
+    def wait_for_the_failure(board: WindowBoard, name: str) -> Iterator[int]:
+        assert failed.wait(60)
+        return claims(board, name)
+
+    monkeypatch.setattr(SourceEdit, "prepare", short_of_memory)
+    monkeypatch.setattr(WindowBoard, "claims", wait_for_the_failure)
+    assert np.array_equal(frames_of(shared.edit()), expected)
+
+
+def test_a_cancelled_edit_stops_at_all_places_and_the_next_one_has_them(
+    shared: Shared, expected: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claimed = meet(monkeypatch)
+    job = shared.worker.submit(ANN, JobKind.EDIT, shared.project)
+    wait_until(lambda: claimed)
+    shared.worker.cancel(job.id, ANN)
+    monkeypatch.setattr(Here, "can_help", lambda _place, _job: True)  # it finds that there is nothing to do
+    assert finished(shared.worker, job.id).job.state in (JobState.CANCELLED, JobState.DONE)
+    monkeypatch.undo()
+    assert np.array_equal(frames_of(shared.edit()), expected)
+
+
+def test_where_memory_runs_out_the_leaner_attempt_makes_the_windows_that_the_first_had_begun(
+    shared: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apart, calls = VideoGrainPipeline.windows_apart, count()
+
+    def short_of_memory(pipeline: VideoGrainPipeline, request: EditRequest, numbers: Iterator[int], **how):
+        if next(calls) == 0:
+            next(numbers)
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return apart(pipeline, request, numbers, **how)
+
+    monkeypatch.setattr(Here, "can_help", lambda _place, _job: False)
+    monkeypatch.setattr(VideoGrainPipeline, "windows_apart", short_of_memory)
+    status = shared.edit()
+    assert LEANER in status.job.notes
+    assert len(frames_of(status)) == FRAMES

@@ -1,0 +1,1 @@
+"""Jobs on the GPUs of several processes and hosts, by Ray."""

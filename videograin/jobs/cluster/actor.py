@@ -1,0 +1,94 @@
+"""What runs in each process of a cluster: jobs and windows of other jobs, with models that it keeps between them."""
+
+import logging
+from dataclasses import dataclass
+from threading import Event
+
+from videograin.errors import Cancelled
+from videograin.jobs.cluster.sharing import SharedWindows, WindowHelper
+from videograin.jobs.edit import EditJobs
+from videograin.jobs.executor import Outcome
+from videograin.jobs.failures import release_memory
+from videograin.jobs.model_shelf import GpuMemory, ModelShelf, ShelfState, cache_folder
+from videograin.jobs.runner import JobRunner
+from videograin.jobs.settings import OperatorSettings
+from videograin.jobs.store import Job, JobFiles, jobs_folder
+from videograin.jobs.suggest import discover_handlers
+from videograin.models.memory import ClipShape, Estimate
+from videograin.project.project import Project
+from videograin.region import ControlKind, EditSettings
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ActorState:
+    """What an actor tells of itself.
+
+    Attributes:
+        shelf: which model it holds.
+        device: where its models work.
+        memory: of its GPU, if it has one.
+    """
+
+    shelf: ShelfState
+    device: str
+    memory: tuple[GpuMemory, ...] = ()
+
+
+class Editor:
+    """Carries out jobs one at a time. `run` and `help` are called by one thread, all else by others meanwhile.
+
+    Args:
+        settings: the operator's; the data folder is the same for all hosts, under the same name.
+        name: of this place.
+    """
+
+    def __init__(self, settings: OperatorSettings, name: str) -> None:
+        data = settings.data_folder
+        self._files, self._default = JobFiles(jobs_folder(data)), settings.models[0]
+        self._shelf = ModelShelf(cache_folder(data), settings.device or None, offline=settings.offline)
+        jobs = EditJobs(self._shelf, settings, lambda context: SharedWindows(context, name))
+        handlers = jobs.handlers() | discover_handlers(self._shelf, settings)
+        self._runner = JobRunner(self._files, handlers, log_words=settings.log_prompts)
+        self._helper = WindowHelper(jobs, self._shelf.device, name)
+        self._recalled = Event()
+
+    def prepare(self) -> str:
+        """Load the default model, and return why that failed, in plain words; empty where it did not."""
+        try:
+            self._shelf.get(self._default)
+        except Exception:
+            log.exception("preparation failed")
+        return self._shelf.state.problem
+
+    def run(self, job: Job) -> Outcome:
+        """Carry a job out, whatever happens in it."""
+        return self._runner.run(job)
+
+    def help(self, job: Job) -> bool:
+        """Make windows of an edit that runs at another place, and return whether this place may be asked again."""
+        self._recalled.clear()
+        try:
+            self._helper.help(self._files.request(job, Project), self._files.folder(job), self._recalled.is_set)
+        except Cancelled:
+            return True
+        except Exception:  # short of memory, say; the job's own place makes what this one leaves
+            log.exception("help failed", extra={"job": job.id, "kind": job.kind})
+            release_memory()
+            return False
+        return True
+
+    def recall(self) -> None:
+        """Stop helping before the next step."""
+        self._recalled.set()
+
+    def state(self) -> ActorState:
+        """Return which model is held, and how full the GPU is."""
+        return ActorState(self._shelf.state, str(self._shelf.device), tuple(self._shelf.gpu_memory()))
+
+    def estimate(
+        self, model: str, controls: tuple[ControlKind, ...], clip_shape: ClipShape, settings: EditSettings
+    ) -> Estimate | None:
+        """Estimate an edit (`ModelShelf.estimate`)."""
+        return self._shelf.estimate(model, controls, clip_shape, settings)

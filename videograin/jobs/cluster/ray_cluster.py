@@ -1,0 +1,262 @@
+"""Places for jobs on a cluster of Ray's: an actor for each GPU, or for some CPUs each where there is no GPU."""
+
+import logging
+import os
+import secrets
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from threading import Event, Thread
+from typing import Any
+
+import ray
+import torch
+from ray.exceptions import GetTimeoutError, RayActorError, RaySystemError
+
+from videograin.errors import SettingsError
+from videograin.jobs.cluster.actor import ActorState, Editor
+from videograin.jobs.cluster.board import WindowBoard
+from videograin.jobs.executor import Outcome, Place, PlaceLost, Task
+from videograin.jobs.model_shelf import GpuMemory, ModelShelf, ShelfState, cache_folder
+from videograin.jobs.settings import OperatorSettings, variable_of
+from videograin.jobs.store import Job, JobFiles, JobKind, jobs_folder
+from videograin.json_log import log_as_json
+from videograin.models.memory import ClipShape, Estimate
+from videograin.region import ControlKind, EditSettings
+
+LOST = (RayActorError, RaySystemError)
+"""What Ray says of an actor whose process or host is gone."""
+
+START_SECONDS, ASK_SECONDS, STATE_SECONDS = 1.0, 2.0, 1.0
+"""To wait for an actor before looking around again; for an answer that a page waits for; from one state to the next."""
+
+log = logging.getLogger(__name__)
+
+WORK, ASIDE = "work", "aside"
+"""Concurrency groups of an actor: the job, and what is asked meanwhile."""
+
+STORE_BYTES = 100 * 2**20
+"""Of a cluster of this machine alone, for what actors answer; all that is large goes through files."""
+
+
+class _RemoteEditor(Editor):
+    """An editor alone in its process, whose log is the process's."""
+
+    def __init__(self, settings: OperatorSettings, name: str) -> None:
+        log_as_json(log_words=settings.log_prompts)
+        super().__init__(settings, name)
+
+
+class RayPlace(Place):
+    """An actor; where it is lost, another one in its stead.
+
+    Args:
+        settings: the operator's.
+        name: of the place.
+        options: what an actor takes of a host, as Ray has it.
+
+    Attributes:
+        state: what the actor told of itself last; None while there is none.
+    """
+
+    def __init__(self, settings: OperatorSettings, name: str, options: dict[str, float]) -> None:
+        self._settings, self.name, self._options = settings, name, options
+        self._files = JobFiles(jobs_folder(settings.data_folder))
+        self._refused: set[str] = set()
+        self.state: ActorState | None = None
+        self._start()
+
+    def wait_until_there(self) -> bool:
+        """Wait a moment for the actor; it is asked for again where it was lost, which makes a cluster grow."""
+        if self.state is not None:
+            return True
+        if not ray.wait([self._prepared], timeout=START_SECONDS)[0]:
+            return False
+        try:
+            problem = ray.get(self._prepared)
+            self.state = ray.get(self._ask(self._actor.state))
+        except LOST:
+            log.warning("an actor could not be started")
+            time.sleep(START_SECONDS)
+            self._start()
+            return False
+        log.info("an actor is ready", extra={"error": problem} if problem else {})
+        return True
+
+    def run(self, job: Job) -> Outcome:
+        """Have the actor carry a job out."""
+        return self._wait(self._actor.run.options(concurrency_group=WORK).remote(job), job)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the actor is ready."""
+        return self.state is not None
+
+    def holds(self, model: str) -> bool:
+        """Whether the actor has a model."""
+        return self.state is not None and self.state.shelf.held == model
+
+    def can_help(self, job: Job) -> bool:
+        """Whether an edit has windows that no place has begun."""
+        if job.kind is not JobKind.EDIT or job.id in self._refused:
+            return False
+        board = WindowBoard.of(self._files.folder(job))
+        return board is not None and board.free > 0
+
+    def help(self, job: Job) -> None:
+        """Have the actor make windows of an edit."""
+        if not self._wait(self._actor.help.options(concurrency_group=WORK).remote(job), job):
+            self._refused.add(job.id)
+
+    def recall(self) -> None:
+        """Have the actor stop helping before its next step."""
+        self._ask(self._actor.recall)
+
+    def close(self) -> None:
+        """End the actor."""
+        ray.kill(self._actor)
+
+    def ask_state(self) -> Any:
+        """Return a reference to the actor's state."""
+        return self._ask(self._actor.state)
+
+    def estimate(
+        self, model: str, controls: tuple[ControlKind, ...], clip_shape: ClipShape, settings: EditSettings
+    ) -> Estimate | None:
+        """Have the actor estimate an edit; None where it does not answer in time."""
+        reference = self._ask(self._actor.estimate, model, controls, clip_shape, settings)
+        with suppress(GetTimeoutError, *LOST):
+            return ray.get(reference, timeout=ASK_SECONDS)
+        return None
+
+    def _start(self) -> None:
+        groups = {WORK: 1, ASIDE: 2}
+        self.state = None
+        self._actor: Any = ray.remote(_RemoteEditor).options(**self._options, concurrency_groups=groups)
+        self._actor = self._actor.remote(self._settings, self.name)
+        self._prepared = self._actor.prepare.options(concurrency_group=WORK).remote()
+
+    def _ask(self, method: Any, *arguments: object) -> Any:
+        return method.options(concurrency_group=ASIDE).remote(*arguments)
+
+    def _wait(self, reference: Any, job: Job) -> Any:
+        """Return what a reference stands for; where the actor is lost, others may have what it has begun."""
+        try:
+            return ray.get(reference)
+        except LOST as error:
+            if board := WindowBoard.of(self._files.folder(job)):
+                board.release(self.name)
+            self._start()
+            raise PlaceLost from error
+
+
+class ClusterShelf(ModelShelf):
+    """What the actors' shelves hold and know.
+
+    Args:
+        settings: the operator's.
+        places: those of the cluster.
+    """
+
+    def __init__(self, settings: OperatorSettings, places: Sequence[RayPlace]) -> None:
+        super().__init__(cache_folder(settings.data_folder), "cpu", offline=settings.offline)
+        self._places = places
+
+    def estimate(
+        self, model: str, controls: Sequence[ControlKind], clip_shape: ClipShape, settings: EditSettings
+    ) -> Estimate | None:
+        """Have an actor that holds the model estimate an edit; None while none does."""
+        for place in self._places:
+            if place.holds(model):
+                return place.estimate(model, tuple(controls), clip_shape, settings)
+        return None
+
+    def gpu_memory(self) -> list[GpuMemory]:
+        """Return how full the actors' GPUs are."""
+        return [each for place in self._places if place.state for each in place.state.memory]
+
+    def update(self, default: str) -> None:
+        """Take over what the actors told last; of several models that they hold, the default one counts."""
+        states = [place.state for place in self._places if place.state is not None]
+        if states:
+            self.device = torch.device(states[0].device)
+            held = [state.shelf for state in states if state.shelf.held]
+            chosen = [shelf for shelf in held if shelf.held == default] or held or [states[0].shelf]
+            self.state = chosen[0]
+        else:
+            self.state = ShelfState(loading=default)
+
+
+class RayCluster:
+    """A cluster: that of an address, or one of this machine alone.
+
+    Args:
+        settings: the operator's.
+
+    Attributes:
+        shelf: what its actors hold and know.
+
+    Raises:
+        SettingsError: there is no cluster at the address.
+    """
+
+    def __init__(self, settings: OperatorSettings) -> None:
+        self._settings = replace(settings, auth=())  # passwords are nothing for other hosts
+        self._closed = Event()
+        _connect(settings)
+        options, count = _demand(settings)
+        session = secrets.token_hex(4)
+        self._places = [RayPlace(self._settings, f"{session}-{number}", options) for number in range(count)]
+        self.shelf = ClusterShelf(settings, self._places)
+        self.shelf.update(settings.models[0])
+        Thread(target=self._watch, name="cluster", daemon=True).start()
+
+    def places(self, _task: Task) -> Sequence[RayPlace]:
+        """Return the places; their actors carry out the same jobs as the task, in their own processes."""
+        return self._places
+
+    def wait_until_ready(self) -> None:
+        """Wait until an actor has loaded the default model, or could not."""
+        while not self._closed.is_set() and all(place.state is None for place in self._places):
+            time.sleep(START_SECONDS / 4)
+
+    def close(self) -> None:
+        """Leave the cluster, and end one of this machine alone."""
+        self._closed.set()
+        ray.shutdown()
+
+    def _watch(self) -> None:
+        while not self._closed.wait(STATE_SECONDS):
+            with suppress(Exception):  # the connection is lost for a while, or for good; places say so
+                asked = {place.ask_state(): place for place in self._places if place.state is not None}
+                answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=ASK_SECONDS)
+                for reference in answered:
+                    with suppress(*LOST):
+                        asked[reference].state = ray.get(reference)
+            self.shelf.update(self._settings.models[0])
+
+
+def _connect(settings: OperatorSettings) -> None:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    own = {"include_dashboard": False, "object_store_memory": STORE_BYTES, "_node_ip_address": "127.0.0.1"}
+    where: dict[str, Any] = {"address": settings.ray_address} if settings.ray_address else own
+    try:
+        ray.init(**where, log_to_driver=False, configure_logging=False, ignore_reinit_error=True)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise SettingsError(
+            f"There is no cluster at {variable_of('ray_address')} '{settings.ray_address}' ({error}). Start its head, "
+            "or leave the variable empty for a cluster of this machine alone."
+        ) from error
+
+
+def _demand(settings: OperatorSettings) -> tuple[dict[str, float], int]:
+    """Return what an actor takes of a host, and how many actors there are to be."""
+    here = ray.cluster_resources()
+    on_gpu = settings.device.startswith("cuda") or (not settings.device and here.get("GPU", 0) > 0)
+    options: dict[str, float] = {"num_cpus": settings.ray_cpus}
+    fitting = here.get("CPU", 1) // settings.ray_cpus
+    if on_gpu:
+        options["num_gpus"] = 1
+        fitting = here.get("GPU", 1)
+    return options, settings.ray_actors or max(1, int(fitting))

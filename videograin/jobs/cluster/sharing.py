@@ -1,0 +1,179 @@
+"""One edit at several places: its own joins the windows in their order, the others help it make them."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from videograin.diffusion.pipeline import OnFrames, OnStepEnd, VideoGrainPipeline
+from videograin.diffusion.windows.clip_edit import EditedWindow, WindowApart
+from videograin.diffusion.windows.cross_fade import CrossFade
+from videograin.diffusion.windows.plan import request_windows
+from videograin.errors import Cancelled
+from videograin.jobs.cluster.board import SharedPlan, WindowBoard
+from videograin.jobs.context import JobContext, is_asked_to_stop
+from videograin.jobs.edit import EditJobs
+from videograin.production.source_edit import SourceEdit
+from videograin.progress import Progress, Report
+from videograin.project.project import Project
+from videograin.region import EditRequest
+
+POLL_SECONDS = 0.1
+"""How often a place looks whether another has finished the window that it waits for."""
+
+
+class SharedWindows:
+    """Carries out the windows of a job together with every place that helps.
+
+    Args:
+        context: of the job.
+        name: of this place.
+    """
+
+    def __init__(self, context: JobContext, name: str) -> None:
+        self._context = context
+        self._name = name
+
+    def __call__(
+        self,
+        pipeline: VideoGrainPipeline,
+        /,
+        request: EditRequest,
+        *,
+        callback_on_step_end: OnStepEnd | None,
+        callback_on_frames: OnFrames | None,
+        report: Report,
+        record_attention: bool,
+        finished: int,
+        tail: np.ndarray | None,
+    ) -> Iterator[EditedWindow]:
+        """Yield the windows in their order; the same, bit for bit, as where one place makes all of them."""
+        count = len(request_windows(request))
+        if count - finished < 2:
+            yield from pipeline.edit_windows(
+                request,
+                callback_on_step_end=callback_on_step_end,
+                callback_on_frames=callback_on_frames,
+                report=report,
+                record_attention=record_attention,
+                finished=finished,
+                tail=tail,
+            )
+            return
+        plan = SharedPlan(request.settings.window_frames, count)
+        board = WindowBoard.open(self._context.folder, plan, finished, self._name)
+        apart = partial(
+            pipeline.windows_apart,
+            request,
+            callback_on_step_end=callback_on_step_end,
+            record_attention=record_attention,
+        )
+        fade, own = CrossFade(tail), _OwnWindows(board, self._name, apart, report)
+        for number in range(finished, count):
+            while not board.is_finished(number):
+                if not own.make_next():
+                    self._context.check()
+                    time.sleep(POLL_SECONDS)
+            apart = board.get(number)
+            frames = np.concatenate(list(fade.join(apart.window, apart.chunks)))
+            yield apart.joined(frames, fade.tail)
+            board.drop(number)
+
+
+class _Apart(Protocol):
+    """Makes the windows of some numbers (`VideoGrainPipeline.windows_apart`)."""
+
+    def __call__(self, *, numbers: Iterator[int], report: Report) -> Iterator[WindowApart]: ...
+
+
+class _OwnWindows:
+    """The windows that one place makes.
+
+    Args:
+        board: where it claims them.
+        name: of the place.
+        apart: makes them.
+        report: told how far they are, and counts those of all places.
+    """
+
+    def __init__(self, board: WindowBoard, name: str, apart: _Apart, report: Report) -> None:
+        self._board, self._name, self._apart, self._report = board, name, apart, report
+        self._running: Iterator[WindowApart] | None = None
+        self._claimed = 0
+
+    def make_next(self) -> bool:
+        """Make a window that no other place has begun, if there is any; return whether there was."""
+        if self._running is None:
+            if not self._board.free:  # to start takes the text encoder and the anchors
+                return False
+            self._running = self._apart(numbers=self._claims(), report=self._tell)
+        apart = next(self._running, None)
+        if apart is None:  # a place that is lost may leave one over yet
+            self._running = None
+            return False
+        self._board.put(self._claimed, apart)
+        return True
+
+    def _claims(self) -> Iterator[int]:
+        for number in self._board.claims(self._name):
+            self._claimed = number
+            yield number
+
+    def _tell(self, progress: Progress) -> None:
+        """Report a progress as part of the whole: what is left is shared by the places that work on it."""
+        count = self._board.plan.count
+        later = self._board.free / count / max(1, self._board.claimed)
+        self._report(replace(progress, part=self._claimed + 1, parts=count, share=1 / count, later=later))
+
+
+class WindowHelper:
+    """Makes windows of edits that run at other places.
+
+    Args:
+        jobs: knows how edits are carried out.
+        device: where control images are made.
+        name: of this place.
+    """
+
+    def __init__(self, jobs: EditJobs, device: torch.device, name: str) -> None:
+        self._jobs, self._device, self._name = jobs, device, name
+
+    @torch.no_grad()
+    def help(self, project: Project, folder: Path, is_recalled: Callable[[], bool]) -> None:
+        """Make windows of an edit until none is free.
+
+        Args:
+            project: what is edited.
+            folder: of the job.
+            is_recalled: whether to stop before the next step.
+
+        Raises:
+            VideoGrainError: as `EditJobs.edit`.
+            Cancelled: the job was to stop, or has ended, or the place was recalled.
+        """
+
+        def check(_progress: Progress | None = None) -> None:
+            if is_recalled() or is_asked_to_stop(folder) or not (folder / "segments").exists():
+                raise Cancelled("The help was stopped.")
+
+        board = WindowBoard.of(folder)
+        if board is None or not board.free:
+            return
+        try:
+            with TemporaryDirectory() as scratch:
+                source = SourceEdit.prepare(project, Path(scratch), self._device, check)
+                assert source.request is not None, "an edit that has windows"
+                settings = replace(source.request.settings, window_frames=board.plan.window_frames)
+                with self._jobs.equipped(project, source.request, lambda _: settings, check) as (pipeline, request):
+                    apart = partial(pipeline.windows_apart, request, record_attention=True)
+                    own = _OwnWindows(board, self._name, apart, check)
+                    while own.make_next():
+                        check()
+        finally:
+            board.release(self._name)
