@@ -131,10 +131,10 @@ class RayPlace(Place):
         return None
 
     def _start(self) -> None:
-        groups = {WORK: 1, ASIDE: 2}
+        remote: Any = ray.remote  # whose types know no concurrency groups
+        actor_class = remote(**self._options, concurrency_groups={WORK: 1, ASIDE: 2})(_RemoteEditor)
         self.state = None
-        self._actor: Any = ray.remote(_RemoteEditor).options(**self._options, concurrency_groups=groups)
-        self._actor = self._actor.remote(self._settings, self.name)
+        self._actor = actor_class.remote(self._settings, self.name)
         self._prepared = self._actor.prepare.options(concurrency_group=WORK).remote()
 
     def _ask(self, method: Any, *arguments: object) -> Any:
