@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,16 @@ def test_one_picture_stands_for_all_frames(tmp_path: Path, wide_clip: Clip) -> N
     masks = read_masks(MaskSource(folder / "0.png"), MaskTarget.of(wide_clip, OPTIONS))
     assert masks.shape == (3, 64, 64)
     assert masks.all(0).sum() == 64
+
+
+def test_masks_that_stay_as_they_are_stored_are_as_large_as_the_largest(tmp_path: Path) -> None:
+    for number, side in enumerate((2, 4)):
+        save_masks(tmp_path / str(number), np.eye(side, dtype=np.uint8)[None] * 255)
+        (tmp_path / str(number) / "0.png").rename(tmp_path / f"{number:05}.png")
+        (tmp_path / str(number)).rmdir()
+    masks = read_masks(MaskSource(tmp_path), replace(frames_of(2, 2, 2), as_stored=True))
+    assert masks.shape == (2, 4, 4)
+    assert masks.sum((1, 2)).tolist() == [8, 4]
 
 
 def test_a_label_picks_one_object_of_indexed_pictures(tmp_path: Path) -> None:

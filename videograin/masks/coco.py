@@ -87,7 +87,9 @@ def _collect(
         name = _name(each, names)
         if name not in planes:
             check_number(len(planes) + 1, target)
-            planes[name] = {each: np.zeros(target.shape[1:], bool) for each in sizes}
+            planes[name] = {
+                each: target.fit(np.zeros((height, width), bool)) for each, (width, height) in sizes.items()
+            }
         planes[name][image] |= target.fit(_mask(each["segmentation"], *sizes[image]))
     meaning = "each category, or track of one, in COCO's JSON is an object"
     masks = {name: stack([each[image] for image in shown], target) for name, each in planes.items()}

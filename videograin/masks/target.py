@@ -27,6 +27,7 @@ class MaskTarget:
         options: those that the clip was loaded with.
         source_frames: of the whole video by its header, which may be one off; 0 where that is unknown.
         source_fps: frames per second of the whole video.
+        as_stored: whether masks keep the size that they are stored at, once it is known to fit.
     """
 
     shape: tuple[int, int, int]
@@ -34,6 +35,7 @@ class MaskTarget:
     options: ClipOptions
     source_frames: int = 0
     source_fps: float = 0.0
+    as_stored: bool = False
 
     @classmethod
     def of(cls, clip: Clip, options: ClipOptions) -> Self:
@@ -97,9 +99,9 @@ class MaskTarget:
             )
 
     def fit(self, plane: np.ndarray) -> np.ndarray:
-        """Bring a checked plane (h, w), bool or integer, to the clip's (H, W), by the nearest pixel."""
+        """Bring a checked plane (h, w), bool or integer, to the clip's (H, W) by its nearest pixels, or leave it."""
         _, height, width = self.shape
-        if plane.shape == (height, width):
+        if self.as_stored or plane.shape == (height, width):
             return plane
         scaled, _ = clip_size(*self.source, self.options)
         stored = plane.astype(np.uint8) if plane.dtype == np.bool_ else plane
@@ -132,5 +134,12 @@ def fit_masks(masks: np.ndarray, clip: Clip, options: ClipOptions, name: str) ->
 
 
 def stack(planes: list[np.ndarray], target: MaskTarget) -> np.ndarray:
-    """Return fitted planes as one array (F, H, W); a single one stands for all frames."""
-    return np.stack(planes * target.shape[0] if len(planes) == 1 else planes)
+    """Return fitted planes as one array (F, H, W), as large as the largest; a single one stands for all frames."""
+    height, width = max(plane.shape for plane in planes)
+    same = [plane if plane.shape == (height, width) else _enlarged(plane, (width, height)) for plane in planes]
+    return np.stack(same * target.shape[0] if len(same) == 1 else same)
+
+
+def _enlarged(plane: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    large = cv2.resize(plane.view(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT)
+    return large.view(plane.dtype)

@@ -87,8 +87,8 @@ class SourceEdit:
         else:
             pictures = stream_frames(clip, inputs.clip_options) if plate is None else plate.frames
             frames = _cut_frames(pictures, len(clip.frames), crops, scratch)
-            place = ClipPlace.of(clip.info, inputs.clip_options)
-            shown = dict(_cut_regions(shown, frames, place, crops, scratch))
+            placed = _placed_masks(shown, regions, clip, inputs)
+            shown = dict(_cut_regions(shown, placed, frames, crops, scratch))
         request = inputs.request_for(frames, list(shown.values()), _control_images(frames, inputs, scratch, device))
         return cls(
             clip=clip, inputs=inputs, request=request, crops=crops, numbers=tuple(shown), notes=notes, plate=plate
@@ -185,15 +185,33 @@ def _cut_frames(pictures: Iterable[np.ndarray], count: int, crops: Crops, scratc
     return frames
 
 
+def _placed_masks(
+    shown: Mapping[int, Region], given: Sequence[Region], clip: Clip, inputs: EditInputs
+) -> dict[int, tuple[np.ndarray, ClipPlace]]:
+    """Return the masks of regions by their numbers, and where they lie: as they are stored where that is finer."""
+    own = ClipPlace.of(clip.info, inputs.clip_options)
+    placed = {index: (region.masks, own) for index, region in shown.items()}
+    for index, masks in enumerate(inputs.load_stored_masks(clip) or ()):
+        is_given = index in shown and shown[index] is given[index]  # a plate's region takes the place of another
+        if is_given and masks[0].size > given[index].masks[0].size:
+            placed[index] = masks, ClipPlace.of_whole(clip.info, masks.shape[:0:-1])
+    return placed
+
+
 def _cut_regions(
-    regions: Mapping[int, Region], frames: np.ndarray, place: ClipPlace, crops: Crops, scratch: Path
+    regions: Mapping[int, Region],
+    placed: Mapping[int, tuple[np.ndarray, ClipPlace]],
+    frames: np.ndarray,
+    crops: Crops,
+    scratch: Path,
 ) -> Iterator[tuple[int, Region]]:
     """Yield the regions by their numbers as the crops show them; kept ones that none of these show are left out."""
     width, height = crops.size
-    enlargement = place.enlargement(crops)
     for index, region in regions.items():
-        masks = mapped_array(scratch / f"{index}.masks", (len(region.masks), height, width), bool)
-        for number, mask in enumerate(region.masks):
+        marks, place = placed[index]
+        enlargement = place.enlargement(crops)
+        masks = mapped_array(scratch / f"{index}.masks", (len(marks), height, width), bool)
+        for number, mask in enumerate(marks):
             marked = place.cut(number, mask, crops)
             snapped = snap_to_edges(marked, frames[number], enlargement)
             masks[number] = snapped if region.is_edited else snapped | marked  # what is to be kept loses no pixel

@@ -29,6 +29,11 @@ class ClipPlace:
         scaled, size = clip_size(info.width, info.height, options)
         return cls(np.array(scaled) / (info.width, info.height), np.array(crop_corner(scaled, size), float))
 
+    @classmethod
+    def of_whole(cls, info: VideoInfo, size: tuple[int, int]) -> Self:
+        """Return the place of masks (width, height) of whole frames."""
+        return cls(np.array(size) / (info.width, info.height), np.zeros(2))
+
     def bounds(self, masks: np.ndarray) -> np.ndarray:
         """Return left, top, right and bottom (F, 4) of masks (F, H, W) bool in the source, nan in empty frames."""
         result = np.full((len(masks), 4), np.nan)

@@ -1,8 +1,9 @@
 """Edits as one JSON file: clip, regions, words, model and settings, by paths relative to the file."""
 
+import math
 import os
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from videograin.models.bundles import DEFAULT_MODEL, find_bundle, named_bundles
 from videograin.models.presets import Quality, apply_quality
 from videograin.project.references import ReferenceFile
 from videograin.region import ControlGuidance, ControlKind, EditRequest, EditSettings, Region
+
+MAX_STORED_BYTES = 2**29
+"""Of masks at the source's size; reading them takes up to three times as much."""
 
 VERSION = 1
 """Of the file's layout; a reader refuses those that it does not know."""
@@ -85,6 +89,11 @@ class EditInputs(ABC):
             settings=self.settings,
         )
 
+    def load_stored_masks(self, clip: Clip) -> list[np.ndarray] | None:  # noqa: ARG002 - most keep the clip's size
+        """Return the regions' masks (F, h, w) bool as they are stored, where that may be finer than the clip is; else
+        None."""
+        return None
+
     @abstractmethod
     def load_regions(self, clip: Clip) -> list[Region]:
         """Return the regions with masks of the clip's size.
@@ -135,6 +144,13 @@ class Project(EditInputs):
             )
             for mask, region in zip(masks, self.regions, strict=True)
         ]
+
+    def load_stored_masks(self, clip: Clip) -> list[np.ndarray] | None:
+        """Read the masks without bringing them to the clip's size; None where that could take too much memory."""
+        target = MaskTarget.of(clip, self.clip_options)
+        if len(self.regions) * len(clip.frames) * math.prod(target.source) > MAX_STORED_BYTES:
+            return None
+        return load_masks([region.masks for region in self.regions], replace(target, as_stored=True))
 
 
 def load_project(path: str | os.PathLike[str], model: str | None = None, trusted: bool = True) -> Project:
