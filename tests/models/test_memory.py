@@ -133,6 +133,11 @@ def test_a_bank_without_room_costs_a_forward_of_the_anchors_in_each_window(pipel
     assert 1.1 * seconds[0] < seconds[1] < 1.4 * seconds[0]  # four anchors for each twelve frames
 
 
+def test_a_clip_of_one_window_has_no_anchors_to_compute_again(pipeline: VideoGrainPipeline) -> None:
+    seconds = [estimate_edit(pipeline, CLIP, SETTINGS, CUDA, plan, speed=1e12).seconds for plan in (None, PLANS[0])]
+    assert seconds[0] == seconds[1]
+
+
 def test_the_bank_holds_what_is_counted(pipeline: VideoGrainPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     banks: list[AnchorBank] = []
     monkeypatch.setattr(clip_edit, "AnchorBank", lambda room: banks.append(AnchorBank(room)) or banks[-1])

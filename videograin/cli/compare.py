@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from videograin.cli.edit import add_model_options, drawing, obtain_needed
 from videograin.cli.projects import read_project
-from videograin.cli.score import load_scorer, plain, shown
+from videograin.cli.score import add_measuring_options, obtain_scorer, plain, shown
 from videograin.cli.terminal import ProgressBars, print_notes, silence_libraries
 from videograin.device import choose_device
 from videograin.errors import ProjectError, SettingsError
@@ -55,7 +55,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("--frames", type=int, default=FRAMES, metavar="N", help="the first N frames (default: 16)")
     parser.add_argument("--steps", type=int, help="denoising steps, 1 to 1000")
     parser.add_argument("--seed", type=int, help=f"of the noise, 0 to {MAX_SEED}")
-    parser.add_argument("--clip", metavar="NAME", help="folder or hub id of the CLIP that scores, as for 'score'")
+    add_measuring_options(parser)
     add_model_options(parser)
 
 
@@ -72,6 +72,7 @@ def run(options: argparse.Namespace) -> None:
         project = replace(project, controls=(ControlKind.CANNY,))
     device = choose_device(options.device)
     obtain_needed(project, options.offline)
+    obtain_scorer(project.model, options.clip, options.offline)
     with TemporaryDirectory(prefix="videograin-") as scratch:
         with ProgressBars() as bars:
             source = SourceEdit.prepare(project, Path(scratch), device, bars)
@@ -117,8 +118,11 @@ def _carry_out(
         device: where it is drawn.
     """
     from videograin.comparison.compare import compare
+    from videograin.evaluation.flows import FlowKind, load_flow
+    from videograin.evaluation.scorers import load_scorer
 
-    scorer, clip = load_scorer(source.inputs, options)
+    scorer = load_scorer(source.inputs.model, options.clip, device, options.offline)
+    flow = load_flow(FlowKind(options.flow), device)
     with drawing(source, options, device) as (source, pipeline):
         if pipeline is None or source.request is None:
             raise SettingsError("In this edit objects are only removed; there is nothing to compare methods on.")
@@ -127,7 +131,7 @@ def _carry_out(
             request = replace(request, control_images=(), control_guidance=())
         results = []
         with ProgressBars() as bars:
-            for done in compare(pipeline, request, methods, scorer, clip, device, guides, bars):
+            for done in compare(pipeline, request, methods, scorer, flow, device, guides, bars):
                 print_notes(f"{done.method.title}: {warning}" for warning in done.warnings)
                 results.append(done)
     return request, results

@@ -109,6 +109,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def add_execution_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that `carry_out` reads, and the model."""
     parser.add_argument("--strip", type=Path, help="PNG to write: frames before and after, one above the other")
+    parser.add_argument("--score", action="store_true", help="score the result, as 'score' does with its own options")
     add_model_options(parser)
 
 
@@ -149,6 +150,8 @@ def carry_out(project: "EditInputs", output: Path, output_format: "OutputFormat"
     device = choose_device(options.device)
     silence_libraries()
     obtain_needed(project, options.offline)
+    if options.score:
+        _prepare_score(project, output_format, options.offline)
     with TemporaryDirectory(prefix="videograin-") as scratch:
         with ProgressBars() as bars:
             source = SourceEdit.prepare(project, Path(scratch), device, bars)
@@ -163,6 +166,27 @@ def carry_out(project: "EditInputs", output: Path, output_format: "OutputFormat"
         if options.strip is not None:
             run_of_frames.write_strip(options.strip)
         print(f"{output}: {segments.target_prompt} ({duration(time.monotonic() - started)})")
+    if options.score:
+        _score(project, output, device, options.offline)
+
+
+def _prepare_score(project: "EditInputs", output_format: "OutputFormat", offline: bool) -> None:
+    """Refuse what cannot be scored, and download what scores, before the edit."""
+    from videograin.cli.score import obtain_scorer
+    from videograin.media.encode import OutputFormat
+
+    if output_format is not OutputFormat.MP4:
+        raise ProjectError(f"A result can be scored as an MP4, not as {output_format.description}. Leave out --score.")
+    obtain_scorer(project.model, None, offline)
+
+
+def _score(project: "EditInputs", output: Path, device: "torch.device", offline: bool) -> None:
+    from videograin.cli.score import print_report
+    from videograin.evaluation.scorers import load_scorer
+    from videograin.production.scoring import score_result
+
+    scorer = load_scorer(project.model, device=device, offline=offline)
+    print_report(score_result(project, output, scorer).report)
 
 
 def obtain_needed(project: "EditInputs", offline: bool) -> None:

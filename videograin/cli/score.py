@@ -3,8 +3,7 @@
 import argparse
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,16 +11,13 @@ from typing import TYPE_CHECKING, Any
 from videograin.cli.download import obtain
 from videograin.cli.projects import read_project
 from videograin.cli.terminal import silence_libraries
-from videograin.errors import ModelError, ProjectError
+from videograin.device import choose_device
+from videograin.errors import ProjectError
 from videograin.files.atomic import write_whole
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from videograin.evaluation.metrics import ClipScorer
     from videograin.evaluation.report import EditReport
-    from videograin.project.project import EditInputs
-    from videograin.region import Region
+    from videograin.production.scoring import ScoredResult
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -30,67 +26,58 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.set_defaults(run=run)
     parser.add_argument("project", type=Path, help="project JSON, folder of a work, or an example's name")
     parser.add_argument("result", type=Path, help="the edited video")
-    parser.add_argument(
-        "--clip",
-        metavar="NAME",
-        help="folder or hub id of a CLIP (default: that of the model's world, or ViT-L/14)",
-    )
+    add_measuring_options(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the scores as JSON")
     parser.add_argument("--worst", type=Path, metavar="FILE.png", help="also draw the frames of the largest warp error")
     parser.add_argument("--device", help="cuda, mps or cpu (default: the best there is)")
     parser.add_argument("--offline", action="store_true", help="never ask the hub")
 
 
+def add_measuring_options(parser: argparse.ArgumentParser) -> None:
+    """Add what an edit is measured by."""
+    parser.add_argument(
+        "--clip",
+        metavar="NAME",
+        help="folder or hub id of the CLIP that scores (default: that of the model's world, or ViT-L/14)",
+    )
+    parser.add_argument(
+        "--flow", choices=["dis", "raft"], default="dis", help="optical flow of the warp error (default: dis)"
+    )
+
+
 def run(options: argparse.Namespace) -> None:
     """Read source and result, score, print and write."""
-    from videograin.evaluation.report import score_request
-    from videograin.media.video import load_clip
+    from videograin.evaluation.flows import FlowKind, load_flow
+    from videograin.evaluation.scorers import load_scorer
+    from videograin.production.scoring import score_result
 
     if options.worst and options.worst.suffix.lower() != ".png":
         raise ProjectError(f"'{options.worst}' must end in .png.")
     silence_libraries()
-    project = replace(read_project(options.project), controls=(), control_guidance=())  # the masks alone are needed
-    scorer, name = load_scorer(project, options)
-    clip = load_clip(project.clip, project.clip_options)
-    request = project.request_for(clip.frames, project.load_regions(clip), [])
-    whole = replace(project.clip_options, start=0.0, end=None, fps=None, max_frames=len(clip.frames))
-    result = load_clip(options.result, whole).frames
-    report = score_request(scorer, request, result, _target_prompt(project, request.regions), name)
-    _print(report)
+    project = read_project(options.project)
+    device = choose_device(options.device)
+    obtain_scorer(project.model, options.clip, options.offline)
+    scorer = load_scorer(project.model, options.clip, device, options.offline)
+    flow = load_flow(FlowKind(options.flow), device)
+    scored = score_result(project, options.result, scorer, flow)
+    print_report(scored.report)
     if options.json:
-        write_whole(options.json, json.dumps(plain(asdict(report)), indent=1).encode() + b"\n")
+        write_whole(options.json, json.dumps(plain(asdict(scored.report)), indent=1).encode() + b"\n")
     if options.worst:
-        _draw_worst(options.worst, report, request.frames, result)
+        _draw_worst(options.worst, scored)
 
 
-def load_scorer(project: "EditInputs", options: argparse.Namespace) -> "tuple[ClipScorer, str]":
-    """Return the CLIP and its name: what was asked for, that of the model's small world, or ViT-L/14."""
-    from videograin.device import choose_device
-    from videograin.evaluation.metrics import ClipScorer
-    from videograin.evaluation.vocabulary import known_names
-    from videograin.files.hub import Layout, fetch
-    from videograin.models.bundles import find_bundle
-    from videograin.models.catalog import SCORER, SCORER_ID
+def obtain_scorer(model: str, source: str | None, offline: bool) -> None:
+    """Download the CLIP that scores a model's edits, unless another is named, where the user agrees."""
+    from videograin.evaluation.scorers import has_own_scorer
+    from videograin.models.catalog import SCORER
 
-    bundle, device = find_bundle(project.model), choose_device(options.device)
-    if options.clip is None and known_names(Path(bundle.source)):
-        return ClipScorer.load(Path(bundle.source) / "clip", device), f"mini CLIP of {bundle.title}"
-    if options.clip is None and not options.offline:
+    if source is None and not offline and not has_own_scorer(model):
         obtain(SCORER)
-    source = options.clip or SCORER_ID
-    try:
-        return ClipScorer.load(fetch(source, Layout.NETWORK, options.offline), device), source
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"'{source}' is no CLIP that can be loaded ({error}). Give a folder or a hub id.") from error
 
 
-def _target_prompt(project: "EditInputs", regions: "Sequence[Region]") -> str:
-    from videograin.diffusion.prompt import compose_target_prompt
-
-    return project.target_prompt or compose_target_prompt([region.prompt for region in regions], project.background)
-
-
-def _print(report: "EditReport") -> None:
+def print_report(report: "EditReport") -> None:
+    """Print an edit's scores and what measured them."""
     width, height = report.size
     whole = report.whole
     print(f"{report.frames} frames at {width}×{height}, '{report.target_prompt}'")
@@ -126,11 +113,11 @@ def plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _draw_worst(path: Path, report: "EditReport", source: "np.ndarray", result: "np.ndarray") -> None:
+def _draw_worst(path: Path, scored: "ScoredResult") -> None:
     from PIL import Image
 
     from videograin.media.visualize import comparison_strip
 
-    shown, picture = list(report.worst), BytesIO()
-    Image.fromarray(comparison_strip(source[shown], result[shown])).save(picture, "PNG")
+    shown, picture = list(scored.report.worst), BytesIO()
+    Image.fromarray(comparison_strip(scored.source[shown], scored.result[shown])).save(picture, "PNG")
     write_whole(path, picture.getvalue())

@@ -9,8 +9,9 @@ import torch
 from videograin.comparison.cost import Cost, measure_cost
 from videograin.comparison.method import Method, target_prompt
 from videograin.diffusion.pipeline import VideoGrainPipeline
-from videograin.evaluation.metrics import ClipScorer
+from videograin.evaluation.flows import NamedFlow
 from videograin.evaluation.report import EditReport, score_request
+from videograin.evaluation.scorers import NamedScorer
 from videograin.progress import Report, ignore
 from videograin.region import EditRequest
 
@@ -38,8 +39,8 @@ def compare(
     pipeline: VideoGrainPipeline,
     request: EditRequest,
     methods: Sequence[Method],
-    scorer: ClipScorer,
-    clip: str,
+    scorer: NamedScorer,
+    flow: NamedFlow,
     device: torch.device,
     guides: Sequence[np.ndarray] = (),
     report: Report = ignore,
@@ -51,7 +52,7 @@ def compare(
         request: clip, regions, words and settings, from which methods go out.
         methods: in their order.
         scorer: the CLIP.
-        clip: its name.
+        flow: of the source.
         device: where the pipeline works.
         guides: control images for methods that need them, where the request has none.
         report: told after every step; may raise `Cancelled`.
@@ -60,7 +61,7 @@ def compare(
     for method in methods:
         own = request_of(method, request, guides)
         result, cost = measure_cost(lambda method=method, own=own: method.edit(pipeline, own, report), device)
-        scores = score_request(scorer, request, result.frames, target_prompt(request), clip)
+        scores = score_request(scorer.clip, request, result.frames, target_prompt(request), scorer.name, flow)
         yield Compared(method, result.frames, scores, cost, result.warnings)
 
 

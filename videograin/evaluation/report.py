@@ -7,16 +7,13 @@ import cv2
 import numpy as np
 
 from videograin.errors import RegionError, VideoError
+from videograin.evaluation.flows import DIS, NamedFlow
 from videograin.evaluation.metrics import ClipScorer, EditScores, crop_regions, psnr, score_edit, share_seen
 from videograin.evaluation.seams import pair_errors, seam_ratio
-from videograin.media.flow import optical_flow
 from videograin.region import EditRequest
 
 RIM = 8
 """Pixels around the edited regions that count neither as inside nor as outside: latent cells are edited whole."""
-
-FLOW = "DIS (OpenCV), of the source, both ways; occluded pixels are left out"
-"""What the warp error follows."""
 
 WORST = 4
 """Frames of the picture of an edit's worst frames."""
@@ -76,7 +73,12 @@ class EditReport:
 
 
 def score_request(
-    scorer: ClipScorer, request: EditRequest, result: np.ndarray, target_prompt: str, clip: str
+    scorer: ClipScorer,
+    request: EditRequest,
+    result: np.ndarray,
+    target_prompt: str,
+    clip: str,
+    measured_by: NamedFlow = DIS,
 ) -> EditReport:
     """Score an edit of a request.
 
@@ -86,6 +88,7 @@ def score_request(
         result: its edit, (F, H, W, 3) uint8 RGB.
         target_prompt: the whole prompt that the result was made for.
         clip: the CLIP's name, for the report.
+        measured_by: the optical flow.
 
     Raises:
         VideoError: the result has another shape than the source, or a single frame.
@@ -99,7 +102,7 @@ def score_request(
         )
     if len(source) < 2:
         raise VideoError("One frame has no motion to be scored. Give a clip of two frames or more.")
-    flow = optical_flow(source)
+    flow = measured_by.estimate(source)
     regions = _regions(scorer, request, result)
     errors = np.nan_to_num(pair_errors(result, flow))
     return EditReport(
@@ -112,7 +115,7 @@ def score_request(
         worst=tuple(int(pair) + 1 for pair in np.argsort(-errors, kind="stable")[:WORST]),
         target_prompt=target_prompt,
         clip=clip,
-        flow=FLOW,
+        flow=measured_by.name,
         size=(source.shape[2], source.shape[1]),
         frames=len(source),
     )

@@ -228,10 +228,10 @@ def _advice(
 def _lacking(
     pipeline: VideoGrainPipeline, clip_shape: ClipShape, settings: EditSettings, plan: MemoryPlan | None
 ) -> float:
-    """Return the share of the anchors' forwards that a plan's bank has no room for."""
-    if plan is None:
-        return 0.0
+    """Return the share of the anchors' forwards that a plan's bank has no room for; a clip of one window has none."""
     needed = footprint(pipeline, clip_shape, settings, torch.device("cpu")).bank
+    if plan is None or not needed:
+        return 0.0
     return max(0.0, 1 - (plan.bank_room.device_bytes + plan.bank_room.host_bytes) / needed)
 
 
