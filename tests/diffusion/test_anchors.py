@@ -12,6 +12,7 @@ from videograin.diffusion.denoiser import Denoiser
 from videograin.diffusion.pipeline import VideoGrainPipeline
 from videograin.diffusion.windows.anchor_bank import AnchorBank, BankRoom
 from videograin.region import EditRequest, EditResult, EditSettings
+from videograin.settings import Sampler
 
 FRAMES = 8
 SETTINGS = EditSettings(num_inference_steps=2, window_frames=6, anchor_frames=2, window_overlap=1)
@@ -75,6 +76,14 @@ def same_edit_in_any_room(pipe: VideoGrainPipeline, settings: EditSettings, room
 def test_what_a_bank_has_no_room_for_is_computed_again_with_the_same_result() -> None:
     settings = replace(SETTINGS, joint_group_norm=True)
     assert same_edit_in_any_room(tiny_pipeline(1), settings, [2**30, 0])
+
+
+def test_so_is_what_steps_with_shortcuts_saw() -> None:
+    quick = replace(
+        SETTINGS, num_inference_steps=4, modulated_fraction=0.25, guidance_end=0.5, cache_interval=2, key_frames=1,
+        sampler=Sampler.DPM_SOLVER,
+    )  # fmt: skip
+    assert same_edit_in_any_room(tiny_pipeline(), quick, [2**30, 0])
 
 
 def test_so_is_what_anchors_saw_of_landmarks() -> None:

@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
-from diffusers import DDIMInverseScheduler, PNDMScheduler, StableDiffusionPipeline
+from diffusers import DDIMInverseScheduler, LCMScheduler, PNDMScheduler, StableDiffusionPipeline
 from diffusers.models.attention_processor import AttnProcessor2_0
 from diffusers.utils import convert_state_dict_to_diffusers
 from fakes import FRAMES, SIZE, TEXT_WIDTH, box, tiny_frames, tiny_pipeline, tiny_regions, tiny_scheduler
@@ -35,6 +35,7 @@ from videograin.region import (
     Region,
     TimestepSpacing,
 )
+from videograin.settings import Sampler
 
 SOURCE = "a man and a dog on grass"
 STEPS = 4
@@ -135,6 +136,13 @@ def test_freeu_leaves_no_trace_in_the_edits_after_it(pipe):
         {"seed": 1},
         {"strength": 0.5},
         {"timestep_spacing": TimestepSpacing.LEADING},
+        {"sampler": Sampler.DPM_SOLVER},
+        {"sampler": Sampler.LCM},
+        {"guidance_start": 0.5},
+        {"guidance_end": 0.5},
+        {"cache_interval": 2},
+        {"inversion": False},
+        {"modulated_fraction": 0.0, "key_frames": 1},
     ],
     ids=str,
 )
@@ -432,6 +440,37 @@ def test_without_guidance_there_is_one_half():
     assert calls.take() == [FRAMES] * (2 * STEPS)
     edit(pipe)
     assert calls.take() == [FRAMES] * STEPS + [2 * FRAMES] * STEPS
+    edit(pipe, guidance_start=0.25, guidance_end=0.5)
+    assert calls.take() == [FRAMES] * STEPS + [FRAMES, 2 * FRAMES, FRAMES, FRAMES]
+    edit(pipe, inversion=False)
+    assert calls.take() == [2 * FRAMES] * STEPS
+
+
+def test_injection_without_an_inversion_is_refused(pipe):
+    with pytest.raises(SettingsError, match="without an inversion there are no features to inject"):
+        edit(pipe, inversion=False, inject_steps=1)
+
+
+def test_what_the_controlnet_makes_of_the_target_prompt_may_serve_both_halves():
+    pipe = tiny_pipeline(1)
+    batches: list[int] = []
+    pipe.controlnet.register_forward_pre_hook(lambda _net, inputs: batches.append(len(inputs[0])))
+    exact, shared = (edit(pipe, control_images=[tiny_frames()], shared_control=on).latents for on in (False, True))
+    assert batches == [*[FRAMES] * STEPS, *[2 * FRAMES] * STEPS, *[FRAMES] * 2 * STEPS]
+    assert not torch.equal(exact, shared)
+    texts = {"negative_prompt": "a red panda", "target_prompt": "a red panda", "regions": tiny_regions()[:1]}
+    exact, shared = (
+        edit(pipe, control_images=[tiny_frames()], shared_control=on, **texts).latents for on in (False, True)
+    )
+    assert torch.equal(exact, shared)
+
+
+def test_a_checkpoint_made_for_few_steps_says_so_in_its_edits_by_ddim():
+    parts: dict[str, Any] = tiny_pipeline().components
+    parts["scheduler"] = LCMScheduler.from_config(tiny_scheduler().config)
+    made = VideoGrainPipeline(**parts)
+    assert "made for the sampler 'lcm'" in " ".join(edit(made).warnings)
+    assert not edit(made, sampler=Sampler.LCM, guidance_scale=1.0).warnings
 
 
 def test_strength_shortens_inversion_and_denoising():
@@ -576,6 +615,8 @@ def test_other_words_and_settings_of_the_edit_need_no_inversion(caching, option)
         {"joint_group_norm": True},
         {"trajectory_attention": False},
         {"strength": 0.7},
+        {"key_frames": 1},
+        {"cache_interval": 2},
     ],
     ids=lambda option: next(iter(option)),
 )

@@ -14,19 +14,20 @@ GRID = (8, 8)
 
 def test_attention_over_all_frames_grows_with_their_square() -> None:
     few, many = (unet_flops(tiny_unet(), GRID, ForwardKeys(frames, AttentionMode.FULL)) for frames in (2, 4))
-    assert [b / a for a, b in zip(few.attention, many.attention, strict=True)] == [4, 4]
-    assert many.whole - sum(many.attention) == 2 * (few.whole - sum(few.attention))
+    assert [b / a for a, b in zip(few.levels, many.levels, strict=True)] == [4, 4]
+    assert sum(many.levels) == many.whole.attention
+    assert many.whole.layers == 2 * few.whole.layers
 
 
 def test_attention_within_frames_grows_with_their_number() -> None:
     few, many = (unet_flops(tiny_unet(), GRID, ForwardKeys(frames, AttentionMode.PER_FRAME)) for frames in (2, 4))
-    assert many.whole == 2 * few.whole
+    assert many.whole == few.whole.times(2)
 
 
 def test_self_attention_is_counted_by_level() -> None:
     frames, tokens, width = 2, 64, 8
     layers = 3  # of the first level of the tiny UNet: one on the way down, two on the way up
-    levels = unet_flops(tiny_unet(), GRID, ForwardKeys(frames, AttentionMode.FULL)).attention
+    levels = unet_flops(tiny_unet(), GRID, ForwardKeys(frames, AttentionMode.FULL)).levels
     assert levels[0] == layers * 2 * 2 * (frames * tokens) ** 2 * width  # two matrix products, two operations each
 
 
@@ -34,9 +35,9 @@ def test_fewer_key_frames_and_a_cached_deep_part_are_less_arithmetic() -> None:
     frames, tokens, width, layers = 8, 64, 8, 3
     counted = unet_flops(tiny_unet(), GRID, ForwardKeys(frames, AttentionMode.FULL, key_frames=1))
     left_out = layers * 2 * 2 * frames * tokens * (frames - 2) * tokens * width
-    assert counted.whole - counted.plain == left_out
-    deep_layers = 2  # at the second level, half as large
-    assert counted.plain - counted.shallow > deep_layers * 2 * 2 * (frames * tokens // 4) ** 2
+    assert counted.whole.attention - counted.plain.attention == left_out
+    assert counted.plain.attention - counted.shallow.attention == counted.levels[1]
+    assert counted.shallow.layers < counted.plain.layers
 
 
 def test_counting_leaves_the_network_alone() -> None:

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -182,3 +183,28 @@ def test_an_offloaded_pipeline_comes_back_to_the_device() -> None:
     assert pipeline.unet.device.type == "cpu"
     apply_plan(pipeline, PLANS[0], CUDA)
     assert pipeline.unet.device.type == "cuda"
+
+
+@pytest.mark.parametrize(
+    "shortcut",
+    [
+        {"guidance_end": 0.5},
+        {"cache_interval": 3},
+        {"key_frames": 1},
+        {"inversion": False},
+    ],
+    ids=str,
+)
+def test_what_a_shortcut_leaves_out_is_not_estimated(pipeline: VideoGrainPipeline, shortcut: dict[str, Any]) -> None:
+    exact, quick = (
+        estimate_edit(pipeline, CLIP, each, CUDA, speed=1e12) for each in (SETTINGS, replace(SETTINGS, **shortcut))
+    )
+    assert quick.seconds < exact.seconds
+
+
+def test_controlnets_that_serve_both_halves_are_counted_once() -> None:
+    pipe, plain = tiny_pipeline(1), replace(SETTINGS, modulated_fraction=0.0)
+    exact, shared = (
+        estimate_edit(pipe, CLIP, replace(plain, shared_control=on), CUDA, speed=1e12).seconds for on in (False, True)
+    )
+    assert shared < exact

@@ -204,15 +204,17 @@ def drawing(
     source: "SourceEdit", options: argparse.Namespace, device: "torch.device"
 ) -> "Iterator[tuple[SourceEdit, VideoGrainPipeline | None]]":
     """Load the model, say what the edit takes, and have LoRAs beside it; where nothing is drawn, none of that."""
-    from videograin.models.adapting import adapted, with_words
+    from videograin.models.adapting import adapted, sampler_notes, with_words
     from videograin.models.loading import load_pipeline
     from videograin.models.memory import apply_plan, estimate_edit, plan_memory
     from videograin.models.references import drawn_after
+    from videograin.models.speed.device_rates import device_rates
 
     request, project = source.request, source.inputs
     if request is None:
         yield source, None
         return
+    print_notes(sampler_notes(project.adapters, project.settings))
     bundle = find_bundle(project.model)
     if options.prediction:
         bundle = replace(bundle, prediction=Prediction(options.prediction))
@@ -225,7 +227,8 @@ def drawing(
     if settings != project.settings:
         print_notes([f"memory is short, {settings.window_frames} frames at most see one another"])
     request = replace(request, settings=settings)
-    estimate = estimate_edit(pipeline, (frames, height, width), settings, device, plan)
+    rates = device_rates(pipeline.unet, device) if plan.offload == "none" else None
+    estimate = estimate_edit(pipeline, (frames, height, width), settings, device, plan, rates=rates)
     print(
         f"{frames} frames of {width}×{height}, {project.settings.steps_run} steps, {project.model} on {device}: "
         f"about {duration(estimate.seconds)}, {estimate.peak_gib:.1f} GiB",

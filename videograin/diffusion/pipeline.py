@@ -22,6 +22,7 @@ from videograin.diffusion.autoencoder import check_frame_size
 from videograin.diffusion.denoiser import AnyControlNet, Denoiser
 from videograin.diffusion.prompt_embeds import embed_prompts
 from videograin.diffusion.schedule import NoiseSchedule
+from videograin.diffusion.shortcuts.distilled import few_steps_note, sampler_of_scheduler
 from videograin.diffusion.windows.anchor_bank import BankRoom
 from videograin.diffusion.windows.clip_edit import ClipEdit, EditedWindow, EditLoops, WindowApart
 from videograin.diffusion.windows.cross_fade import CrossFade
@@ -48,7 +49,8 @@ class VideoGrainPipeline(
     """Edits several regions of a clip in one denoising pass (VideoGrain, arXiv 2502.17258).
 
     Any Stable Diffusion 1.x or 2.x checkpoint loads by `from_pretrained` or `from_single_file`, with epsilon or v
-    prediction; the scheduler is replaced by a DDIM of the same noise schedule.
+    prediction; the scheduler is replaced by a DDIM of the same noise schedule. Where it was one for few steps, edits
+    by another sampler say so in their warnings.
 
     Args:
         vae: frames to latents and back.
@@ -96,6 +98,7 @@ class VideoGrainPipeline(
         self.bank_room = BankRoom()
         self.references: Sequence[RegionReference] = ()
         self.loops = EditLoops()
+        self._own_sampler = sampler_of_scheduler(type(scheduler).__name__)
         self._interrupt = False
 
     def interrupt(self) -> None:
@@ -261,6 +264,7 @@ class VideoGrainPipeline(
         self._interrupt = False
         windows = request_windows(request)
         reports = Parts(part_sizes(windows, finished), finished)
+        notes = few_steps_note("This model", self._own_sampler, request.settings)
         hook = callback_on_step_end and partial(callback_on_step_end, self)
         try:
             # 1. Prompts to embeddings and token spans
@@ -279,7 +283,7 @@ class VideoGrainPipeline(
                     chunks=clip_edit.decode(window.frames, done.latents, part_report),
                     latents=done.latents,
                     target_prompt=clip_edit.prompts.target_prompt,
-                    warnings=clip_edit.prompts.warnings,
+                    warnings=(*clip_edit.prompts.warnings, *notes),
                     attention=done.attention,
                 )
         finally:

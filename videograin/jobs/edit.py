@@ -25,7 +25,7 @@ from videograin.jobs.settings import OperatorSettings
 from videograin.jobs.store import JobKind
 from videograin.media.npz import read_npz, write_npz
 from videograin.media.preview_webp import encode_preview
-from videograin.models.adapting import adapted, with_words
+from videograin.models.adapting import adapted, sampler_notes, with_words
 from videograin.models.bundles import find_bundle
 from videograin.models.memory import MemoryPlan, apply_plan, leanest_plan, plan_memory
 from videograin.models.presets import Quality, apply_quality
@@ -142,6 +142,8 @@ class EditJobs:
     def _draw(
         self, project: Project, source: SourceEdit, request: EditRequest, segments: Segments, context: JobContext
     ) -> None:
+        for note in sampler_notes(project.adapters, project.settings):
+            context.note(note)
         fit = partial(_fitted, request.settings, segments, context)
         with self.equipped(project, request, fit, context.check, is_lean=context.is_lean) as (pipeline, request):
             self._form(pipeline, project, replace(source, request=request), request, segments, context)

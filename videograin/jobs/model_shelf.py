@@ -19,6 +19,7 @@ from videograin.jobs.failures import release_memory
 from videograin.models.flops import measure_speed
 from videograin.models.loading import inversions_folder, load_pipeline
 from videograin.models.memory import ClipShape, Estimate, estimate_edit
+from videograin.models.speed.device_rates import device_rates
 from videograin.region import ControlKind, EditSettings
 
 CHECK_SECONDS = 0.2
@@ -79,6 +80,7 @@ class ModelShelf:
         self._cache_dir = cache_dir
         self._offline = offline
         self._speed, self._measured_at = speed, None if speed is None else math.inf
+        self._is_told, self._rates = speed is not None, None
         self._workers = 0
         self._held: tuple[_Key, VideoGrainPipeline] | None = None
         self._loading: Future[None] | None = None
@@ -119,7 +121,8 @@ class ModelShelf:
         held = self._held
         if held is None or held[0] != (model, tuple(controls)):
             return None
-        return estimate_edit(held[1], clip_shape, settings, self.device, speed=self._current_speed(held[1]))
+        speed = self._current_speed(held[1])
+        return estimate_edit(held[1], clip_shape, settings, self.device, speed=speed, rates=self._rates)
 
     def gpu_memory(self) -> list[GpuMemory]:
         """Return how full the GPU is on which models work; nothing where there is none, or none is used yet."""
@@ -165,6 +168,7 @@ class ModelShelf:
         model, controls = key
         pipeline = load_pipeline(model, controls, device=self.device, offline=self._offline, cache_dir=self._cache_dir)
         self._current_speed(pipeline)  # later the device may be busy
+        self._rates = None if self._is_told else device_rates(pipeline.unet, self.device)
         return pipeline
 
 

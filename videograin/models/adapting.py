@@ -10,6 +10,7 @@ from peft.tuners.lora import LoraLayer
 
 from videograin.diffusion.pipeline import VideoGrainPipeline
 from videograin.diffusion.prompt import compose_target_prompt
+from videograin.diffusion.shortcuts.distilled import few_steps_note, sampler_of_name
 from videograin.errors import ModelError, SettingsError
 from videograin.files.hub import WEIGHTS_LOCK, Layout, fetch, first_line
 from videograin.models.adapters import (
@@ -23,7 +24,7 @@ from videograin.models.adapters import (
     read_adapter,
     read_pickle,
 )
-from videograin.region import EditRequest
+from videograin.region import EditRequest, EditSettings
 
 
 @contextmanager
@@ -71,6 +72,15 @@ def locate(adapter: Adapter, *, offline: bool = False) -> AdapterFile:
     if not adapter.file.is_file():
         raise ModelError(f"There is no file {adapter.title}. Check the path, or give a hub id.")
     return read_adapter(adapter.file)
+
+
+def sampler_notes(adapters: Sequence[Adapter], settings: EditSettings) -> list[str]:
+    """Return what to tell a user of LoRAs whose names say that they were made for few steps by another sampler."""
+    return [
+        note
+        for adapter in adapters
+        for note in few_steps_note(f"The LoRA {adapter.title}", sampler_of_name(adapter.title), settings)
+    ]
 
 
 def with_words(request: EditRequest, adapters: Sequence[Adapter], pipeline: VideoGrainPipeline) -> EditRequest:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from statistics import median
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import torch
 from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
@@ -48,6 +48,31 @@ class ForwardKeys:
 
 
 @dataclass(frozen=True)
+class Operations:
+    """An amount of arithmetic.
+
+    Attributes:
+        layers: in convolutions and projections.
+        attention: in self-attention itself.
+    """
+
+    layers: float = 0.0
+    attention: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """All of them."""
+        return self.layers + self.attention
+
+    def __add__(self, other: Self) -> Self:
+        return replace(self, layers=self.layers + other.layers, attention=self.attention + other.attention)
+
+    def times(self, count: float) -> Self:
+        """Return as much arithmetic `count` times over."""
+        return replace(self, layers=count * self.layers, attention=count * self.attention)
+
+
+@dataclass(frozen=True)
 class UNetFlops:
     """Operations of one half of a forward.
 
@@ -55,13 +80,13 @@ class UNetFlops:
         whole: of one in which every frame sees all that its mode names.
         plain: of one with fewer key frames.
         shallow: of that without the deep part (`diffusion/shortcuts/deep_cache.py`).
-        attention: of the self-attention in `whole` by level, largest grid first.
+        levels: of the self-attention in `whole` by level, largest grid first.
     """
 
-    whole: int
-    plain: int
-    shallow: int
-    attention: tuple[int, ...]
+    whole: Operations
+    plain: Operations
+    shallow: Operations
+    levels: tuple[int, ...]
 
 
 def unet_flops(unet: UNet2DConditionModel, grid: tuple[int, int], keys: ForwardKeys) -> UNetFlops:
@@ -127,7 +152,7 @@ def _unet_flops(config: str, grid: tuple[int, int], keys: ForwardKeys) -> UNetFl
         plain = _count(unet, lambda: _forward(unet, grid, fewer))
     with without_deep(unet, deep.last(keys.frames)[0]):
         shallow = _count(unet, lambda: _forward(unet, grid, fewer))
-    return UNetFlops(whole.total, plain.total, shallow.total, tuple(levels))
+    return UNetFlops(whole.operations, plain.operations, shallow.operations, tuple(levels))
 
 
 @lru_cache
@@ -174,6 +199,12 @@ class _OperationCounter(TorchDispatchMode):
             if name.endswith("attn1"):
                 module.register_forward_pre_hook(lambda *_, name=name: self._enter(name))
                 module.register_forward_hook(lambda *_: self._enter(""))
+
+    @property
+    def operations(self) -> Operations:
+        """What was counted."""
+        attention = sum(self.attention.values())
+        return Operations(self.total - attention, attention)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operation and count it."""

@@ -18,18 +18,11 @@ from videograin.models.footprint import (
     controlnets_of,
     footprint,
 )
+from videograin.models.speed.device_rates import USUAL_RATES, DeviceRates
 from videograin.models.speed.edit_flops import edit_flops
 from videograin.region import MAX_WINDOW_FRAMES, AttentionMode, EditSettings
 
 GIB = 2**30
-
-EFFICIENCY = {"cuda": 0.3, "mps": 0.3, "cpu": 0.6}
-"""Share of a large matrix product's speed that whole forwards reach. Measured for CUDA (NVIDIA H100, SD 1.5 in fp16,
-16 frames of 512×512) and for the CPU (two cores, Emoji World, 8 frames of 256×256); a guess for mps."""
-
-MODULATION_COST = {"cuda": 0.4, "mps": 23.0, "cpu": 3.0}
-"""What modulating self-attention costs on top, in units of the plain attention: the search for the rows' extremes and
-the longer head vectors. Measured for CUDA and the CPU, as above; a guess for mps."""
 
 LEAN_DIVISOR = 8
 """By which blocks of scores are smaller where memory ran out."""
@@ -99,6 +92,7 @@ def estimate_edit(
     device: torch.device,
     plan: MemoryPlan | None = None,
     speed: float | None = None,
+    rates: DeviceRates | None = None,
 ) -> Estimate:
     """Say what an edit will cost on a device; all of the pipeline's ControlNets are counted in.
 
@@ -109,13 +103,14 @@ def estimate_edit(
         device: where it will run. The first estimate on a device times it for a moment.
         plan: how it will run; None stands for the quickest way, with room for the whole bank.
         speed: operations a second of a large matrix product; None measures it.
+        rates: of the device, as `device_rates` measures them; None takes those of a usual one.
     """
     counted = edit_flops(pipeline, clip_shape, settings, _lacking(pipeline, clip_shape, settings, plan))
-    modulation = counted.modulated * MODULATION_COST[device.type]
-    speed = EFFICIENCY[device.type] * (speed or matmul_speed(device, pipeline.unet.dtype))
-    total = counted.inversion + counted.edit + modulation + counted.pixels
+    speed, rates = speed or matmul_speed(device, pipeline.unet.dtype), rates or USUAL_RATES[device.type]
+    inversion = rates.seconds(counted.inversion, 0, speed)
+    edit = rates.seconds(counted.edit + counted.pixels, counted.modulated, speed)
     peak = peak_bytes(pipeline, clip_shape, settings, device, plan or PLANS[0])
-    return Estimate(total / speed, counted.inversion / speed, peak)
+    return Estimate(inversion + edit, inversion, peak)
 
 
 def plan_memory(

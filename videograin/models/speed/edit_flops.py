@@ -1,13 +1,13 @@
 """The arithmetic of a whole edit, forward by forward, with what its shortcuts leave out."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from videograin.diffusion.pipeline import VideoGrainPipeline
-from videograin.diffusion.windows.plan import Window, anchor_sets
-from videograin.models.flops import ForwardKeys, controlnet_flops, unet_flops, vae_flops
+from videograin.models.flops import ForwardKeys, Operations, controlnet_flops, unet_flops, vae_flops
 from videograin.models.footprint import ClipShape, clip_windows, controlnets_of, latent_grid
 from videograin.region import Convention, EditSettings
+
+NO_OPERATIONS = Operations()
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,10 @@ class EditFlops:
         pixels: of encoding and decoding.
     """
 
-    inversion: float
-    edit: float
+    inversion: Operations
+    edit: Operations
     modulated: float
-    pixels: float
+    pixels: Operations
 
 
 @dataclass(frozen=True)
@@ -39,51 +39,47 @@ class ForwardFlops:
         modulated: of the self-attention in `whole` that may be modulated.
     """
 
-    whole: float
-    plain: float
-    shallow: float
-    control: float
-    modulated: float
+    whole: Operations = NO_OPERATIONS
+    plain: Operations = NO_OPERATIONS
+    shallow: Operations = NO_OPERATIONS
+    control: Operations = NO_OPERATIONS
+    modulated: float = 0.0
 
     @classmethod
     def of(
         cls, pipeline: VideoGrainPipeline, clip_shape: ClipShape, settings: EditSettings, lacking: float
     ) -> "ForwardFlops":
-        """Count the operations.
-
-        Args:
-            pipeline: loaded on any device.
-            clip_shape: (F, H, W).
-            settings: windows, and which frames see which.
-            lacking: share of the anchors' forwards that windows have to run again.
-        """
-        grid = latent_grid(pipeline, clip_shape)
-        first = 1 if settings.convention == Convention.RELEASE else 0  # the release leaves the largest grid plain
+        """Count the operations; arguments as in `edit_flops`."""
         windows = clip_windows(clip_shape, settings)
         forwards = [(len(window.frames), len(window.anchors), 1.0) for window in windows]
-        forwards += _anchor_forwards(windows, lacking)
+        if anchors := len(windows[0].anchors):  # they are denoised by themselves first, and again where they lack
+            forwards.append((anchors, 0, 1 + lacking * len(windows)))
+        grid = latent_grid(pipeline, clip_shape)
         control = sum(controlnet_flops(each, *clip_shape[1:], grid) for each in controlnets_of(pipeline))
-        whole = plain = shallow = modulated = frames_seen = 0.0
+        first = 1 if settings.convention == Convention.RELEASE else 0  # the release leaves the largest grid plain
+        counted = cls()
         for frames, beside, times in forwards:
             keys = ForwardKeys(frames, settings.attention_mode, beside, settings.key_frames)
-            counted = unet_flops(pipeline.unet, grid, keys)
-            whole += times * counted.whole
-            plain += times * counted.plain
-            shallow += times * counted.shallow
-            modulated += times * sum(counted.attention[first:])
-            frames_seen += times * frames
-        return cls(whole, plain, shallow, frames_seen * control, modulated)
+            own = unet_flops(pipeline.unet, grid, keys)
+            counted = cls(
+                whole=counted.whole + own.whole.times(times),
+                plain=counted.plain + own.plain.times(times),
+                shallow=counted.shallow + own.shallow.times(times),
+                control=counted.control + Operations(times * frames * control),
+                modulated=counted.modulated + times * sum(own.levels[first:]),
+            )
+        return counted
 
-
-def _anchor_forwards(windows: Sequence[Window], lacking: float) -> Iterator[tuple[int, int, float]]:
-    """Yield the frames of each set of anchors, those that they see besides, and how often they are denoised.
-
-    That is once by themselves, and in each window that share of the forwards that the bank is lacking.
-    """
-    for window, fresh in zip(windows, anchor_sets(windows), strict=True):
-        for frames, seen in ((window.landmarks, 0), (window.near_anchors, len(window.landmarks))):
-            if frames:
-                yield len(frames), seen, (frames in fresh) + lacking
+    def step(self, settings: EditSettings, index: int) -> Operations:
+        """Return the operations of all halves of the denoising step of an index."""
+        halves = settings.halves_at(index)
+        if settings.deep_step(index) != index:
+            return self.shallow.times(halves)
+        own = self.whole if index < settings.modulated_steps else self.plain
+        done = own.times(halves) + self.control.times(1 if settings.shared_control else halves)
+        if index < min(settings.inject_steps, settings.inversion_steps):
+            done += (self.plain + self.control).times(halves)
+        return done
 
 
 def edit_flops(
@@ -98,22 +94,11 @@ def edit_flops(
         lacking: share of the anchors' forwards that windows have to run again.
     """
     forward = ForwardFlops.of(pipeline, clip_shape, settings, lacking)
-    injected = min(settings.inject_steps, settings.inversion_steps)
-    edit = modulated = 0.0
-    for index in range(settings.steps_run):
-        halves = settings.halves_at(index)
-        is_modulated = index < settings.modulated_steps
-        if settings.deep_step(index) == index:
-            edit += halves * (forward.whole if is_modulated else forward.plain)
-            edit += forward.control * (1 if settings.shared_control else halves)
-        else:
-            edit += halves * forward.shallow
-        if index < injected:
-            edit += halves * (forward.plain + forward.control)
-        if is_modulated:
-            modulated += forward.modulated * (1 if settings.convention == Convention.RELEASE else halves)
+    edit = sum((forward.step(settings, index) for index in range(settings.steps_run)), NO_OPERATIONS)
+    halves = (settings.halves_at(index) for index in range(settings.modulated_steps))
+    modulated_halves = settings.modulated_steps if settings.convention == Convention.RELEASE else sum(halves)
     deep = sum(settings.deep_inversion_step(index) == index for index in range(settings.inversion_steps))
-    inversion = deep * (forward.plain + forward.control) + (settings.inversion_steps - deep) * forward.shallow
+    inversion = (forward.plain + forward.control).times(deep) + forward.shallow.times(settings.inversion_steps - deep)
     denoised = sum(len(window.frames) for window in clip_windows(clip_shape, settings))
-    pixels = vae_flops(pipeline.vae, *clip_shape[1:]) * denoised
-    return EditFlops(inversion, edit, modulated, pixels)
+    pixels = Operations(vae_flops(pipeline.vae, *clip_shape[1:]) * denoised)
+    return EditFlops(inversion, edit, forward.modulated * modulated_halves, pixels)
