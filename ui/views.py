@@ -144,9 +144,10 @@ class Views:
         """Return the pictures that objects are drawn after, and the objects that may have one."""
         fields, work = self._page.edit.pictures, session.work
         choices = [(each.name, each.id) for each in work.objects] if work else []
+        only = gr.Dropdown(choices=choices, value=choices[0][1]) if len(choices) == 1 else gr.Dropdown(choices=choices)
         return {
             fields.given: picture_markup.picture_list(work) if work else picture_markup.NONE,
-            fields.object: gr.Dropdown(choices=choices),
+            fields.object: only,
         }
 
     def sentence(self, session: Session) -> Updates:

@@ -5,15 +5,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from videograin.errors import NothingFoundError
 from videograin.finding import proposals
 from videograin.finding.finder import find_objects
 from videograin.finding.finders import load_finder
-from videograin.finding.proposals import ProposalFinder, hidden_beside, meant_names
+from videograin.finding.proposals import ProposalFinder, beside, meant_names, parts_of
 from videograin.media.video import ClipOptions, load_clip
 from videograin.project.examples import example_path
 from videograin.project.project import load_project
+from videograin.segment import suggest
 from videograin.segment.model import EmbeddingCache
 from videograin.segment.segmenter import Segmentation
 from videograin.segment.zoo import load_segmenter
@@ -75,12 +77,38 @@ def test_of_proposals_of_one_object_the_surest_is_taken(monkeypatch: pytest.Monk
     ]  # fmt: skip
 
 
-def test_the_judge_sees_neither_the_neighbours_of_an_object_nor_what_it_wears() -> None:
+def test_an_object_is_judged_without_its_neighbours_with_its_parts_and_without_them() -> None:
     whole, part, other, hat = (each.mask for each in (box(1, 16, 1), box(1, 12, 1), box(20, 36, 1), box(3, 6, 1)))
-    hidden = hidden_beside(np.stack([whole, part, other, hat]))
-    assert np.array_equal(hidden[0], other | hat)  # a piece of more than half of it is no part
-    assert np.array_equal(hidden[2], whole | part | hat)
-    assert np.array_equal(hidden[3], other)
+    masks = np.stack([whole, part, other, hat])
+    assert np.array_equal(beside(masks), [other, other, whole | part | hat, other])
+    nothing = np.zeros_like(hat)
+    assert np.array_equal(parts_of(masks), [hat, hat, nothing, nothing])  # more than half of it is no part
+    judge: Any = SeesHats()
+    segmenter: Any = None
+    probabilities = ProposalFinder(judge, segmenter, EmbeddingCache())._judged(FRAME, masks)
+    assert probabilities.tolist() == [[0.5], [0.5], [0.0], [0.0]]
+
+
+class SeesHats:
+    """Knows a dog unless it wears a hat that is not hidden; what else is seen is none."""
+
+    def probabilities(self, frame: np.ndarray, masks: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+        return np.array([[float((each & mask).any())] for mask, each in zip(masks, hidden, strict=True)])
+
+
+def half(rows: slice, columns: slice, surety: float) -> torch.Tensor:
+    """Return logits (64, 64) of a mask."""
+    logits = torch.full((64, 64), -surety)
+    logits[rows, columns] = surety
+    return logits
+
+
+def test_objects_that_touch_are_proposed_beside_what_they_make_together() -> None:
+    both, left, right = (half(slice(8, 56), slice(*columns), 4) for columns in ((4, 60), (4, 24), (20, 60)))
+    scores = torch.tensor([0.9, 0.7, 0.8])
+    kept, _ = suggest._unlike(torch.stack([both, left, right, both]), torch.cat([scores, scores[:1] - 0.1]))
+    assert [int((each > 0).sum()) for each in kept] == [48 * 56, 48 * 40, 48 * 20]
+    assert len(suggest._distinct(torch.stack([both, left, right]), scores)[0]) == 2  # boxes lose one
 
 
 @pytest.mark.slow

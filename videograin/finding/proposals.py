@@ -18,7 +18,7 @@ from videograin.segment.suggest import propose
 MIN_PROBABILITY = 0.5
 """Of a name, from which a proposal goes by it."""
 
-MIN_SCORE = 0.45
+MIN_SCORE = 0.3
 """Of a proposal, its name's probability times the segmenter's score; below are two objects in one mask, and pieces."""
 
 POINTS_PER_SIDE = 8
@@ -82,8 +82,23 @@ class ProposalFinder:
         if not proposals:
             return dict.fromkeys(nouns, ())
         masks = np.stack([each.mask for each in proposals])
-        probabilities = self.judge.probabilities(frame, masks, hidden_beside(masks))
+        probabilities = self._judged(frame, masks)
         return {noun: self._named(names, proposals, probabilities) for noun, names in known.items()}
+
+    def _judged(self, frame: np.ndarray, masks: np.ndarray) -> np.ndarray:
+        """Return how likely each mask (N, H, W) bool shows each name, (N, names).
+
+        It is the mean of what is seen with an object's parts and without them: a hat hides the dog below it, but ears
+        tell a rabbit.
+        """
+        others, parts = beside(masks), parts_of(masks)
+        probabilities = self.judge.probabilities(frame, masks, others)
+        has_parts = parts.any((1, 2))
+        if has_parts.any():
+            hidden = (others | parts)[has_parts]
+            without = self.judge.probabilities(frame, masks[has_parts], hidden)
+            probabilities[has_parts] = (probabilities[has_parts] + without) / 2
+        return probabilities
 
     def _named(
         self, names: Sequence[str], proposals: Sequence[Segmentation], probabilities: np.ndarray
@@ -99,21 +114,32 @@ class ProposalFinder:
         return each_once(sorted(found, key=lambda one: -one.score), _share_inside, INSIDE)  # the surest of each stays
 
 
-def hidden_beside(masks: np.ndarray) -> np.ndarray:
-    """Return what the judge must not see besides each proposal, (N, H, W) bool: others, and what the object wears.
+def beside(masks: np.ndarray) -> np.ndarray:
+    """Return what the others of some proposals cover around each of them, (N, H, W) bool: the judge must not see it.
 
     Args:
         masks: (N, H, W) bool.
     """
-    flat = masks.reshape(len(masks), -1).astype(np.float32)
-    areas = flat.sum(1)
-    shared = flat @ flat.T
-    is_part = (shared > INSIDE * areas) & (areas < PART * areas[:, None])  # [i, j]: j is a part of i
+    areas, shared = _areas(masks)
     is_other = shared < (1 - INSIDE) * np.minimum(areas, areas[:, None])
-    hidden = [
-        (masks[is_other[place]].any(0) & ~mask) | masks[is_part[place]].any(0) for place, mask in enumerate(masks)
-    ]
-    return np.stack(hidden)
+    return np.stack([masks[others].any(0) & ~mask for others, mask in zip(is_other, masks, strict=True)])
+
+
+def parts_of(masks: np.ndarray) -> np.ndarray:
+    """Return the parts of each of some proposals, and what it wears, as one mask each, (N, H, W) bool.
+
+    Args:
+        masks: (N, H, W) bool.
+    """
+    areas, shared = _areas(masks)
+    is_part = (shared > INSIDE * areas) & (areas < PART * areas[:, None])  # [i, j]: j is a part of i
+    return np.stack([masks[parts].any(0) for parts in is_part])
+
+
+def _areas(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the areas (N,) of masks in pixels, and what each two of them share, (N, N)."""
+    flat = masks.reshape(len(masks), -1).astype(np.float32)
+    return flat.sum(1), flat @ flat.T
 
 
 def meant_names(noun: str, names: Sequence[str]) -> tuple[str, ...]:

@@ -33,6 +33,12 @@ MOTION_MARGIN = 0.06
 
 _BOX_OVERLAP = 0.7  # IoU of boxes from which two answers are one, as in SamAutomaticMaskGenerator
 
+_PROPOSAL_SCORE, _PROPOSAL_STABILITY = 0.55, 0.45
+# Least of a proposal: one of two objects that touch often has no more, for what is around it looks like it.
+
+_MASK_OVERLAP = 0.8
+# IoU of masks from which two proposals are one. Boxes would not do: of two objects that touch, that of both is much
+# like that of the larger one.
 
 _POINTS_AT_ONCE = 64
 
@@ -62,7 +68,9 @@ def suggest_regions(
     Returns:
         Segmentations that share no pixel, the best first, backdrops last; none where nothing stands out.
     """
-    return _without_overlaps(propose(frame, model, cache, points_per_side=points_per_side, report=report))[:limit]
+    size = (frame.shape[0], frame.shape[1])
+    answers = _ask(frame, model, cache, points_per_side, (MIN_SCORE, MIN_STABILITY), report)
+    return _without_overlaps(_segmentations(model, *_distinct(*answers), size))[:limit]
 
 
 def propose(
@@ -73,23 +81,13 @@ def propose(
     points_per_side: int = 16,
     report: Report = ignore,
 ) -> list[Segmentation]:
-    """Return all that may be an object in a frame, the best first; wholes and their parts overlap.
+    """Return all that may be an object in a frame, the best first: wholes, their parts, and several objects in one.
 
-    Arguments are those of `suggest_regions`.
+    Whoever asks knows better than the segmenter which of them are objects. Arguments are those of `suggest_regions`.
     """
-    if is_flat(frame):
-        return []
     size = (frame.shape[0], frame.shape[1])
-    features = (cache or EmbeddingCache(0)).features(model, frame)
-    points = torch.from_numpy(build_point_grid(points_per_side) * size[::-1]).float()
-    logits, scores = [], []
-    for batch in track(Phase.SUGGEST, points.split(_POINTS_AT_ONCE), report):
-        prompts = Prompts(batch[:, None], torch.ones(len(batch), 1, dtype=torch.int64))
-        kept = _reliable(*model.decode(features, size, prompts, multimask=True))
-        logits.append(kept[0])
-        scores.append(kept[1])
-    answers = _distinct(torch.cat(logits), torch.cat(scores))
-    return [_segmentation(model, answer, score, size) for answer, score in zip(*answers, strict=True)]
+    answers = _ask(frame, model, cache, points_per_side, (_PROPOSAL_SCORE, _PROPOSAL_STABILITY), report)
+    return _segmentations(model, *_unlike(*answers), size)
 
 
 def suggest_moving(
@@ -136,11 +134,34 @@ def _moving_object(segmenter: Segmenter, part: np.ndarray) -> Segmentation:
     return segmenter.candidates([], [], (x0 - more, y0 - more, x1 + more, y1 + more))[0]
 
 
-def _reliable(logits: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
+def _ask(
+    frame: np.ndarray,
+    model: SegmentModel,
+    cache: EmbeddingCache | None,
+    points_per_side: int,
+    least: tuple[float, float],
+    report: Report,
+) -> tuple[Tensor, Tensor]:
+    """Ask at every point of a grid, and return the reliable answers (N, h, w) and their scores (N,)."""
+    if is_flat(frame):
+        return torch.zeros(0, 1, 1), torch.zeros(0)
+    size = (frame.shape[0], frame.shape[1])
+    features = (cache or EmbeddingCache(0)).features(model, frame)
+    points = torch.from_numpy(build_point_grid(points_per_side) * size[::-1]).float()
+    logits, scores = [], []
+    for batch in track(Phase.SUGGEST, points.split(_POINTS_AT_ONCE), report):
+        prompts = Prompts(batch[:, None], torch.ones(len(batch), 1, dtype=torch.int64))
+        kept = _reliable(*model.decode(features, size, prompts, multimask=True), *least)
+        logits.append(kept[0])
+        scores.append(kept[1])
+    return torch.cat(logits), torch.cat(scores)
+
+
+def _reliable(logits: Tensor, scores: Tensor, least_score: float, least_stability: float) -> tuple[Tensor, Tensor]:
     """Return those of the answers (B, K, h, w), (B, K) that are likely and stable, as (N, h, w), (N,)."""
     logits, scores = logits.flatten(0, 1), scores.flatten()
     stability = calculate_stability_score(logits, 0.0, 1.0).nan_to_num()
-    kept = (scores > MIN_SCORE) & (stability > MIN_STABILITY)
+    kept = (scores > least_score) & (stability > least_stability)
     return logits[kept], (scores * stability)[kept]
 
 
@@ -148,6 +169,23 @@ def _distinct(logits: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
     """Return the best of all answers of nearly the same box, the best first."""
     kept = nms(batched_mask_to_box(logits > 0).float(), scores, _BOX_OVERLAP)
     return logits[kept], scores[kept]
+
+
+def _unlike(logits: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the best of all answers of nearly the same mask, the best first; none of them is empty."""
+    order = scores.argsort(descending=True)
+    masks = (logits[order] > 0).flatten(1).float()
+    areas, shared = masks.sum(1), masks @ masks.T
+    are_alike = shared > _MASK_OVERLAP * (areas[:, None] + areas - shared)
+    kept: list[int] = []
+    for place in range(len(order)):
+        if areas[place] and not are_alike[place, kept].any():
+            kept.append(place)
+    return logits[order[kept]], scores[order[kept]]
+
+
+def _segmentations(model: SegmentModel, logits: Tensor, scores: Tensor, size: tuple[int, int]) -> list[Segmentation]:
+    return [_segmentation(model, answer, score, size) for answer, score in zip(logits, scores, strict=True)]
 
 
 def _segmentation(model: SegmentModel, logits: Tensor, score: Tensor, size: tuple[int, int]) -> Segmentation:
