@@ -185,9 +185,9 @@ def build_edit_step(studio: StudioService) -> EditStep:
             variations = widgets.panel("variations")
             with gr.Row(visible=False, elem_id="takeaway") as takeaway:
                 downloads = widgets.panel("downloads")
-                result_format, result_out = _other_formats()
                 masks_out = gr.Button("Masks (.zip)", size="sm", min_width=60, scale=0)
                 project_out = gr.Button("Project (.zip)", size="sm", min_width=60, scale=0, elem_id="project-out")
+                result_format, result_out = _other_formats()
             phrases = widgets.panel("phrases")
             attention = gr.HTML("", elem_id="attention", apply_default_css=False, padding=False)
             history = widgets.panel("history")
@@ -228,7 +228,7 @@ def _picture_fields(is_shown: bool) -> PictureFields:
 def _other_formats() -> tuple[gr.Dropdown, gr.Button]:
     choices = [(each.description, each) for each in OutputFormat if each is not OutputFormat.MP4]
     kind = gr.Dropdown(
-        choices, value=OutputFormat.WEBM, label="Another format", min_width=220, scale=0, elem_id="result-format"
+        choices, value=OutputFormat.WEBM, label="Another format", min_width=320, scale=0, elem_id="result-format"
     )
     return kind, gr.Button("Download it", size="sm", min_width=60, scale=0, elem_id="result-out")
 

@@ -185,13 +185,13 @@ def picture_for_readme(visitor: Visitor, folder: str) -> None:
     visitor.wait_for_result()
     page.click(".vg-modes [data-mode=side]")
     page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
-    page.wait_for_timeout(SETTLED)
     _save_small(page, f"{folder}/studio-result.png")
 
 
 def _save_small(page: Page, file: str) -> None:
-    """Save what is on the screen in 256 colours, a third of the bytes."""
-    Image.open(BytesIO(page.screenshot())).convert("RGB").quantize(256).save(file, optimize=True)
+    """Save what is on the screen when all animations have ended, packed as well as PNG can."""
+    page.wait_for_timeout(SETTLED)
+    Image.open(BytesIO(page.screenshot())).convert("RGB").save(file, optimize=True)
 
 
 def main(folder: str, look: str = "light", address: str = "") -> None:

@@ -41,6 +41,8 @@ def studio_theme() -> gr.themes.Base:
         input_background_fill="#ffffff",
         input_background_fill_dark="#26262a",
         input_border_width="1px",
+        input_placeholder_color="#6b6b74",
+        input_placeholder_color_dark="#a3a3ad",
         button_primary_background_fill="#0f766e",
         button_primary_background_fill_hover="#115e59",
         button_primary_background_fill_dark="#14b8a6",
