@@ -23,6 +23,7 @@ from ui.work.service import ClipChoice
 from ui.work.session import Session
 from ui.work.web_files import cached
 from videograin.errors import ProjectError, RegionError
+from videograin.evaluation.report import as_document
 from videograin.jobs.worker import JobStatus
 from videograin.masks.shapes import Combination
 from videograin.media.encode import OutputFormat
@@ -315,6 +316,10 @@ class Api(EditApi):
             raise ProjectError("Nothing was recorded of this edit. Edit the clip again.")
         return gr.FileData(path=cached(status.results / status.result.attention))
 
+    def get_scores(self, session: str, job: str) -> Document:
+        """Return how good an edit is: the paper's four measures, and region by region what they cannot see."""
+        return as_document(self._studio.scores.score(self._result(session, job), self._studio.store))
+
     def import_masks(self, session: str, file: gr.FileData) -> Document:
         """Add the objects of a file of masks (docs/masks.md), and say in `note` how it was understood."""
         found = self._find(session)
@@ -345,5 +350,6 @@ ENDPOINTS = tuple(
 
 LONG_ENDPOINTS = {
     "open_clip", "open_example", "open_project", "import_masks", "export_masks", "export_project", "export_result",
+    "get_scores",
 }  # fmt: skip
-"""Those that read or write clips and files."""
+"""Those that read or write clips and files, or measure them."""

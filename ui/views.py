@@ -12,6 +12,7 @@ from ui.components import Page
 from ui.rendering import found_markup, job_markup, markup, model_markup, picture_markup
 from ui.rendering.job_markup import PastEdit
 from ui.rendering.pictures import data_url, outline, overlay, overlay_frames
+from ui.rendering.score_markup import score_button
 from ui.settings_form import SETTING_FIELDS, described, settings_to_form
 from ui.steps import SEGMENTER_INFO, STROKES_INFO, SUGGEST, SUGGEST_MOVING
 from ui.work import attention_maps
@@ -289,7 +290,6 @@ class Views:
         current = next((job for job in reversed(edits) if not job.state.is_final), next(iter(edits), None))
         latest = studio.worker.status(current.id, session.id) if current else None
         result = studio.find_result(session, shown)
-        colours = {each.name: each.colour for each in session.work.objects} if session.work else {}
         return {
             **self.following(session),
             self._page.shown: shown,
@@ -297,9 +297,14 @@ class Views:
             edit.note: job_markup.result_note(result, latest) if result and latest else "",
             edit.compare: _compared(latest, result),
             **self._files(result),
-            edit.phrases: attention_maps.phrase_chips(result, studio.store, colours) if result else "",
+            edit.phrases: self._explanations(result, session) if result else "",
             **self._past(session, edits, result.job.id if result else ""),
         }
+
+    def _explanations(self, result: JobStatus, session: Session) -> str:
+        """Return a button for each phrase of a result, and the one for its scores."""
+        colours = {each.name: each.colour for each in session.work.objects} if session.work else {}
+        return attention_maps.phrase_chips(result, self._studio.store, colours) + score_button(result)
 
     def _files(self, result: JobStatus | None) -> Updates:
         """Return what can be taken along: a preview is no video to keep, but the project and its masks are."""

@@ -257,7 +257,7 @@ def test_what_is_no_project_is_refused_and_the_work_stays(studio, session, tmp_p
     assert session.work == before
 
 
-def test_an_edit_shows_the_attention_map_of_its_phrase(studio, session):
+def test_an_edit_shows_the_attention_map_of_its_phrase_and_offers_its_scores(studio, session, page, answer):
     job = studio.submit_edit(session, JobKind.EDIT)
     finish(studio, session)
     result = studio.find_result(session, job.id)
@@ -268,6 +268,10 @@ def test_an_edit_shows_the_attention_map_of_its_phrase(studio, session):
     assert "data:image/webp" in attention_maps.moving_attention_map(result, studio.store, 0)
     with pytest.raises(ProjectError, match="No attention map was recorded"):
         attention_maps.moving_attention_map(result, studio.store, 7)
+    assert "Score this result" in Views(studio, page).jobs(session, "")[page.edit.phrases]
+    assert "data:image/webp" in answer("explain", session.id, event("attention", 0, job.id))[page.edit.attention]
+    with pytest.raises(gr.Error, match="videograin download clip"):  # its model has no world with a CLIP of its own
+        answer("explain", session.id, event("score", value=job.id))
 
 
 def test_control_images_of_the_model_can_be_asked_for(studio, session, page, answer):

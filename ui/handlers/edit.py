@@ -14,6 +14,7 @@ from gradio.blocks import Block
 
 from ui.components import Page
 from ui.rendering import cost_markup
+from ui.rendering.score_markup import score_table
 from ui.settings_form import settings_from_form
 from ui.views import Updates, Views
 from ui.work import attention_maps, transfer
@@ -155,11 +156,17 @@ class EditHandlers:
             **self._views.jobs(session, shown),
         }
 
-    def attention_map(self, session_id: str, event: gr.EventData) -> Updates:
-        """Show the attention map of a phrase in a result."""
-        result = self._studio.find_result(self._studio.sessions.find(session_id), event.value)
-        picture = attention_maps.moving_attention_map(result, self._studio.store, int(event.id)) if result else ""
-        return {self._page.edit.attention: picture}
+    def explain(self, session_id: str, event: gr.EventData) -> Updates:
+        """Show the attention map of a phrase in a result, or the result's scores."""
+        studio = self._studio
+        result = studio.find_result(studio.sessions.find(session_id), event.value)
+        if result is None:
+            shown = ""
+        elif event.action == "score":
+            shown = score_table(studio.scores.score(result, studio.store))
+        else:
+            shown = attention_maps.moving_attention_map(result, studio.store, int(event.id))
+        return {self._page.edit.attention: shown}
 
     def add_lora(self, session_id: str, hub_id: str) -> Updates:
         """Add a LoRA of the hub; what it takes is said before it is downloaded."""

@@ -16,6 +16,7 @@ from ui.work.costs import edit_seconds
 from ui.work.marking import Marking
 from ui.work.naming import Naming, with_caption, without_composed_sentence
 from ui.work.objects.finding import Finders
+from ui.work.scores import Scores
 from ui.work.segmenter_choice import SegmenterChoices
 from ui.work.segmenting import Segmenting
 from ui.work.session import Session, Sessions, one_at_a_time
@@ -103,6 +104,7 @@ class StudioService:
         self.shelf, self.store, self.worker, self.room = studio.shelf, studio.store, studio.worker, studio.room
         self._naming = Naming()
         self._captions = Captions()
+        self.scores = Scores()
         self.segmenters = SegmenterChoices(settings, self._segmenting)
         self.marking = Marking(self._segmenting, finders, self._naming, self.store, self.worker)
         Thread(target=self._prepare_marking, daemon=True).start()

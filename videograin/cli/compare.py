@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from videograin.cli.edit import add_model_options, drawing, obtain_needed
 from videograin.cli.projects import read_project
-from videograin.cli.score import add_measuring_options, obtain_scorer, plain, shown
+from videograin.cli.score import add_measuring_options, obtain_scorer, shown
 from videograin.cli.terminal import ProgressBars, print_notes, silence_libraries
 from videograin.device import choose_device
 from videograin.errors import ProjectError, SettingsError
@@ -159,6 +159,7 @@ def _write(folder: Path, fps: float, request: EditRequest, results: "Sequence[Co
     from PIL import Image
 
     from videograin.comparison.pictures import TitledClip, side_by_side, strip
+    from videograin.evaluation.report import as_document
     from videograin.evaluation.votes import SCORES, SIDE_BY_SIDE, SOURCE
     from videograin.media.encode import save_video
 
@@ -175,9 +176,9 @@ def _write(folder: Path, fps: float, request: EditRequest, results: "Sequence[Co
             "title": each.method.title,
             "about": each.method.about,
             "cost": asdict(each.cost),
-            "scores": asdict(each.report),
+            "scores": as_document(each.report),
         }
         for each in results
     }
-    write_whole(folder / SCORES, json.dumps(plain(document), indent=1).encode() + b"\n")
+    write_whole(folder / SCORES, json.dumps(document, indent=1).encode() + b"\n")
     print(f"{folder}: strip.png, {SIDE_BY_SIDE}, {SCORES}, and an MP4 of each")

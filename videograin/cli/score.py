@@ -3,10 +3,9 @@
 import argparse
 import json
 import math
-from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from videograin.cli.download import obtain
 from videograin.cli.projects import read_project
@@ -48,6 +47,7 @@ def add_measuring_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Read source and result, score, print and write."""
     from videograin.evaluation.flows import FlowKind, load_flow
+    from videograin.evaluation.report import as_document
     from videograin.evaluation.scorers import load_scorer
     from videograin.production.scoring import score_result
 
@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> None:
     scored = score_result(project, options.result, scorer, flow)
     print_report(scored.report)
     if options.json:
-        write_whole(options.json, json.dumps(plain(asdict(scored.report)), indent=1).encode() + b"\n")
+        write_whole(options.json, json.dumps(as_document(scored.report), indent=1).encode() + b"\n")
     if options.worst:
         _draw_worst(options.worst, scored)
 
@@ -102,15 +102,6 @@ def print_report(report: "EditReport") -> None:
 def shown(value: float) -> str:
     """Return a score as a user reads it."""
     return "none" if math.isnan(value) else "infinite" if math.isinf(value) else f"{value:.2f}"
-
-
-def plain(value: Any) -> Any:
-    """Return a report as JSON has it, which knows neither nan nor infinity."""
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _draw_worst(path: Path, scored: "ScoredResult") -> None:

@@ -1,7 +1,9 @@
 """An edit's scores, all of them: the paper's four of the whole clip, and region by region what they cannot see."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -119,6 +121,19 @@ def score_request(
         size=(source.shape[2], source.shape[1]),
         frames=len(source),
     )
+
+
+def as_document(report: EditReport) -> dict[str, Any]:
+    """Return a report as JSON has it, which knows neither nan nor infinity: they are None."""
+    return _finite(asdict(report))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _regions(scorer: ClipScorer, request: EditRequest, result: np.ndarray) -> tuple[RegionScores, ...]:
