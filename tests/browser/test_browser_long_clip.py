@@ -23,7 +23,7 @@ PLAYS_IN_SECOND_WINDOW = """() => {
 
 def test_ten_seconds_are_edited_whole_the_first_window_plays_before_the_second_ends_and_stays(visit, tmp_path):
     clip = tmp_path / "long.mp4"
-    ffmpeg("-stream_loop", -1, "-i", CLIP, "-t", SECONDS, "-vf", f"fps={FPS},scale={SIDE}:{SIDE}", clip)
+    ffmpeg("-stream_loop", "-1", "-i", CLIP, "-t", str(SECONDS), "-vf", f"fps={FPS},scale={SIDE}:{SIDE}", clip)
     visitor = visit()
     page = visitor.page
     page.locator("#upload input[type=file]").set_input_files(clip)

@@ -25,7 +25,8 @@ def thin_ends(mask: np.ndarray) -> np.ndarray:
             continue
         around = slice(max(0, top - 1), top + height + 1), slice(max(0, left - 1), left + width + 1)
         own = (labels[around] == label).astype(np.uint8)
-        roots, _ = cv2.connectedComponents(cv2.dilate(own, np.ones((3, 3), np.uint8)) & thick[around])
+        touched = np.bitwise_and(cv2.dilate(own, np.ones((3, 3), np.uint8)), thick[around])
+        roots, _ = cv2.connectedComponents(touched)
         if roots == 2:  # the background of what it touches, and one root
             result[around] |= own.astype(bool)
     return result
