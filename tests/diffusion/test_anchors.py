@@ -86,6 +86,7 @@ def test_so_is_what_steps_with_shortcuts_saw() -> None:
     assert same_edit_in_any_room(tiny_pipeline(), quick, [2**30, 0])
 
 
+@pytest.mark.slow
 def test_so_is_what_anchors_saw_of_landmarks() -> None:
     settings = replace(SETTINGS, num_inference_steps=1, anchor_frames=6)  # two landmarks, and two groups of two
     assert same_edit_in_any_room(tiny_pipeline(), settings, [2**30, 0])
@@ -97,15 +98,27 @@ def test_so_are_the_features_that_are_injected() -> None:
     assert same_edit_in_any_room(tiny_pipeline(widths=(8, 8, 8, 8)), quick, [2**30, 0])
 
 
-def test_a_banked_edit_computes_its_anchors_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    evaluated: list[int] = []
+@pytest.fixture
+def evaluated(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many frames each forward has, halves counted apart."""
+    counts: list[int] = []
     original = Denoiser.predict_noise
 
     def count(self: Denoiser, latents: Tensor, timestep: int, conditioning, step: AttentionStep) -> Tensor:
-        evaluated.append(step.frames * conditioning.halves)
+        counts.append(step.frames * conditioning.halves)
         return original(self, latents, timestep, conditioning, step)
 
     monkeypatch.setattr(Denoiser, "predict_noise", count)
+    return counts
+
+
+def test_of_many_anchors_each_is_computed_once_though_windows_see_several_sets(evaluated: list[int]) -> None:
+    edit(tiny_pipeline(), replace(SETTINGS, num_inference_steps=1, anchor_frames=6))
+    windows, anchors = 3 + 3 + 3 + 2, 2 + 2 + 2  # two landmarks, and two groups of two
+    assert sum(evaluated) == (windows + anchors) * 3  # halves: 1 of inversion, 2 of editing
+
+
+def test_a_banked_edit_computes_its_anchors_once(evaluated: list[int]) -> None:
     pipe = tiny_pipeline()
     windows, anchors = (4 + 3 + 3) * 2 * 3, 2 * 2 * 3  # frames · steps · (1 half of inversion + 2 of editing)
     edit(pipe)
