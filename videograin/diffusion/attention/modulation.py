@@ -19,7 +19,7 @@ a power of two instead of 1, and the query's are divided by it.
 
 On newer CUDA devices one kernel does all of it in a single walk over keys that are sorted by class
 (`kernels/one_pass_kernel`), which takes hardly longer than plain attention and is as exact; on a CPU `one_pass_cpu`
-does so block by block, in two thirds of the time.
+does so block by block, in little more than half of the time.
 """
 
 from dataclasses import dataclass

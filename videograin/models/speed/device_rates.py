@@ -67,7 +67,7 @@ class DeviceRates:
 USUAL_RATES = {
     "cuda": DeviceRates(layers=0.3, attention=0.3, modulation=0.16),
     "mps": DeviceRates(layers=0.3, attention=0.3, modulation=23.0),
-    "cpu": DeviceRates(layers=0.6, attention=0.6, modulation=0.5),
+    "cpu": DeviceRates(layers=0.6, attention=0.6, modulation=0.4),
 }
 """For a device that cannot be timed, since it is lent for an edit alone or is not here. Those of CUDA are an NVIDIA
 H100's and H200's (SD 1.5 in fp16, 16 frames of 512×512), those of the CPU two cores' (Emoji World, 8 frames of

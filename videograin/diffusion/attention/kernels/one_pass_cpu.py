@@ -12,7 +12,8 @@ from torch import Tensor
 from videograin.diffusion.attention.class_runs import ClassRuns, Run
 
 BLOCK_BYTES = 2 * 2**20
-"""Of the scores of a block: measured at 4,096 and 8,192 keys, 2 MiB are as quick as 4, and smaller ones slower."""
+"""Of the scores of a block: the quickest of 0.5 to 4 MiB at 8,192 keys, which takes 0.39 s where plain attention takes
+0.29 and the augmented form 0.70 (4 heads of 16, one thread, AVX-512)."""
 
 LOG2_E = 1 / math.log(2)
 """exp(x) = 2^(x·log₂e), and powers of two are four times as quick here."""
@@ -25,40 +26,41 @@ def one_pass_cpu(query: Tensor, key: Tensor, value: Tensor, strength: Tensor, ru
     """
     precision = torch.float64 if query.dtype == torch.float64 else torch.float32
     out = torch.empty_like(query)
+    rows_at_once = max(1, BLOCK_BYTES // (key.shape[2] * precision.itemsize))
+    block = query.new_empty(rows_at_once, key.shape[2], dtype=precision)  # new memory for each costs more than scores
     for b in range(len(query)):
         place = min(b, len(runs.key_order) - 1)
         queries, keys = runs.query_order[place].long(), runs.key_order[place]
         rows = query[b][:, queries].to(precision)
         columns = (key[b][:, keys].to(precision) * (scale * LOG2_E)).transpose(1, 2).contiguous()
-        values = torch.nn.functional.pad(value[b][:, keys].to(precision), (0, 1), value=1.0)  # adds the weights up
+        values = value[b][:, keys].to(precision)
         own = strength[min(b, len(strength) - 1), queries, None].to(precision)
         sorted_out = torch.empty_like(rows)
         for first, last, number in runs.blocks[place].tolist():
             others = [(start, end) for start, end in runs.runs[place, number, 1].tolist() if start < end]
-            step = max(1, BLOCK_BYTES // (columns.shape[-1] * columns.itemsize))
-            for start in range(first, last, step):
-                part = slice(start, min(start + step, last))
+            for start in range(first, last, rows_at_once):
+                part = slice(start, min(start + rows_at_once, last))
+                scores = block[: part.stop - part.start]
                 for head in range(len(rows)):
-                    sorted_out[head, part] = _block(rows[head, part], columns[head], values[head], own[part], others)
+                    torch.mm(rows[head, part], columns[head], out=scores)
+                    sorted_out[head, part] = _attend(scores, values[head], own[part], others)
         out[b, :, queries] = sorted_out.to(out.dtype)
     return out
 
 
-def _block(rows: Tensor, columns: Tensor, values: Tensor, strength: Tensor, others: list[Run]) -> Tensor:
+def _attend(scores: Tensor, values: Tensor, strength: Tensor, others: list[Run]) -> Tensor:
     """Attend from queries of one class.
 
     Args:
-        rows: (n, d), the queries.
-        columns: (d, N), the keys, scaled.
-        values: (N, d + 1), the last column 1.
+        scores: (n, N), which are overwritten.
+        values: (N, d).
         strength: (n, 1), a_i.
         others: runs of keys that share no region with the queries.
     """
-    scores = rows @ columns
     penalty = strength * (scores.amax(1, keepdim=True) - scores.amin(1, keepdim=True))
     scores *= 1 - strength
     for start, end in others:
         scores[:, start:end] -= penalty
     scores -= scores.amax(1, keepdim=True)
-    gathered = scores.exp2_() @ values
-    return gathered[:, :-1] / gathered[:, -1:]
+    scores.exp2_()
+    return (scores @ values) / scores.sum(1, keepdim=True)
