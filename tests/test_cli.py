@@ -20,6 +20,7 @@ from videograin.cli.terminal import LABELS
 from videograin.finding.finder import Finder, FoundObject, Hits
 from videograin.media.encode import GREEN, save_video
 from videograin.media.video import ClipOptions, load_clip, probe
+from videograin.models.presets import QUALITIES, Quality
 from videograin.progress import Phase, Report, ignore
 from videograin.project.project import load_project
 from videograin.project.workspace import from_project
@@ -106,6 +107,8 @@ def test_without_an_output_the_video_is_named_after_the_project(project: Path) -
 def test_a_preset_takes_the_place_of_the_project_s_settings(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["edit", str(project), "--device", "cpu", "--preset", "faithful", "--steps", "10"]) == OK
     assert "9 steps" in capsys.readouterr().out
+    assert main(["edit", str(project), "--device", "cpu", "--quality", "draft", "--frame", "0"]) == OK
+    assert f"{QUALITIES[Quality.DRAFT].most_steps} steps" in capsys.readouterr().out
 
 
 def test_a_folder_of_work_is_edited(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ from videograin.masks.load import MaskSource
 from videograin.media.encode import save_video
 from videograin.media.video import ClipOptions
 from videograin.models.bundles import find_bundle
+from videograin.models.presets import Quality, apply_quality
 from videograin.project.project import VERSION, Project, ProjectRegion, load_project
 from videograin.region import ControlKind, Convention, EditSettings
 
@@ -54,6 +55,17 @@ def write_project(project: Project, file: Path) -> Path:
     """A project file with every key."""
     file.write_bytes(format_document(VERSION, to_plain(project, file.parent)))
     return file
+
+
+def test_a_quality_takes_the_place_of_the_model_s_steps_and_shortcuts_but_not_of_what_the_file_sets(
+    tmp_path: Path,
+) -> None:
+    own = find_bundle("emoji-world").settings
+    written = write(tmp_path, quality="draft", settings={"seed": 3, "num_inference_steps": 5})
+    expected = replace(apply_quality(Quality.DRAFT, own, own), seed=3, num_inference_steps=5)
+    assert load_project(written).settings == expected
+    with pytest.raises(ProjectError, match="quality is 'best'; give one of: draft, standard, exact"):
+        load_project(write(tmp_path, quality="best"))
 
 
 def test_a_file_with_every_key_is_loaded_as_it_was_written(tmp_path: Path) -> None:

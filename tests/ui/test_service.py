@@ -40,6 +40,7 @@ from videograin.media.video import ClipOptions, load_clip, probe
 from videograin.models.adapters import Adapter
 from videograin.models.bundles import EMOJI_WORLD_SETTINGS, find_bundle
 from videograin.models.memory import Estimate
+from videograin.models.presets import Quality, apply_quality
 from videograin.project import objects
 from videograin.project.archive import export_workspace
 from videograin.region import ControlGuidance, ControlKind, EditSettings
@@ -446,6 +447,10 @@ def test_without_a_preset_an_edit_keeps_the_settings_of_its_project(studio):
         job = api.edit(session.id, preset=preset, settings={"seed": 5})
         studio.worker.cancel(job, session.id)
         assert (session.opened_work.settings.strength, session.opened_work.settings.seed) == (strength, 5)
+    exact = session.opened_work.settings
+    for quality in Quality:
+        studio.worker.cancel(api.edit(session.id, quality=quality), session.id)
+        assert session.opened_work.settings == apply_quality(quality, exact, EMOJI_WORLD_SETTINGS)
     finish(studio, session)
 
 
