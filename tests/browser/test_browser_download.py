@@ -55,6 +55,8 @@ def test_a_download_is_asked_for_shows_its_bytes_stops_and_goes_on(
             page.wait_for_selector(OFFER)
             hub.bytes_per_second = None
             page.click(OFFER)
+            page.locator("#download", has_text="IP-Adapter").wait_for()  # which draws after pictures
+            page.click("#picture-list [data-action=remove]")
             page.wait_for_function("!document.querySelector('#download').innerText.trim()")
             assert any(offset > 0 for offset in hub.offsets)
             page.context.close()

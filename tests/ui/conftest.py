@@ -19,7 +19,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudioService]:
     )
     studio = StudioService(settings)
     yield studio
-    assert studio.worker.stop()
+    assert studio.worker.stop(timeout=60)  # a busy machine may still be loading the first model
 
 
 @pytest.fixture
