@@ -23,6 +23,8 @@ def test_a_visitor_sees_two_results_and_is_not_told_whose_they_are(tmp_path: Pat
     booth = booth_of(tmp_path)
     page = build_vote_page(booth)
     enter, vote = (page.fns[number].fn for number in sorted(page.fns))
+    assert enter is not None
+    assert vote is not None
     voter, prompt, source, left, right, *rest = enter()
     assert {Path(left).read_text(), Path(right).read_text()} == set(METHODS)
     assert Path(source["value"]).read_text() == "source"

@@ -8,9 +8,10 @@ import json
 import random
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import combinations
 from pathlib import Path
@@ -122,16 +123,11 @@ def _prompt(scores: Path) -> str:
 
 def draw_ballot(edits: Sequence[RatedEdit], votes: Sequence[Vote], chance: random.Random) -> Ballot:
     """Draw one of the pairs with the fewest votes, in random order."""
-    pairs = [(edit, *pair) for edit in edits for pair in combinations(sorted(edit.results), 2)]
-    counts = {(edit.name, first, second): 0 for edit, first, second in pairs}
-    for vote in votes:
-        key = (vote.edit, *sorted((vote.left, vote.right)))
-        if key in counts:
-            counts[key] += 1
-    fewest = min(counts.values())
-    edit, *shown = chance.choice([(e, a, b) for e, a, b in pairs if counts[e.name, a, b] == fewest])
-    chance.shuffle(shown)
-    return Ballot(edit, *shown)
+    pairs = [Ballot(edit, *pair) for edit in edits for pair in combinations(sorted(edit.results), 2)]
+    counts = Counter((vote.edit, min(vote.left, vote.right), max(vote.left, vote.right)) for vote in votes)
+    seen = [counts[ballot.edit.name, ballot.left, ballot.right] for ballot in pairs]
+    drawn = chance.choice([ballot for ballot, count in zip(pairs, seen, strict=True) if count == min(seen)])
+    return drawn if chance.random() < 0.5 else replace(drawn, left=drawn.right, right=drawn.left)
 
 
 class VoteStore:
