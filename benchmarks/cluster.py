@@ -193,7 +193,7 @@ def studio(options: argparse.Namespace, actors: int) -> Iterator[Studio]:
     clip_options = replace(project.clip_options, max_frames=options.frames, short_side=options.side)
     with TemporaryDirectory() as folder:
         limits = OperatorSettings(
-            data_folder=Path(folder), device=options.device, offline=True, executor=RAY, ray_actors=actors, ray_cpus=1
+            data_folder=Path(folder), ray_device=options.device, offline=True, executor=RAY, ray_actors=actors
         )
         cluster, store = RayCluster(limits), JobStore(jobs_folder(limits.data_folder))
         handlers = EditJobs(cluster.shelf, limits).handlers()

@@ -53,7 +53,7 @@ def test_on_one_s_own_machine_the_task_is_run_as_it_is() -> None:
     done = Outcome(JobState.DONE)
     (place,) = on_own_thread(lambda _job: done)
     assert place.run(JOB) is done
-    assert place.wait_until_there()
+    assert place.wait_until_there(is_needed=False)
 
 
 def test_zero_gpu_takes_the_variable_and_the_package(spaces, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """A lane of several places: who takes which job, what an idle one does, what becomes of a job that loses its place."""
 
 from collections.abc import Callable, Iterator
+from contextvars import Context
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -9,6 +10,7 @@ import pytest
 from fake_jobs import ANN, BOB, Count, Stepper, finished, handler, wait_until
 
 from videograin.jobs.executor import Outcome, Place, PlaceLost, Task
+from videograin.jobs.queue import Lane, Waiting
 from videograin.jobs.settings import OperatorSettings
 from videograin.jobs.store import Job, JobKind, JobState, JobStore
 from videograin.jobs.worker import LOST, MOST_LOSSES, Worker
@@ -19,13 +21,17 @@ Open = Callable[..., Worker]
 class Spot(Place):
     """A place that notes what it does, holds a model, and can be told to help."""
 
-    def __init__(self, task: Task, model: str = "", losses: int = 0) -> None:
+    def __init__(self, task: Task, model: str = "", losses: int = 0, *, is_there: bool = True) -> None:
         super().__init__(task)
-        self.model, self.losses = model, losses
+        self.model, self.losses, self._is_there = model, losses, is_there
         self.before: Callable[[Job], object] = lambda _job: None
         self.ran: list[str] = []
         self.helps = False
         self.helping, self._recalled = Event(), Event()
+
+    @property
+    def is_there(self) -> bool:
+        return self._is_there
 
     def run(self, job: Job) -> Outcome:
         self.ran.append(job.id)
@@ -129,6 +135,17 @@ def test_a_job_goes_to_the_place_that_has_its_model(open_worker: Open) -> None:
         model = ("one", "two")[number % 2]
         finished(worker, worker.submit(ANN, JobKind.PREVIEW, Drawn(f"word {number}", model=model)).id)
     assert [len(spot.ran) for spot in spots] == [3, 3]
+
+
+def test_a_place_that_was_given_back_is_needed_when_those_that_are_there_do_not_suffice() -> None:
+    here, first, second = (Spot(unused, is_there=is_there) for is_there in (True, False, False))
+    lane = Lane([here, first, second])
+    assert not any(lane.needs(place) for place in (here, first, second))
+    for number in range(2):
+        lane.waiting.add(Waiting(Job(str(number), "owner", JobKind.EDIT, "", number), Context()))
+    assert [lane.needs(place) for place in (here, first, second)] == [True, True, False]
+    lane.running[here] = Job("long", "owner", JobKind.EDIT, "", 0)
+    assert lane.needs(second)
 
 
 def test_an_idle_place_helps_until_a_job_waits(

@@ -68,8 +68,13 @@ class Place:
         """
         return self._task(job)
 
-    def wait_until_there(self) -> bool:
-        """Wait a moment for the place, which a cluster may have to start, and return whether it is there."""
+    def wait_until_there(self, *, is_needed: bool) -> bool:
+        """Wait a moment for the place, which a cluster may have to start, and return whether it is there.
+
+        Args:
+            is_needed: whether a job waits for it; one that is not may be given back.
+        """
+        del is_needed
         return True
 
     @property
@@ -82,7 +87,10 @@ class Place:
         return True
 
     def can_help(self, _job: Job) -> bool:
-        """Whether a job that runs at another place has parts that may be worked on here."""
+        """Whether a job that runs at another place has parts that may be worked on here.
+
+        If so, `help` is called next, and `recall` counts from here on.
+        """
         return False
 
     def help(self, job: Job) -> None:

@@ -126,6 +126,13 @@ class Lane:
         there = [place for place in self.places if place.is_there]
         return sum(place not in self.running for place in there), len(there)
 
+    def needs(self, place: Place) -> bool:
+        """Whether jobs wait for a place: for one that is not there, more than those that are there can take now."""
+        if place.is_there:
+            return len(self.waiting) > 0
+        absent = [each for each in self.places if not each.is_there]
+        return place in absent[: max(0, len(self.waiting) - self.count_places()[0])]
+
     def take(self, place: Place) -> Waiting | None:
         """Remove and return the job that a place is to carry out now; None leaves the next one to a better place."""
         if not self.waiting:

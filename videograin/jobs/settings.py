@@ -56,9 +56,13 @@ class OperatorSettings:
         offline: whether to leave model hubs alone.
         executor: thread or ray: whether edits run in this process, one at a time, or on the GPUs of a cluster.
         ray_address: of the cluster's head, as Ray takes it; empty starts a cluster of this machine alone.
+        ray_device: cuda or cpu: where its edits run; empty is cuda if it has a GPU when the studio starts. `device` is
+            where the studio's own process follows objects.
         ray_actors: most GPUs that are used, or most groups of CPUs where there is no GPU; 0 is as many as the cluster
             has when the studio starts. One that grows by itself starts hosts until it has this number.
         ray_cpus: CPU cores that each of them takes.
+        ray_idle_minutes: after how long without work all but one of them are given back, so that a cluster can shrink;
+            they are asked for again when jobs wait. 0 keeps them.
         metrics: whether /metrics tells Prometheus of jobs and GPUs; whoever reaches the page reaches it.
         max_upload_mb: largest file that may be uploaded, in megabytes.
         max_video_seconds: longest video that may be uploaded.
@@ -88,8 +92,10 @@ class OperatorSettings:
     offline: bool = False
     executor: Annotated[str, OneOf((THREAD, RAY))] = THREAD
     ray_address: str = ""
+    ray_device: Annotated[str, OneOf(("cuda", "cpu"))] = ""
     ray_actors: Annotated[int, Between(0, 10_000)] = 0
     ray_cpus: Annotated[int, Between(1, 1024)] = 1
+    ray_idle_minutes: Annotated[float, Between(0, 100_000)] = 0.0
     metrics: bool = False
     max_upload_mb: Annotated[int, Between(1, 10_000)] = 200
     max_video_seconds: Annotated[float, Between(1, 86_400)] = 600.0

@@ -290,7 +290,9 @@ class Worker:
         while not self._stopping:
             try:
                 self._purge_when_due()
-                if place.wait_until_there():
+                with self._changed:
+                    is_needed = lane.needs(place)
+                if place.wait_until_there(is_needed=is_needed):
                     self._take_turn(lane, place)
             except PlaceLost:
                 log.warning("a place was lost")
@@ -340,6 +342,7 @@ class Worker:
             job = lane.running.pop(place)
             if outcome is None:
                 self._wait_again(job, waiting)
+                lane.recall_helpers()
                 self._changed.notify_all()
                 return
             if outcome.state is JobState.CANCELLED and job.id in lane.interrupted:

@@ -53,6 +53,7 @@ def test_a_window_is_the_same_after_it_was_on_disk(tmp_path: Path) -> None:
     assert np.array_equal(np.concatenate(list(read.chunks)), np.concatenate(list(window.chunks)))
     assert torch.equal(read.latents, window.latents)
     assert read.attention is not None
+    assert window.attention is not None
     assert np.array_equal(read.attention, window.attention)
     assert (read.window, read.count) == (window.window, window.count)
     assert (read.target_prompt, read.warnings) == (window.target_prompt, window.warnings)

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from windowed_project import WHOLE, WINDOWS, kept, windowed_project
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'videograin-studio[ray]'")
 
+from videograin.errors import SettingsError
 from videograin.jobs.cluster.board import FOLDER
 from videograin.jobs.cluster.ray_cluster import RayCluster, RayPlace
 from videograin.jobs.edit import EditJobs
@@ -54,8 +56,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp("cluster")
     project = windowed_project(folder)
     settings = OperatorSettings(
-        data_folder=folder / "data", models=(project.model,), max_side=256, device="cpu", offline=True,
-        executor=RAY, ray_actors=2,
+        data_folder=folder / "data", models=(project.model,), max_side=256, offline=True,
+        executor=RAY, ray_device="cpu", ray_actors=2,
     )  # fmt: skip
     store, rays = JobStore(jobs_folder(settings.data_folder)), RayCluster(settings)
     worker = Worker(
@@ -84,6 +86,11 @@ def expected(cluster: Cluster) -> np.ndarray:
         return frames_of(finished(cluster.worker, cluster.submit(1, "alone-" + ANN).id, "alone-" + ANN))
 
 
+def test_an_address_without_a_cluster_is_told_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"There is no cluster at VIDEOGRAIN_RAY_ADDRESS 'auto' .* Start its head"):
+        RayCluster(OperatorSettings(data_folder=tmp_path, ray_address="auto"))
+
+
 def test_two_actors_make_the_frames_of_one(cluster: Cluster, expected: np.ndarray) -> None:
     job = cluster.submit(1)
     wait_until(lambda: len(cluster.claimants(job)) == 2)
@@ -100,7 +107,8 @@ def test_an_actor_that_is_killed_costs_a_window_and_no_frame(
     shutil.rmtree(cluster.store.root.parent / "cache")  # inversions; windows take their whole time
     job = cluster.submit(1, owner)
     wait_until(lambda: len(cluster.claimants(job)) == 2)
-    home = {place.name for place, each in cluster.worker._editing.running.items() if each.id == job.id}
+    running = cluster.worker._editing.running
+    home = {place.name for place in cluster.places if place in running and running[place].id == job.id}
     (killed,) = which(cluster.claimants(job), home)
     cluster.place(killed).close()
     assert np.array_equal(frames_of(finished(cluster.worker, job.id, owner)), expected)
@@ -125,3 +133,16 @@ def test_what_the_user_can_mend_is_told_as_by_the_thread(cluster: Cluster) -> No
     job = finished(cluster.worker, cluster.worker.submit(ANN, JobKind.EDIT, broken).id).job
     assert job.state is JobState.FAILED
     assert "token" in job.message
+
+
+def test_an_actor_that_has_rested_comes_back_when_a_job_waits_for_it(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = cluster.places[1]
+    monkeypatch.setattr(second, "_rest_seconds", 0.0)
+    cluster.worker.cancel(cluster.submit(4).id, ANN)  # whoever was idle looks around
+    wait_until(lambda: cluster.worker.edit_places() == (1, 1))
+    monkeypatch.setattr(second, "_rest_seconds", 1000.0)
+    jobs = [cluster.submit(seed) for seed in (5, 6)]
+    wait_until(lambda: second.is_there)
+    assert all(finished(cluster.worker, job.id).job.state is JobState.DONE for job in jobs)

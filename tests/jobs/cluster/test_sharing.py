@@ -13,8 +13,9 @@ from fake_jobs import ANN, finished, wait_until
 from windowed_project import FRAMES, WHOLE, WINDOWS, kept, windowed_project
 
 from videograin.diffusion.pipeline import VideoGrainPipeline
+from videograin.errors import Cancelled
 from videograin.jobs.cluster.actor import Editor
-from videograin.jobs.cluster.board import WindowBoard
+from videograin.jobs.cluster.board import SharedPlan, WindowBoard
 from videograin.jobs.edit import EditJobs
 from videograin.jobs.executor import Outcome, Place, Task
 from videograin.jobs.model_shelf import ModelShelf
@@ -42,14 +43,15 @@ class Here(Place):
 
     def can_help(self, job: Job) -> bool:
         board = WindowBoard.of(self._files.folder(job))
-        return board is not None and board.free > 0
+        is_offered = board is not None and board.free > 0
+        self.helped += is_offered
+        return is_offered
 
     def help(self, job: Job) -> None:
-        self.helped += 1
-        self.editor.help(job)
+        self.editor.help(job, self.helped)
 
     def recall(self) -> None:
-        self.editor.recall()
+        self.editor.recall(self.helped)
 
 
 @dataclass(frozen=True)
@@ -158,12 +160,31 @@ def test_a_cancelled_edit_stops_at_all_places_and_the_next_one_has_them(
 ) -> None:
     claimed = meet(monkeypatch)
     job = shared.worker.submit(ANN, JobKind.EDIT, shared.project)
-    wait_until(lambda: claimed)
+    wait_until(lambda: len(claimed) > 1)
     shared.worker.cancel(job.id, ANN)
-    monkeypatch.setattr(Here, "can_help", lambda _place, _job: True)  # it finds that there is nothing to do
     assert finished(shared.worker, job.id).job.state in (JobState.CANCELLED, JobState.DONE)
     monkeypatch.undo()
     assert np.array_equal(frames_of(shared.edit()), expected)
+
+
+def test_a_recall_that_comes_before_the_help_it_is_for_counts(
+    tmp_path: Path, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, editor, prepared = JobStore(jobs_folder(tmp_path)), Editor(settings_for(tmp_path, project), "run-1"), []
+    job = store.add(ANN, JobKind.EDIT, project)
+    (store.folder(job) / "segments").mkdir()
+    WindowBoard.open(store.folder(job), SharedPlan(5, WINDOWS), 0, "run-0")
+
+    def prepare(*_arguments: object) -> SourceEdit:
+        prepared.append(1)
+        raise Cancelled("far enough")
+
+    monkeypatch.setattr(SourceEdit, "prepare", prepare)
+    editor.recall(1)
+    assert editor.help(job, 1)
+    assert not prepared
+    assert editor.help(job, 2)
+    assert prepared
 
 
 def test_where_memory_runs_out_the_leaner_attempt_makes_the_windows_that_the_first_had_begun(

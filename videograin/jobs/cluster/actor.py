@@ -2,7 +2,6 @@
 
 import logging
 from dataclasses import dataclass
-from threading import Event
 
 from videograin.errors import Cancelled
 from videograin.jobs.cluster.sharing import SharedWindows, WindowHelper
@@ -52,7 +51,7 @@ class Editor:
         handlers = jobs.handlers() | discover_handlers(self._shelf, settings)
         self._runner = JobRunner(self._files, handlers, log_words=settings.log_prompts)
         self._helper = WindowHelper(jobs, self._shelf.device, name)
-        self._recalled = Event()
+        self._recalled = 0
 
     def prepare(self) -> str:
         """Load the default model, and return why that failed, in plain words; empty where it did not."""
@@ -66,11 +65,16 @@ class Editor:
         """Carry a job out, whatever happens in it."""
         return self._runner.run(job)
 
-    def help(self, job: Job) -> bool:
-        """Make windows of an edit that runs at another place, and return whether this place may be asked again."""
-        self._recalled.clear()
+    def help(self, job: Job, number: int) -> bool:
+        """Make windows of an edit that runs at another place, and return whether this place may be asked again.
+
+        Args:
+            job: the edit.
+            number: of this help, one more each time, by which it is recalled.
+        """
+        request, folder = self._files.request(job, Project), self._files.folder(job)
         try:
-            self._helper.help(self._files.request(job, Project), self._files.folder(job), self._recalled.is_set)
+            self._helper.help(request, folder, lambda: self._recalled >= number)
         except Cancelled:
             return True
         except Exception:  # short of memory, say; the job's own place makes what this one leaves
@@ -79,9 +83,9 @@ class Editor:
             return False
         return True
 
-    def recall(self) -> None:
-        """Stop helping before the next step."""
-        self._recalled.set()
+    def recall(self, number: int) -> None:
+        """Stop a help before its next step, or before it has begun; it may arrive later than this."""
+        self._recalled = max(self._recalled, number)
 
     def state(self) -> ActorState:
         """Return which model is held, and how full the GPU is."""

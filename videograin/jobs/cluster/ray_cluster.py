@@ -1,6 +1,7 @@
 """Places for jobs on a cluster of Ray's: an actor for each GPU, or for some CPUs each where there is no GPU."""
 
 import logging
+import math
 import os
 import secrets
 import time
@@ -17,6 +18,7 @@ from ray.exceptions import GetTimeoutError, RayActorError, RaySystemError
 from videograin.errors import SettingsError
 from videograin.jobs.cluster.actor import ActorState, Editor
 from videograin.jobs.cluster.board import WindowBoard
+from videograin.jobs.context import is_asked_to_stop
 from videograin.jobs.executor import Outcome, Place, PlaceLost, Task
 from videograin.jobs.model_shelf import GpuMemory, ModelShelf, ShelfState, cache_folder
 from videograin.jobs.settings import OperatorSettings, variable_of
@@ -55,22 +57,37 @@ class RayPlace(Place):
         settings: the operator's.
         name: of the place.
         options: what an actor takes of a host, as Ray has it.
+        rests: whether it is given back when it has had nothing to do for as long as the operator says.
 
     Attributes:
         state: what the actor told of itself last; None while there is none.
     """
 
-    def __init__(self, settings: OperatorSettings, name: str, options: dict[str, float]) -> None:
+    def __init__(
+        self, settings: OperatorSettings, name: str, options: dict[str, float], *, rests: bool = False
+    ) -> None:
         self._settings, self.name, self._options = settings, name, options
         self._files = JobFiles(jobs_folder(settings.data_folder))
         self._refused: set[str] = set()
+        self._helps = 0
+        self._rest_seconds = settings.ray_idle_minutes * 60 if rests and settings.ray_idle_minutes else math.inf
+        self._used_at = time.monotonic()
         self.state: ActorState | None = None
         self._start()
 
-    def wait_until_there(self) -> bool:
+    def wait_until_there(self, *, is_needed: bool) -> bool:
         """Wait a moment for the actor; it is asked for again where it was lost, which makes a cluster grow."""
         if self.state is not None:
-            return True
+            if is_needed or time.monotonic() - self._used_at < self._rest_seconds:
+                return True
+            self.close()
+            self._rests, self.state = True, None
+            log.info("an actor is given back")
+        if self._rests:
+            if not is_needed:
+                time.sleep(START_SECONDS)
+                return False
+            self._start()
         if not ray.wait([self._prepared], timeout=START_SECONDS)[0]:
             return False
         try:
@@ -81,6 +98,7 @@ class RayPlace(Place):
             time.sleep(START_SECONDS)
             self._start()
             return False
+        self._used_at = time.monotonic()
         log.info("an actor is ready", extra={"error": problem} if problem else {})
         return True
 
@@ -99,19 +117,23 @@ class RayPlace(Place):
 
     def can_help(self, job: Job) -> bool:
         """Whether an edit has windows that no place has begun."""
-        if job.kind is not JobKind.EDIT or job.id in self._refused:
+        folder = self._files.folder(job)
+        if job.kind is not JobKind.EDIT or job.id in self._refused or is_asked_to_stop(folder):
             return False
-        board = WindowBoard.of(self._files.folder(job))
-        return board is not None and board.free > 0
+        board = WindowBoard.of(folder)
+        if board is None or not board.free:
+            return False
+        self._helps += 1
+        return True
 
     def help(self, job: Job) -> None:
         """Have the actor make windows of an edit."""
-        if not self._wait(self._actor.help.options(concurrency_group=WORK).remote(job), job):
+        if not self._wait(self._actor.help.options(concurrency_group=WORK).remote(job, self._helps), job):
             self._refused.add(job.id)
 
     def recall(self) -> None:
         """Have the actor stop helping before its next step."""
-        self._ask(self._actor.recall)
+        self._ask(self._actor.recall, self._helps)
 
     def close(self) -> None:
         """End the actor."""
@@ -133,7 +155,7 @@ class RayPlace(Place):
     def _start(self) -> None:
         remote: Any = ray.remote  # whose types know no concurrency groups
         actor_class = remote(**self._options, concurrency_groups={WORK: 1, ASIDE: 2})(_RemoteEditor)
-        self.state = None
+        self._rests, self.state = False, None
         self._actor = actor_class.remote(self._settings, self.name)
         self._prepared = self._actor.prepare.options(concurrency_group=WORK).remote()
 
@@ -143,12 +165,16 @@ class RayPlace(Place):
     def _wait(self, reference: Any, job: Job) -> Any:
         """Return what a reference stands for; where the actor is lost, others may have what it has begun."""
         try:
-            return ray.get(reference)
+            result = ray.get(reference)
         except LOST as error:
             if board := WindowBoard.of(self._files.folder(job)):
                 board.release(self.name)
+            with suppress(*LOST):
+                ray.kill(self._actor)  # one that is only out of reach must not go on with what others do
             self._start()
             raise PlaceLost from error
+        self._used_at = time.monotonic()
+        return result
 
 
 class ClusterShelf(ModelShelf):
@@ -202,12 +228,15 @@ class RayCluster:
     """
 
     def __init__(self, settings: OperatorSettings) -> None:
-        self._settings = replace(settings, auth=())  # passwords are nothing for other hosts
+        # Of other hosts' devices their actors know, and passwords are nothing for them.
+        self._settings = replace(settings, auth=(), device=settings.ray_device)
         self._closed = Event()
         _connect(settings)
         options, count = _demand(settings)
         session = secrets.token_hex(4)
-        self._places = [RayPlace(self._settings, f"{session}-{number}", options) for number in range(count)]
+        self._places = [
+            RayPlace(self._settings, f"{session}-{number}", options, rests=number > 0) for number in range(count)
+        ]
         self.shelf = ClusterShelf(settings, self._places)
         self.shelf.update(settings.models[0])
         Thread(target=self._watch, name="cluster", daemon=True).start()
@@ -239,8 +268,12 @@ class RayCluster:
 
 def _connect(settings: OperatorSettings) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    own = {"include_dashboard": False, "object_store_memory": STORE_BYTES, "_node_ip_address": "127.0.0.1"}
-    where: dict[str, Any] = {"address": settings.ray_address} if settings.ray_address else own
+    logging.getLogger("ray").setLevel(logging.ERROR)  # its own lines are no JSON; what fails is told below
+    where: dict[str, Any] = {"address": settings.ray_address}
+    if not settings.ray_address:
+        # Ray would keep a token in the home directory, which a container may not be able to write.
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(16))
+        where = {"include_dashboard": False, "object_store_memory": STORE_BYTES}
     try:
         ray.init(**where, log_to_driver=False, configure_logging=False, ignore_reinit_error=True)
     except (ConnectionError, RuntimeError, ValueError) as error:
@@ -253,7 +286,7 @@ def _connect(settings: OperatorSettings) -> None:
 def _demand(settings: OperatorSettings) -> tuple[dict[str, float], int]:
     """Return what an actor takes of a host, and how many actors there are to be."""
     here = ray.cluster_resources()
-    on_gpu = settings.device.startswith("cuda") or (not settings.device and here.get("GPU", 0) > 0)
+    on_gpu = settings.ray_device == "cuda" or (not settings.ray_device and here.get("GPU", 0) > 0)
     options: dict[str, float] = {"num_cpus": settings.ray_cpus}
     fitting = here.get("CPU", 1) // settings.ray_cpus
     if on_gpu:

@@ -166,6 +166,7 @@ class WindowHelper:
         if board is None or not board.free:
             return
         try:
+            check()
             with TemporaryDirectory() as scratch:
                 source = SourceEdit.prepare(project, Path(scratch), self._device, check)
                 assert source.request is not None, "an edit that has windows"
