@@ -56,3 +56,18 @@ def test_later_parts_take_what_the_largest_finished_one_took(clock: list[float])
     assert anchors.seconds_left == pytest.approx(5.0 * 32 / 4)  # 4 frames took 5 s, 32 are left
     assert first.seconds_left == pytest.approx(5.0 * 32 / 4)
     assert second.seconds_left == pytest.approx(80.0)  # the last window, as the first one went
+
+
+def test_a_part_takes_no_less_than_one_before_it_also_where_the_estimate_leaves_something_out(
+    clock: list[float],
+) -> None:
+    told: list[Progress] = []
+    tell = TimeLeft(Estimate(seconds=40.0, inversion_seconds=0.0, peak_bytes=0), told.append)
+    parts = Parts([10, 10], 0)
+    for _ in range(2):
+        report = parts.next(tell)
+        report(Progress(Phase.EDIT, 0, 1, None))
+        clock[0] += 20.0
+        report(Progress(Phase.EDIT, 1, 1, 0.0))
+        clock[0] += 10.0  # of decoding, which the estimate does not know
+    assert [progress.seconds_left for progress in told[2:]] == pytest.approx([30.0, 10.0])

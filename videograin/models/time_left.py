@@ -11,7 +11,8 @@ class TimeLeft:
     """A report that passes on each progress with the seconds left of the whole edit instead of its phase.
 
     The time of later phases is taken from the estimate, corrected by how long the current phase takes against its own.
-    So is that of later parts, until one is finished: from then on they take what the largest finished one took.
+    So is that of later parts, until one is finished: from then on they take what the largest finished one took, and the
+    present one no less.
 
     Args:
         estimate: expected seconds of inversion and of the whole edit.
@@ -41,8 +42,12 @@ class TimeLeft:
             self._pace = (time.monotonic() - self._started) / (share * expected)
         if left is None:
             left = expected * self._pace if progress.total else 0.0
-        whole = self._measured.whole_seconds if self._measured else sum(self._whole.values()) * self._pace
-        self._report(replace(progress, seconds_left=left + later * self._pace + progress.later * whole))
+        left += later * self._pace
+        whole = sum(self._whole.values()) * self._pace
+        if self._measured:  # with flow, encoding and decoding, which the estimate's phases leave out
+            whole = self._measured.whole_seconds
+            left = max(left, whole * progress.share - (time.monotonic() - self._part.started))
+        self._report(replace(progress, seconds_left=left + progress.later * whole))
 
     def _note_part(self, progress: Progress) -> None:
         """Measure the part that has ended, if another one begins."""
