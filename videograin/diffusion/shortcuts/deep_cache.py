@@ -7,7 +7,7 @@ the way down and the last one on the way up are computed alone, and the deep fea
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -53,14 +53,15 @@ def keeping_deep(unet: UNet2DConditionModel, kept: DeepFeatures, residuals: Sequ
 @contextmanager
 def without_deep(unet: UNet2DConditionModel, features: Tensor) -> Iterator[None]:
     """While open, a UNet is its blocks of the largest resolution, with deep features in place of all between them."""
-    down, middle, up = unet.down_blocks, unet.mid_block, unet.up_blocks
+    network = cast(Any, unet)  # diffusers says more narrowly than it needs what its blocks are
+    down, middle, up = network.down_blocks, network.mid_block, network.up_blocks
     smaller = down[0].downsamplers
-    unet.down_blocks, unet.mid_block, unet.up_blocks = down[:1], cast(nn.Module, _Remembered(features)), up[-1:]
+    network.down_blocks, network.mid_block, network.up_blocks = down[:1], _Remembered(features), up[-1:]
     down[0].downsamplers = None
     try:
         yield
     finally:
-        unet.down_blocks, unet.mid_block, unet.up_blocks = down, middle, up
+        network.down_blocks, network.mid_block, network.up_blocks = down, middle, up
         down[0].downsamplers = smaller
 
 
