@@ -73,14 +73,14 @@ QUALITIES = {
         changes={"sampler": Sampler.DPM_SOLVER, "guidance_end": 0.5, "key_frames": 2, "shared_control": True},
     ),
     Quality.STANDARD: Shortcuts(
-        "Half the time, and hardly a difference.",
+        "About half the time.",
         steps=0.6,
         most_steps=25,
         changes={"sampler": Sampler.DPM_SOLVER, "guidance_end": 0.7},
     ),
     Quality.EXACT: Shortcuts("Everything computed."),
 }
-"""Points of the curve in benchmarks/RESULTS.md (`python -m benchmarks.draft`)."""
+"""Their place on the curve of accuracy against seconds is measured by `python -m benchmarks.draft`."""
 
 SHORTCUTS = (
     "sampler", "guidance_start", "guidance_end", "key_frames", "cache_interval", "shared_control", "inversion",
