@@ -14,7 +14,7 @@ from videograin.comparison.fatezero import Fusion, SourceAttention, align_tokens
 from videograin.comparison.frame_attention import attend_jointly, attend_to_own_and_middle
 from videograin.comparison.ground_a_video import GroundedDenoising, edit_after_ground_a_video, still_cells
 from videograin.comparison.methods import METHODS, find_methods
-from videograin.comparison.own_methods import edit_one_after_the_other
+from videograin.comparison.own_methods import ABLATION, edit_one_after_the_other
 from videograin.comparison.tokenflow import Propagation, adjacent, choose_keyframes, nearest_tokens, shares_after
 from videograin.diffusion.denoiser import Denoiser
 from videograin.diffusion.pipeline import VideoGrainPipeline
@@ -53,7 +53,7 @@ def edit(pipe: VideoGrainPipeline, name: str, asked: EditRequest) -> EditResult:
 def results(pipe: VideoGrainPipeline) -> dict[str, EditResult]:
     """The same request by every method."""
     before = pipe.loops
-    edited = {method.name: method.edit(pipe, request(), ignore) for method in METHODS}
+    edited = {method.name: method.edit(pipe, request(), ignore) for method in (*METHODS, *ABLATION)}
     assert pipe.loops is before, "a method has not given its loops back"
     return edited
 
@@ -63,7 +63,7 @@ def test_every_method_edits_and_no_two_give_the_same_result(results: dict[str, E
         assert result.frames.shape == request().frames.shape
         assert np.isfinite(result.latents.numpy()).all()
         assert PANDA in result.target_prompt
-    assert len({result.latents.numpy().tobytes() for result in results.values()}) == len(METHODS)
+    assert len({result.latents.numpy().tobytes() for result in results.values()}) == len(results) == 13
 
 
 @pytest.mark.parametrize("name", ["inversion", "tokenflow", "controlvideo"])

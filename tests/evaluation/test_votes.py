@@ -68,7 +68,7 @@ def test_what_was_voted_is_printed_on_the_command_line(tmp_path: Path, capsys: p
     VoteStore(tmp_path).add(Ballot(edit, "paper", "release"), dict.fromkeys(Question, "paper"), "a visitor")
     assert main(["vote", str(tmp_path), "--results"]) == OK
     said = capsys.readouterr().out
-    assert said.startswith("1 pairs judged.")
+    assert said.startswith("1 pair judged.")
     assert "preferred in 100% of 1 (95 %: 21% to 100%)" in said
     assert main(["vote", str(tmp_path / "nowhere")]) == USAGE
     assert not (tmp_path / "nowhere").exists()

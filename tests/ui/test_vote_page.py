@@ -34,7 +34,7 @@ def test_a_visitor_sees_two_results_and_is_not_told_whose_they_are(tmp_path: Pat
     assert vote(voter, LEFT, RIGHT, None)[-1] == f"**{INCOMPLETE}**"
     assert VoteStore(tmp_path / "study").votes() == []
     following, *_, notice = vote(voter, LEFT, RIGHT, NEITHER)
-    assert notice.startswith("1 pairs have been judged")
+    assert notice == "1 pair judged so far."
     assert following.name == voter.name
     shown = voter.ballot
     assert [kept.winner for kept in VoteStore(tmp_path / "study").votes()] == [shown.left, shown.right, ""]

@@ -11,6 +11,9 @@ from ui.rendering.theme import studio_theme
 from ui.study.booth import LEFT, NEITHER, QUESTIONS, RIGHT, Booth, Voter
 from videograin.errors import ProjectError
 
+PLAIN_FORM = ".form { background: transparent; border: 0; gap: 12px; }"
+"""The questions without the grey that Gradio lays behind fields that touch."""
+
 INCOMPLETE = "Answer all three questions first; nothing was kept yet."
 
 
@@ -57,7 +60,8 @@ def _pair(booth: Booth, voter: Voter) -> list[Any]:
     source, left, right = booth.shown(voter.ballot)
     words = f"The words were: **{voter.ballot.edit.prompt}**" if voter.ballot.edit.prompt else ""
     before = gr.update(value=source and str(source), visible=source is not None)
-    kept = f"{booth.count()} pairs have been judged so far."
+    count = booth.count()
+    kept = f"{count} pair{'' if count == 1 else 's'} judged so far."
     return [voter, words, before, str(left), str(right), *[None] * len(QUESTIONS), kept]
 
 
@@ -85,6 +89,7 @@ def run_study(folder: Path, host: str | None, port: int | None, *, open_browser:
             show_error=False,
             footer_links=[],
             theme=studio_theme(),
+            css=PLAIN_FORM,
             quiet=True,
         )
         sys.stdout.write(f"The study is at {url}\n")

@@ -37,7 +37,8 @@ def run(options: argparse.Namespace) -> None:
 def _print(votes: "Sequence[Vote]") -> None:
     from videograin.evaluation.votes import Question, win_rates
 
-    print(f"{len(votes) // len(Question)} pairs judged.")
+    count = len(votes) // len(Question)
+    print(f"{count} pair{'' if count == 1 else 's'} judged.")
     for rate in win_rates(votes):
         share = rate.share
         print(
