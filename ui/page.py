@@ -83,7 +83,7 @@ def _wire_page(blocks: gr.Blocks, page: Page, handlers: WholePageHandlers) -> No
         blocks.load, handlers.load, page.kept, {page.kept, page.session, page.tabs, *page.everything},
         js=widgets.script("session_claim.js"),
     ).then(None, page.kept, None, js=widgets.script("session_keep.js"))  # fmt: skip
-    for name in ("quiet_player.js", "keys.js", "toasts.js"):
+    for name in ("quiet_player.js", "keys.js", "drawers.js", "toasts.js"):
         blocks.load(None, None, None, js=widgets.script(name), api_visibility="private")
     page.tabs.change(None, None, None, js=widgets.script("begin_step.js"), api_visibility="private")
     _on(page.download.act, handlers.download_action, [page.session, page.shown], page.jobs)
