@@ -50,7 +50,7 @@ class Report:
         speedup: seconds of the fewest actors over those of the most.
         identical: whether all of them made the same frames.
         killed: for the actor that was killed, whether the edit was done with the same frames.
-        killed_seconds: how long it took.
+        killed_seconds: how long it took, from being asked for.
         interleaved: whether each owner's first preview began before the other's last one.
     """
 
@@ -172,7 +172,8 @@ def kill(opened: Studio, which: str, expected: np.ndarray, report: Report) -> No
     names = asked.helpers
     lost = home if which == "home" else next(name for name in names if name != home)
     names[lost].close()
-    report.killed_seconds[which] = length(asked.end())
+    ended = asked.end()  # its beginning is that of the last attempt
+    report.killed_seconds[which] = (ended.ended or 0.0) - ended.created
     report.killed[which] = np.array_equal(expected, asked.frames())
     wait_until(lambda: all(place.is_there for place in opened.places))
 
