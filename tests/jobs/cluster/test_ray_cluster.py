@@ -1,5 +1,6 @@
 """Edits on a real cluster of this machine: two actors in processes of their own, which are also killed."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -53,6 +54,7 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    os.environ.setdefault("RAY_worker_niceness", "0")  # of 15, Ray's own, tests beside these leave actors little time
     folder = tmp_path_factory.mktemp("cluster")
     project = windowed_project(folder)
     settings = OperatorSettings(
