@@ -15,8 +15,9 @@ pytest.importorskip("ray", reason="Ray is not installed: pip install 'videograin
 
 from videograin.errors import SettingsError
 from videograin.jobs.cluster.board import FOLDER
-from videograin.jobs.cluster.ray_cluster import RayCluster, RayPlace
+from videograin.jobs.cluster.ray_cluster import RayCluster, RayPlace, wait_for_any
 from videograin.jobs.edit import EditJobs
+from videograin.jobs.executor import Place
 from videograin.jobs.settings import RAY, OperatorSettings
 from videograin.jobs.store import Job, JobKind, JobState, JobStore, jobs_folder
 from videograin.jobs.worker import STOPPED, JobStatus, Worker
@@ -91,6 +92,26 @@ def expected(cluster: Cluster) -> np.ndarray:
 def test_an_address_without_a_cluster_is_told_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"There is no cluster at VIDEOGRAIN_RAY_ADDRESS 'auto' .* Start its head"):
         RayCluster(OperatorSettings(data_folder=tmp_path, ray_address="auto"))
+
+
+class Late(Place):
+    """A place that is there when it was waited for a third time."""
+
+    waited = 0
+
+    def wait_until_there(self, *, is_needed: bool) -> bool:
+        self.waited += is_needed
+        return self.is_there
+
+    @property
+    def is_there(self) -> bool:
+        return self.waited == 3
+
+
+def test_the_thread_of_an_only_actor_waits_for_it_and_no_longer() -> None:
+    place = Late(lambda _job: pytest.fail("no job"))
+    wait_for_any([place])
+    assert place.waited == 3
 
 
 def test_two_actors_make_the_frames_of_one(cluster: Cluster, expected: np.ndarray) -> None:

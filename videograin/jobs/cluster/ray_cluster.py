@@ -246,9 +246,8 @@ class RayCluster:
         return self._places
 
     def wait_until_ready(self) -> None:
-        """Wait until an actor has loaded the default model, or could not."""
-        while not self._closed.is_set() and all(place.state is None for place in self._places):
-            time.sleep(START_SECONDS / 4)
+        """Wait until an actor has loaded the default model, or could not; for the thread of the first place."""
+        wait_for_any(self._places)
 
     def close(self) -> None:
         """Leave the cluster, and end one of this machine alone."""
@@ -264,6 +263,12 @@ class RayCluster:
                     with suppress(*LOST):
                         asked[reference].state = ray.get(reference)
             self.shelf.update(self._settings.models[0])
+
+
+def wait_for_any(places: Sequence[Place]) -> None:
+    """Wait until any place is there. The thread of the first one, which asks, is the only one that can bring it."""
+    while not any(place.is_there for place in places):
+        places[0].wait_until_there(is_needed=True)
 
 
 def _connect(settings: OperatorSettings) -> None:
