@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fakes import tiny_pipeline
 from PIL import Image
 
 from videograin.cli.main import OK, USAGE, main
 from videograin.comparison.pictures import BAR, TitledClip, side_by_side, strip
 from videograin.evaluation.votes import find_edits
+from videograin.files.assets import EMBEDDED_MODEL
 from videograin.masks.export import save_npz
 from videograin.media.encode import save_video
 from videograin.media.video import load_clip
@@ -37,9 +39,10 @@ def project(tmp_path: Path) -> Path:
 def test_an_edit_is_compared_method_by_method_and_may_be_voted_on(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = project.parent / "study/cat"
+    folder, model = project.parent / "study/cat", project.parent / "tiny"
+    tiny_pipeline().save_pretrained(model)
     command = ["compare", str(project), "--methods", "blending", "tokenflow", "-o", str(folder), "--device", "cpu"]
-    assert main(command) == OK
+    assert main([*command, "--model", str(model), "--clip", str(EMBEDDED_MODEL / "clip"), "--offline"]) == OK
     said = capsys.readouterr()
     rows = {line[:15].strip(): line[15:].split() for line in said.out.splitlines()}
     scores = json.loads((folder / "scores.json").read_text())
