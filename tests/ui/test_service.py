@@ -447,11 +447,17 @@ def test_without_a_preset_an_edit_keeps_the_settings_of_its_project(studio):
         job = api.edit(session.id, preset=preset, settings={"seed": 5})
         studio.worker.cancel(job, session.id)
         assert (session.opened_work.settings.strength, session.opened_work.settings.seed) == (strength, 5)
+    finish(studio, session)
+
+
+def test_a_quality_is_taken_over_the_api(studio, session, monkeypatch):
+    monkeypatch.setattr(studio, "submit_edit", lambda *_: SimpleNamespace(id="none"))
     exact = session.opened_work.settings
     for quality in Quality:
-        studio.worker.cancel(api.edit(session.id, quality=quality), session.id)
-        assert session.opened_work.settings == apply_quality(quality, exact, EMOJI_WORLD_SETTINGS)
-    finish(studio, session)
+        Api(studio).edit(session.id, quality=quality)
+        assert session.opened_work.settings == apply_quality(quality, exact, studio.bundle(session).settings)
+    with pytest.raises(SettingsError, match="no choice 'best'"):
+        Api(studio).edit(session.id, quality="best")
 
 
 def test_long_work_of_the_page_takes_turns_and_clicks_and_reads_never_wait_for_it(blocks, page):
