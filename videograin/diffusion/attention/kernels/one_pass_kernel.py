@@ -48,7 +48,7 @@ class KernelShape:
     stages: int
 
     def shared_memory(self, columns: int) -> int:
-        """Return the bytes that a block's queries and the tiles ahead take, of so many columns in half precision."""
+        """Return the bytes that a block's queries and the tiles ahead take, in half precision and of some columns."""
         return 2 * columns * (BLOCK_ROWS + 2 * self.stages * self.keys)
 
 
