@@ -5,7 +5,7 @@
 
 An example that comes along is edited in Emoji World, with no inversion known from before, by one actor and by two. Then
 it is edited twice more while an actor is killed: first the one that carries the job out, then the one that helps. All
-frames are compared with those of one actor. At the end two owners ask for three previews each: they interleave where no
+frames are compared with those of one actor. At the end two owners ask for four previews each: they interleave where no
 owner has to wait until the other's are done.
 """
 
@@ -36,6 +36,9 @@ from videograin.project.project import Project, load_project
 
 WINDOWS = {"window_frames": 4, "anchor_frames": 1, "window_overlap": 1}
 """Of the 16 frames of the example: eight windows of three frames, each beside an anchor."""
+
+PREVIEWS = 4
+"""Of each owner: the first two begin at once, on two actors that are free, before the other owner asks."""
 
 POLL_SECONDS = 0.02
 
@@ -181,10 +184,10 @@ def kill(opened: Studio, which: str, expected: np.ndarray, report: Report) -> No
 
 
 def interleave(opened: Studio) -> bool:
-    """Have two owners ask for three previews each, one after the other; return whether their times overlap."""
-    asked = [opened.submit(JobKind.PREVIEW, owner, seed) for owner in ("ann", "bob") for seed in range(3)]
+    """Have two owners ask for previews, one after the other; return whether each began before the other's last one."""
+    asked = [opened.submit(JobKind.PREVIEW, owner, seed) for owner in ("ann", "bob") for seed in range(PREVIEWS)]
     jobs = [each.end() for each in asked]
-    (anns, bobs) = ([job.started or 0.0 for job in each] for each in (jobs[:3], jobs[3:]))
+    (anns, bobs) = ([job.started or 0.0 for job in each] for each in (jobs[:PREVIEWS], jobs[PREVIEWS:]))
     return min(anns) < max(bobs) and min(bobs) < max(anns)
 
 
