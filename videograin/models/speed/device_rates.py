@@ -25,13 +25,18 @@ from videograin.diffusion.attention.step import AttentionStep
 from videograin.errors import VideoGrainError
 from videograin.files.atomic import write_whole
 from videograin.files.hub import user_cache_dir
-from videograin.models.flops import ForwardKeys, Operations, measure_speed, unet_flops
+from videograin.models.flops import ForwardKeys, Operations, unet_flops
 from videograin.region import AttentionMode
+
+FILE = "device-rates.json"
 
 FRAMES, REPEATS = 2, 2
 
 TOKENS = {"cpu": 2048, "cuda": 32768, "mps": 2048}
 """Of the attention that is timed: enough that starting it counts for nothing, few enough that all takes no second."""
+
+SIDES = {"cpu": 1024, "cuda": 8192, "mps": 4096}
+"""Of the square matrices whose product is timed."""
 
 STRENGTH = 0.3
 """a_i of the modulated attention that is timed; any other takes as long."""
@@ -84,7 +89,7 @@ def device_rates(unet: UNet2DConditionModel, device: torch.device, kept: Path | 
         device: where edits run.
         kept: the file; None is one in the user's cache folder.
     """
-    kept = kept or user_cache_dir() / "device-rates.json"
+    kept = kept or user_cache_dir() / FILE
     key = _key(unet, device)
     with _lock:
         known = _read(kept)
@@ -104,7 +109,8 @@ def measure_rates(unet: UNet2DConditionModel, device: torch.device) -> DeviceRat
     classes = torch.arange(tokens, device=device)[None] * 3 // tokens
     regions = SharedRegions(classes, classes, torch.eye(3, dtype=torch.bool, device=device))
     strength = torch.full((1, tokens), STRENGTH, device=device)
-    speed = measure_speed(device, unet.dtype)
+    matrix = torch.ones(SIDES[device.type], SIDES[device.type], device=device, dtype=unet.dtype)
+    speed = 2 * len(matrix) ** 3 / _time(lambda: matrix @ matrix, device)
     plain = _time(lambda: attention(query, key, value, layer.scale), device)
     modulated = _time(lambda: modulated_attention(query, key, value, strength, regions, layer.scale), device)
     per_second = 4 * layer.heads * tokens**2 * dim / plain
@@ -123,13 +129,15 @@ def _forward(unet: UNet2DConditionModel, side: int, device: torch.device) -> obj
 
 
 def _time(work: Callable[[], object], device: torch.device) -> float:
+    """Return how long work takes, on a CPU in time of the processor: shares are the same whatever else it has to do."""
+    clock = time.process_time if device.type == "cpu" else time.perf_counter
     seconds = []
     for _ in range(1 + REPEATS):  # the first one warms up
-        started = time.perf_counter()
+        started = clock()
         work()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        seconds.append(time.perf_counter() - started)
+        seconds.append(clock() - started)
     return median(seconds[1:])
 
 
