@@ -28,6 +28,8 @@ from videograin.production.source_edit import SourceEdit
 from videograin.project.project import Project
 from videograin.region import EditRequest
 
+pytestmark = pytest.mark.slow
+
 
 class Here(Place):
     """A place whose editor is in this process; the windows that it helped with are counted."""
