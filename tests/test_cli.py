@@ -270,7 +270,8 @@ def test_ctrl_c_leaves_nothing_half_written(project: Path) -> None:
     assert child.returncode == INTERRUPTED
     assert "Stopped" in complaint
     assert "Traceback" not in complaint
-    assert set(project.parent.iterdir()) == before
+    rates = project.with_name("cache")  # the device was measured first
+    assert set(project.parent.iterdir()) - {rates} == before
 
 
 @pytest.mark.slow

@@ -129,15 +129,23 @@ def test_on_a_phone_every_target_is_large_enough_for_a_finger(visit):
         assert small == [], step
 
 
+COPIED_LINK = """async () => {
+    for (;;) {
+        const link = (await navigator.clipboard.readText()).match(/[?].*settings=.*/);
+        if (link) return link[0];
+        await new Promise((resume) => setTimeout(resume, 50));
+    }
+}"""
+"""Waits for a link in the clipboard, and returns what follows its path."""
+
+
 def test_settings_go_to_another_browser_by_a_link_without_the_clip(visit):
     visitor = visit(permissions=["clipboard-read", "clipboard-write"])
     visitor.take_ready("cap")
     visitor.open_drawer("Every setting")
     visitor.set_number("Steps", 33)
     visitor.page.click("#share")
-    visitor.page.wait_for_function("async () => (await navigator.clipboard.readText()).includes('settings=')")
-    link = visitor.page.evaluate("navigator.clipboard.readText()")
-    other = visit(link[link.index("?") :])
+    other = visit(visitor.page.evaluate(COPIED_LINK))
     other.page.wait_for_function("!location.search.includes('settings')")
     other.take_example("friends", frames=2)
     other.go_to("3 Edit")

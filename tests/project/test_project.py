@@ -96,7 +96,7 @@ def test_a_model_beside_the_file_is_found(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"source_promt": "x"}, "source_promt is unknown. Did you mean 'source_prompt'"),
-        ({"settings": {"guidance": 3}}, "settings.guidance is unknown. Did you mean 'guidance_scale'"),
+        ({"settings": {"guidance_scal": 3}}, "settings.guidance_scal is unknown. Did you mean 'guidance_scale'"),
         ({"settings": {"xyzzy": 3}}, "settings.xyzzy is unknown. Known are: num_inference_steps"),
         ({"settings": {"seed": "3"}}, "settings.seed is '3'; give a whole number"),
         ({"settings": {"seed": True}}, "settings.seed is True; give a whole number"),

@@ -30,6 +30,10 @@ STEPS = 10
 """So that a window takes long enough for the other actor to begin one, and for a test to kill it meanwhile."""
 
 
+ENDLESS = 100
+"""As many as are allowed, for jobs that a test stops."""
+
+
 @dataclass(frozen=True)
 class Cluster:
     """A studio's worker whose edits run on two actors."""
@@ -39,8 +43,8 @@ class Cluster:
     places: list[RayPlace]
     project: Project
 
-    def submit(self, seed: int, owner: str = ANN) -> Job:
-        settings = replace(self.project.settings, seed=seed)
+    def submit(self, seed: int, owner: str = ANN, steps: int = STEPS) -> Job:
+        settings = replace(self.project.settings, seed=seed, num_inference_steps=steps)
         project = kept(self.store, replace(self.project, settings=settings), owner)
         return self.worker.submit(owner, JobKind.EDIT, project)
 
@@ -139,12 +143,12 @@ def test_an_actor_that_is_killed_costs_a_window_and_no_frame(
 
 
 def test_jobs_of_two_owners_run_at_once_and_a_long_one_gives_its_helper_back(cluster: Cluster) -> None:
-    long = cluster.submit(2)
-    wait_until(lambda: len(cluster.claimants(long)) == 2)
-    short = cluster.submit(3, BOB)
-    wait_until(lambda: cluster.worker.status(short.id, BOB).progress)
-    assert cluster.worker.status(long.id, ANN).job.state is JobState.RUNNING
-    for job, owner in ((long, ANN), (short, BOB)):
+    jobs = {ANN: cluster.submit(2, steps=ENDLESS)}
+    wait_until(lambda: len(cluster.claimants(jobs[ANN])) == 2)
+    jobs[BOB] = cluster.submit(3, BOB, steps=ENDLESS)
+    wait_until(lambda: cluster.worker.status(jobs[BOB].id, BOB).progress)
+    assert cluster.worker.status(jobs[ANN].id, ANN).job.state is JobState.RUNNING
+    for owner, job in jobs.items():
         cluster.worker.cancel(job.id, owner)
         end = finished(cluster.worker, job.id, owner).job
         assert (end.state, end.message) == (JobState.CANCELLED, STOPPED)
