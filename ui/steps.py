@@ -154,14 +154,7 @@ def build_edit_step(studio: StudioService) -> EditStep:
             )
             with gr.Accordion("Sentence, caption, what to avoid", open=False):
                 caption, propose, target, negative = _sentence_fields()
-            preset = gr.Radio(
-                [(f"{each.value}: {change.info}", each.value) for each, change in PRESETS.items()],
-                value=Preset.BALANCED, label="How much may change", elem_id="preset",
-            )  # fmt: skip
-            quality = gr.Radio(
-                [(f"{each.value.capitalize()}: {left_out.info}", each.value) for each, left_out in QUALITIES.items()],
-                value=Quality.EXACT, label="Quality and speed", elem_id="quality",
-            )  # fmt: skip
+            preset, quality = _degrees()
             with gr.Accordion("Every setting", open=False, elem_id="settings"):
                 controls = gr.CheckboxGroup(
                     model_markup.control_choices(bundle), label="Keep from the clip",
@@ -262,6 +255,19 @@ def _setting(field: SettingField, defaults: EditSettings) -> SettingComponent:
     if isinstance(value, bool):
         return gr.Checkbox(value, label=field.label, info=info)
     return gr.Number(value, label=field.label, info=info, precision=0, minimum=0)
+
+
+def _degrees() -> tuple[gr.Radio, gr.Radio]:
+    """Lay out how much may change, and how much of the arithmetic may be left out."""
+    preset = gr.Radio(
+        [(f"{each.value}: {change.info}", each.value) for each, change in PRESETS.items()],
+        value=Preset.BALANCED, label="How much may change", elem_id="preset",
+    )  # fmt: skip
+    quality = gr.Radio(
+        [(f"{each.value.capitalize()}: {left_out.info}", each.value) for each, left_out in QUALITIES.items()],
+        value=Quality.EXACT, label="Quality and speed", elem_id="quality",
+    )  # fmt: skip
+    return preset, quality
 
 
 def _sentence_fields() -> tuple[gr.Textbox, gr.Button, gr.Textbox, gr.Textbox]:

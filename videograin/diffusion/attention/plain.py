@@ -4,12 +4,11 @@ from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from videograin.diffusion.attention.kernels import is_hopper
+from videograin.diffusion.attention.kernels import is_half, is_hopper
 
 SDPA_PRIORITY = [
     SDPBackend.CUDNN_ATTENTION,
@@ -37,8 +36,7 @@ def attention(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor
 
 
 def _flash_pays(query: Tensor, key: Tensor) -> bool:
-    half = query.dtype in (torch.float16, torch.bfloat16)
-    return half and is_hopper(query.device) and min(query.shape[2], key.shape[2]) >= MIN_FLASH_TOKENS
+    return is_half(query) and is_hopper(query.device) and min(query.shape[2], key.shape[2]) >= MIN_FLASH_TOKENS
 
 
 @cache

@@ -22,6 +22,7 @@ import triton.language as tl
 from torch import Tensor
 
 from videograin.diffusion.attention.class_runs import BLOCK_ROWS, ClassRuns
+from videograin.diffusion.attention.kernels import descriptor_memory
 
 LOG2_E = 1.4426950408889634
 """exp(x) = 2^(x·log₂e): the processor has a power of two."""
@@ -83,7 +84,7 @@ def one_pass_attention(
     out = torch.empty(batch, heads, rows, dim, dtype=query.dtype, device=query.device)
     head, tail = _tiles(dim)
     shape = _shape(head + tail, query.device)
-    triton.set_allocator(_allocate)
+    triton.set_allocator(descriptor_memory)
     with torch.cuda.device_of(query):
         _one_pass_kernel[runs.blocks.shape[1], batch * heads](
             query, key, value, out, strength, runs.query_order, runs.blocks, runs.runs,
@@ -115,11 +116,6 @@ def _shape(columns: int, device: torch.device) -> KernelShape:
 @cache
 def _shared_memory(device: torch.device) -> int:
     return torch.cuda.get_device_properties(device).shared_memory_per_block_optin
-
-
-def _allocate(size: int, _alignment: int, _stream: int | None) -> Tensor:
-    """Give Triton the scratch memory in which the kernel writes its descriptors."""
-    return torch.empty(size, dtype=torch.int8, device="cuda")
 
 
 @triton.jit

@@ -13,6 +13,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from videograin.diffusion.attention.kernels import descriptor_memory
+
 CONFIGS = [
     triton.Config({"ROWS": rows, "KEYS": 64}, num_warps=warps, num_stages=stages)
     for rows, warps, stages in [(64, 4, 4), (128, 4, 3), (128, 8, 3)]
@@ -33,7 +35,7 @@ def row_range_triton(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
     def grid(config: dict[str, int]) -> tuple[int, int]:
         return -(-rows // config["ROWS"]), batch * heads
 
-    triton.set_allocator(_allocate)
+    triton.set_allocator(descriptor_memory)
     with torch.cuda.device_of(query):
         _row_range_kernel[grid](
             query, key, maximum, minimum, heads, rows, key.shape[2],
@@ -46,11 +48,6 @@ def row_range_triton(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
 def _is_aligned(key: Tensor) -> bool:
     steps = [stride * key.element_size() for stride in key.stride()[:3]]
     return key.stride(-1) == 1 and all(step % DESCRIPTOR_ALIGNMENT == 0 for step in [key.data_ptr(), *steps])
-
-
-def _allocate(size: int, _alignment: int, _stream: int | None) -> Tensor:
-    """Give Triton the scratch memory in which the kernel writes its descriptors."""
-    return torch.empty(size, dtype=torch.int8, device="cuda")
 
 
 @triton.jit
