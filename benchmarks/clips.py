@@ -115,6 +115,7 @@ def pack(library: Library, numbers: Iterable[str], file: Path) -> None:
         arrays[f"{number} frames"] = np.diff(frames, axis=0, prepend=np.zeros_like(frames[:1]))
         arrays[f"{number} masks"] = np.stack([masks[region["name"]] for region in document["regions"]])
     arrays["documents"] = np.array(json.dumps(documents))
+    file.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(file, **arrays)  # pyright: ignore[reportArgumentType]
 
 

@@ -1,13 +1,18 @@
 """A whole edit at SD 1.5 + ControlNet's true architecture: seconds by phase, peak memory, memory over frames.
 
-Weights are random, so only time and memory mean anything. Run on a CUDA device: `python -m benchmarks.edit`.
+Weights are random, so only time and memory mean anything. Run on a CUDA device:
+
+    python -m benchmarks.edit
+    python -m benchmarks.edit --long 128 --window 12 --anchors 2    # a clip of several windows, and nothing else
 """
 
 import argparse
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 from unittest import mock
 
 import numpy as np
@@ -17,11 +22,15 @@ from benchmarks.materialized import materialized_attention
 from benchmarks.sd15 import random_sd15
 from benchmarks.table import print_table
 from videograin.diffusion.pipeline import VideoGrainPipeline
+from videograin.diffusion.windows.anchor_bank import BankRoom
 from videograin.models.presets import Quality, apply_quality
 from videograin.progress import Phase, Progress, Report, ignore
 from videograin.region import Convention, EditRequest, EditSettings, Region
 
 GIB = 2**30
+BANK_ROOM = BankRoom(5 * GIB, 20 * GIB)
+"""For a long clip's anchors, so that an edit stays below 12 GiB of the device."""
+
 PHASES = (Phase.ENCODE, Phase.INVERT, Phase.EDIT, Phase.DECODE)
 
 
@@ -43,12 +52,13 @@ class PhaseClock:
 
 def main() -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--frames", type=int, default=16)
-    parser.add_argument("--steps", type=int, default=50)
-    args = parser.parse_args()
+    args = _arguments()
     pipeline = random_sd15(torch.device("cuda"), torch.float16)
     device = f"{torch.cuda.get_device_name()}, fp16, 512×512, 4 regions, ControlNet, trajectories"
+    if args.long:
+        windows = {"window_frames": args.window, "anchor_frames": args.anchors, "window_overlap": args.overlap}
+        print_long_table(pipeline, device, partial(request, convention=Convention.PAPER, **windows), args)
+        return
     print_edit_table(pipeline, device, args.frames, args.steps)
     print_quality_table(pipeline, device, args.frames, args.steps)
     print_memory_table(pipeline, device)
@@ -83,6 +93,24 @@ def print_memory_table(pipeline: VideoGrainPipeline, device: str) -> None:
     print_table(f"{device}: 2+2 steps", ["frames", "peak GiB allocated"], rows)
 
 
+def print_long_table(
+    pipeline: VideoGrainPipeline, device: str, ask: Callable[[int, int], EditRequest], args: argparse.Namespace
+) -> None:
+    """Print an edit by windows as they are finished: frames and seconds so far, and the most memory that was held."""
+    edit(pipeline, ask(32, 2))
+    pipeline.bank_room = BANK_ROOM
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    started, done, rows = time.monotonic(), 0, []
+    for window in pipeline.edit_windows(ask(args.long, args.steps)):
+        done += len(window.frames)
+        seconds, peak = time.monotonic() - started, torch.cuda.max_memory_allocated() / GIB
+        rows.append([str(done), f"{seconds:.1f}", f"{peak:.2f}"])
+        print(*rows[-1], flush=True)
+    way = f"windows of {args.window} and {args.anchors} anchors, overlap {args.overlap}"
+    print_table(f"{device}: {args.steps}+{args.steps} steps, {way}", ["frames", "seconds", "peak GiB"], rows)
+
+
 def print_step_table(pipeline: VideoGrainPipeline, device: str) -> None:
     """Print one modulated step, ours beside the one that holds all scores (release convention, ≤ 32×32)."""
     rows = []
@@ -106,7 +134,9 @@ def print_step_table(pipeline: VideoGrainPipeline, device: str) -> None:
     print_table(f"{device}: one step of both halves, 16 frames", columns, rows)
 
 
-def request(frames: int, steps: int, convention: Convention = Convention.RELEASE, fraction: float = 0.3) -> EditRequest:
+def request(
+    frames: int, steps: int, convention: Convention = Convention.RELEASE, fraction: float = 0.3, **changes: int
+) -> EditRequest:
     """Four regions over a moving texture."""
     rng = np.random.default_rng(0)
     side = 64 + -(-2 * frames // 8)
@@ -117,6 +147,7 @@ def request(frames: int, steps: int, convention: Convention = Convention.RELEASE
         masks[index, :, top : top + 192, left : left + 192] = True
     regions = [Region(mask, word) for mask, word in zip(masks, ["a b", "c d", "e f", "g h"], strict=True)]
     settings = EditSettings(num_inference_steps=steps, convention=convention, modulated_fraction=fraction)
+    settings = replace(settings, **changes)
     return EditRequest(clip, regions, "p q r s", control_images=[clip], settings=settings)
 
 
@@ -136,6 +167,17 @@ def measure(pipeline: VideoGrainPipeline, asked: EditRequest) -> list[str]:
     phases = [clock.seconds[phase] for phase in PHASES]
     peak = torch.cuda.max_memory_allocated() / GIB
     return [f"{x:.2f}" for x in [seconds, *phases, seconds - sum(phases), peak]]
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.edit")
+    parser.add_argument("--frames", type=int, default=16)
+    parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--long", type=int, default=0, metavar="FRAMES", help="edit a clip of so many by windows")
+    parser.add_argument("--window", type=int, default=EditSettings.window_frames)
+    parser.add_argument("--anchors", type=int, default=EditSettings.anchor_frames)
+    parser.add_argument("--overlap", type=int, default=EditSettings.window_overlap)
+    return parser.parse_args()
 
 
 if __name__ == "__main__":
