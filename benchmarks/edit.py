@@ -173,7 +173,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.edit")
     parser.add_argument("--frames", type=int, default=16)
     parser.add_argument("--steps", type=int, default=50)
-    parser.add_argument("--long", type=int, default=0, metavar="FRAMES", help="edit a clip of so many by windows")
+    parser.add_argument("--long", type=int, default=0, metavar="FRAMES", help="edit a clip of this length in windows")
     parser.add_argument("--window", type=int, default=EditSettings.window_frames)
     parser.add_argument("--anchors", type=int, default=EditSettings.anchor_frames)
     parser.add_argument("--overlap", type=int, default=EditSettings.window_overlap)
