@@ -3,15 +3,20 @@
 A small model cannot fill a GPU: its steps wait for kernels to be launched. Several processes on one GPU do.
 """
 
+import json
 import os
 import queue
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from multiprocessing import get_context
-from typing import Generic, Protocol, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -66,6 +71,29 @@ def work_off(
         for process in processes:
             process.terminate()
             process.join()
+
+
+def keep_results(
+    finished: Iterable[Done[T, R]], count: int, file: Path, line_of: "Callable[[T, R], DataclassInstance]"
+) -> None:
+    """Append a line of JSON to a file for each result at once, and print how far the run has come.
+
+    Args:
+        finished: tasks as they end; one that failed leaves no line, and its error is printed.
+        count: how many there are to be.
+        file: made with its folder where it is missing.
+        line_of: a task and its result as a line.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a") as lines:
+        for number, done in enumerate(finished, 1):
+            name = f"{number}/{count} {done.task}"
+            if done.result is None:
+                print(f"{name} failed:\n{done.error}", flush=True)
+                continue
+            lines.write(json.dumps(asdict(line_of(done.task, done.result))) + "\n")
+            lines.flush()
+            print(f"{name}: {done.result}", flush=True)
 
 
 def _work(hire: Callable, device: str, threads: int, waiting: object, finished: object, deadline: float) -> None:

@@ -13,14 +13,14 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from pathlib import Path
 from statistics import fmean, median
 from typing import Self
 
 import torch
 
 from benchmarks.clips import Library
-from benchmarks.emoji_world import Line, fingerprint, key_of, library_of, read_lines, run, select
+from benchmarks.emoji_world import Line, fingerprint, key_of, read_lines, run, select
+from benchmarks.options import add_clip_options, add_crew_options, library_of
 from benchmarks.scoring import Bench, Score, Task
 from benchmarks.table import print_table
 from benchmarks.variants import Variant, changed
@@ -166,14 +166,8 @@ def device_name(device: str) -> str:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.draft")
     parser.add_argument("--split", choices=["tune", "report"], default="report")
-    parser.add_argument("--clips", type=int, default=1000, help="at most")
-    parser.add_argument("--frames", type=int, default=16, help="of each clip, evenly spaced")
-    parser.add_argument("--model", default="emoji-world", help="folder in diffusers' layout, with its clip/")
-    parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--workers", type=int, default=1, help="processes, dealt out over the GPUs")
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no edit after these")
-    parser.add_argument("--json", type=Path, default=Path("output/draft.json"), help="where the curve is written")
-    parser.add_argument("--packed", type=Path, metavar="FILE.npz", help="read the clips from a packed file")
+    add_clip_options(parser, clips=1000, file="output/draft.json")
+    add_crew_options(parser)
     return parser.parse_args()
 
 

@@ -15,6 +15,7 @@ pixels and by what is left of the latents at its edge, so growth costs PSNR in t
 import argparse
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import partial
@@ -22,10 +23,10 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-import torch
 
-from benchmarks.clips import Folders, Library, Packed, Told, pack
-from benchmarks.crew import work_off
+from benchmarks.clips import Library, Told, pack
+from benchmarks.crew import keep_results, work_off
+from benchmarks.options import add_clip_options, add_crew_options, devices_of, library_of
 from benchmarks.scoring import Bench, Score, Task
 from benchmarks.table import print_table
 from benchmarks.variants import Variant, changed, find_variants
@@ -90,13 +91,18 @@ def read_lines(file: Path) -> list[Line]:
 
 
 def select(library: Library, split: str, kinds: Sequence[str], clips: int) -> dict[str, Told]:
-    """Return the first clips of each kind, by their numbers."""
+    """Return the first clips of each kind, by their numbers; where there are none, end with what there is instead."""
     chosen: dict[str, Told] = {}
-    for number, document in library.documents().items():
-        told = Told.read(document)
+    known = {number: Told.read(document) for number, document in library.documents().items()}
+    for number, told in known.items():
         before = sum(other.kind == told.kind for other in chosen.values())
         if told.split == split and told.kind in (kinds or [told.kind]) and before < clips:
             chosen[number] = told
+    if not chosen:
+        found = Counter(f"{told.split} {told.kind}" for told in known.values())
+        wanted = f"up to {clips} clips of the split '{split}', of {' or '.join(kinds) or 'any kind'}"
+        listed = ", ".join(f"{count} of {name}" for name, count in found.items()) or "no clips at all"
+        raise SystemExit(f"There are no such clips: {wanted}. Found: {listed}. Choose another split or kind.")
     return chosen
 
 
@@ -141,30 +147,14 @@ def run(tasks: Sequence[Task], args: argparse.Namespace, weights: str, kept: Pat
         kept: the file.
         hire: makes a worker on a device; None is `hire_bench`.
     """
-    gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-    places = gpus if args.device == "cuda" else [args.device]
-    devices = [places[i % len(places)] for i in range(min(args.workers, len(tasks)))]
     hire = hire or partial(hire_bench, model=args.model, library=library_of(args), strips=args.strips)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with kept.open("a") as file:
-        for count, done in enumerate(work_off(hire, devices, tasks, args.seconds), 1):
-            name = f"{count}/{len(tasks)} {done.task.told.name}, {done.task.variant.label}"
-            if done.result is None:
-                print(f"{name} failed:\n{done.error}", flush=True)
-                continue
-            file.write(json.dumps(asdict(Line.of(done.task, weights, done.result))) + "\n")
-            file.flush()
-            print(f"{name}: {done.result.target:.2f} in {done.result.seconds:.1f} s", flush=True)
+    finished = work_off(hire, devices_of(args, len(tasks)), tasks, args.seconds)
+    keep_results(finished, len(tasks), kept, lambda task, score: Line.of(task, weights, score))
 
 
 def hire_bench(device: str, model: str, library: Library, strips: Path | None) -> Bench:
     """Make a worker on a device."""
     return Bench.load(model, device, library, strips)
-
-
-def library_of(args: argparse.Namespace) -> Library:
-    """Return where the clips are to come from."""
-    return Packed(args.packed) if args.packed else Folders()
 
 
 def main() -> None:
@@ -199,17 +189,11 @@ def _arguments() -> argparse.Namespace:
         help="source, default, ablation, factors, or changes such as strength=0.9,mask_growth=12",
     )
     parser.add_argument("--base", default="", help="changes to the default that all variants start from")
-    parser.add_argument("--clips", type=int, default=1000, help="of each kind")
-    parser.add_argument("--frames", type=int, default=16, help="of each clip, evenly spaced")
-    parser.add_argument("--model", default="emoji-world", help="folder in diffusers' layout, with its clip/")
-    parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--workers", type=int, default=1, help="processes, dealt out over the GPUs")
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no edit after these")
-    parser.add_argument("--json", type=Path, default=Path("output/editing-table.jsonl"), help="where results are kept")
     parser.add_argument("--strips", type=Path, help="folder for a picture of each edit")
     parser.add_argument("--pack", type=Path, metavar="FILE.npz", help="write the clips into one file, do nothing else")
-    parser.add_argument("--packed", type=Path, metavar="FILE.npz", help="read the clips from such a file")
-    return parser.parse_args()  # fmt: skip
+    add_clip_options(parser, clips=1000, file="output/editing-table.jsonl")
+    add_crew_options(parser)
+    return parser.parse_args()
 
 
 def _mean(values: list[float]) -> float:

@@ -23,10 +23,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 
-from benchmarks.clips import Folders, Library, Packed, Told
+from benchmarks.clips import Library, Told
 from benchmarks.emoji_world import select, settings_text
+from benchmarks.options import add_clip_options, library_of
 from benchmarks.scoring import Bench, Task
 from benchmarks.table import print_table
 from benchmarks.variants import Variant, changed
@@ -197,7 +197,7 @@ _FORMS = {
 def main() -> None:
     """Edit the clips at each length in each way, and print the table."""
     args = _arguments()
-    library = Packed(args.packed) if args.packed else Folders()
+    library = library_of(args)
     told: dict[str, Told] = select(library, "report", ["two"], args.clips)
     base = replace(
         EMOJI_WORLD_SETTINGS,  # also where the model is named by its folder
@@ -229,16 +229,12 @@ def _arguments() -> argparse.Namespace:
         help=f"windows, 'windows alone' (no anchors), '{NO_BANK}', full, or changes such as window_frames=12; "
         "all but the third also '… without paths'",
     )  # fmt: skip
-    parser.add_argument("--clips", type=int, default=8)
     parser.add_argument("--window", type=int, default=EditSettings.window_frames)
     parser.add_argument("--anchors", type=int, default=EditSettings.anchor_frames)
     parser.add_argument("--overlap", type=int, default=EditSettings.window_overlap)
     parser.add_argument("--steps", type=int, default=0, help="denoising steps; 0 takes the model's")
     parser.add_argument("--side", type=int, default=0, help="pixels of both sides; 0 takes the clips'")
-    parser.add_argument("--model", default="emoji-world", help="folder in diffusers' layout, with its clip/")
-    parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--json", type=Path, default=Path("output/long.jsonl"), help="a line for each edit")
-    parser.add_argument("--packed", type=Path, metavar="FILE.npz", help="read the clips from such a file")
+    add_clip_options(parser, clips=8, file="output/long.jsonl")
     return parser.parse_args()
 
 

@@ -19,6 +19,7 @@ import torch
 from benchmarks.clips import Library, Told, ToldRegion, request_of
 from benchmarks.variants import Variant
 from training.vocabulary import COLOUR_NAMES, with_article
+from videograin.cli.terminal import silence_libraries
 from videograin.diffusion.autoencoder import decode_latents, encode_frames, to_uint8
 from videograin.diffusion.pipeline import VideoGrainPipeline
 from videograin.diffusion.region_masks import grow_masks
@@ -45,6 +46,9 @@ class Task:
     told: Told
     variant: Variant
     frames: int
+
+    def __str__(self) -> str:
+        return f"{self.told.name}, {self.variant.label}"
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,9 @@ class Score:
     clip_f_source: float
     warp_error: float
     seconds: float
+
+    def __str__(self) -> str:
+        return f"{self.target:.2f} in {self.seconds:.1f} s"
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +129,7 @@ class Bench:
         controls: Sequence[ControlKind] = (),
     ) -> Self:
         """Load a model, by its name or folder, whose own `clip/` judges, and its ControlNets."""
+        silence_libraries()  # a bar for each file of weights and process would bury the results
         bundle = find_bundle(model)
         pipeline = load_pipeline(bundle, controls, device=device, offline=True)
         pipeline.inversion_cache = None  # every edit's seconds count its inversion

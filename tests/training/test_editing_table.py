@@ -140,7 +140,12 @@ def test_so_many_clips_of_each_kind_are_selected():
     shelf = Shelf(*(document(name=name) for name in ("two-00", "two-01", "solely-00")))
     assert list(select(shelf, "report", [], 1)) == ["00", "02"]
     assert list(select(shelf, "report", ["two"], 9)) == ["00", "01"]
-    assert not select(shelf, "tune", [], 9)
+
+
+def test_where_no_clip_fits_a_run_ends_with_what_there_is():
+    shelf = Shelf(*(document(name=name) for name in ("two-00", "two-01", "solely-00")))
+    with pytest.raises(SystemExit, match=r"split 'tune', of two.*Found: 2 of report two, 1 of report solely"):
+        select(shelf, "tune", ["two"], 9)
 
 
 def test_every_shipped_clip_can_be_told():

@@ -26,15 +26,23 @@ class TitledClip:
 
 def strip(clips: Sequence[TitledClip]) -> np.ndarray:
     """Put some frames of each clip in a row under its title: (clips·(BAR + H), columns·W, 3) uint8 RGB."""
-    count = len(clips[0].frames)
-    shown = np.linspace(0, count - 1, min(COLUMNS, count)).round().astype(int)
-    rows = [np.concatenate(clip.frames[shown], axis=1) for clip in clips]
+    rows = [np.concatenate(evenly(clip.frames, COLUMNS), axis=1) for clip in clips]
     return np.concatenate([_under(clip.title, row[None])[0] for clip, row in zip(clips, rows, strict=True)])
 
 
-def side_by_side(clips: Sequence[TitledClip]) -> np.ndarray:
-    """Lay clips of one size out on a square grid, in their order: (F, rows·(BAR + H), columns·W, 3) uint8 RGB."""
-    columns = math.ceil(math.sqrt(len(clips)))
+def evenly(frames: np.ndarray, count: int) -> np.ndarray:
+    """Return at most `count` of the frames (F, H, W, 3), evenly spaced from the first to the last."""
+    return frames[np.linspace(0, len(frames) - 1, min(count, len(frames))).round().astype(int)]
+
+
+def side_by_side(clips: Sequence[TitledClip], columns: int = 0) -> np.ndarray:
+    """Lay clips of one size out on a grid, in their order: (F, rows·(BAR + H), columns·W, 3) uint8 RGB.
+
+    Args:
+        clips: of as many frames each.
+        columns: of the grid; 0 makes it square.
+    """
+    columns = columns or math.ceil(math.sqrt(len(clips)))
     cells = [_under(clip.title, clip.frames) for clip in clips]
     cells += [np.full_like(cells[0], PAPER)] * (-len(cells) % columns)
     rows = [np.concatenate(cells[first : first + columns], axis=2) for first in range(0, len(cells), columns)]

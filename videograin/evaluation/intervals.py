@@ -1,7 +1,7 @@
 """How sure figures are: intervals of means by bootstrap, and of shares of votes."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,9 @@ RESAMPLES = 10_000
 
 NORMAL_95 = 1.959964
 """The 97.5th percentile of the normal distribution."""
+
+Statistic = Callable[[np.ndarray], np.ndarray]
+"""Takes indices (..., n) int of clips and returns a figure (...) of those."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +35,20 @@ def mean_interval(values: Sequence[float], seed: int = 0) -> Interval:
     known = np.array([value for value in values if not math.isnan(value)])
     if not known.size:
         return Interval(math.nan, math.nan, math.nan)
-    drawn = np.random.default_rng(seed).integers(len(known), size=(RESAMPLES, len(known)))
-    low, high = np.percentile(known[drawn].mean(1), [2.5, 97.5])
-    return Interval(float(known.mean()), float(low), float(high))
+    return bootstrap(lambda drawn: known[drawn].mean(-1), known.size, seed)
+
+
+def bootstrap(statistic: Statistic, count: int, seed: int = 0) -> Interval:
+    """Return a statistic of some clips and its interval by the percentile bootstrap (Efron, 1979).
+
+    Args:
+        statistic: of as many clips.
+        count: of the clips, at least 1.
+        seed: of the resampling.
+    """
+    drawn = np.random.default_rng(seed).integers(count, size=(RESAMPLES, count))
+    low, high = np.percentile(statistic(drawn), [2.5, 97.5])
+    return Interval(float(statistic(np.arange(count))), float(low), float(high))
 
 
 def share_interval(wins: float, count: int) -> Interval:
