@@ -261,8 +261,9 @@ def main() -> None:
     ]
     if missing:
         run(missing, args, weights, sheets)
-    for clip in told.values() if sheets else ():
-        sheets.write(clip, find_methods(names))
+    if sheets:
+        for clip in told.values():
+            sheets.write(clip, find_methods(names))
     lines = list({line.key: line for line in read_lines(args.json) if line.key in edits}.values())
     title = f"{args.frames} frames, {settings.steps_run} steps, {args.device}, weights {weights}"
     print_table(title, ["method", "clips", *FORMS], rows(lines, names))
