@@ -47,3 +47,12 @@ def test_a_quality_keeps_what_is_no_shortcut_and_is_known_again() -> None:
         assert quality_of(chosen, own) == quality
         assert quality_of(apply_quality(Quality.EXACT, chosen, own), own) == Quality.EXACT
     assert quality_of(replace(own, num_inference_steps=7), own) is None
+
+
+@pytest.mark.parametrize(("strength", "inverts"), [(0.75, False), (0.8, False), (0.85, True), (1.0, True)])
+def test_a_draft_leaves_out_the_inversion_where_fresh_noise_leaves_enough_of_the_source(
+    strength: float, inverts: bool
+) -> None:
+    own = EditSettings(strength=strength)
+    assert apply_quality(Quality.DRAFT, own, own).inversion == inverts
+    assert apply_quality(Quality.STANDARD, own, own).inversion

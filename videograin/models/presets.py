@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from videograin.region import MAX_CROSS_STRENGTH, EditSettings
-from videograin.settings import MAX_STEPS, Sampler
+from videograin.settings import MAX_STEPS
 
 
 class Preset(StrEnum):
@@ -55,32 +55,30 @@ class Shortcuts:
     Attributes:
         info: when to take it, in one line.
         steps: factor on `num_inference_steps`.
-        most_steps: as many of them as another sampler needs at most.
+        most_steps: of them at most.
+        fresh_noise: whether edits that start from no more than `MOST_FRESH_NOISE` are made without inversion.
         changes: the other settings, by their names.
     """
 
     info: str
     steps: float = 1.0
     most_steps: int = MAX_STEPS
+    fresh_noise: bool = False
     changes: Mapping[str, object] = field(default_factory=dict)
 
 
 QUALITIES = {
     Quality.DRAFT: Shortcuts(
         "To see in seconds whether an idea works.",
-        steps=0.4,
-        most_steps=12,
-        changes={"sampler": Sampler.DPM_SOLVER, "guidance_end": 0.5, "key_frames": 2, "shared_control": True},
+        steps=0.5,
+        most_steps=20,
+        fresh_noise=True,
+        changes={"cache_interval": 3, "key_frames": 2, "shared_control": True},
     ),
-    Quality.STANDARD: Shortcuts(
-        "About half the time.",
-        steps=0.6,
-        most_steps=25,
-        changes={"sampler": Sampler.DPM_SOLVER, "guidance_end": 0.7},
-    ),
+    Quality.STANDARD: Shortcuts("About half the time.", steps=0.6, most_steps=30, changes={"cache_interval": 2}),
     Quality.EXACT: Shortcuts("Everything computed."),
 }
-"""Their place on the curve of accuracy against seconds is measured by `python -m benchmarks.draft`."""
+"""Points on the curve of accuracy against seconds that `python -m benchmarks.draft` measures."""
 
 SHORTCUTS = (
     "sampler", "guidance_start", "guidance_end", "key_frames", "cache_interval", "shared_control", "inversion",
@@ -89,6 +87,10 @@ SHORTCUTS = (
 
 FEWEST_STEPS = 6
 """To which a quality reduces steps; with fewer, phrases land on the wrong object."""
+
+MOST_FRESH_NOISE = 0.8
+"""`strength` up to which fresh noise leaves enough of the source to hold shapes and motion: a fifth of its amplitude
+in Stable Diffusion's schedule. From full noise only an inversion, or ControlNets, know the source."""
 
 
 def apply_preset(preset: Preset, settings: EditSettings) -> EditSettings:
@@ -120,6 +122,8 @@ def apply_quality(quality: Quality, settings: EditSettings, own: EditSettings) -
     fewer = min(shortcuts.most_steps, max(FEWEST_STEPS, round(shortcuts.steps * own.num_inference_steps)))
     steps = min(own.num_inference_steps, fewer)
     changes = {name: getattr(own, name) for name in SHORTCUTS} | dict(shortcuts.changes)
+    if shortcuts.fresh_noise and settings.strength <= MOST_FRESH_NOISE:
+        changes["inversion"] = False
     injected = min(settings.inject_steps, steps) if changes["inversion"] else 0
     changes |= {"num_inference_steps": steps, "inject_steps": injected}
     return replace(settings, **changes)  # pyright: ignore[reportArgumentType]
