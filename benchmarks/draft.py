@@ -31,6 +31,7 @@ from videograin.settings import EditSettings
 
 ALONE = (
     "num_inference_steps=12",
+    "num_inference_steps=10",
     "num_inference_steps=8",
     "num_inference_steps=6",
     "num_inference_steps=12,sampler=dpm_solver++",
@@ -50,15 +51,20 @@ ALONE = (
 """Each shortcut by itself, as a change to the exact settings."""
 
 TOGETHER = (
-    "num_inference_steps=10",
-    "num_inference_steps=8,cache_interval=2",
-    "num_inference_steps=10,cache_interval=3",
-    "num_inference_steps=10,cache_interval=3,key_frames=2,guidance_end=0.7",
-    "num_inference_steps=8,cache_interval=3,key_frames=2,guidance_end=0.8",
-    "num_inference_steps=8,inversion=False",
-    "num_inference_steps=10,cache_interval=3,inversion=False",
     "num_inference_steps=12,cache_interval=3,guidance_end=0.7",
     "num_inference_steps=12,cache_interval=3,guidance_end=0.7,inversion=False",
+    "num_inference_steps=10,cache_interval=3",
+    "num_inference_steps=10,cache_interval=3,inversion=False",
+    "num_inference_steps=10,cache_interval=3,key_frames=2,guidance_end=0.7",
+    "num_inference_steps=8,cache_interval=2",
+    "num_inference_steps=8,inversion=False",
+    "num_inference_steps=8,cache_interval=3,key_frames=2,guidance_end=0.8",
+    "num_inference_steps=12,sampler=dpm_solver++,guidance_end=0.7",
+    "num_inference_steps=8,sampler=dpm_solver++,guidance_end=0.7",
+    "num_inference_steps=8,sampler=dpm_solver++,guidance_end=0.5,key_frames=2",
+    "num_inference_steps=8,sampler=dpm_solver++,guidance_end=0.5,key_frames=2,cache_interval=2",
+    "num_inference_steps=8,sampler=dpm_solver++,guidance_end=0.5,inversion=False",
+    "num_inference_steps=6,sampler=dpm_solver++,guidance_end=0.5,key_frames=2",
 )
 """Candidates for the presets."""
 
