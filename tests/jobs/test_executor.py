@@ -3,6 +3,7 @@ import pickle
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from fake_jobs import ANN, Count, Counted, count, finished, handler
 from ui.work.segmenting import Segmenting
 from videograin.errors import JobError
 from videograin.jobs.executor import Outcome, gpu_seconds, is_zero_gpu, on_own_thread, on_zero_gpu
-from videograin.jobs.settings import OperatorSettings
+from videograin.jobs.settings import OperatorSettings, ZeroGpuSize
 from videograin.jobs.store import Job, JobKind, JobState, JobStore
 from videograin.jobs.worker import Worker
 
@@ -20,10 +21,10 @@ import multiprocessing
 
 lent = []
 
-def GPU(task, *, duration):
+def GPU(task, *, duration, size):
     def run(job):
-        lent.append(duration(job))
-        if lent[-1] > 1000:
+        lent.append((duration(job), size))
+        if duration(job) > 800:
             raise RuntimeError("You have exceeded your GPU quota")
         queue = multiprocessing.get_context("fork").SimpleQueue()
         process = multiprocessing.get_context("fork").Process(target=lambda: queue.put(task(job)))
@@ -64,9 +65,9 @@ def test_zero_gpu_takes_the_variable_and_the_package(spaces, monkeypatch: pytest
     assert not is_zero_gpu()
 
 
-def test_a_gpu_is_lent_for_what_the_job_should_take_and_a_margin() -> None:
-    assert gpu_seconds(JOB) == 30  # 15 to start and one and a half times 10
-    assert gpu_seconds(Job("id", "owner", JobKind.EDIT, "key", 0.0)) == 195
+def test_a_gpu_is_lent_for_what_the_job_should_take_and_for_loading_and_no_longer() -> None:
+    assert gpu_seconds(JOB) == 25  # 15 to load the models, and 10
+    assert gpu_seconds(Job("id", "owner", JobKind.EDIT, "key", 0.0)) == 135
 
 
 def test_the_app_imports_the_package_before_anything_can_look_for_a_gpu(tmp_path: Path) -> None:
@@ -103,8 +104,8 @@ def test_on_zero_gpu_a_job_is_done_in_another_process(tmp_path: Path, spaces, se
         context.note("drawn elsewhere")
         return count(request, context)
 
-    handlers = {JobKind.EDIT: handler(run, seconds)}
-    worker = Worker(JobStore(tmp_path / "jobs"), handlers, OperatorSettings(data_folder=tmp_path), on_zero_gpu)
+    handlers, xlarge = {JobKind.EDIT: handler(run, seconds)}, partial(on_zero_gpu, size=ZeroGpuSize.XLARGE)
+    worker = Worker(JobStore(tmp_path / "jobs"), handlers, OperatorSettings(data_folder=tmp_path), xlarge)
     worker.start()
     status = finished(worker, worker.submit(ANN, JobKind.EDIT, Count("fox")).id)
     assert status.job.state is state
@@ -112,7 +113,7 @@ def test_on_zero_gpu_a_job_is_done_in_another_process(tmp_path: Path, spaces, se
     if state is JobState.DONE:
         assert (status.results / status.result.file).read_text() == "fox"
         assert status.job.notes == ("drawn elsewhere",)
-        assert spaces.lent == [30]
+        assert spaces.lent == [(25, "xlarge")]
     else:
         assert "exceeded your GPU quota" in status.job.message
     assert worker.stop()

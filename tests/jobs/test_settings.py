@@ -50,6 +50,7 @@ def test_each_variable_sets_its_field() -> None:
         ("MAX_SIDE", "512.5", "VIDEOGRAIN_MAX_SIDE is '512.5'; give a whole number from 64 to 4096."),
         ("RETENTION_HOURS", "nan", "VIDEOGRAIN_RETENTION_HOURS is 'nan'; give a number from 0.1 to 8760."),
         ("EXECUTOR", "spark", "VIDEOGRAIN_EXECUTOR is 'spark'; give thread or ray."),
+        ("ZERO_GPU_SIZE", "huge", "VIDEOGRAIN_ZERO_GPU_SIZE is 'huge'; give large or xlarge."),
         ("MCP", "maybe", "VIDEOGRAIN_MCP is 'maybe'; give true or false."),
         ("MODELS", "sd15,,", "VIDEOGRAIN_MODELS is 'sd15,,'; give names separated by commas."),
         (

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
@@ -16,6 +17,14 @@ PREFIX = "VIDEOGRAIN_"
 
 THREAD, RAY = "thread", "ray"
 """Where jobs run: in this process, on one GPU of a machine of one's own or lent by a Space; on a cluster of Ray's."""
+
+
+class ZeroGpuSize(StrEnum):
+    """How much of a GPU ZeroGPU lends for a job: half of one, or a whole one for twice the visitor's quota."""
+
+    LARGE = "large"
+    XLARGE = "xlarge"
+
 
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
@@ -63,6 +72,7 @@ class OperatorSettings:
         ray_cpus: CPU cores that each of them takes.
         ray_idle_minutes: after how long without work all but one of them are given back, so that a cluster can shrink;
             they are asked for again when jobs wait. 0 keeps them.
+        zero_gpu_size: large or xlarge: half a GPU or a whole one for each job, on a Space with ZeroGPU.
         metrics: whether /metrics tells Prometheus of jobs and GPUs; whoever reaches the page reaches it.
         max_upload_mb: largest file that may be uploaded, in megabytes.
         max_video_seconds: longest video that may be uploaded.
@@ -96,6 +106,7 @@ class OperatorSettings:
     ray_actors: Annotated[int, Between(0, 10_000)] = 0
     ray_cpus: Annotated[int, Between(1, 1024)] = 1
     ray_idle_minutes: Annotated[float, Between(0, 100_000)] = 0.0
+    zero_gpu_size: Annotated[ZeroGpuSize, OneOf(tuple(ZeroGpuSize))] = ZeroGpuSize.LARGE
     metrics: bool = False
     max_upload_mb: Annotated[int, Between(1, 10_000)] = 200
     max_video_seconds: Annotated[float, Between(1, 86_400)] = 600.0
@@ -150,7 +161,8 @@ def _check_spelling(environment: Mapping[str, str], known: list[str]) -> None:
 def _parse(name: str, text: str, kind: Any) -> Any:
     if get_origin(kind) is Annotated:
         base, allowed = get_args(kind)
-        return _word(name, text, allowed) if isinstance(allowed, OneOf) else _number(name, text, base, allowed)
+        is_word = isinstance(allowed, OneOf)
+        return base(_word(name, text, allowed)) if is_word else _number(name, text, base, allowed)
     if kind is bool:
         return _truth(name, text)
     if kind == tuple[Login, ...]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -14,7 +15,7 @@ from videograin.files.disk import DiskRoom
 from videograin.jobs.context import Handler
 from videograin.jobs.download import download_handlers
 from videograin.jobs.edit import EditJobs
-from videograin.jobs.executor import ZERO_GPU_SPEED, Executor, is_zero_gpu, on_own_thread, on_zero_gpu
+from videograin.jobs.executor import ZERO_GPU_SPEEDS, Executor, is_zero_gpu, on_own_thread, on_zero_gpu
 from videograin.jobs.model_shelf import ModelShelf, cache_folder
 from videograin.jobs.settings import RAY, OperatorSettings, variable_of
 from videograin.jobs.store import Job, JobKind, JobStore, jobs_folder
@@ -95,8 +96,9 @@ def _executor(settings: OperatorSettings) -> tuple[Executor, ModelShelf, Callabl
         cache_folder(settings.data_folder),
         settings.device or None,
         offline=settings.offline,
-        speed=ZERO_GPU_SPEED if lends else None,
+        speed=ZERO_GPU_SPEEDS[settings.zero_gpu_size] if lends else None,
     )
     if lends:
         shelf.get(default)  # before the first fork, so that no job has to load it again
-    return on_zero_gpu if lends else on_own_thread, shelf, lambda: shelf.get(default)
+    executor = partial(on_zero_gpu, size=settings.zero_gpu_size) if lends else on_own_thread
+    return executor, shelf, lambda: shelf.get(default)
