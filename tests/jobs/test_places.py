@@ -9,6 +9,7 @@ from threading import Event
 import pytest
 from fake_jobs import ANN, BOB, Count, Stepper, finished, handler, wait_until
 
+from videograin.files.dataclass_json import from_json
 from videograin.jobs.executor import Outcome, Place, PlaceLost, Task
 from videograin.jobs.queue import Lane, Waiting
 from videograin.jobs.settings import OperatorSettings
@@ -148,10 +149,17 @@ def test_a_place_that_was_given_back_is_needed_when_those_that_are_there_do_not_
     assert lane.needs(second)
 
 
-def test_an_idle_place_helps_until_a_job_waits(
+def test_an_idle_place_helps_until_a_job_waits_and_its_time_counts_for_whom_it_helps(
     open_worker: Open, stepper: Stepper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("videograin.jobs.worker.HELP_SECONDS", 0.01)
+    spent, spend = [], JobStore.spend
+
+    def noted(store: JobStore, job: Job, seconds: float) -> None:
+        spend(store, job, seconds)
+        spent.append(job.id)
+
+    monkeypatch.setattr(JobStore, "spend", noted)
     spots = Spot(unused), Spot(unused)
     worker = open_worker(*spots)
     long = running(worker, ANN, "long")
@@ -165,6 +173,18 @@ def test_an_idle_place_helps_until_a_job_waits(
     assert helper.helping.wait(30), "it goes on helping"
     helper.helps = False
     helper.recall()
+    stepper.let(100)
+    finished(worker, long.id)
+    wait_until(lambda: not helper.helping.is_set() and spent.count(long.id) == 3)  # its own place and two helps
+    assert spent.count(short.id) == 1
+    assert accounted(worker, ANN) == pytest.approx(worker._store.seconds_by_kind[JobKind.EDIT])
+    assert accounted(worker, BOB) == pytest.approx(worker._store.seconds_by_kind[JobKind.PREVIEW])
+
+
+def accounted(worker: Worker, owner: str) -> float:
+    """Return the seconds that places have worked for an owner, as the next process reads them."""
+    records = [from_json((worker._store.folder(job) / "job.json").read_bytes(), Job) for job in worker.jobs(owner)]
+    return sum(job.place_seconds for job in records)
 
 
 def test_a_job_whose_place_is_lost_is_carried_out_again(open_worker: Open) -> None:

@@ -30,6 +30,14 @@ def test_owners_take_turns_whoever_has_asked_for_more() -> None:
     assert names(queue) == ["ann0", "bob0", "cat0", "ann1", "ann2"]
 
 
+def test_of_owners_whose_turn_it_is_the_one_who_has_been_given_less_time_goes_first() -> None:
+    spent = {"ann": 300.0, "bob": 20.0, "cat": 0.0}
+    queue = FairQueue(lambda: spent)
+    for place, owner in enumerate(("ann", "ann", "bob", "cat")):
+        queue.add(waiting(owner, f"{owner}{place}", place))
+    assert names(queue) == ["cat3", "bob2", "ann0", "ann1"]
+
+
 def test_the_order_that_is_told_is_the_order_in_which_jobs_run() -> None:
     queue = queue_of(*(waiting(owner, f"{owner}{place}", place) for place in range(2) for owner in ("ann", "bob")))
     told = names(queue)

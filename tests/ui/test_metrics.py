@@ -73,6 +73,9 @@ def test_waits_lengths_and_failures_add_up(studio: SimpleNamespace, stepper: Ste
     assert told["videograin_jobs_ended_total edit done"] == told["videograin_jobs_ended_total preview failed"] == 1
     assert told["videograin_job_seconds_sum edit"] == pytest.approx(done.ended - done.started)
     assert told["videograin_job_wait_seconds_count preview"] == 1
+    spent = told["videograin_place_seconds_total edit"] + told["videograin_place_seconds_total preview"]
+    assert told["videograin_session_seconds_gsum"] == pytest.approx(spent)
+    assert told["videograin_session_seconds_bucket +Inf"] == told["videograin_session_seconds_bucket 7200.0"] == 1
 
 
 def test_no_owner_and_no_word_is_among_them(studio: SimpleNamespace, stepper: Stepper) -> None:

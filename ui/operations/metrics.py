@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeHistogramMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from starlette.requests import Request
@@ -55,12 +55,17 @@ class _Present(Collector):
         self._studio = studio
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the jobs that wait and run, the places for edits, and the memory of the GPUs."""
+        """Yield the jobs that wait and run, their time, the places for edits, and the memory of the GPUs."""
         jobs = GaugeMetricFamily("videograin_jobs", "Jobs that wait or run", labels=["state"])
         states = [job.state for job in self._studio.store.all_jobs()]
         for state in (JobState.QUEUED, JobState.RUNNING):
             jobs.add_metric([state], states.count(state))
         yield jobs
+        spent = CounterMetricFamily("videograin_place_seconds", "That places have worked on jobs", labels=["kind"])
+        for kind, seconds in list(self._studio.store.seconds_by_kind.items()):
+            spent.add_metric([kind], seconds)
+        yield spent
+        yield _shares(list(self._studio.store.seconds_by_owner().values()))
         free, there = self._studio.worker.edit_places()
         places = GaugeMetricFamily("videograin_edit_places", "Edits that can run at once", labels=["state"])
         places.add_metric(["free"], free)
@@ -71,6 +76,15 @@ class _Present(Collector):
             memory.add_metric([str(number), "used"], each.used_bytes)
             memory.add_metric([str(number), "free"], each.total_bytes - each.used_bytes)
         yield memory
+
+
+def _shares(seconds: list[float]) -> Metric:
+    """Return how many sessions have been given how much of the places' time; none of them is named."""
+    bounds = [(str(float(bound)), float(sum(each <= bound for each in seconds))) for bound in SECONDS]
+    text = "Time that places have given to each session, of the jobs that are kept"
+    return GaugeHistogramMetricFamily(
+        "videograin_session_seconds", text, buckets=[*bounds, ("+Inf", float(len(seconds)))], gsum_value=sum(seconds)
+    )
 
 
 def metrics_route(metrics: StudioMetrics) -> Route:

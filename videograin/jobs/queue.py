@@ -1,8 +1,11 @@
-"""The jobs that wait, in an order that is fair: owners take turns, and an owner's short jobs go first."""
+"""The jobs that wait, in an order that is fair: owners take turns, and an owner's short jobs go first.
+
+Who has been given the least of the places' time comes first among those who take turns.
+"""
 
 import heapq
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -33,14 +36,23 @@ class Waiting:
     model: str = ""
 
 
+def nothing_spent() -> Mapping[str, float]:
+    """Return that no owner has been given any time."""
+    return defaultdict(float)
+
+
 class FairQueue:
-    """Waiting jobs in rounds: in each round every owner has one job.
+    """Waiting jobs in rounds: in each round every owner has one job, first who has been given the least time so far.
 
     An owner who joins takes part from the next round on, so that a new session for each job gains nothing and keeps
     no other from its turn. Not to be used by two threads at once.
+
+    Args:
+        spent: returns the seconds that each owner has been given, 0 for those who are new.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, spent: Callable[[], Mapping[str, float]] = nothing_spent) -> None:
+        self._spent = spent
         self._waiting: list[Waiting] = []
         self._round = 0
         self._next: dict[str, int] = {}  # the round of each waiting owner's next job
@@ -87,12 +99,12 @@ class FairQueue:
     def _in_rounds(self) -> list[tuple[int, Waiting]]:
         """Return each job with its round, in order."""
         places: Counter[str] = Counter()
-        rounds = []
+        rounds, spent = [], self._spent()
         for entry in sorted(self._waiting, key=lambda entry: (entry.job.kind not in SHORT, entry.job.created)):
             owner = entry.job.owner
             rounds.append((self._next[owner] + places[owner], entry))
             places[owner] += 1
-        return sorted(rounds, key=lambda each: (each[0], each[1].job.created))
+        return sorted(rounds, key=lambda each: (each[0], spent[each[1].job.owner], each[1].job.created))
 
 
 @dataclass(eq=False)

@@ -18,7 +18,8 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -93,6 +94,7 @@ class Job:
         started, ended: like `created`; None before.
         message: why it ended, in plain words; empty where there is nothing to say.
         notes: for the user, besides the message, in plain words.
+        place_seconds: how long places have worked on it, those that helped among them.
     """
 
     id: str
@@ -106,6 +108,7 @@ class Job:
     ended: float | None = None
     message: str = ""
     notes: tuple[str, ...] = ()
+    place_seconds: float = 0.0
 
 
 class JobFiles:
@@ -136,6 +139,9 @@ class JobStore(JobFiles):
         root: made if absent; no other process may use it meanwhile.
         room: that its files have on the disk; None is all there is.
 
+    Attributes:
+        seconds_by_kind: how long places have worked on jobs of each kind, since this process began.
+
     Raises:
         JobError: another process uses the folder.
     """
@@ -145,6 +151,7 @@ class JobStore(JobFiles):
         self._room = room
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = RLock()
+        self.seconds_by_kind: defaultdict[JobKind, float] = defaultdict(float)
         self._claim = (self.root / ".claim").open("a+")
         self._refuse_company()
         self._jobs = {job.id: job for job in self._read_jobs()}
@@ -259,11 +266,25 @@ class JobStore(JobFiles):
             started, ended = (job.started, now) if state.is_final else (now, None)
             job = replace(job, state=state, started=started, ended=ended, message=message, notes=notes)
             self._jobs[job.id] = job
-        try:
-            write_whole(self.folder(job) / "job.json", to_json(job))
-        except ProjectError:  # a full disk must not keep a job from ending; it is known in memory
-            log.exception("job record not written", extra={"job": job.id})
+        self._write(job)
         return job
+
+    def spend(self, job: Job, seconds: float) -> None:
+        """Account for seconds that a place has worked on a job; one that was deleted meanwhile is left out."""
+        with self._lock:
+            if job.id not in self._jobs:
+                return
+            job = self._jobs[job.id]
+            self._jobs[job.id] = job = replace(job, place_seconds=job.place_seconds + seconds)
+            self.seconds_by_kind[job.kind] += seconds
+        self._write(job)
+
+    def seconds_by_owner(self) -> Mapping[str, float]:
+        """Return how long places have worked on all jobs that are kept, by their owners (digests); 0 for any other."""
+        seconds: defaultdict[str, float] = defaultdict(float)
+        for job in self.all_jobs():
+            seconds[job.owner] += job.place_seconds
+        return seconds
 
     def purge(self, max_age: float) -> None:
         """Delete the jobs that ended more than `max_age` seconds ago, and files as old that no job needs."""
@@ -283,6 +304,12 @@ class JobStore(JobFiles):
         for file in self.root.glob("*/files/*"):
             if file.parts[-3] not in busy and _is_older(file, oldest):
                 file.unlink(missing_ok=True)
+
+    def _write(self, job: Job) -> None:
+        try:
+            write_whole(self.folder(job) / "job.json", to_json(job))
+        except ProjectError:  # a full disk must not keep a job from ending; it is known in memory
+            log.exception("job record not written", extra={"job": job.id})
 
     def _refuse_company(self) -> None:
         """Claim the folder until this process ends, however it ends."""

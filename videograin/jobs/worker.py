@@ -34,7 +34,7 @@ from videograin.jobs.context import (
 )
 from videograin.jobs.executor import Executor, Outcome, Place, PlaceLost, on_own_thread
 from videograin.jobs.failures import in_plain_words
-from videograin.jobs.queue import Lane, Waiting, refuse_if_full
+from videograin.jobs.queue import FairQueue, Lane, Waiting, refuse_if_full
 from videograin.jobs.runner import JobRunner
 from videograin.jobs.settings import OperatorSettings
 from videograin.jobs.store import Job, JobKind, JobState, JobStore, owner_digest
@@ -103,7 +103,9 @@ class Worker:
         self._observe = observe or (lambda _job: None)
         task = JobRunner(store, handlers, log_words=settings.log_prompts).run
         self._changed = Condition()  # guards the fields below
-        self._editing, self._marking, self._downloading = (Lane(run(task)) for run in (executor, *[on_own_thread] * 2))
+        self._editing, self._marking, self._downloading = (
+            Lane(run(task), FairQueue(store.seconds_by_owner)) for run in (executor, *[on_own_thread] * 2)
+        )
         self._stopping = False
         self._unprepared = PREPARING if prepare else ""
         self._purged = -PURGE_SECONDS
@@ -320,14 +322,15 @@ class Worker:
             self._help(lane, place)
 
     def _help(self, lane: Lane, place: Place) -> None:
+        begun = time.monotonic()
         try:
             place.help(lane.helping[place])
         finally:
             with self._changed:
-                del lane.helping[place]
+                self._account(lane.helping.pop(place), begun)
 
     def _carry_out(self, lane: Lane, place: Place, waiting: Waiting) -> None:
-        job = lane.running[place]
+        job, begun = lane.running[place], time.monotonic()
         self._observe(job)
         log.info("job started", extra={"job": job.id, "kind": job.kind})
         try:
@@ -340,6 +343,7 @@ class Worker:
             outcome = Outcome(JobState.FAILED, in_plain_words(error, job.id))
         with self._changed:
             job = lane.running.pop(place)
+            self._account(job, begun)
             if outcome is None:
                 self._wait_again(job, waiting)
                 lane.recall_helpers()
@@ -355,6 +359,11 @@ class Worker:
                 self._unprepared = ""  # what failed at first, a download say, was mended meanwhile
             lane.losses.pop(job.id, None)
             self._end(job, outcome)
+
+    def _account(self, job: Job, begun: float) -> None:
+        """Account for what a place has worked on a job since a moment; a download takes nothing from others."""
+        if job.kind is not JobKind.DOWNLOAD:
+            self._store.spend(job, time.monotonic() - begun)
 
     def _outcome_of_loss(self, lane: Lane, job: Job) -> Outcome | None:
         """Return how a job ends whose place was lost; None where it is to be carried out again."""
