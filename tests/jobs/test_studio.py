@@ -7,7 +7,7 @@ from fakes import tiny_pipeline
 
 from videograin.errors import JobError, ModelError, SettingsError
 from videograin.jobs import executor, studio
-from videograin.jobs.settings import OperatorSettings
+from videograin.jobs.settings import OperatorSettings, ZeroGpuSize
 from videograin.jobs.store import JobKind, JobState
 from videograin.jobs.studio import open_studio
 from videograin.region import EditSettings
@@ -41,17 +41,17 @@ def test_a_default_model_that_is_not_there_is_told_at_the_start(settings: Operat
 def test_on_zero_gpu_nothing_is_timed_and_jobs_are_lent_a_gpu(
     settings: OperatorSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lent: list[executor.Task] = []
+    lent: list[str] = []
 
-    def lend(task: executor.Task) -> list[executor.Place]:
-        lent.append(task)
+    def lend(task: executor.Task, size: str) -> list[executor.Place]:
+        lent.append(size)
         return [executor.Place(task)]
 
     monkeypatch.setattr(studio, "is_zero_gpu", lambda: True)
     monkeypatch.setattr(studio, "on_zero_gpu", lend)
     monkeypatch.setattr("videograin.jobs.model_shelf.measure_speed", lambda *_: pytest.fail("timed"))
-    opened = open_studio(settings)
-    assert len(lent) == 1
+    opened = open_studio(replace(settings, zero_gpu_size=ZeroGpuSize.XLARGE))
+    assert lent == ["xlarge"]
     assert opened.worker.stop()
 
 
