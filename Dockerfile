@@ -25,11 +25,11 @@ ENV VIRTUAL_ENV=/opt/venv \
 
 # --build-arg TORCH_BACKEND=cpu leaves the GPU's libraries out, several gigabytes.
 ARG TORCH_BACKEND=""
-COPY requirements.txt requirements-ray.txt /tmp/
+COPY requirements.txt requirements-ray.txt requirements-s3.txt /tmp/
 RUN --mount=type=cache,target=/root/.cache/uv \
     uv venv --no-python-downloads --python 3.12 "$VIRTUAL_ENV" \
     && uv pip install ${TORCH_BACKEND:+--torch-backend "$TORCH_BACKEND"} --requirement /tmp/requirements.txt \
-        --requirement /tmp/requirements-ray.txt
+        --requirement /tmp/requirements-ray.txt --requirement /tmp/requirements-s3.txt
 
 # What changes least comes first.
 WORKDIR /app

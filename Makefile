@@ -6,7 +6,7 @@ READY := .venv/.ready
 
 setup: $(READY)
 
-$(READY): requirements.txt requirements-ray.txt requirements-dev.txt
+$(READY): requirements.txt requirements-ray.txt requirements-s3.txt requirements-dev.txt
 	@command -v uv >/dev/null || python3 -m pip install --quiet uv
 	uv venv --quiet --allow-existing .venv
 	uv pip install --quiet --python $(PYTHON) -r requirements-dev.txt

@@ -23,7 +23,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from benchmarks.table import print_table
-from videograin.jobs.cluster.board import FOLDER
+from videograin.jobs.cluster.board import WindowBoard
+from videograin.jobs.cluster.job_files import ClusterFiles
 from videograin.jobs.cluster.ray_cluster import RayCluster, RayPlace
 from videograin.jobs.edit import EditJobs
 from videograin.jobs.executor import Outcome
@@ -73,12 +74,14 @@ class Studio:
     Attributes:
         worker: takes jobs.
         store: has their files.
+        files: of the jobs, as actors get them.
         places: the actors.
         project: what is edited.
     """
 
     worker: Worker
     store: JobStore
+    files: ClusterFiles
     places: Sequence[RayPlace]
     project: Project
 
@@ -120,8 +123,9 @@ class Asked:
     @property
     def helpers(self) -> dict[str, RayPlace]:
         """The actors that work on its windows now, the one that carries it out among them."""
-        files = (self.studio.store.folder(self.job) / FOLDER).glob("*/*.claim")
-        names = {file.read_text() for file in files if not file.with_suffix(".npz").exists()}
+        files = self.studio.files
+        board = WindowBoard.of(files.shared(files.folder(self.job)))
+        names = board.claimants if board else set()
         return {place.name: place for place in self.studio.places if place.name in names}
 
     def end(self) -> Job:
@@ -145,6 +149,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=16, help="as many as the example has at most")
     parser.add_argument("--side", type=int, default=256, help="pixels of the frames' shorter side")
     parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--job-files", default="", help="fsspec URL by which the jobs' files travel")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's own is 15: whatever else runs would be measured as well
@@ -199,7 +204,12 @@ def studio(options: argparse.Namespace, actors: int) -> Iterator[Studio]:
     clip_options = replace(project.clip_options, max_frames=options.frames, short_side=options.side)
     with TemporaryDirectory() as folder:
         limits = OperatorSettings(
-            data_folder=Path(folder), ray_device=options.device, offline=True, executor=RAY, ray_actors=actors
+            data_folder=Path(folder),
+            ray_device=options.device,
+            offline=True,
+            executor=RAY,
+            ray_actors=actors,
+            job_files=options.job_files,
         )
         cluster, store = RayCluster(limits), JobStore(jobs_folder(limits.data_folder))
         handlers = EditJobs(cluster.shelf, limits).handlers()
@@ -208,7 +218,8 @@ def studio(options: argparse.Namespace, actors: int) -> Iterator[Studio]:
         places = cluster.places(unused)
         wait_until(lambda: all(place.is_there for place in places))
         try:
-            yield Studio(worker, store, places, replace(project, settings=settings, clip_options=clip_options))
+            edited = replace(project, settings=settings, clip_options=clip_options)
+            yield Studio(worker=worker, store=store, files=cluster.files, places=places, project=edited)
         finally:
             worker.stop()
             cluster.close()

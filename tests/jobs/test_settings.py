@@ -89,7 +89,7 @@ def test_the_manual_lists_every_variable_with_its_default() -> None:
     rows = dict(re.findall(r"^\| `(VIDEOGRAIN_\w+)` \| (.+?) \|", DOCS.read_text(), re.MULTILINE))
     assert list(rows) == [variable_of(field.name) for field in fields(OperatorSettings)]
     given = {name: default.strip("`") for name, default in rows.items() if default.startswith("`")}
-    assert len(given) == len(rows) - 5  # those of devices, the cluster, the proxies and the login are empty
+    assert len(given) == len(rows) - 6  # those of devices, the cluster, its files, the proxies and the login are empty
     assert read_operator_settings({**given, "VIDEOGRAIN_DATA_FOLDER": ""}) == OperatorSettings()
 
 

@@ -4,8 +4,8 @@ These files are written and read by programs alone; files that users edit are re
 say where to mend them.
 """
 
-from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import fields, is_dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -40,6 +40,16 @@ def leaves(value: object) -> Iterator[object]:
 def paths_in(value: object) -> list[Path]:
     """Return the paths in a value."""
     return [leaf for leaf in leaves(value) if isinstance(leaf, Path)]
+
+
+def with_paths(value: Any, change: Callable[[Path], Path]) -> Any:
+    """Return a value with other paths in the place of its own."""
+    if is_dataclass(value) and not isinstance(value, type):
+        changed = {field.name: with_paths(getattr(value, field.name), change) for field in fields(value) if field.init}
+        return replace(value, **changed)
+    if isinstance(value, tuple):
+        return tuple(with_paths(item, change) for item in value)
+    return change(value) if isinstance(value, Path) else value
 
 
 def texts_in(value: object) -> list[str]:

@@ -72,6 +72,8 @@ class OperatorSettings:
         ray_cpus: CPU cores that each of them takes.
         ray_idle_minutes: after how long without work all but one of them are given back, so that a cluster can shrink;
             they are asked for again when jobs wait. 0 keeps them.
+        job_files: fsspec URL, s3://bucket/prefix say, of this studio alone, by which the files of jobs travel to the
+            cluster's hosts and back; empty where all of them mount the data folder under the same name.
         zero_gpu_size: large or xlarge: half a GPU or a whole one for each job, on a Space with ZeroGPU.
         metrics: whether /metrics tells Prometheus of jobs and GPUs; whoever reaches the page reaches it.
         max_upload_mb: largest file that may be uploaded, in megabytes.
@@ -106,6 +108,7 @@ class OperatorSettings:
     ray_actors: Annotated[int, Between(0, 10_000)] = 0
     ray_cpus: Annotated[int, Between(1, 1024)] = 1
     ray_idle_minutes: Annotated[float, Between(0, 100_000)] = 0.0
+    job_files: str = ""
     zero_gpu_size: Annotated[ZeroGpuSize, OneOf(tuple(ZeroGpuSize))] = ZeroGpuSize.LARGE
     metrics: bool = False
     max_upload_mb: Annotated[int, Between(1, 10_000)] = 200

@@ -125,6 +125,10 @@ class JobFiles:
         """Return where the files of a job are."""
         return self.root / job.owner / "jobs" / job.id
 
+    def files_folder(self, owner: str) -> Path:
+        """Return where the files lie that requests of an owner (a digest) name."""
+        return self.root / owner / "files"
+
     def request(self, job: Job, kind: type[Plain]) -> Plain:
         """Read the request of a job, a `kind`."""
         return from_json((self.folder(job) / "request.json").read_bytes(), kind)
@@ -173,7 +177,7 @@ class JobStore(JobFiles):
         with file.open("rb") as content:
             digest = hashlib.file_digest(content, "sha256").hexdigest()[:32]
         suffix = file.suffix.lower() if re.fullmatch(r"\.\w{1,11}", file.suffix, re.ASCII) else ""
-        kept = self._files(owner_digest(owner)) / f"{digest}{suffix}"
+        kept = self.files_folder(owner_digest(owner)) / f"{digest}{suffix}"
         if not kept.exists():
             if self._room:
                 self._room.check_owner(self.root / owner_digest(owner), file.stat().st_size)
@@ -193,7 +197,7 @@ class JobStore(JobFiles):
 
     def check_files(self, owner: str, request: object) -> None:
         """Raise JobError if a request names a file that is not kept for its owner; the others have been used now."""
-        folder = self._files(owner_digest(owner))
+        folder = self.files_folder(owner_digest(owner))
         for path in paths_in(request):
             if path.parent != folder or not path.is_file():
                 raise JobError(f"You have no file '{path.name}'; files are deleted after a while. Upload it again.")
@@ -335,9 +339,6 @@ class JobStore(JobFiles):
                 yield from_json(file.read_bytes(), Job)
             except (OSError, ValueError):  # cut short when the power failed, or from another version
                 log.exception("job record not readable", extra={"job": file.parent.name})
-
-    def _files(self, digest: str) -> Path:
-        return self.root / digest / "files"
 
 
 def jobs_folder(data_folder: Path) -> Path:

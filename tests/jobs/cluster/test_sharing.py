@@ -1,7 +1,7 @@
 """An edit whose windows two places make, in one process: what a cluster does, without a cluster."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from threading import Barrier, Event
@@ -10,18 +10,22 @@ import numpy as np
 import pytest
 import torch
 from fake_jobs import ANN, finished, wait_until
+from s3_server import s3_bucket
 from windowed_project import FRAMES, WHOLE, WINDOWS, kept, windowed_project
 
 from videograin.diffusion.pipeline import VideoGrainPipeline
 from videograin.errors import Cancelled
+from videograin.files.object_store import ObjectStore
+from videograin.files.shared_folder import SharedFolder
 from videograin.jobs.cluster.actor import Editor
 from videograin.jobs.cluster.board import SharedPlan, WindowBoard
+from videograin.jobs.cluster.job_files import ClusterFiles, studio_files
 from videograin.jobs.edit import EditJobs
 from videograin.jobs.executor import Outcome, Place, Task
 from videograin.jobs.model_shelf import ModelShelf
 from videograin.jobs.runner import LEANER
 from videograin.jobs.settings import OperatorSettings
-from videograin.jobs.store import Job, JobFiles, JobKind, JobState, JobStore, jobs_folder
+from videograin.jobs.store import Job, JobKind, JobState, JobStore, jobs_folder
 from videograin.jobs.worker import JobStatus, Worker
 from videograin.media.video import load_clip
 from videograin.production.source_edit import SourceEdit
@@ -34,18 +38,18 @@ pytestmark = pytest.mark.slow
 class Here(Place):
     """A place whose editor is in this process; the windows that it helped with are counted."""
 
-    def __init__(self, settings: OperatorSettings, name: str, task: Task) -> None:
+    def __init__(self, settings: OperatorSettings, files: ClusterFiles, name: str, task: Task) -> None:
         super().__init__(task)
-        self._files, self._name, self._settings = JobFiles(jobs_folder(settings.data_folder)), name, settings
+        self._files = files
         self.editor = Editor(settings, name)
         self.helped = 0
 
     def run(self, job: Job) -> Outcome:
-        return self.editor.run(job)
+        with self._files.running(job):
+            return self.editor.run(job)
 
     def can_help(self, job: Job) -> bool:
-        board = WindowBoard.of(self._files.folder(job))
-        is_offered = board is not None and board.free > 0
+        is_offered = self._files.offers_windows(job)
         self.helped += is_offered
         return is_offered
 
@@ -85,14 +89,24 @@ def expected(tmp_path_factory: pytest.TempPathFactory, project: Project) -> np.n
     return frames
 
 
+@pytest.fixture(params=[""])
+def job_files(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Where the jobs' files travel: nowhere, as all places see the same folder, or by a store."""
+    if request.param == "s3":
+        with s3_bucket() as url:
+            yield url
+    else:
+        yield f"memory://{tmp_path}" if request.param else ""
+
+
 @pytest.fixture
-def shared(tmp_path: Path, project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shared]:
+def shared(tmp_path: Path, project: Project, job_files: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shared]:
     monkeypatch.setattr("videograin.jobs.worker.HELP_SECONDS", 0.01)
-    settings, places = settings_for(tmp_path, project), []
-    store = JobStore(jobs_folder(tmp_path))
+    settings, places = replace(settings_for(tmp_path, project), job_files=job_files), []
+    store, files = JobStore(jobs_folder(tmp_path)), studio_files(settings)
 
     def executor(task: Task) -> list[Here]:
-        places.extend(Here(settings, f"run-{number}", task) for number in range(2))
+        places.extend(Here(settings, files, f"run-{number}", task) for number in range(2))
         return places
 
     shelf = ModelShelf(tmp_path / "cache", "cpu", speed=1e9)
@@ -126,8 +140,9 @@ def meet(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     return claimed
 
 
+@pytest.mark.parametrize("job_files", ["", "memory", "s3"], indirect=True)
 def test_two_places_make_the_frames_of_one(
-    shared: Shared, expected: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    shared: Shared, job_files: str, expected: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     claimed = meet(monkeypatch)
     status = shared.edit()
@@ -135,6 +150,7 @@ def test_two_places_make_the_frames_of_one(
     assert {name for name, _ in claimed} == {"run-0", "run-1"}
     assert sorted(number for _, number in claimed) == list(range(WINDOWS))
     assert not (status.results.parent / "windows").exists()
+    assert not job_files or not ObjectStore(job_files).marks("")
 
 
 def test_a_place_that_fails_to_help_does_no_harm(
@@ -175,7 +191,7 @@ def test_a_recall_that_comes_before_the_help_it_is_for_counts(
     store, editor, prepared = JobStore(jobs_folder(tmp_path)), Editor(settings_for(tmp_path, project), "run-1"), []
     job = store.add(ANN, JobKind.EDIT, project)
     (store.folder(job) / "segments").mkdir()
-    WindowBoard.open(store.folder(job), SharedPlan(5, WINDOWS), 0, "run-0")
+    WindowBoard.open(SharedFolder(store.folder(job)), SharedPlan(5, WINDOWS), 0, "run-0")
 
     def prepare(*_arguments: object) -> SourceEdit:
         prepared.append(1)

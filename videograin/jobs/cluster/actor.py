@@ -2,8 +2,10 @@
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 
 from videograin.errors import Cancelled
+from videograin.jobs.cluster.job_files import place_files
 from videograin.jobs.cluster.sharing import SharedWindows, WindowHelper
 from videograin.jobs.edit import EditJobs
 from videograin.jobs.executor import Outcome
@@ -11,7 +13,7 @@ from videograin.jobs.failures import release_memory
 from videograin.jobs.model_shelf import GpuMemory, ModelShelf, ShelfState, cache_folder
 from videograin.jobs.runner import JobRunner
 from videograin.jobs.settings import OperatorSettings
-from videograin.jobs.store import Job, JobFiles, jobs_folder
+from videograin.jobs.store import Job
 from videograin.jobs.suggest import discover_handlers
 from videograin.models.memory import ClipShape, Estimate
 from videograin.project.project import Project
@@ -39,15 +41,16 @@ class Editor:
     """Carries out jobs one at a time. `run` and `help` are called by one thread, all else by others meanwhile.
 
     Args:
-        settings: the operator's; the data folder is the same for all hosts, under the same name.
+        settings: the operator's; the data folder is the same for all hosts, under the same name, or else the jobs'
+            files travel by a store.
         name: of this place.
     """
 
     def __init__(self, settings: OperatorSettings, name: str) -> None:
-        data = settings.data_folder
-        self._files, self._default = JobFiles(jobs_folder(data)), settings.models[0]
-        self._shelf = ModelShelf(cache_folder(data), settings.device or None, offline=settings.offline)
-        jobs = EditJobs(self._shelf, settings, lambda context: SharedWindows(context, name))
+        self._files, self._default = place_files(settings, name), settings.models[0]
+        self._shelf = ModelShelf(cache_folder(settings.data_folder), settings.device or None, offline=settings.offline)
+        share = partial(SharedWindows, self._files.shared, name)
+        jobs = EditJobs(self._shelf, settings, share)
         handlers = jobs.handlers() | discover_handlers(self._shelf, settings)
         self._runner = JobRunner(self._files, handlers, log_words=settings.log_prompts)
         self._helper = WindowHelper(jobs, self._shelf.device, name)
@@ -62,8 +65,13 @@ class Editor:
         return self._shelf.state.problem
 
     def run(self, job: Job) -> Outcome:
-        """Carry a job out, whatever happens in it."""
-        return self._runner.run(job)
+        """Carry a job out, whatever happens in it.
+
+        Raises:
+            JobError: its files cannot be had or sent.
+        """
+        with self._files.running(job):
+            return self._runner.run(job)
 
     def help(self, job: Job, number: int) -> bool:
         """Make windows of an edit that runs at another place, and return whether this place may be asked again.
@@ -72,9 +80,11 @@ class Editor:
             job: the edit.
             number: of this help, one more each time, by which it is recalled.
         """
-        request, folder = self._files.request(job, Project), self._files.folder(job)
+        folder = self._files.folder(job)
         try:
-            self._helper.help(request, folder, lambda: self._recalled >= number)
+            with self._files.helping(job):
+                request, shared = self._files.request(job, Project), self._files.shared(folder)
+                self._helper.help(request, folder, shared, lambda: self._recalled >= number)
         except Cancelled:
             return True
         except Exception:  # short of memory, say; the job's own place makes what this one leaves

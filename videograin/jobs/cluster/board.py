@@ -1,4 +1,4 @@
-"""Who works on which windows of an edit: files in the job's folder, which all places of a cluster share.
+"""Who works on which windows of an edit: files that all places of a cluster share.
 
     windows/plan.json     how many there are, and how long
     windows/16/           those that are 16 frames long at most; a leaner attempt has others
@@ -9,13 +9,8 @@
 A window follows from the clip and the seed alone, so that one whose place was lost is simply made again by another.
 """
 
-import os
-import secrets
-import shutil
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -24,9 +19,16 @@ from videograin.diffusion.windows.clip_edit import WindowApart
 from videograin.diffusion.windows.plan import Window
 from videograin.files.atomic import write_whole
 from videograin.files.dataclass_json import from_json, to_json
+from videograin.files.shared_folder import SharedFolder
 from videograin.media.npz import read_npz, write_npz
 
 FOLDER = "windows"
+
+ENDINGS = ("claim", "npz", "joined")
+"""Of a window's files, in the order in which they appear."""
+
+JOINED = b"joined"
+"""Content of the last one; an empty file could not be made in every store."""
 
 
 @dataclass(frozen=True)
@@ -46,57 +48,66 @@ class WindowBoard:
     """The windows of one edit.
 
     Args:
-        folder: of the job.
+        folder: of its windows.
         plan: how its clip is divided.
     """
 
-    def __init__(self, folder: Path, plan: SharedPlan) -> None:
+    def __init__(self, folder: SharedFolder, plan: SharedPlan) -> None:
         self.plan = plan
-        self._folder = folder / FOLDER / str(plan.window_frames)
+        self._folder = folder.inside(str(plan.window_frames))
 
     @classmethod
-    def open(cls, folder: Path, plan: SharedPlan, finished: int, name: str) -> "WindowBoard":
+    def open(cls, job: SharedFolder, plan: SharedPlan, finished: int, name: str) -> "WindowBoard":
         """Offer the windows of a job to all places, keeping what an earlier attempt with the same plan finished.
 
         Args:
-            folder: of the job.
+            job: its folder.
             plan: how its clip is divided.
             finished: windows that are part of the result already.
             name: of the place that carries the job out. What it claimed in an earlier attempt is free again, and so is
                 what places of an earlier run of the studio claimed, whose names begin otherwise.
         """
+        folder = job.inside(FOLDER)
         if _read_plan(folder) != plan:
-            shutil.rmtree(folder / FOLDER, ignore_errors=True)
+            folder.clear()
         board = cls(folder, plan)
-        board._folder.mkdir(parents=True, exist_ok=True)
+        board._folder.make()
         for number in range(finished):
-            board._file(number, "joined").touch()
-        for claim in board._folder.glob("*.claim"):
-            if not claim.read_text().startswith(session_of(name)):
-                claim.unlink()
-        board.release(name)
-        write_whole(folder / FOLDER / "plan.json", to_json(plan))
+            board._folder.create(_file(number, "joined"), JOINED)
+        board._release(lambda claimant: not claimant.startswith(session_of(name)) or claimant == name)
+        folder.write("plan.json", lambda path: write_whole(path, to_json(plan)))
         return board
 
     @classmethod
-    def of(cls, folder: Path) -> "WindowBoard | None":
+    def of(cls, job: SharedFolder) -> "WindowBoard | None":
         """Return what the place that carries a job out has offered; None where it has not, or not yet."""
+        folder = job.inside(FOLDER)
         plan = _read_plan(folder)
         return cls(folder, plan) if plan else None
 
     @property
+    def poll_seconds(self) -> float:
+        """How often a place may ask whether another has finished a window."""
+        return self._folder.poll_seconds
+
+    @property
     def claimed(self) -> int:
         """How many windows are being worked on."""
-        return sum(not self.is_finished(int(claim.stem)) for claim in self._folder.glob("*.claim"))
+        return sum(state == "claim" for state in self._states().values())
+
+    @property
+    def claimants(self) -> set[str]:
+        """The names of the places that work on a window."""
+        return {claimant for _, claimant in self._claims()}
 
     @property
     def free(self) -> int:
         """How many windows no place has begun."""
-        return sum(self._is_free(number) for number in range(self.plan.count))
+        return self.plan.count - len(self._states())
 
     def is_finished(self, number: int) -> bool:
         """Whether a window is finished."""
-        return self._file(number, "npz").exists() or self._file(number, "joined").exists()
+        return self._states().get(number, "claim") != "claim"
 
     def claims(self, name: str) -> Iterator[int]:
         """Claim one window after the other for a place, as each is asked for, as long as any is free."""
@@ -105,10 +116,7 @@ class WindowBoard:
 
     def release(self, name: str) -> None:
         """Let others have the windows that a place has claimed and not finished."""
-        for claim in self._folder.glob("*.claim"):
-            with suppress(FileNotFoundError):  # the job may have ended meanwhile
-                if claim.read_text() == name and not self.is_finished(int(claim.stem)):
-                    claim.unlink()
+        self._release(name.__eq__)
 
     def put(self, number: int, apart: WindowApart) -> None:
         """Write a finished window.
@@ -124,11 +132,11 @@ class WindowBoard:
             "words": words,
         }
         maps = {} if apart.attention is None else {"attention": apart.attention}
-        write_npz(self._file(number, "npz"), arrays | maps)
+        self._folder.write(_file(number, "npz"), lambda path: write_npz(path, arrays | maps))
 
     def get(self, number: int) -> WindowApart:
         """Read a window that is finished."""
-        arrays = read_npz(self._file(number, "npz"))
+        arrays = read_npz(self._folder.fetch(_file(number, "npz")))
         start, stop, overlap, next_overlap = arrays["place"].tolist()
         prompt, *warnings = arrays["words"].tolist()
         return WindowApart(
@@ -143,32 +151,30 @@ class WindowBoard:
 
     def drop(self, number: int) -> None:
         """Forget the arrays of a window that is part of the result now."""
-        self._file(number, "joined").touch()
-        self._file(number, "npz").unlink()
+        self._folder.create(_file(number, "joined"), JOINED)
+        self._folder.remove(_file(number, "npz"))
 
-    def _is_free(self, number: int) -> bool:
-        return not (self._file(number, "claim").exists() or self.is_finished(number))
+    def _states(self) -> dict[int, str]:
+        """Return what has become of each window that is not free: claim, npz or joined, the last that holds."""
+        names = sorted(self._folder.names(), key=lambda name: ENDINGS.index(name.partition(".")[2]))
+        return {int(number): ending for number, _, ending in (name.partition(".") for name in names)}
+
+    def _release(self, is_gone: Callable[[str], bool]) -> None:
+        for claim, claimant in self._claims():
+            if is_gone(claimant):
+                self._folder.remove(claim)
+
+    def _claims(self) -> Iterator[tuple[str, str]]:
+        """Yield the claims of windows that are not finished, and whose they are."""
+        for claim in [_file(number, "claim") for number, state in self._states().items() if state == "claim"]:
+            content = self._folder.read(claim)
+            if content is not None:
+                yield claim, content.decode()
 
     def _claim_next(self, name: str) -> int | None:
-        for number in range(self.plan.count):
-            if self._is_free(number) and self._claim(number, name):
-                return number
-        return None
-
-    def _claim(self, number: int, name: str) -> bool:
-        """Claim a window and return whether no other place was quicker; a link is made whole or not at all."""
-        aside = self._folder / f".{secrets.token_hex(8)}.part"
-        try:
-            aside.write_text(name)
-            os.link(aside, self._file(number, "claim"))
-        except OSError:  # there is one, or the job has ended
-            return False
-        finally:
-            aside.unlink(missing_ok=True)
-        return True
-
-    def _file(self, number: int, ending: str) -> Path:
-        return self._folder / f"{number:06}.{ending}"
+        taken = self._states()
+        free = (number for number in range(self.plan.count) if number not in taken)
+        return next((number for number in free if self._folder.create(_file(number, "claim"), name.encode())), None)
 
 
 def session_of(name: str) -> str:
@@ -176,7 +182,10 @@ def session_of(name: str) -> str:
     return name.rpartition("-")[0]
 
 
-def _read_plan(folder: Path) -> SharedPlan | None:
-    with suppress(FileNotFoundError):
-        return from_json((folder / FOLDER / "plan.json").read_bytes(), SharedPlan)
-    return None
+def _read_plan(folder: SharedFolder) -> SharedPlan | None:
+    content = folder.read("plan.json")
+    return from_json(content, SharedPlan) if content else None
+
+
+def _file(number: int, ending: str) -> str:
+    return f"{number:06}.{ending}"

@@ -18,11 +18,12 @@ from ray.exceptions import GetTimeoutError, RayActorError, RaySystemError
 from videograin.errors import SettingsError
 from videograin.jobs.cluster.actor import ActorState, Editor
 from videograin.jobs.cluster.board import WindowBoard
+from videograin.jobs.cluster.job_files import ClusterFiles, studio_files
 from videograin.jobs.context import is_asked_to_stop
 from videograin.jobs.executor import Outcome, Place, PlaceLost, Task
 from videograin.jobs.model_shelf import GpuMemory, ModelShelf, ShelfState, cache_folder
 from videograin.jobs.settings import OperatorSettings, variable_of
-from videograin.jobs.store import Job, JobFiles, JobKind, jobs_folder
+from videograin.jobs.store import Job, JobKind
 from videograin.json_log import log_as_json
 from videograin.models.memory import ClipShape, Estimate
 from videograin.region import ControlKind, EditSettings
@@ -55,6 +56,7 @@ class RayPlace(Place):
 
     Args:
         settings: the operator's.
+        files: of the jobs, as actors get them.
         name: of the place.
         options: what an actor takes of a host, as Ray has it.
         rests: whether it is given back when it has had nothing to do for as long as the operator says.
@@ -64,10 +66,15 @@ class RayPlace(Place):
     """
 
     def __init__(
-        self, settings: OperatorSettings, name: str, options: dict[str, float], *, rests: bool = False
+        self,
+        settings: OperatorSettings,
+        files: ClusterFiles,
+        name: str,
+        options: dict[str, float],
+        *,
+        rests: bool = False,
     ) -> None:
-        self._settings, self.name, self._options = settings, name, options
-        self._files = JobFiles(jobs_folder(settings.data_folder))
+        self._settings, self._files, self.name, self._options = settings, files, name, options
         self._refused: set[str] = set()
         self._helps = 0
         self._rest_seconds = settings.ray_idle_minutes * 60 if rests and settings.ray_idle_minutes else math.inf
@@ -103,8 +110,13 @@ class RayPlace(Place):
         return True
 
     def run(self, job: Job) -> Outcome:
-        """Have the actor carry a job out."""
-        return self._wait(self._actor.run.options(concurrency_group=WORK).remote(job), job)
+        """Have the actor carry a job out.
+
+        Raises:
+            JobError: its files cannot be sent or had back.
+        """
+        with self._files.running(job):
+            return self._wait(self._actor.run.options(concurrency_group=WORK).remote(job), job)
 
     @property
     def is_there(self) -> bool:
@@ -117,14 +129,11 @@ class RayPlace(Place):
 
     def can_help(self, job: Job) -> bool:
         """Whether an edit has windows that no place has begun."""
-        folder = self._files.folder(job)
-        if job.kind is not JobKind.EDIT or job.id in self._refused or is_asked_to_stop(folder):
+        if job.kind is not JobKind.EDIT or job.id in self._refused or is_asked_to_stop(self._files.folder(job)):
             return False
-        board = WindowBoard.of(folder)
-        if board is None or not board.free:
-            return False
-        self._helps += 1
-        return True
+        offers = self._files.offers_windows(job)
+        self._helps += offers
+        return offers
 
     def help(self, job: Job) -> None:
         """Have the actor make windows of an edit."""
@@ -167,7 +176,7 @@ class RayPlace(Place):
         try:
             result = ray.get(reference)
         except LOST as error:
-            if board := WindowBoard.of(self._files.folder(job)):
+            if board := WindowBoard.of(self._files.shared(self._files.folder(job))):
                 board.release(self.name)
             with suppress(*LOST):
                 ray.kill(self._actor)  # one that is only out of reach must not go on with what others do
@@ -183,11 +192,17 @@ class ClusterShelf(ModelShelf):
     Args:
         settings: the operator's.
         places: those of the cluster.
+        files: of the jobs.
     """
 
-    def __init__(self, settings: OperatorSettings, places: Sequence[RayPlace]) -> None:
+    def __init__(self, settings: OperatorSettings, places: Sequence[RayPlace], files: ClusterFiles) -> None:
         super().__init__(cache_folder(settings.data_folder), "cpu", offline=settings.offline)
-        self._places = places
+        self._places, self._files = places, files
+
+    def purge(self, max_age: float) -> None:
+        """Remove the inversions that were not used for `max_age` seconds, and what has stayed of jobs in a store."""
+        super().purge(max_age)
+        self._files.purge()
 
     def estimate(
         self, model: str, controls: Sequence[ControlKind], clip_shape: ClipShape, settings: EditSettings
@@ -222,22 +237,24 @@ class RayCluster:
 
     Attributes:
         shelf: what its actors hold and know.
+        files: of the jobs, as actors get them.
 
     Raises:
-        SettingsError: there is no cluster at the address.
+        SettingsError: there is no cluster at the address, or the store of jobs' files cannot be used.
     """
 
     def __init__(self, settings: OperatorSettings) -> None:
         # Of other hosts' devices their actors know, and passwords are nothing for them.
         self._settings = replace(settings, auth=(), device=settings.ray_device)
-        self._closed = Event()
+        self._closed, self.files = Event(), studio_files(settings)
         _connect(settings)
         options, count = _demand(settings)
         session = secrets.token_hex(4)
         self._places = [
-            RayPlace(self._settings, f"{session}-{number}", options, rests=number > 0) for number in range(count)
+            RayPlace(self._settings, self.files, f"{session}-{number}", options, rests=number > 0)
+            for number in range(count)
         ]
-        self.shelf = ClusterShelf(settings, self._places)
+        self.shelf = ClusterShelf(settings, self._places, self.files)
         self.shelf.update(settings.models[0])
         Thread(target=self._watch, name="cluster", daemon=True).start()
 

@@ -16,6 +16,7 @@ from videograin.diffusion.windows.clip_edit import EditedWindow, WindowApart
 from videograin.diffusion.windows.cross_fade import CrossFade
 from videograin.diffusion.windows.plan import request_windows
 from videograin.errors import Cancelled
+from videograin.files.shared_folder import SharedFolder
 from videograin.jobs.cluster.board import SharedPlan, WindowBoard
 from videograin.jobs.context import JobContext, is_asked_to_stop
 from videograin.jobs.edit import EditJobs
@@ -24,21 +25,23 @@ from videograin.progress import Progress, Report
 from videograin.project.project import Project
 from videograin.region import EditRequest
 
-POLL_SECONDS = 0.1
-"""How often a place looks whether another has finished the window that it waits for."""
+COUNT_SECONDS = 1.0
+"""From one count of the windows that are left to the next."""
 
 
 class SharedWindows:
     """Carries out the windows of a job together with every place that helps.
 
     Args:
-        context: of the job.
+        shared: returns a job's folder as all places see it, given where it is on this host.
         name: of this place.
+        context: of the job.
     """
 
-    def __init__(self, context: JobContext, name: str) -> None:
-        self._context = context
+    def __init__(self, shared: Callable[[Path], SharedFolder], name: str, context: JobContext) -> None:
+        self._job = shared(context.folder)
         self._name = name
+        self._context = context
 
     def __call__(
         self,
@@ -67,7 +70,7 @@ class SharedWindows:
             )
             return
         plan = SharedPlan(request.settings.window_frames, count)
-        board = WindowBoard.open(self._context.folder, plan, finished, self._name)
+        board = WindowBoard.open(self._job, plan, finished, self._name)
         apart = partial(
             pipeline.windows_apart,
             request,
@@ -79,7 +82,7 @@ class SharedWindows:
             while not board.is_finished(number):
                 if not own.make_next():
                     self._context.check()
-                    time.sleep(POLL_SECONDS)
+                    time.sleep(board.poll_seconds)
             apart = board.get(number)
             frames = np.concatenate(list(fade.join(apart.window, apart.chunks)))
             yield apart.joined(frames, fade.tail)
@@ -106,6 +109,7 @@ class _OwnWindows:
         self._board, self._name, self._apart, self._report = board, name, apart, report
         self._running: Iterator[WindowApart] | None = None
         self._claimed = 0
+        self._later, self._counted_at = 0.0, -COUNT_SECONDS
 
     def make_next(self) -> bool:
         """Make a window that no other place has begun, if there is any; return whether there was."""
@@ -127,9 +131,10 @@ class _OwnWindows:
 
     def _tell(self, progress: Progress) -> None:
         """Report a progress as part of the whole: what is left is shared by the places that work on it."""
-        count = self._board.plan.count
-        later = self._board.free / count / max(1, self._board.claimed)
-        self._report(replace(progress, part=self._claimed + 1, parts=count, share=1 / count, later=later))
+        count, now = self._board.plan.count, time.monotonic()
+        if now - self._counted_at >= COUNT_SECONDS:
+            self._later, self._counted_at = self._board.free / count / max(1, self._board.claimed), now
+        self._report(replace(progress, part=self._claimed + 1, parts=count, share=1 / count, later=self._later))
 
 
 class WindowHelper:
@@ -145,12 +150,13 @@ class WindowHelper:
         self._jobs, self._device, self._name = jobs, device, name
 
     @torch.no_grad()
-    def help(self, project: Project, folder: Path, is_recalled: Callable[[], bool]) -> None:
+    def help(self, project: Project, folder: Path, shared: SharedFolder, is_recalled: Callable[[], bool]) -> None:
         """Make windows of an edit until none is free.
 
         Args:
             project: what is edited.
-            folder: of the job.
+            folder: of the job, on this host.
+            shared: the same as all places see it.
             is_recalled: whether to stop before the next step.
 
         Raises:
@@ -162,7 +168,7 @@ class WindowHelper:
             if is_recalled() or is_asked_to_stop(folder) or not (folder / "segments").exists():
                 raise Cancelled("The help was stopped.")
 
-        board = WindowBoard.of(folder)
+        board = WindowBoard.of(shared)
         if board is None or not board.free:
             return
         try:
