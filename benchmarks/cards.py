@@ -1,50 +1,56 @@
-"""Edit every example and keep its first frame as the picture on the example's card: python -m benchmarks.cards"""
+"""Edit every example's middle frame for the picture on its card: python -m benchmarks.cards [NAME …]"""
 
 import sys
 import tempfile
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from videograin.diffusion.pipeline import VideoGrainPipeline
-from videograin.errors import RegionError
+from videograin.files.atomic import write_whole
 from videograin.models.loading import load_pipeline
 from videograin.production.source_edit import SourceEdit
-from videograin.project.examples import example_names, example_path
+from videograin.project.examples import CARD, example_names, example_path
 from videograin.project.project import load_project
+from videograin.region import EditRequest
 
-FRAMES, SIDE, QUALITY = 1, 128, 90
+SIDE, QUALITY = 192, 88
+"""Pixels of each of a card's two pictures, as browsers show them on dense screens, and WebP's quality."""
 
 
 def main() -> None:
-    """Write `after.jpg` beside each example, or beside those that are named, to be looked at before it is kept."""
+    """Write the card of each example, or of those that are named, to be looked at before it is kept."""
     pipeline = load_pipeline("emoji-world", device="cpu", offline=True)
     for name in sys.argv[1:] or example_names():
-        try:
-            frame = edited_frame(pipeline, name)
-        except RegionError as error:  # an object enters later: its card would show nothing of it
-            print(f"{name}: no card. {error}")
-            continue
-        small = cv2.resize(frame, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-        file = str(example_path(name) / "after.jpg")
-        cv2.imwrite(file, cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+        before, after = before_and_after(pipeline, name)
+        small = [cv2.resize(frame, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for frame in (before, after)]
+        content = BytesIO()
+        Image.fromarray(np.concatenate(small, axis=1)).save(content, "WEBP", quality=QUALITY)
+        file = example_path(name) / CARD
+        write_whole(file, content.getvalue())
         print(f"{name}: {file}")
 
 
-def edited_frame(pipeline: VideoGrainPipeline, name: str) -> np.ndarray:
-    """Return an example's first frame, edited, (H, W, 3) uint8 RGB.
-
-    Raises:
-        RegionError: an object is not on it.
-    """
+def before_and_after(pipeline: VideoGrainPipeline, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return an example's middle frame, where its scenes are posed, and its edit, (H, W, 3) uint8 RGB each."""
     project = load_project(example_path(name) / "project.json")
-    project = replace(project, clip_options=replace(project.clip_options, max_frames=FRAMES))
     with tempfile.TemporaryDirectory() as scratch:
-        request = SourceEdit.prepare(project, Path(scratch)).request
-        assert request is not None, f"{name} has nothing to draw"
-        return pipeline.edit(request).frames[0]
+        edit = SourceEdit.prepare(project, Path(scratch))
+        assert edit.request is not None, f"{name} has nothing to draw"
+        assert edit.crops is None, f"{name} is larger than its model draws"
+        middle = len(edit.clip.frames) // 2
+        return edit.clip.frames[middle], pipeline.edit(of_frame(edit.request, middle)).frames[0]
+
+
+def of_frame(request: EditRequest, number: int) -> EditRequest:
+    """Return what is asked for of one frame."""
+    one = slice(number, number + 1)
+    regions = [replace(region, masks=region.masks[one]) for region in request.regions]
+    return replace(request, frames=request.frames[one], regions=regions)
 
 
 if __name__ == "__main__":

@@ -161,8 +161,8 @@ SCRIPTS = (
             Actor("car", 0.0, 0.42, 0.46, colour="red", dx=-1.7, growth=1.06),
         ),
         targets=(
-            Target("tree", "a castle", "tree", "castle", (0,)),
-            Target("car", "a fire engine", "car", "fire engine", (1,)),
+            Target("tree", "a mushroom", "tree", "mushroom", (0,)),
+            Target("car", "a blue car", "car", "blue car", (1,)),
         ),
         ground="road",
         sky="clear",
@@ -179,15 +179,15 @@ SCRIPTS = (
             Actor("ghost", -0.1, 0.32, 0.46, sway=0.18, bob=0.12),
         ),
         targets=(
-            Target("ufo", "a helicopter", "ufo", "helicopter", (0,)),
-            Target("ghost", "an astronaut", "ghost", "astronaut", (1,)),
+            Target("ufo", "a top hat", "ufo", "top hat", (0,)),
+            Target("ghost", "a pumpkin", "ghost", "pumpkin", (1,)),
         ),
         ground="grass",
         sky="night",
     ),
     Script(
         name="reef",
-        level="instance",
+        level="removal",
         source_prompt="a whale and a crab underwater",
         background="underwater",
         actors=(
@@ -195,9 +195,10 @@ SCRIPTS = (
             Actor("crab", 0.44, 0.46, 0.38, dx=-0.3, bob=0.10, shadow=False),
         ),
         targets=(
-            Target("whale", "a dolphin", "whale", "dolphin", (0,)),
-            Target("crab", "an octopus", "crab", "octopus", (1,)),
+            Target("whale", "nothing", "whale", "", (0,)),
+            Target("crab", "", "crab", "crab", (1,)),
         ),
+        target_prompt="a crab underwater",
         place="underwater",
         pan=40,
     ),

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from ui.rendering import markup
+from ui.rendering.example_markup import example_cards
 from videograin.project import objects
+from videograin.project.examples import example_names
 from videograin.project.workspace import MarkedObject, Workspace
 
 HOSTILE = "<img src=x onerror='alert(1)'>"
@@ -89,3 +91,8 @@ def test_what_is_removed_has_no_place_in_the_sentence():
     ball = MarkedObject(1, "ball", "#ff0000", prompt="Nothing")
     dog = MarkedObject(2, "dog", "#00ff00", prompt="a fox")
     assert markup.target_prompt(Workspace(clip=Path("a.mp4"), source_prompt="", objects=(ball, dog))) == "a fox"
+
+
+def test_each_example_s_card_shows_what_becomes_of_its_clip():
+    pictures = re.findall("src='data:image/webp;base64,([^']+)'", example_cards())
+    assert len(set(pictures)) == len(example_names())

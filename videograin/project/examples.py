@@ -7,6 +7,9 @@ from videograin.files.assets import ASSETS
 
 EXAMPLES = ASSETS / "clips"
 
+CARD = "card.webp"
+"""Picture of a frame before and after the edit, side by side, which benchmarks/cards.py makes."""
+
 
 def example_path(name: str) -> Path:
     """Return the folder of an example.
