@@ -318,7 +318,7 @@ class Api(EditApi):
 
     def get_scores(self, session: str, job: str) -> Document:
         """Return how good an edit is: the paper's four measures, and region by region what they cannot see."""
-        return as_document(self._studio.scores.score(self._result(session, job), self._studio.store))
+        return as_document(self._studio.scores.score(self._result(session, job), self._studio.store).report)
 
     def import_masks(self, session: str, file: gr.FileData) -> Document:
         """Add the objects of a file of masks (docs/masks.md), and say in `note` how it was understood."""

@@ -199,7 +199,9 @@ def _wire_edit(page: Page, handlers: EditHandlers, marking: MarkHandlers) -> Non
             part.act, handlers.history_action, [session, page.shown],
             {edit.attention, *page.words, *page.form, *page.models, *page.jobs}, in_turn="words",
         )  # fmt: skip
-    _on(edit.phrases.act, handlers.explain, session, edit.attention, busy=True)
+    _on(edit.phrases.act, handlers.explain, session, edit.attention, busy=True).success(
+        None, None, None, js=widgets.script("show_explanation.js"), api_visibility="private"
+    )
     _on(edit.share.click, handlers.share, {session, *page.settings}, page.link).then(
         None, page.link, None, js=widgets.script("copy_link.js"), api_visibility="private"
     )

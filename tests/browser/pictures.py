@@ -33,6 +33,9 @@ Take = Callable[[str], None]
 STEPS = 10
 """Of the edits in the pictures: more draw better, and take longer; with fewer, words land on the wrong object."""
 
+FEW_STEPS = 4
+"""Of the variations, which are four edits."""
+
 SETTLED = 600
 """Milliseconds after which all animations have ended."""
 
@@ -146,10 +149,19 @@ def edit_and_look(visitor: Visitor, take: Take) -> None:
     page.locator("[data-action=attention]").first.click()
     page.wait_for_selector(".vg-attention")
     take("23-side-and-attention")
+    page.click("[data-action=score]")
+    page.wait_for_selector(".vg-scores img", timeout=EDIT_TIMEOUT)
+    take("24-scores")
     visitor.type_into("[data-word='1']", "a fox")
     page.click("#preview")
     page.wait_for_function("document.querySelectorAll('[data-action=show]').length == 2", timeout=EDIT_TIMEOUT)
-    take("24-history")
+    take("25-history")
+    visitor.open_drawer("Every setting")
+    visitor.set_number("Steps", FEW_STEPS)
+    visitor.open_drawer("Every setting")
+    page.click("#vary")
+    page.wait_for_function("document.querySelectorAll('[data-action=take]').length == 4", timeout=EDIT_TIMEOUT)
+    take("26-variations")
 
 
 def go_wrong_and_come_back(visitor: Visitor, take: Take) -> None:
@@ -163,12 +175,12 @@ def go_wrong_and_come_back(visitor: Visitor, take: Take) -> None:
     page.wait_for_function("!document.querySelector('.vg-selected')")
     visitor.press((10, 10))
     visitor.wait_for_toast("nothing to remove")
-    take("25-error")
+    take("27-error")
     visitor.go_to("1 Clip")
     visitor.upload("#project-in", project, "project.zip")
     page.wait_for_selector(".vg-view img[src]", state="visible")
     page.wait_for_timeout(SETTLED)
-    take("26-project-opened")
+    take("28-project-opened")
 
 
 def picture_for_readme(visitor: Visitor, folder: str) -> None:

@@ -9,7 +9,7 @@ from typing import cast
 import numpy as np
 import pytest
 
-from ui.rendering.score_markup import score_button, score_table
+from ui.rendering.score_markup import score_button, score_panel, score_table
 from ui.work.scores import SCORED_FRAMES, Scores
 from videograin.errors import ModelError
 from videograin.evaluation.report import as_document
@@ -45,10 +45,13 @@ def finished(tmp_path: Path, frames: int = FRAMES) -> tuple[JobStatus, JobStore]
 
 def test_a_result_is_scored_on_its_first_frames_and_shown_as_a_table(tmp_path: Path) -> None:
     result, store = finished(tmp_path)
-    report = Scores().score(result, store)
+    scored = Scores().score(result, store)
+    report, table = scored.report, score_panel(scored)
     assert report.frames == SCORED_FRAMES
     assert report.clip == "mini CLIP of Emoji World"
-    table = score_table(report)
+    assert f"the worst first: {report.worst[0] + 1}, " in table
+    assert "<img src='data:image/jpeg" in table
+    assert "words fit it best" not in table  # no other region's words could
     assert "cat &amp; dog" in table
     assert f"{report.regions[0].clip_t:.1f} %" in table
     assert f"{report.whole.warp_error:.2f}" in table
@@ -59,7 +62,11 @@ def test_a_result_is_scored_on_its_first_frames_and_shown_as_a_table(tmp_path: P
 
 
 def test_a_result_that_was_stopped_early_is_scored_as_far_as_it_goes(tmp_path: Path) -> None:
-    assert Scores().score(*finished(tmp_path, frames=5)).frames == 5
+    assert Scores().score(*finished(tmp_path, frames=5)).report.frames == 5
+
+
+def test_scores_are_not_offered_of_one_frame(tmp_path: Path) -> None:
+    assert score_button(finished(tmp_path, frames=1)[0]) == ""
 
 
 @pytest.mark.usefixtures("no_network")

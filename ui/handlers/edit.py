@@ -14,7 +14,7 @@ from gradio.blocks import Block
 
 from ui.components import Page
 from ui.rendering import cost_markup
-from ui.rendering.score_markup import score_table
+from ui.rendering.score_markup import score_panel
 from ui.settings_form import settings_from_form
 from ui.views import Updates, Views
 from ui.work import attention_maps, transfer
@@ -163,7 +163,7 @@ class EditHandlers:
         if result is None:
             shown = ""
         elif event.action == "score":
-            shown = score_table(studio.scores.score(result, studio.store))
+            shown = score_panel(studio.scores.score(result, studio.store))
         else:
             shown = attention_maps.moving_attention_map(result, studio.store, int(event.id))
         return {self._page.edit.attention: shown}

@@ -94,6 +94,13 @@ def thumbnail(work: Workspace, each: MarkedObject, frames: np.ndarray) -> np.nda
     return cv2.resize(cut, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
 
 
+def shrink(frame: np.ndarray) -> np.ndarray:
+    """Return a frame (H, W, 3) uint8 RGB at no more than `SMALL_SIDE` pixels a side."""
+    scale = min(1.0, SMALL_SIDE / max(frame.shape[:2]))
+    size = (max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale)))
+    return cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+
+
 def framed(frame: np.ndarray, box: tuple[int, int, int, int] | None) -> np.ndarray:
     """Return a small copy of a frame in which a part stands out: outlined, and all around it dark.
 
@@ -104,11 +111,10 @@ def framed(frame: np.ndarray, box: tuple[int, int, int, int] | None) -> np.ndarr
     Returns:
         (h, w, 3) uint8 RGB, at most `SMALL_SIDE` pixels a side.
     """
-    scale = min(1.0, SMALL_SIDE / max(frame.shape[:2]))
-    size = (max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale)))
-    small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+    small = shrink(frame)
     if box is None:
         return small
+    scale, size = small.shape[1] / frame.shape[1], (small.shape[1], small.shape[0])
     left, top = (max(0, round(value * scale)) for value in box[:2])
     right, bottom = (min(limit, round(value * scale)) for value, limit in zip(box[2:], size, strict=True))
     result = (small * DIMMED).astype(np.uint8)

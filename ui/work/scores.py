@@ -5,13 +5,12 @@ from threading import Lock
 
 from ui.work.segmenting import Shelf
 from videograin.errors import ModelError
-from videograin.evaluation.report import EditReport
 from videograin.evaluation.scorers import NamedScorer, has_own_scorer, load_scorer
 from videograin.jobs.edit import draft
 from videograin.jobs.store import JobKind, JobStore
 from videograin.jobs.worker import JobStatus
 from videograin.models.catalog import SCORER, find_entry, size_words
-from videograin.production.scoring import score_result
+from videograin.production.scoring import ScoredResult, score_result
 from videograin.project.project import Project
 
 SCORED_FRAMES = 32
@@ -28,7 +27,7 @@ class Scores:
         self._scorers: Shelf[NamedScorer] = Shelf(KEPT_SCORERS)
         self._lock = Lock()
 
-    def score(self, result: JobStatus, store: JobStore) -> EditReport:
+    def score(self, result: JobStatus, store: JobStore) -> ScoredResult:
         """Score a finished edit or preview.
 
         Args:
@@ -46,7 +45,7 @@ class Scores:
         project = replace(project, clip_options=replace(project.clip_options, max_frames=frames))
         scorer = self._scorer(project.model)
         with self._lock:
-            return score_result(project, result.results / result.result.video, scorer).report
+            return score_result(project, result.results / result.result.video, scorer)
 
     def _scorer(self, model: str) -> NamedScorer:
         is_own = has_own_scorer(model)
