@@ -10,6 +10,7 @@ from fakes import tiny_tokenizer
 from transformers import CLIPConfig, CLIPModel
 
 from videograin.evaluation.metrics import (
+    FRAMES_PER_BATCH,
     ClipScorer,
     clip_f,
     clip_t,
@@ -96,6 +97,22 @@ def test_only_the_middle_square_of_a_wide_frame_counts(scorer):
     other[:, :, 48:] = 255
     torch.testing.assert_close(scorer.embed_frames(wide), scorer.embed_frames(other))
     torch.testing.assert_close(scorer.embed_frames(wide), scorer.embed_frames(wide[:, :, 16:48]))
+
+
+def test_a_long_clip_is_seen_batch_by_batch_and_once(scorer, monkeypatch):
+    seen = []
+    frames, forward = noise(FRAMES_PER_BATCH + 3, 32, 32, 3), scorer.model.vision_model.forward
+    monkeypatch.setattr(
+        scorer.model.vision_model,
+        "forward",
+        lambda **given: seen.append(len(given["pixel_values"])) or forward(**given),
+    )
+    flow = flow_of(0, frames=len(frames))
+    scores = score_edit(scorer, frames, frames, "a fox", flow)
+    assert seen == [FRAMES_PER_BATCH, 3]
+    each = torch.cat([scorer.embed_frames(frame[None]) for frame in frames])
+    assert scores.clip_f == pytest.approx(100 * float((each[1:] * each[:-1]).sum(-1).mean()), abs=1e-3)
+    assert scorer.embed_frames(frames[:0]).shape == (0, each.shape[1])
 
 
 def test_the_text_with_the_greatest_cosine_is_chosen(scorer):

@@ -51,13 +51,17 @@ def pasted(frame: np.ndarray, mask: np.ndarray, other: np.ndarray, other_mask: n
 
 
 @pytest.fixture(scope="module")
-def score() -> Callable[..., EditReport]:
+def scorer() -> ClipScorer:
+    return ClipScorer.load(EMBEDDED_MODEL / "clip")
+
+
+@pytest.fixture(scope="module")
+def score(scorer: ClipScorer) -> Callable[..., EditReport]:
     """Score the source with the objects of given clips in the places of its own."""
     frames, masks = clip_of("solely-04")  # a snail on the left, a fish on the right
     sprites = {"a wolf": ("solely-01", "right"), "a llama": ("solely-00", "right")}
     regions = [Region(masks[side], prompt, side) for side, prompt in PROMPTS.items()]
     request = EditRequest(frames, regions, "a snail and a fish", TARGET)
-    scorer = ClipScorer.load(EMBEDDED_MODEL / "clip")
 
     def score(**becomes: str) -> EditReport:
         result = frames.copy()
@@ -91,8 +95,8 @@ def tiny_request(settings: EditSettings = SETTINGS) -> EditRequest:
     return EditRequest(frames, [Region(masks, "a cat"), Region(~masks)], "a dog", settings=settings)
 
 
-def test_what_changes_outside_is_seen_and_the_rim_is_not() -> None:
-    scorer, request = ClipScorer.load(EMBEDDED_MODEL / "clip"), tiny_request()
+def test_what_changes_outside_is_seen_and_the_rim_is_not(scorer: ClipScorer) -> None:
+    request = tiny_request()
     inside, outside = request.frames.copy(), request.frames.copy()
     inside[:, 8:28, 8:28] = 0  # 4 pixels beyond the mask
     outside[:, 50:, 50:] = 0
@@ -101,8 +105,7 @@ def test_what_changes_outside_is_seen_and_the_rim_is_not() -> None:
     assert scores[1].outside_psnr < 25
 
 
-def test_the_worst_frames_and_the_joints_of_windows_are_found() -> None:
-    scorer = ClipScorer.load(EMBEDDED_MODEL / "clip")
+def test_the_worst_frames_and_the_joints_of_windows_are_found(scorer: ClipScorer) -> None:
     request = tiny_request(EditSettings(window_frames=3, anchor_frames=0, window_overlap=0))
     still = replace(request, frames=np.repeat(request.frames[:1], 6, axis=0))
     result = still.frames.copy()
@@ -115,8 +118,8 @@ def test_the_worst_frames_and_the_joints_of_windows_are_found() -> None:
     assert math.isinf(score_request(scorer, still, result, "a cat", "mini CLIP").seam_ratio)
 
 
-def test_a_result_of_another_clip_is_refused() -> None:
-    scorer, request = ClipScorer.load(EMBEDDED_MODEL / "clip"), tiny_request()
+def test_a_result_of_another_clip_is_refused(scorer: ClipScorer) -> None:
+    request = tiny_request()
     with pytest.raises(VideoError, match="The result has 5 frames of 64×64, its source 6"):
         score_request(scorer, request, request.frames[:5], "a cat", "mini CLIP")
     kept = replace(request.regions[0], prompt="")

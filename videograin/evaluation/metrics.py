@@ -20,6 +20,9 @@ from transformers.image_processing_utils import BaseImageProcessor
 
 from videograin.media.flow import OpticalFlow, optical_flow, warp
 
+FRAMES_PER_BATCH = 16
+"""That a CLIP sees at once: ViT-L/14 then needs 0.3 GiB beside its weights, however long the clip is."""
+
 CROP_MARGIN = 1.25
 """Side of a region's crop, over the longer side of the region."""
 
@@ -78,7 +81,11 @@ class ClipScorer:
     @torch.no_grad()
     def embed_frames(self, frames: np.ndarray) -> Tensor:
         """Embed the middle squares of frames (F, H, W, 3) uint8 RGB as unit vectors (F, C)."""
-        pixels = torch.from_numpy(np.ascontiguousarray(frames)).to(self.mean.device).movedim(-1, 1) / 255
+        batches = torch.from_numpy(np.ascontiguousarray(frames)).split(FRAMES_PER_BATCH)
+        return torch.cat([self._embed_batch(batch) for batch in batches])
+
+    def _embed_batch(self, frames: Tensor) -> Tensor:
+        pixels = frames.to(self.mean.device).movedim(-1, 1) / 255
         pixels = (_middle_square(pixels, self.image_size) - self.mean[:, None, None]) / self.std[:, None, None]
         pooled = self.model.vision_model(pixel_values=pixels).pooler_output
         return F.normalize(self.model.visual_projection(pooled), dim=-1)
@@ -108,19 +115,27 @@ def score_edit(
         target_prompt: the prompt that the result was made for.
         flow: of the source; None estimates it.
     """
-    fit, error = clip_t(scorer, result, target_prompt), warp_error(result, flow or optical_flow(source))
-    return EditScores(clip_f(scorer, result), fit, error, q_edit(fit, error))
+    embeds = scorer.embed_frames(result)
+    fit, error = _fit(embeds, scorer.embed_texts([target_prompt])), warp_error(result, flow or optical_flow(source))
+    return EditScores(clip_f=_consistency(embeds), clip_t=fit, warp_error=error, q_edit=q_edit(fit, error))
 
 
 def clip_f(scorer: ClipScorer, frames: np.ndarray) -> float:
     """Return the mean cosine of consecutive frames' CLIP embeddings, in percent; F ≥ 2."""
-    embeds = scorer.embed_frames(frames)
-    return 100 * float((embeds[1:] * embeds[:-1]).sum(-1).mean())
+    return _consistency(scorer.embed_frames(frames))
 
 
 def clip_t(scorer: ClipScorer, frames: np.ndarray, prompt: str) -> float:
     """Return the mean cosine of the frames' CLIP embeddings with the prompt's, in percent."""
-    return 100 * float((scorer.embed_frames(frames) @ scorer.embed_texts([prompt]).T).mean())
+    return _fit(scorer.embed_frames(frames), scorer.embed_texts([prompt]))
+
+
+def _consistency(embeds: Tensor) -> float:
+    return 100 * float((embeds[1:] * embeds[:-1]).sum(-1).mean())
+
+
+def _fit(embeds: Tensor, text: Tensor) -> float:
+    return 100 * float((embeds @ text.T).mean())
 
 
 def warp_error(result: np.ndarray, flow: OpticalFlow) -> float:

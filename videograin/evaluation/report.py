@@ -141,10 +141,10 @@ def _regions(scorer: ClipScorer, request: EditRequest, result: np.ndarray) -> tu
     phrases = [region.prompt for region in edited]
     if not edited:
         raise RegionError("No region of this project has a prompt, so that there is no edit to score.")
-    found = []
+    found, texts = [], scorer.embed_texts(phrases)
     for region in edited:
         crops = crop_regions(result, region.masks, scorer.image_size)
-        fits = (scorer.embed_frames(crops) @ scorer.embed_texts(phrases).T).cpu().numpy()
+        fits = (scorer.embed_frames(crops) @ texts.T).cpu().numpy()
         seen = [phrases[index] for index in fits.argmax(1)]
         found.append(
             RegionScores(
