@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from fake_work import OPTIONS, make_clip, small_work
 
+from videograin.errors import RegionError
+from videograin.masks.export import save_npz
 from videograin.masks.load import MaskSource
 from videograin.media.video import Clip, ClipOptions, load_clip
 from videograin.production.source_edit import SourceEdit
@@ -67,6 +69,24 @@ def test_objects_cover_one_another_as_far_as_they_are_grown(clip: Clip) -> None:
     grown = replace(work, objects=(objects[0], replace(objects[1], grow=1), replace(objects[2], grow=1)))
     (note,) = work_coverage_notes(grown, clip)
     assert "'man' will not change: 'coat', 'legs' cover" in note
+
+
+def test_an_object_that_comes_in_later_is_left_out_of_an_edit_of_the_beginning_and_named(tmp_path: Path) -> None:
+    clip, masks = make_clip(tmp_path, 4), np.zeros((2, 4, 64, 96), bool)
+    masks[0, 3, 10:30, 10:30] = masks[1, :, 32:60, 40:80] = True
+    save_npz(tmp_path / "masks.npz", {"late": masks[0], "man": masks[1]})
+    regions = [
+        ProjectRegion(MaskSource(tmp_path / "masks.npz", key="late"), "a fox", "late"),
+        ProjectRegion(MaskSource(tmp_path / "masks.npz", key="man"), "a robot", "man"),
+    ]
+    beginning = replace(OPTIONS, max_frames=2)
+    project = Project(clip=clip, source_prompt="a man", clip_options=beginning, regions=tuple(regions))
+    source = SourceEdit.prepare(project, tmp_path)
+    assert source.numbers == (1,)
+    assert source.notes == ("'late' is in none of the 2 frames and is left out.",)
+    assert SourceEdit.prepare(replace(project, clip_options=OPTIONS), tmp_path).numbers == (0, 1)
+    with pytest.raises(RegionError, match="None of the 2 frames shows an object that changes"):
+        SourceEdit.prepare(replace(project, regions=(regions[0], replace(regions[1], prompt=""))), tmp_path)
 
 
 def test_what_decides_in_a_crop_is_what_decides_in_the_whole_picture(tmp_path: Path) -> None:

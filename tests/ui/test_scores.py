@@ -31,10 +31,14 @@ def finished(tmp_path: Path, frames: int = FRAMES) -> tuple[JobStatus, JobStore]
     masks[:, 16:48, 16:48] = True
     save_video(tmp_path / "clip.mp4", source, 8)
     save_video(tmp_path / "edit.mp4", np.where(masks[..., None], 255 - source, source)[:frames], 8)
-    save_npz(tmp_path / "masks.npz", {"cat": masks})
-    region = ProjectRegion(MaskSource(tmp_path / "masks.npz", key="cat"), "a <cat>", "cat & dog")
+    late = masks & (np.arange(FRAMES) >= SCORED_FRAMES)[:, None, None]
+    save_npz(tmp_path / "masks.npz", {"cat": masks, "late": late})
+    regions = (
+        ProjectRegion(MaskSource(tmp_path / "masks.npz", key="cat"), "a <cat>", "cat & dog"),
+        ProjectRegion(MaskSource(tmp_path / "masks.npz", key="late"), "a fox", "who comes in after what is scored"),
+    )
     project = Project(
-        clip=tmp_path / "clip.mp4", source_prompt="a dog", regions=(region,), clip_options=ClipOptions(short_side=SIDE)
+        clip=tmp_path / "clip.mp4", source_prompt="a dog", regions=regions, clip_options=ClipOptions(short_side=SIDE)
     )
     job = SimpleNamespace(id="7", kind=JobKind.EDIT)
     made = SimpleNamespace(video=Path("edit.mp4"), frames=frames)
@@ -52,6 +56,7 @@ def test_a_result_is_scored_on_its_first_frames_and_shown_as_a_table(tmp_path: P
     assert f"the worst first: {report.worst[0] + 1}, " in table
     assert "<img src='data:image/jpeg" in table
     assert "words fit it best" not in table  # no other region's words could
+    assert [each.name for each in report.regions] == ["cat & dog"]
     assert "cat &amp; dog" in table
     assert f"{report.regions[0].clip_t:.1f} %" in table
     assert f"{report.whole.warp_error:.2f}" in table

@@ -23,7 +23,7 @@ from videograin.production.plate import Plate
 from videograin.production.source_masks import ClipPlace
 from videograin.production.stitch import stitch
 from videograin.progress import Report, ignore
-from videograin.project.coverage import coverage_notes
+from videograin.project.coverage import absence_notes, coverage_notes
 from videograin.project.project import EditInputs
 from videograin.region import NOTHING, EditRequest, Region, check_regions
 
@@ -72,10 +72,11 @@ class SourceEdit:
             VideoGrainError: the clip or its masks cannot be read, or do not fit each other.
         """
         clip = load_clip(inputs.clip, inputs.clip_options, scratch)
-        regions = inputs.load_regions(clip)
+        given = inputs.load_shown_regions(clip)
+        regions = list(given.values())
         check_regions(regions, clip.frames.shape[:3])
-        notes = (*clip.notes, *coverage_notes(regions))
-        shown, plate = dict(enumerate(regions)), None
+        notes = (*clip.notes, *absence_notes(inputs, given, len(clip.frames)), *coverage_notes(regions))
+        shown, plate = given, None
         if any(region.is_removed for region in regions):
             plate = Plate.of(clip, inputs, regions, scratch, report)
             shown, inputs = _without_removed(shown, plate, inputs)
@@ -87,7 +88,7 @@ class SourceEdit:
         else:
             pictures = stream_frames(clip, inputs.clip_options) if plate is None else plate.frames
             frames = _cut_frames(pictures, len(clip.frames), crops, scratch)
-            placed = _placed_masks(shown, regions, clip, inputs)
+            placed = _placed_masks(shown, given, clip, inputs)
             shown = dict(_cut_regions(shown, placed, frames, crops, scratch))
         request = inputs.request_for(frames, list(shown.values()), _control_images(frames, inputs, scratch, device))
         return cls(
@@ -186,7 +187,7 @@ def _cut_frames(pictures: Iterable[np.ndarray], count: int, crops: Crops, scratc
 
 
 def _placed_masks(
-    shown: Mapping[int, Region], given: Sequence[Region], clip: Clip, inputs: EditInputs
+    shown: Mapping[int, Region], given: Mapping[int, Region], clip: Clip, inputs: EditInputs
 ) -> dict[int, tuple[np.ndarray, ClipPlace]]:
     """Return the masks of regions by their numbers, and where they lie: as they are stored where that is finer."""
     own = ClipPlace.of(clip.info, inputs.clip_options)

@@ -1,11 +1,13 @@
-"""Words that would change nothing: where regions overlap the smaller decides, and may leave nothing to a larger one."""
+"""Words that would change nothing: where regions overlap the smaller decides, and may leave nothing to a larger one;
+and an object may be in none of the frames."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
 from videograin.masks.shapes import grow, shrink
 from videograin.media.video import Clip
+from videograin.project.project import EditInputs, Project
 from videograin.project.workspace import MarkedObject, Workspace
 from videograin.region import Region
 
@@ -14,6 +16,19 @@ def coverage_notes(regions: Sequence[Region]) -> tuple[str, ...]:
     """Tell of each edited region that changes nothing, since smaller ones cover all of it in every frame."""
     covered = {region: _covering(region, regions) for region in regions if region.is_edited}
     return tuple(_note(region, smaller) for region, smaller in covered.items() if smaller)
+
+
+def absence_notes(inputs: EditInputs, shown: Collection[int], frames: int) -> tuple[str, ...]:
+    """Tell of each region that should change and is not shown in a clip's frames, so that it has no part in the edit.
+
+    Args:
+        inputs: the edit.
+        shown: numbers of the regions that are.
+        frames: of the clip.
+    """
+    named = inputs.regions if isinstance(inputs, Project) else ()
+    absent = [region for number, region in enumerate(named) if number not in shown and region.prompt.strip()]
+    return tuple(f"'{each.name or each.prompt}' is in none of the {frames} frames and is left out." for each in absent)
 
 
 def work_coverage_notes(work: Workspace, clip: Clip) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from videograin.errors import ProjectError
+from videograin.errors import ProjectError, RegionError
 from videograin.files.document import DocumentReader, parse_document
 from videograin.masks.labels import check_number
 from videograin.masks.load import MaskSource, load_masks
@@ -102,6 +102,16 @@ class EditInputs(ABC):
             RegionError: masks are missing, empty, or do not fit the clip.
         """
 
+    def load_shown_regions(self, clip: Clip) -> dict[int, Region]:
+        """Return the regions that a clip's frames show by their numbers, counted from 0, with masks of its size.
+
+        A part of a clip need not show every object: one that comes in later is left out of a preview of its beginning.
+
+        Raises:
+            RegionError: masks are missing or do not fit the clip, or nothing that changes is in its frames.
+        """
+        return dict(enumerate(self.load_regions(clip)))
+
 
 @dataclass(frozen=True)
 class ProjectRegion:
@@ -112,6 +122,20 @@ class ProjectRegion:
     name: str = ""
     strength: float = 1.0
     reference: ReferenceFile | None = None
+
+    def with_masks(self, masks: np.ndarray) -> Region:
+        """Return the region with its masks (F, H, W) bool and its picture read.
+
+        Raises:
+            RegionError: the masks are empty in every frame.
+        """
+        return Region(
+            masks=masks,
+            prompt=self.prompt,
+            name=self.name,
+            strength=self.strength,
+            reference=self.reference.load() if self.reference else None,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,19 +155,24 @@ class Project(EditInputs):
 
     def load_regions(self, clip: Clip) -> list[Region]:
         """Read the masks and bring them to the clip's size."""
+        return [region.with_masks(masks) for region, masks in zip(self.regions, self._masks(clip), strict=True)]
+
+    def load_shown_regions(self, clip: Clip) -> dict[int, Region]:
+        """Read the masks and bring them to the clip's size; regions without a pixel in it are left out."""
+        masks = self._masks(clip)
+        shown = {number: region for number, region in enumerate(self.regions) if masks[number].any()}
+        changing = {number for number, region in enumerate(self.regions) if region.prompt.strip()}
+        if changing and changing.isdisjoint(shown):
+            raise RegionError(
+                f"None of the {len(clip.frames)} frames shows an object that changes. Choose frames that show one, or "
+                "mark it in one of these."
+            )
+        return {number: region.with_masks(masks[number]) for number, region in shown.items()}
+
+    def _masks(self, clip: Clip) -> list[np.ndarray]:
         target = MaskTarget.of(clip, self.clip_options)
         check_number(len(self.regions), target)
-        masks = load_masks([region.masks for region in self.regions], target)
-        return [
-            Region(
-                masks=mask,
-                prompt=region.prompt,
-                name=region.name,
-                strength=region.strength,
-                reference=region.reference.load() if region.reference else None,
-            )
-            for mask, region in zip(masks, self.regions, strict=True)
-        ]
+        return load_masks([region.masks for region in self.regions], target)
 
     def load_stored_masks(self, clip: Clip) -> list[np.ndarray] | None:
         """Read the masks without bringing them to the clip's size; None where that could take too much memory."""
