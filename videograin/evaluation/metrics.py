@@ -21,7 +21,7 @@ from transformers.image_processing_utils import BaseImageProcessor
 from videograin.media.flow import OpticalFlow, optical_flow, warp
 
 FRAMES_PER_BATCH = 16
-"""That a CLIP sees at once: ViT-L/14 then needs 0.3 GiB beside its weights, however long the clip is."""
+"""That a CLIP sees at once, so that a long clip needs no more memory than a short one."""
 
 CROP_MARGIN = 1.25
 """Side of a region's crop, over the longer side of the region."""
