@@ -87,6 +87,10 @@ def test_an_object_that_comes_in_later_is_left_out_of_an_edit_of_the_beginning_a
     assert SourceEdit.prepare(replace(project, clip_options=OPTIONS), tmp_path).numbers == (0, 1)
     with pytest.raises(RegionError, match="None of the 2 frames shows an object that changes"):
         SourceEdit.prepare(replace(project, regions=(regions[0], replace(regions[1], prompt=""))), tmp_path)
+    objects = (MarkedObject(1, "late", prompt="a fox"), MarkedObject(2, "man", prompt="a robot"))
+    marked = {number: ObjectMasks.by_hand(mask) for number, mask in enumerate(masks, 1)}
+    work = replace(small_work(clip), clip_options=beginning, objects=objects, masks=marked)
+    assert SourceEdit.prepare(work, tmp_path).notes == source.notes
 
 
 def test_what_decides_in_a_crop_is_what_decides_in_the_whole_picture(tmp_path: Path) -> None:

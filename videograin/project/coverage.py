@@ -26,9 +26,13 @@ def absence_notes(inputs: EditInputs, shown: Collection[int], frames: int) -> tu
         shown: numbers of the regions that are.
         frames: of the clip.
     """
-    named = inputs.regions if isinstance(inputs, Project) else ()
-    absent = [region for number, region in enumerate(named) if number not in shown and region.prompt.strip()]
-    return tuple(f"'{each.name or each.prompt}' is in none of the {frames} frames and is left out." for each in absent)
+    prompts = {}
+    if isinstance(inputs, Project):
+        prompts = {number: (each.name, each.prompt) for number, each in enumerate(inputs.regions)}
+    elif isinstance(inputs, Workspace):
+        prompts = {place: (each.name, each.edit_prompt) for place, each in enumerate(inputs.objects)}
+    absent = [name or prompt for number, (name, prompt) in prompts.items() if prompt.strip() and number not in shown]
+    return tuple(f"'{each}' is in none of the {frames} frames and is left out." for each in absent)
 
 
 def work_coverage_notes(work: Workspace, clip: Clip) -> tuple[str, ...]:

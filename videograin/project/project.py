@@ -3,6 +3,7 @@
 import math
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -161,12 +162,7 @@ class Project(EditInputs):
         """Read the masks and bring them to the clip's size; regions without a pixel in it are left out."""
         masks = self._masks(clip)
         shown = {number: region for number, region in enumerate(self.regions) if masks[number].any()}
-        changing = {number for number, region in enumerate(self.regions) if region.prompt.strip()}
-        if changing and changing.isdisjoint(shown):
-            raise RegionError(
-                f"None of the {len(clip.frames)} frames shows an object that changes. Choose frames that show one, or "
-                "mark it in one of these."
-            )
+        check_any_changes([region.prompt for region in self.regions], shown, len(clip.frames))
         return {number: region.with_masks(masks[number]) for number, region in shown.items()}
 
     def _masks(self, clip: Clip) -> list[np.ndarray]:
@@ -180,6 +176,22 @@ class Project(EditInputs):
         if len(self.regions) * len(clip.frames) * math.prod(target.source) > MAX_STORED_BYTES:
             return None
         return load_masks([region.masks for region in self.regions], replace(target, as_stored=True))
+
+
+def check_any_changes(prompts: Sequence[str], shown: Collection[int], frames: int) -> None:
+    """Raise RegionError where some regions have a prompt, and a clip shows none of these.
+
+    Args:
+        prompts: of all regions.
+        shown: numbers of those that the clip shows.
+        frames: of the clip.
+    """
+    changing = {number for number, prompt in enumerate(prompts) if prompt.strip()}
+    if changing and changing.isdisjoint(shown):
+        raise RegionError(
+            f"None of the {frames} frames shows an object that changes. Choose frames that show one, or mark it in one "
+            "of these."
+        )
 
 
 def load_project(path: str | os.PathLike[str], model: str | None = None, trusted: bool = True) -> Project:

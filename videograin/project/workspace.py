@@ -14,7 +14,7 @@ from videograin.files.document import NOT_IN_FILE
 from videograin.masks.shapes import MAX_RADIUS, check_masks, everything_else, grow, shrink
 from videograin.masks.target import fit_masks
 from videograin.media.video import Clip
-from videograin.project.project import EditInputs, Project
+from videograin.project.project import EditInputs, Project, check_any_changes
 from videograin.project.references import ReferenceFile
 from videograin.region import EditSettings, Region
 
@@ -129,6 +129,20 @@ class MarkedObject:
         """What it becomes in an edit; empty where it is kept."""
         return "" if self.is_kept else self.prompt
 
+    def region(self, masks: np.ndarray) -> Region:
+        """Return what the edit makes of it, with its masks (F, H, W) bool and its picture read.
+
+        Raises:
+            RegionError: the masks are empty in every frame.
+        """
+        return Region(
+            masks=masks,
+            prompt=self.edit_prompt,
+            name=self.name,
+            strength=self.strength,
+            reference=self.reference.load() if self.reference and self.edit_prompt else None,
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class ObjectMasks:
@@ -235,21 +249,27 @@ class Workspace(EditInputs):
 
     def load_regions(self, clip: Clip) -> list[Region]:
         """Return the objects as regions; those without masks or prompt have no part in the edit."""
+        masks = self._marked(clip)
+        return [
+            each.region(masks[each.id])
+            for each in self.objects
+            if each.id in masks and (each.edit_prompt or masks[each.id].any())
+        ]
+
+    def load_shown_regions(self, clip: Clip) -> dict[int, Region]:
+        """Return the objects that the clip's frames show as regions, by their places in `objects`."""
+        masks = self._marked(clip)
+        shown = {place: each for place, each in enumerate(self.objects) if each.id in masks and masks[each.id].any()}
+        check_any_changes([each.edit_prompt for each in self.objects], shown, len(clip.frames))
+        return {place: each.region(masks[each.id]) for place, each in shown.items()}
+
+    def _marked(self, clip: Clip) -> dict[int, np.ndarray]:
+        """Return `edit_masks`; an object that should change and was never marked raises RegionError."""
         masks = self.edit_masks(clip)
         for each in self.objects:
             if each.edit_prompt and each.id not in masks:
                 raise RegionError(f"{each.title} has a prompt but was never marked. Click on it in the clip.")
-        return [
-            Region(
-                masks=masks[each.id],
-                prompt=each.edit_prompt,
-                name=each.name,
-                strength=each.strength,
-                reference=each.reference.load() if each.reference and each.edit_prompt else None,
-            )
-            for each in self.objects
-            if each.id in masks and (each.edit_prompt or masks[each.id].any())
-        ]
+        return masks
 
     def named_masks(self, clip: Clip) -> dict[str, np.ndarray]:
         """Return the masks that an edit uses by names for files, from the bottom to the top, for export."""
