@@ -199,7 +199,8 @@ def _wire_edit(page: Page, handlers: EditHandlers, marking: MarkHandlers) -> Non
             part.act, handlers.history_action, [session, page.shown],
             {edit.attention, *page.words, *page.form, *page.models, *page.jobs}, in_turn="words",
         )  # fmt: skip
-    _on(edit.phrases.act, handlers.explain, session, edit.attention, busy=True).success(
+    edit.phrases.act(None, None, None, js=widgets.script("await_explanation.js"), api_visibility="private")
+    _on(edit.phrases.act, handlers.explain, session, edit.attention, busy=True).then(
         None, None, None, js=widgets.script("show_explanation.js"), api_visibility="private"
     )
     _on(edit.share.click, handlers.share, {session, *page.settings}, page.link).then(

@@ -268,7 +268,9 @@ class Views:
             page.timer: gr.Timer(BUSY_SECONDS if is_busy else IDLE_SECONDS),
             **self.status(session),
             page.held: studio.shelf.state.held,
-            page.progress: job_markup.progress_bars([each for each in live if each.job.kind is not JobKind.DOWNLOAD]),
+            page.progress: job_markup.progress_bars(
+                [each for each in reversed(live) if each.job.kind is not JobKind.DOWNLOAD]
+            ),
             page.mark.job: job_markup.outcome(studio.worker.status(job.id, session.id) if job else None),
         }
 

@@ -16,13 +16,16 @@ SMALL = """[...document.querySelectorAll('#steps button, #steps a, #steps select
 def test_a_result_on_a_phone_is_scored_by_a_press_with_its_worst_frames(visit):
     visitor = visit("?__theme=dark", viewport={"width": WIDTH, "height": HEIGHT}, has_touch=True)
     page = visitor.page
-    visitor.set_number("Frames at most", 2)
     visitor.take_ready("friends")
     visitor.open_drawer("Every setting")
     visitor.set_number("Steps", 2)
     page.click("#edit")
     visitor.wait_for_result()
+    held = visitor.hold_presses("explain")
     page.locator("[data-action=score]").tap()
+    held.wait()
+    page.locator("#phrases.vg-busy").wait_for()
+    held.let_go()
     page.locator(".vg-scores th", has_text="Fit to the words").wait_for(timeout=EDIT_TIMEOUT)
     assert page.locator(".vg-scores th").all_inner_texts()[-2:] == ["left animal", "right animal"]
     page.wait_for_function("document.querySelector('.vg-scores img').naturalWidth > 0")

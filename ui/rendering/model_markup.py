@@ -14,7 +14,7 @@ OTHER_SIZE = 1.5
 
 def model_note(bundle: ModelBundle) -> str:
     """Return what a model can draw."""
-    return f"<p class='vg-note'><b>{escape(bundle.title)}</b> knows: {escape(bundle.knows)}</p>"
+    return f"<p class='vg-note'><b>What {escape(bundle.title)} knows.</b> {escape(bundle.knows)}</p>"
 
 
 def model_choices(models: Iterable[str]) -> list[tuple[str, str]]:
