@@ -20,8 +20,9 @@ from videograin.diffusion.attention.modulation import (
 )
 from videograin.diffusion.attention.plain import attention
 from videograin.diffusion.attention.row_range import row_range
+from videograin.diffusion.attention.trajectories import trajectories
 from videograin.diffusion.attention.trajectory import trajectory_attention
-from videograin.media.flow import OpticalFlow, trajectories
+from videograin.media.flow import OpticalFlow
 
 FRAMES = 16
 HEADS = 8

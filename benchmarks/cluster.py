@@ -26,7 +26,7 @@ from benchmarks.table import print_table
 from videograin.jobs.cluster.board import WindowBoard
 from videograin.jobs.cluster.job_files import ClusterFiles
 from videograin.jobs.cluster.ray_cluster import RayCluster, RayPlace
-from videograin.jobs.edit import EditJobs
+from videograin.jobs.editing.edit_jobs import EditJobs
 from videograin.jobs.executor import Outcome
 from videograin.jobs.settings import RAY, OperatorSettings
 from videograin.jobs.store import Job, JobKind, JobState, JobStore, jobs_folder

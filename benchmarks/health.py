@@ -41,13 +41,13 @@ def asking_for_health(url: str) -> Iterator[Health]:
             health.seconds += json.loads(answers)
 
 
-def is_ready(url: str) -> bool:
-    """Whether a studio says within the next seconds that jobs can be done."""
+def model_state(url: str) -> str | None:
+    """Return whether a studio's model is "loading" or "loaded"; None where it takes no jobs or does not answer soon."""
     try:
-        with urlopen(f"{url}health", timeout=2):  # noqa: S310 - the studio's own address
-            return True
+        with urlopen(f"{url}health", timeout=2) as answer:  # noqa: S310 - the studio's own address
+            return json.load(answer)["model"]
     except OSError:  # not there yet, or 503
-        return False
+        return None
 
 
 def _ask(url: str) -> float:

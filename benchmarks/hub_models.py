@@ -34,12 +34,12 @@ from transformers import (
 )
 
 from benchmarks.hub import sha256
-from videograin.diffusion.control import DEPTH_MODEL
+from videograin.controls import DEPTH_MODEL
 from videograin.files.assets import EMBEDDED_MODEL
 from videograin.files.download import RemoteFile
 from videograin.models.bundles import Prediction, find_bundle
 from videograin.region import ControlKind
-from videograin.segment.zoo import HUB_IDS
+from videograin.segment.names import HUB_IDS
 
 VIT_B = "checkpoints/sam/vit_b.pth"
 """Where the hub has SAM's checkpoint, which really lies at an address of its own."""

@@ -26,8 +26,9 @@ from benchmarks.table import print_table
 from videograin.errors import SegmentError
 from videograin.media.video import ClipOptions, load_clip
 from videograin.segment.model import EmbeddingCache, SegmentModel
+from videograin.segment.names import DEFAULT_SEGMENTER
 from videograin.segment.segmenter import Segmenter
-from videograin.segment.zoo import DEFAULT_SEGMENTER, load_segmenter
+from videograin.segment.zoo import load_segmenter
 from videograin.tracking.flow_engine import FlowEngine
 from videograin.tracking.propagator import Propagator
 from videograin.tracking.sam_opinion import deepest

@@ -142,7 +142,7 @@ def serve() -> None:
     """Run the studio with SAM's checkpoint at the address that the environment says."""
     from videograin.cli.main import main as run_command
     from videograin.files.download import RemoteFile
-    from videograin.segment.zoo import SAM_FILES
+    from videograin.segment.names import SAM_FILES
 
     if stated := os.environ.get(SAM_FILE):
         SAM_FILES["vit_b"] = RemoteFile(**json.loads(stated))

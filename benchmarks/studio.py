@@ -1,6 +1,7 @@
 """A studio in a process of its own, for benchmarks and tests that speak HTTP with it."""
 
 import json
+import math
 import os
 import signal
 import socket
@@ -9,11 +10,11 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.health import is_ready
+from benchmarks.health import model_state
 
 ROOT = Path(__file__).parents[1]
 START_SECONDS = 300  # on a machine with a lot to do
@@ -28,11 +29,15 @@ class RunningStudio:
         url: of its page, with a slash at the end.
         process: of `app.py`.
         log: what it has written to standard error and output.
+        up_after: seconds from its start until /health said that it takes jobs.
+        loaded_after: seconds from its start until it had loaded its model.
     """
 
     url: str
     process: subprocess.Popen[bytes]
     log: Path
+    up_after: float = math.nan
+    loaded_after: float = math.nan
 
     def lines(self) -> list[dict[str, Any]]:
         """Return the log's records so far; the line that tells the address is none."""
@@ -48,7 +53,7 @@ class RunningStudio:
 
 @contextmanager
 def running_studio(folder: Path, program: Sequence[str] = ("app.py",), **settings: object) -> Iterator[RunningStudio]:
-    """Start a studio, wait until it answers, and stop it in the end.
+    """Start a studio, wait until it has loaded its model, and stop it in the end.
 
     Args:
         folder: where it keeps its data; a studio started there later finds what this one left.
@@ -71,8 +76,7 @@ def running_studio(folder: Path, program: Sequence[str] = ("app.py",), **setting
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
     studio = RunningStudio(f"http://127.0.0.1:{port}/", process, log)
     try:
-        _wait_for(studio)
-        yield studio
+        yield _wait_for(studio)
     finally:
         if process.poll() is None:
             studio.stop()
@@ -84,10 +88,13 @@ def _free_port() -> int:
         return free.getsockname()[1]
 
 
-def _wait_for(studio: RunningStudio) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and studio.process.poll() is None:
-        if is_ready(studio.url):
-            return
-        time.sleep(0.2)
+def _wait_for(studio: RunningStudio) -> RunningStudio:
+    started, up_after = time.monotonic(), math.nan
+    while (passed := time.monotonic() - started) < START_SECONDS and studio.process.poll() is None:
+        state = model_state(studio.url)
+        if state is not None and math.isnan(up_after):
+            up_after = passed
+        if state == "loaded":
+            return replace(studio, up_after=up_after, loaded_after=passed)
+        time.sleep(0.1)
     raise RuntimeError(f"the studio did not start: {studio.log.read_text()[-2000:]}")

@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 import torch
 
-from videograin.media.flow import OpticalFlow, Trajectories, optical_flow, trajectories
+from videograin.diffusion.attention.trajectories import Trajectories, trajectories
+from videograin.media.flow import OpticalFlow, optical_flow
 
 Point = tuple[int, int, int]
 

@@ -16,7 +16,8 @@ from benchmarks.sd15 import random_sd15
 from benchmarks.table import print_table
 from videograin.diffusion.windows.anchor_bank import BankRoom
 from videograin.models.footprint import clip_windows, footprint
-from videograin.models.memory import GIB, MemoryPlan, estimate_edit
+from videograin.models.memory import MemoryPlan, estimate_edit
+from videograin.models.time_left import GIB
 from videograin.region import EditSettings
 
 COLUMNS = (

@@ -9,7 +9,7 @@ import pytest
 import videograin
 
 ROOT = Path(__file__).parents[1]
-HEAVY = ["torch", "diffusers", "transformers", "peft", "gradio"]
+HEAVY = ["torch", "diffusers", "transformers", "torchvision", "peft", "segment_anything", "gradio"]
 
 
 def heavy_modules_after(statement: str) -> set[str]:
@@ -32,6 +32,25 @@ def heavy_modules_after(statement: str) -> set[str]:
 )
 def test_torch_is_not_loaded_before_it_is_needed(statement: str) -> None:
     assert not heavy_modules_after(statement)
+
+
+BUILD_PAGE = """
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Event
+
+from ui import launch, page
+from videograin.jobs.settings import OperatorSettings
+
+with TemporaryDirectory() as folder:
+    studio = launch.StudioService(OperatorSettings(data_folder=Path(folder), device="cpu"), begin=Event())
+    page.build_page(studio)
+"""
+
+
+def test_the_page_is_built_without_what_computes() -> None:
+    """A studio answers before torch and its kin are imported."""
+    assert heavy_modules_after(BUILD_PAGE) == {"gradio"}
 
 
 def test_every_public_name_is_there_and_an_unknown_one_is_not() -> None:

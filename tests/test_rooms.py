@@ -25,6 +25,7 @@ ROOMS = (
     "videograin.finding",
     "videograin.project",
     "videograin.production",
+    "videograin.engine",
     "videograin.jobs",
     "ui.rendering",
     "ui.work",

@@ -23,7 +23,6 @@ from ui.work.service import ClipChoice
 from ui.work.session import Session
 from ui.work.web_files import cached
 from videograin.errors import ProjectError, RegionError
-from videograin.evaluation.report import as_document
 from videograin.jobs.worker import JobStatus
 from videograin.masks.shapes import Combination
 from videograin.media.encode import OutputFormat
@@ -318,6 +317,8 @@ class Api(EditApi):
 
     def get_scores(self, session: str, job: str) -> Document:
         """Return how good an edit is: the paper's four measures, and region by region what they cannot see."""
+        from videograin.engine import as_document
+
         return as_document(self._studio.scores.score(self._result(session, job), self._studio.store).report)
 
     def import_masks(self, session: str, file: gr.FileData) -> Document:

@@ -43,7 +43,8 @@ def run_studio(host: str | None = None, port: int | None = None, *, open_browser
     check_mcp(settings)
     keep_web_files_in(settings.data_folder / "web")
     metrics = StudioMetrics()
-    studio = StudioService(settings, metrics.note)
+    served = Event()
+    studio = StudioService(settings, metrics.note, served)
     metrics.watch(studio)
     log_what_is_printed()  # from here on; what the operator must mend was told above, in plain words
     stopped = Event()
@@ -51,6 +52,7 @@ def run_studio(host: str | None = None, port: int | None = None, *, open_browser
         signal.signal(name, lambda *_: stopped.set())
     routes = [health_route(studio), *([metrics_route(metrics)] if settings.metrics else [])]
     url = serve(studio, settings, routes, host, port, open_browser=open_browser)
+    served.set()
     sys.stdout.write(f"VideoGrain Studio is at {url}\n")
     sys.stdout.flush()
     stopped.wait()

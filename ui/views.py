@@ -31,7 +31,7 @@ from videograin.project.project import Project
 from videograin.project.variations import are_variations
 from videograin.project.workspace import Workspace
 from videograin.region import EditSettings
-from videograin.segment.zoo import reads_strokes
+from videograin.segment.names import reads_strokes
 
 MARKING_KINDS = (JobKind.TRACK, JobKind.SUGGEST, JobKind.DISCOVER, JobKind.FIND)
 """Kinds of jobs whose progress is shown where objects are marked."""
@@ -277,7 +277,7 @@ class Views:
     def status(self, session: Session) -> Updates:
         """Return the status line."""
         shelf, name, places = self._studio.shelf, self._studio.bundle(session).name, self._studio.worker.edit_places()
-        line = markup.status_line(name, str(shelf.device).upper(), shelf.state, self._studio.busy_with(), places)
+        line = markup.status_line(name, shelf.device_name.upper(), shelf.state, self._studio.busy_with(), places)
         return {self._page.status: line}
 
     def jobs(self, session: Session, shown: str) -> Updates:

@@ -1,4 +1,4 @@
-"""What holds an edit to its source: the kinds of ControlNets, and how far and when one acts."""
+"""What holds an edit to its source: kinds of ControlNets, what finds their images, and how far and when one acts."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,6 +16,19 @@ class ControlKind(StrEnum):
     DEPTH_ZOE = "depth_zoe"
     POSE = "pose"
     POSE_BODY = "pose_body"
+
+
+DEPTH_MODEL = "depth-anything/Depth-Anything-V2-Small-hf"
+DEPTH_MODELS = {
+    ControlKind.DEPTH: DEPTH_MODEL,
+    ControlKind.DEPTH_DPT: "Intel/dpt-hybrid-midas",
+    ControlKind.DEPTH_ZOE: "Intel/zoedepth-nyu-kitti",
+}
+"""What finds the depth of each kind; the ControlNets for depth were trained on the second one's."""
+
+PEOPLE_MODEL = "Tau-J/RTMPose/rtmposev1/onnx_sdk/yolox_m_8xb8-300e_humanart-c2c7a14a.zip"
+POSE_MODEL = "Tau-J/RTMPose/rtmw/onnx_sdk/rtmw-dw-x-l_simcc-cocktail14_270e-256x192_20231122.zip"
+"""What finds people, and their joints: rtmlib's own choice ("balanced")."""
 
 
 @dataclass(frozen=True)

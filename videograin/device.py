@@ -1,10 +1,14 @@
-"""Where tensors live and how precise they are: the device and dtype asked for, or the best ones there are.
+"""Where tensors live and how precise they are, and how much memory is free for them on this machine.
 
 torch is imported where it is used, so that the command line knows `DTYPES` without it.
 """
 
+import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import psutil
 
 from videograin.errors import SettingsError
 
@@ -13,6 +17,23 @@ if TYPE_CHECKING:
 
 DTYPES = ("float16", "bfloat16", "float32")
 """Names of the precisions that an edit can run in."""
+
+
+GPU_SIGNS = ("/dev/nvidia0", "/dev/nvidiactl", "/dev/kfd", "/dev/dxg", "/proc/driver/nvidia")
+"""Files of Linux where its kernel has a driver for GPUs of NVIDIA or AMD, or Windows lends one."""
+
+
+def device_name(device: str | None = None) -> str:
+    """Return what `choose_device` chooses as text; without torch where the CPU is all that there can be.
+
+    Raises:
+        SettingsError: this machine has no such device.
+    """
+    may_be_lent = "spaces" in sys.modules  # of a Space that lends GPUs, torch alone tells
+    has_no_gpu = sys.platform == "linux" and not (may_be_lent or any(Path(sign).exists() for sign in GPU_SIGNS))
+    if device == "cpu" or (device is None and has_no_gpu):
+        return "cpu"
+    return str(choose_device(device))
 
 
 def choose_device(device: "torch.device | str | None" = None) -> "torch.device":
@@ -52,3 +73,18 @@ def choose_dtype(device: "torch.device", dtype: "torch.dtype | str | None" = Non
     if device.type == "cpu" and chosen == torch.float16:
         raise SettingsError("float16 is several times slower on a CPU. Choose float32 or bfloat16.")
     return chosen
+
+
+def free_host_bytes() -> int:
+    """Return how much of the machine's memory is free, or of the container's."""
+    return min([psutil.virtual_memory().available, *_container_limit()])
+
+
+def _container_limit() -> list[int]:
+    """Return what a container's own limit (cgroup v2) leaves, if it has one; the machine's memory is not its own."""
+    folder = Path("/sys/fs/cgroup")
+    try:
+        limit, used = ((folder / name).read_text().strip() for name in ("memory.max", "memory.current"))
+    except OSError:
+        return []
+    return [] if limit == "max" else [int(limit) - int(used)]

@@ -19,15 +19,8 @@ from transformers import (
     ZoeDepthImageProcessor,
 )
 
-from videograin.diffusion.control import (
-    PEOPLE_MODEL,
-    POSE_MODEL,
-    CannyDetector,
-    DepthDetector,
-    PoseDetector,
-    control_images,
-    load_detector,
-)
+from videograin.controls import PEOPLE_MODEL, POSE_MODEL
+from videograin.diffusion.control import CannyDetector, DepthDetector, PoseDetector, control_images, load_detector
 from videograin.errors import ModelError, SettingsError
 from videograin.models.catalog import find_entry
 from videograin.region import ControlKind

@@ -11,11 +11,11 @@ from torch import Tensor
 from videograin.diffusion.attention.layout import build_layout, span_regions
 from videograin.diffusion.attention.processors import install_layout_attention
 from videograin.diffusion.attention.step import AttentionStep, modulate_layout
+from videograin.diffusion.attention.trajectories import Trajectories
 from videograin.diffusion.denoiser import Conditioning, Denoiser
 from videograin.diffusion.denoising import Denoising
 from videograin.diffusion.schedule import NoiseSchedule
 from videograin.diffusion.smoothing import PathMean
-from videograin.media.flow import Trajectories
 from videograin.progress import Phase, Progress, ignore
 from videograin.region import Convention, EditSettings
 

@@ -8,13 +8,11 @@ from videograin.diffusion.prompt import (
     WeightedPrompt,
     assign_spans,
     compose_target_prompt,
-    encode_prompts,
     find_token_spans,
-    insert_local_embeds,
     local_prompt,
     read_prompt,
-    token_weights,
 )
+from videograin.diffusion.prompt_embeds import encode_prompts, insert_local_embeds, token_weights
 from videograin.errors import PromptError
 
 TOKENIZER = tiny_tokenizer()

@@ -3,8 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from videograin.diffusion.attention.trajectories import Trajectories
 from videograin.diffusion.smoothing import PathMean
-from videograin.media.flow import Trajectories
 
 NOWHERE = torch.zeros(1, 3, 2, 3, dtype=torch.bool)
 

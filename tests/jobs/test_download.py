@@ -19,7 +19,7 @@ from videograin.models.bundles import find_bundle
 from videograin.models.catalog import catalog, find_entry, size_words
 from videograin.project.project import Project
 from videograin.region import ControlKind
-from videograin.segment import zoo
+from videograin.segment import names
 
 SD15, CANNY = find_bundle("sd15").source, find_bundle("sd15").controls[ControlKind.CANNY]
 
@@ -105,7 +105,7 @@ def test_the_catalog_lists_what_may_have_to_be_downloaded(sd15: LoopbackHub, mon
     content.parent.mkdir(parents=True)
     content.write_bytes(b"checkpoint")
     sha256 = "0" * 64
-    monkeypatch.setitem(zoo.SAM_FILES, "vit_b", RemoteFile(f"{sd15.other_host}/large/sam/vit_b/sam.pth", sha256, 10))
+    monkeypatch.setitem(names.SAM_FILES, "vit_b", RemoteFile(f"{sd15.other_host}/large/sam/vit_b/sam.pth", sha256, 10))
     with pytest.raises(ModelError, match="came damaged"):
         find_entry("vit_b").download()
 

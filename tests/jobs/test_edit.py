@@ -16,19 +16,12 @@ from fakes import tiny_pipeline
 from PIL import Image
 from synthetic_video import make, psnr
 
+from videograin import engine
 from videograin.diffusion.pipeline import VideoGrainPipeline
 from videograin.errors import JobError, VideoGrainError
-from videograin.jobs import model_shelf
 from videograin.jobs.context import JobContext
-from videograin.jobs.edit import (
-    PREVIEW_FRAMES,
-    REUSED,
-    SHORTER_WINDOWS,
-    EditFiles,
-    EditJobs,
-    draft,
-    read_attention,
-)
+from videograin.jobs.edit import PREVIEW_FRAMES, EditFiles, draft, read_attention
+from videograin.jobs.editing.edit_jobs import REUSED, SHORTER_WINDOWS, EditJobs
 from videograin.jobs.executor import START_SECONDS, gpu_seconds
 from videograin.jobs.failures import OUT_OF_MEMORY
 from videograin.jobs.model_shelf import ModelShelf
@@ -261,7 +254,7 @@ def test_a_video_that_is_too_long_or_large_is_refused(
     settings = OperatorSettings(data_folder=tmp_path, models=(model,), **limit)  # pyright: ignore[reportArgumentType]
     jobs = EditJobs(ModelShelf(tmp_path, "cpu"), settings)
     with pytest.raises(VideoGrainError) as error:
-        jobs.admit(studio.project)
+        jobs.handlers()[JobKind.EDIT].admit(studio.project)
     assert message in str(error.value)
 
 
@@ -343,14 +336,14 @@ def exhaust(monkeypatch: pytest.MonkeyPatch, times: int) -> list[int]:
 def test_an_edit_is_cancelled_at_once_while_its_model_is_loaded(
     studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun, go_on, load = Event(), Event(), model_shelf.load_pipeline
+    begun, go_on, load = Event(), Event(), engine.load_pipeline
 
     def load_later(*args: object, **kwargs: object) -> object:
         begun.set()
         assert go_on.wait(60)
         return load(*args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(model_shelf, "load_pipeline", load_later)
+    monkeypatch.setattr(engine, "load_pipeline", load_later)
     job = studio.submit()
     assert begun.wait(60)
     studio.worker.cancel(job.id, ANN)
@@ -393,7 +386,7 @@ def test_what_cannot_fit_is_refused_with_advice(studio: Studio, monkeypatch: pyt
 def test_where_memory_is_short_windows_are_shorter_and_the_result_says_so(
     studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("videograin.jobs.edit.plan_memory", lambda *_: MemoryPlan(window_frames=4))
+    monkeypatch.setattr("videograin.jobs.editing.edit_jobs.plan_memory", lambda *_: MemoryPlan(window_frames=4))
     done = studio.edit(replace(studio.project, settings=EditSettings(num_inference_steps=1, anchor_frames=0)))
     assert done.job.notes == (SHORTER_WINDOWS.format(4, 16),)
     assert done.result.frames == FRAMES
@@ -417,7 +410,9 @@ def test_an_edit_that_goes_on_has_the_windows_that_it_had(
     (folder := tmp_path / "job").mkdir()
     quick = replace(studio.project, settings=EditSettings(num_inference_steps=1, anchor_frames=0))
     for most in (4, 5):  # more memory is free the second time
-        monkeypatch.setattr("videograin.jobs.edit.plan_memory", lambda *_, most=most: MemoryPlan(window_frames=most))
+        monkeypatch.setattr(
+            "videograin.jobs.editing.edit_jobs.plan_memory", lambda *_, most=most: MemoryPlan(window_frames=most)
+        )
         with suppress(KeyboardInterrupt):
             jobs.edit(quick, JobContext(folder))
     assert asked == [4, 4]

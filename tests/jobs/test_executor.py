@@ -83,7 +83,7 @@ def test_clicks_are_answered_without_a_gpu_where_it_is_lent_to_jobs_alone(
     spaces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     devices = []
-    monkeypatch.setattr("ui.work.segmenting.load_segmenter", lambda _name, device, **_: devices.append(device))
+    monkeypatch.setattr("videograin.engine.load_segmenter", lambda _name, device, **_: devices.append(device))
     Segmenting(OperatorSettings(data_folder=tmp_path)).model("grabcut")
     monkeypatch.setenv("SPACES_ZERO_GPU", "true")
     Segmenting(OperatorSettings(data_folder=tmp_path, device="cuda")).model("grabcut")

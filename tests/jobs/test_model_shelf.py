@@ -8,6 +8,7 @@ import pytest
 import torch
 from fakes import tiny_pipeline
 
+from videograin import engine
 from videograin.errors import Cancelled, ModelError
 from videograin.jobs import model_shelf
 from videograin.jobs.model_shelf import ModelShelf
@@ -61,7 +62,7 @@ def test_a_cpus_speed_is_measured_again_after_a_while_but_not_beside_an_edit_of_
 ) -> None:
     now, speeds = [0.0], [4e9, 1e9, 2e9]
     monkeypatch.setattr("videograin.jobs.model_shelf.time.monotonic", lambda: now[0])
-    monkeypatch.setattr(model_shelf, "measure_speed", lambda *_: speeds.pop(0))
+    monkeypatch.setattr(engine, "measure_speed", lambda *_: speeds.pop(0))
     shelf = ModelShelf(tmp_path, "cpu", offline=True)
     shelf.get(models[0])
 
@@ -89,7 +90,7 @@ def test_an_edit_is_estimated_once_its_model_is_loaded(shelf: ModelShelf, models
 def test_a_speed_that_is_given_is_not_measured(
     tmp_path: Path, models: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(model_shelf, "measure_speed", lambda *_: pytest.fail("measured"))
+    monkeypatch.setattr(engine, "measure_speed", lambda *_: pytest.fail("measured"))
     seconds = []
     for speed in (1e9, 2e9):
         shelf = ModelShelf(tmp_path, "cpu", offline=True, speed=speed)
@@ -104,7 +105,7 @@ def test_a_speed_that_is_given_is_not_measured(
 def test_a_caller_that_gives_up_waiting_leaves_at_once_and_the_next_finds_the_model(
     shelf: ModelShelf, models: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    go_on, loads, load = Event(), [], model_shelf.load_pipeline
+    go_on, loads, load = Event(), [], engine.load_pipeline
 
     def load_later(model: str, *args: object, **kwargs: object) -> object:
         loads.append(model)
@@ -114,7 +115,7 @@ def test_a_caller_that_gives_up_waiting_leaves_at_once_and_the_next_finds_the_mo
     def give_up() -> None:
         raise Cancelled("The job was stopped.")
 
-    monkeypatch.setattr(model_shelf, "load_pipeline", load_later)
+    monkeypatch.setattr(engine, "load_pipeline", load_later)
     for model in models:  # the second one waits for what the first one began
         with pytest.raises(Cancelled):
             shelf.get(model, (), give_up)
@@ -137,13 +138,13 @@ def test_the_shelf_says_what_it_holds_and_what_went_wrong(
     shelf: ModelShelf, models: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    load = model_shelf.load_pipeline
+    load = engine.load_pipeline
 
     def watch(*args: object, **kwargs: object) -> object:
         seen.append(shelf.state)
         return load(*args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(model_shelf, "load_pipeline", watch)
+    monkeypatch.setattr(engine, "load_pipeline", watch)
     assert shelf.state == model_shelf.ShelfState()
     shelf.get(models[0])
     assert seen == [model_shelf.ShelfState(loading=models[0])]

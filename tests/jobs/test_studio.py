@@ -49,7 +49,7 @@ def test_on_zero_gpu_nothing_is_timed_and_jobs_are_lent_a_gpu(
 
     monkeypatch.setattr(studio, "is_zero_gpu", lambda: True)
     monkeypatch.setattr(studio, "on_zero_gpu", lend)
-    monkeypatch.setattr("videograin.jobs.model_shelf.measure_speed", lambda *_: pytest.fail("timed"))
+    monkeypatch.setattr("videograin.engine.measure_speed", lambda *_: pytest.fail("timed"))
     opened = open_studio(replace(settings, zero_gpu_size=ZeroGpuSize.XLARGE))
     assert lent == ["xlarge"]
     assert opened.worker.stop()

@@ -614,12 +614,14 @@ def test_what_prepares_the_worker_runs_before_the_first_job_and_may_fail(tmp_pat
     worker = Worker(JobStore(tmp_path / "jobs"), {JobKind.EDIT: handler()}, settings, prepare=prepare)
     worker.start()
     assert prepared.wait(30)
-    assert worker.why_not_ready == "The model is being loaded."
+    assert worker.is_preparing
+    assert not worker.why_not_ready  # jobs are taken, and wait
     first, second = (worker.submit(ANN, JobKind.EDIT, Count(name)) for name in ("fox", "owl"))
     assert worker.status(first.id, ANN).job.state is JobState.QUEUED
     assert worker.cancel(second.id, ANN).state is JobState.CANCELLED
     ready.set()
     assert finished(worker, first.id).job.state is JobState.DONE
+    assert not worker.is_preparing
     assert not worker.why_not_ready  # what failed in advance went well when it was needed
     assert worker.stop()
     assert worker.why_not_ready == "The studio is about to stop."

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.trajectories import loop_trajectories, moving_clip
-from videograin.media.flow import OpticalFlow, Trajectories, optical_flow, trajectories, warp
+from videograin.diffusion.attention.trajectories import Trajectories, trajectories
+from videograin.media.flow import OpticalFlow, optical_flow, warp
 
 
 def constant_flow(x: float, y: float, frames: int = 4, size: tuple[int, int] = (32, 32)) -> OpticalFlow:

@@ -20,7 +20,7 @@ from videograin.models.bundles import ModelBundle, Prediction, find_bundle, name
 from videograin.models.loading import load_pipeline
 from videograin.models.prediction import probe_prediction, stated_prediction
 from videograin.region import ControlKind
-from videograin.segment.zoo import fetch_segmenter
+from videograin.segment.names import fetch_segmenter
 
 MODEL, CONTROL = "owner/model", "owner/control"
 

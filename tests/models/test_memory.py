@@ -12,7 +12,6 @@ from videograin.diffusion.windows.anchor_bank import AnchorBank, BankRoom
 from videograin.errors import SettingsError
 from videograin.models.footprint import footprint
 from videograin.models.memory import (
-    GIB,
     PLANS,
     MemoryPlan,
     apply_plan,
@@ -22,6 +21,7 @@ from videograin.models.memory import (
     peak_bytes,
     plan_memory,
 )
+from videograin.models.time_left import GIB
 from videograin.region import AttentionMode, Convention, EditRequest, EditSettings, TimestepSpacing
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")

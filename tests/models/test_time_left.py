@@ -1,7 +1,6 @@
 import pytest
 
-from videograin.models.memory import Estimate
-from videograin.models.time_left import TimeLeft
+from videograin.models.time_left import Estimate, TimeLeft
 from videograin.progress import Parts, Phase, Progress
 
 

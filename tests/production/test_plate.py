@@ -12,7 +12,7 @@ from fakes import tiny_pipeline
 
 from videograin.cli.main import main
 from videograin.files.document import to_plain
-from videograin.jobs.edit import EditJobs
+from videograin.jobs.editing.edit_jobs import EditJobs
 from videograin.jobs.model_shelf import ModelShelf
 from videograin.jobs.settings import OperatorSettings
 from videograin.jobs.store import JobKind, JobState, JobStore

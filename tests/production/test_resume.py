@@ -10,7 +10,7 @@ import pytest
 from fake_jobs import ANN, finished, wait_until
 from windowed_project import FRAMES, WHOLE, kept, windowed_project
 
-from videograin.jobs.edit import STOPPED_EARLY, EditJobs
+from videograin.jobs.editing.edit_jobs import STOPPED_EARLY, EditJobs
 from videograin.jobs.model_shelf import ModelShelf
 from videograin.jobs.settings import OperatorSettings
 from videograin.jobs.store import JobKind, JobState, JobStore

@@ -13,8 +13,9 @@ from videograin.errors import ModelError
 from videograin.media.video import ClipOptions, load_clip
 from videograin.segment.geodesic import geodesic_distance
 from videograin.segment.motion import frames_beside, own_motion
+from videograin.segment.names import GRABCUT, is_here
 from videograin.segment.segmenter import Segmentation, Segmenter
-from videograin.segment.zoo import GRABCUT, is_here, load_segmenter
+from videograin.segment.zoo import load_segmenter
 from videograin.tracking.engines import load_engine
 from videograin.tracking.propagator import Propagator
 

@@ -25,16 +25,9 @@ from videograin.errors import Cancelled, ModelError
 from videograin.files.download import RemoteFile, download
 from videograin.media.video import ClipOptions, load_clip
 from videograin.progress import Phase, Progress
+from videograin.segment.names import HUB_IDS, SAM_FILES, Architecture, architecture, fetch_segmenter, segmenter_names
 from videograin.segment.segmenter import Segmenter, SegmentModel
-from videograin.segment.zoo import (
-    HUB_IDS,
-    SAM_FILES,
-    Architecture,
-    architecture,
-    fetch_segmenter,
-    load_segmenter,
-    segmenter_names,
-)
+from videograin.segment.zoo import load_segmenter
 
 ASSETS = Path(__file__).parents[2] / "assets"
 CLIPS = ASSETS / "clips"

@@ -15,9 +15,9 @@ from videograin.diffusion.attention.layout import Layout, build_layout, nearest_
 from videograin.diffusion.attention.modulation import timestep_weight
 from videograin.diffusion.attention.processors import install_layout_attention
 from videograin.diffusion.attention.step import AttentionStep, LayoutModulation, modulate_layout
+from videograin.diffusion.attention.trajectories import Trajectories
 from videograin.diffusion.denoiser import Conditioning, Control, Denoiser
 from videograin.diffusion.prompt import TokenSpan
-from videograin.media.flow import Trajectories
 from videograin.region import Convention, EditSettings
 
 RELEASE = EditSettings(convention=Convention.RELEASE, joint_group_norm=True)

@@ -13,7 +13,7 @@ from ui.work.costs import Amount, chosen_part, clip_cost, work_cost
 from ui.work.session import Session
 from videograin.jobs.model_shelf import ModelShelf
 from videograin.media.video import ClipOptions, load_clip, probe
-from videograin.models.memory import Estimate
+from videograin.models.time_left import Estimate
 from videograin.production.source_edit import SourceEdit
 from videograin.project import objects
 from videograin.project.workspace import Workspace

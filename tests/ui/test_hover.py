@@ -18,8 +18,8 @@ from videograin.media.encode import save_video
 from videograin.media.video import ClipOptions, load_clip
 from videograin.project.workspace import Workspace
 from videograin.segment.model import SegmentModel
+from videograin.segment.names import GRABCUT
 from videograin.segment.segmenter import Segmenter
-from videograin.segment.zoo import GRABCUT
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ def test_many_users_with_many_jobs_each_get_their_own(address: str, tmp_path: Pa
 
 NEVER_DONE = """
 import runpy, time
-from videograin.jobs.edit import EditJobs
+from videograin.jobs.editing.edit_jobs import EditJobs
 
 EditJobs.edit = lambda *_: time.sleep(600)
 runpy.run_path("app.py", run_name="__main__")

@@ -182,7 +182,7 @@ def test_sam2_follows_by_its_own_memory_and_keeps_what_was_marked(studio, api, s
     def by_flow(*_: object) -> None:
         raise AssertionError("it was followed by flow")
 
-    monkeypatch.setattr("ui.work.segmenting.FlowEngine", by_flow)
+    monkeypatch.setattr("videograin.engine.FlowEngine", by_flow)
     api.choose_segmenter(session, studio.settings.segmenters[2])
     api.brush(session, 1, [[34, 28]], 8)
     marked = masks_of(studio, session, 1)[1].copy()

@@ -32,15 +32,16 @@ from ui.work.session import Session, Sessions
 from ui.work.transfer import MaskFormat
 from videograin.diffusion.clusters import Proposal
 from videograin.errors import ModelError, ProjectError, RegionError, SettingsError, VideoError
-from videograin.jobs.edit import REUSED, read_attention
+from videograin.jobs.edit import read_attention
+from videograin.jobs.editing.edit_jobs import REUSED
 from videograin.jobs.model_shelf import ShelfState
 from videograin.jobs.settings import OperatorSettings
 from videograin.jobs.store import JobKind, JobState
 from videograin.media.video import ClipOptions, load_clip, probe
 from videograin.models.adapters import Adapter
 from videograin.models.bundles import EMOJI_WORLD_SETTINGS, find_bundle
-from videograin.models.memory import Estimate
 from videograin.models.presets import Quality, apply_quality
+from videograin.models.time_left import Estimate
 from videograin.project import objects
 from videograin.project.archive import export_workspace
 from videograin.region import ControlGuidance, ControlKind, EditSettings
@@ -411,7 +412,7 @@ def test_regions_of_a_whole_clip_become_objects_that_only_a_longer_clip_has_foll
         left[:, :, :8] = True
         return [Proposal(left, False), Proposal(~left, True)]
 
-    monkeypatch.setattr("videograin.jobs.suggest.discover_regions", halves)
+    monkeypatch.setattr("videograin.engine.discover_regions", halves)
     monkeypatch.setattr("videograin.jobs.suggest.MAX_FRAMES", at_most)
     api = Api(studio)
     job = api.suggest(session.id, in_all_frames=True)

@@ -1,4 +1,4 @@
-"""What /health answers, from the moment the port is open: 200 where jobs can be done, else 503 and why not."""
+"""What /health answers, from the moment the port is open: 200 where jobs are taken, else 503 and why not."""
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -15,6 +15,9 @@ def health_route(studio: StudioService) -> Route:
         if reason:
             return JSONResponse({"status": "unavailable", "reason": reason}, 503)
         free, there = studio.worker.edit_places()
-        return JSONResponse({"status": "ok", "jobs": studio.busy_with(), "places": {"free": free, "all": there}})
+        model = "loading" if studio.worker.is_preparing else "loaded"
+        return JSONResponse(
+            {"status": "ok", "model": model, "jobs": studio.busy_with(), "places": {"free": free, "all": there}}
+        )
 
     return Route("/health", health)

@@ -7,7 +7,7 @@ import numpy as np
 from ui.rendering.markup import duration
 from ui.rendering.pictures import data_url, framed
 from videograin.media.video import VideoInfo
-from videograin.models.memory import Estimate
+from videograin.models.time_left import Estimate
 
 EMPTY_CLIP_COST = "<p class='vg-note'>Choose a clip to see what editing it takes.</p>"
 

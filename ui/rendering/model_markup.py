@@ -6,7 +6,7 @@ from html import escape
 from videograin.models.adapters import Adapter
 from videograin.models.bundles import ModelBundle, find_bundle
 from videograin.models.catalog import CONTROL_TITLES, SEGMENTER_TITLES, CatalogEntry, find_entry, size_words
-from videograin.segment.zoo import is_here
+from videograin.segment.names import is_here
 
 OTHER_SIZE = 1.5
 """From this ratio to the size that suits the model, in either direction, the page warns of the clip's size."""

@@ -2,14 +2,17 @@
 
 import math
 from html import escape
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ui.rendering.pictures import data_url, shrink
-from videograin.evaluation.report import EditReport, RegionScores
 from videograin.jobs.worker import JobStatus
 from videograin.media.visualize import comparison_strip
-from videograin.production.scoring import ScoredResult
+
+if TYPE_CHECKING:
+    from videograin.evaluation.report import EditReport, RegionScores
+    from videograin.production.scoring import ScoredResult
 
 
 def score_button(result: JobStatus) -> str:
@@ -22,12 +25,12 @@ def score_button(result: JobStatus) -> str:
     )
 
 
-def score_panel(scored: ScoredResult) -> str:
+def score_panel(scored: "ScoredResult") -> str:
     """Return an edit's scores with what each of them means, what measured them, and its worst frames."""
     return f"<figure class='vg-scores'>{score_table(scored.report)}{_worst_frames(scored)}</figure>"
 
 
-def score_table(report: EditReport) -> str:
+def score_table(report: "EditReport") -> str:
     """Return an edit's scores, each under a plain name beside that of the measure."""
     whole = report.whole
     rows = [
@@ -50,13 +53,13 @@ def score_table(report: EditReport) -> str:
     return f"<table>{lines}</table><p class='vg-note'>{escape(measured)}</p>"
 
 
-def _region_row(region: RegionScores, *, is_alone: bool) -> tuple[str, str, str]:
+def _region_row(region: "RegionScores", *, is_alone: bool) -> tuple[str, str, str]:
     fits = f"CLIP-T of “{region.prompt}” where it is"
     meaning = fits if is_alone else f"{fits}; in {region.own:.0%} of its frames its own words fit it best"
     return region.name, f"{region.clip_t:.1f} %", meaning
 
 
-def _worst_frames(scored: ScoredResult) -> str:
+def _worst_frames(scored: "ScoredResult") -> str:
     shown = list(scored.report.worst)
     strip = comparison_strip(
         *(np.stack([shrink(frames[index]) for index in shown]) for frames in (scored.source, scored.result))

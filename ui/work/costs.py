@@ -10,7 +10,7 @@ from ui.work.session import Session
 from videograin.jobs.model_shelf import ModelShelf
 from videograin.media.video import Clip, ClipOptions, VideoInfo, clip_shape
 from videograin.models.bundles import find_bundle
-from videograin.models.memory import Estimate
+from videograin.models.time_left import Estimate
 from videograin.production.focus import drawn_shape, plan_focus
 from videograin.production.source_masks import ClipPlace
 from videograin.project.project import EditInputs

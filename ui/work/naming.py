@@ -9,15 +9,18 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
+from typing import TYPE_CHECKING
 
 from ui.work.session import Session
 from videograin.diffusion.prompt import compose_target_prompt, local_prompt
 from videograin.errors import PromptError
-from videograin.evaluation.judge import Judge
 from videograin.evaluation.vocabulary import known_names, known_phrases, with_article
 from videograin.models.bundles import find_bundle
 from videograin.project import objects
 from videograin.project.workspace import MarkedObject, Workspace
+
+if TYPE_CHECKING:
+    from videograin.evaluation.judge import Judge
 
 CREATURES = 79
 """Of the vocabulary's words, which begins with animals and people: they take each other's place best."""
@@ -33,8 +36,10 @@ class Naming:
         self._judges: dict[str, Judge | None] = {}
         self._lock = Lock()
 
-    def judge(self, model: str) -> Judge | None:
+    def judge(self, model: str) -> "Judge | None":
         """Return the judge of a model's world, None where it has none."""
+        from videograin.engine import Judge
+
         with self._lock:
             if model not in self._judges:
                 folder = Path(find_bundle(model).source)

@@ -6,17 +6,21 @@ A segmenter without weights reads strokes as well: they say where the object is,
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from ui.work.session import Session
 from videograin.errors import RegionError
+from videograin.masks.shapes import box_around
 from videograin.project.objects import add_object, mask_at, set_mask, with_marks
 from videograin.project.workspace import Box, Click, MarkedObject, Scribble, Workspace
 from videograin.segment.motion import frames_beside
-from videograin.segment.segmenter import Segmentation, Segmenter, box_around
-from videograin.segment.zoo import reads_strokes
+from videograin.segment.names import reads_strokes
+
+if TYPE_CHECKING:
+    from videograin.segment.segmenter import Segmentation, Segmenter
 
 MAX_BRUSH = 256.0
 
@@ -57,7 +61,7 @@ class Stroke:
     is_eraser: bool
 
 
-def click(session: Session, segmenter: Segmenter, tool: Tool, x: float, y: float) -> None:
+def click(session: Session, segmenter: "Segmenter", tool: Tool, x: float, y: float) -> None:
     """Take a click on the frame that is shown: a new object, or more or less of the one that is selected.
 
     Raises:
@@ -67,7 +71,7 @@ def click(session: Session, segmenter: Segmenter, tool: Tool, x: float, y: float
     _answer(session, segmenter, work, number)
 
 
-def would_mark(session: Session, segmenter: Segmenter, tool: Tool, x: float, y: float) -> np.ndarray:
+def would_mark(session: Session, segmenter: "Segmenter", tool: Tool, x: float, y: float) -> np.ndarray:
     """Return what a click on the frame that is shown would mark, (H, W) bool; nothing changes.
 
     Raises:
@@ -78,7 +82,7 @@ def would_mark(session: Session, segmenter: Segmenter, tool: Tool, x: float, y: 
 
 
 def box(
-    session: Session, segmenter: Segmenter, corners: tuple[float, float, float, float], *, is_part: bool = False
+    session: Session, segmenter: "Segmenter", corners: tuple[float, float, float, float], *, is_part: bool = False
 ) -> None:
     """Take a box (x0, y0, x1, y1) around a new object, or around a part of the one that is selected.
 
@@ -102,7 +106,7 @@ def box(
         _answer(session, segmenter, work, number)
 
 
-def draw(session: Session, segmenter: Segmenter, stroke: Stroke) -> None:
+def draw(session: Session, segmenter: "Segmenter", stroke: Stroke) -> None:
     """Paint over the selected object's mask; where none is selected, the brush begins one.
 
     A segmenter that reads strokes answers with the object that they mean instead.
@@ -176,7 +180,7 @@ def _clicked(session: Session, tool: Tool, x: float, y: float) -> tuple[Workspac
     return with_marks(work, number, clicks=[Click(session.frame, x, y, tool is not Tool.REMOVE)]), number
 
 
-def _answer(session: Session, segmenter: Segmenter, work: Workspace, number: int) -> None:
+def _answer(session: Session, segmenter: "Segmenter", work: Workspace, number: int) -> None:
     """Ask the segmenter with all that was said about an object on this frame, and take its answer."""
     found = _ask(session, segmenter, work, number)
     answers = sorted((found, *found.alternatives), key=lambda answer: answer.area)
@@ -185,7 +189,7 @@ def _answer(session: Session, segmenter: Segmenter, work: Workspace, number: int
     session.answer = next(i for i, mask in enumerate(session.answers) if np.array_equal(mask, found.mask))
 
 
-def _ask(session: Session, segmenter: Segmenter, work: Workspace, number: int) -> Segmentation:
+def _ask(session: Session, segmenter: "Segmenter", work: Workspace, number: int) -> "Segmentation":
     """Return the segmenter's answer to all that was said about an object on the frame that is shown."""
     marked = _marked(work, number)
     clicks = [each for each in marked.clicks if each.frame == session.frame]
@@ -203,7 +207,7 @@ def _ask(session: Session, segmenter: Segmenter, work: Workspace, number: int) -
     return segmenter.click(points, labels, boxes or None, previous)
 
 
-def _unite(session: Session, segmenter: Segmenter, work: Workspace, number: int, part: Box) -> None:
+def _unite(session: Session, segmenter: "Segmenter", work: Workspace, number: int, part: Box) -> None:
     """Add what a box around a part of an object leads to, to the mask that the object has."""
     _set_frame(session, segmenter)
     found = segmenter.click([], [], (part.x0, part.y0, part.x1, part.y1))
@@ -213,7 +217,7 @@ def _unite(session: Session, segmenter: Segmenter, work: Workspace, number: int,
     _take(session, work, number, ())
 
 
-def _set_frame(session: Session, segmenter: Segmenter) -> None:
+def _set_frame(session: Session, segmenter: "Segmenter") -> None:
     frames = session.opened_clip.frames
     segmenter.set_frame(frames[session.frame], frames_beside(frames, session.frame))
 
@@ -235,7 +239,7 @@ def _scribbled(marked: MarkedObject, frame: int, size: tuple[int, int]) -> list[
     return [((float(x), float(y)), bool(sides[y, x] > 0)) for y, x in np.argwhere((sides != 0) & spaced)]
 
 
-def _distinct(answers: Sequence[Segmentation]) -> tuple[np.ndarray, ...]:
+def _distinct(answers: Sequence["Segmentation"]) -> tuple[np.ndarray, ...]:
     masks: list[np.ndarray] = []
     for answer in answers:
         if not any(np.array_equal(answer.mask, other) for other in masks):

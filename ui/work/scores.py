@@ -2,16 +2,19 @@
 
 from dataclasses import replace
 from threading import Lock
+from typing import TYPE_CHECKING
 
 from ui.work.segmenting import Shelf
 from videograin.errors import ModelError
-from videograin.evaluation.scorers import NamedScorer, has_own_scorer, load_scorer
 from videograin.jobs.edit import draft
 from videograin.jobs.store import JobKind, JobStore
 from videograin.jobs.worker import JobStatus
 from videograin.models.catalog import SCORER, find_entry, size_words
-from videograin.production.scoring import ScoredResult, score_result
 from videograin.project.project import Project
+
+if TYPE_CHECKING:
+    from videograin.evaluation.scorers import NamedScorer
+    from videograin.production.scoring import ScoredResult
 
 SCORED_FRAMES = 32
 """Frames of a result that are scored, from its first, which bounds seconds and memory."""
@@ -27,7 +30,7 @@ class Scores:
         self._scorers: Shelf[NamedScorer] = Shelf(KEPT_SCORERS)
         self._lock = Lock()
 
-    def score(self, result: JobStatus, store: JobStore) -> ScoredResult:
+    def score(self, result: JobStatus, store: JobStore) -> "ScoredResult":
         """Score a finished edit or preview.
 
         Args:
@@ -38,6 +41,8 @@ class Scores:
             ModelError: the CLIP that scores it is not on this machine.
             VideoGrainError: one frame, or no edited region, has no scores.
         """
+        from videograin.engine import score_result
+
         project = store.request(result.job, Project)
         if result.job.kind is JobKind.PREVIEW:
             project = draft(project)
@@ -47,7 +52,9 @@ class Scores:
         with self._lock:
             return score_result(project, result.results / result.result.video, scorer)
 
-    def _scorer(self, model: str) -> NamedScorer:
+    def _scorer(self, model: str) -> "NamedScorer":
+        from videograin.engine import has_own_scorer, load_scorer
+
         is_own = has_own_scorer(model)
         entry = find_entry(SCORER)
         if not is_own and not entry.is_installed:

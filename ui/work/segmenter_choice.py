@@ -6,10 +6,9 @@ from ui.work.segmenting import Segmenting
 from ui.work.session import Session
 from videograin.jobs.limits import check_segmenter
 from videograin.jobs.settings import OperatorSettings
-from videograin.models.bundles import find_bundle
-from videograin.models.loading import is_available_offline
+from videograin.models.bundles import find_bundle, is_available_offline
 from videograin.models.segmenters import is_for_photographs, suitable_segmenter
-from videograin.segment.zoo import is_here, reads_strokes
+from videograin.segment.names import is_here, reads_strokes
 
 
 @dataclass(frozen=True)

@@ -2,23 +2,24 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import cached_property
 from threading import Lock, Thread
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
 from ui.work.session import Session
-from videograin.device import choose_device
+from videograin.device import device_name
 from videograin.jobs.executor import is_zero_gpu
 from videograin.jobs.limits import check_segmenter
 from videograin.jobs.settings import OperatorSettings
 from videograin.models.segmenters import default_segmenter, in_order
-from videograin.segment.model import EmbeddingCache, SegmentModel
-from videograin.segment.segmenter import Segmenter
-from videograin.segment.zoo import load_segmenter, reads_strokes
-from videograin.tracking.engines import has_video_memory, load_engine
-from videograin.tracking.flow_engine import FlowEngine
+from videograin.segment.names import reads_strokes
 from videograin.tracking.propagator import Engine
+
+if TYPE_CHECKING:
+    from videograin.segment.model import EmbeddingCache, SegmentModel
+    from videograin.segment.segmenter import Segmenter
 
 KEPT_MODELS = 2
 """Segmenters whose weights stay in memory: one for drawings and one for photographs."""
@@ -34,20 +35,29 @@ class Segmenting:
 
     Attributes:
         device: where they run; None is the best there is.
-        embeddings: of the frames that segmenters have seen.
         offered: the segmenters that may be chosen, in the order in which they are tried.
     """
 
     def __init__(self, settings: OperatorSettings) -> None:
-        self.embeddings = EmbeddingCache()
         self._lock = Lock()
         self._encoding: frozenset[str] = frozenset()  # sessions of which a frame is being encoded ahead
         self._settings = settings
         # A GPU is lent to jobs alone; clicks are answered without one.
         self.device = "cpu" if is_zero_gpu() else settings.device or None
-        self.offered = in_order(settings.segmenters, choose_device(self.device).type)
+        self.offered = in_order(settings.segmenters, device_name(self.device))
         self._models: Shelf[SegmentModel] = Shelf(KEPT_MODELS)
         self._engines: Shelf[Engine] = Shelf(KEPT_MODELS)
+
+    @property
+    def embeddings(self) -> "EmbeddingCache":
+        """What segmenters have seen, of all sessions."""
+        return self._embeddings
+
+    @cached_property
+    def _embeddings(self) -> "EmbeddingCache":
+        from videograin.engine import EmbeddingCache
+
+        return EmbeddingCache()
 
     def name_for(self, session: Session) -> str:
         """Return the segmenter that marks a session's clip: that chosen, or else the one that goes with its model."""
@@ -57,30 +67,36 @@ class Segmenting:
             return chosen
         return default_segmenter(model or self._settings.models[0], self.offered)
 
-    def model(self, name: str) -> SegmentModel:
+    def model(self, name: str) -> "SegmentModel":
         """Return a segmenter's weights, loading them if need be.
 
         Raises:
             ModelError: it is not offered, not on this machine, or cannot be loaded.
         """
+        from videograin.engine import load_segmenter
+
         check_segmenter(name, self._settings)
         return self._models.get(name, lambda: load_segmenter(name, self.device, offline=True))
 
     def engine(self, name: str) -> Engine:
         """Return what follows objects with a segmenter; errors as in `model`."""
+        from videograin.engine import FlowEngine, has_video_memory, load_engine
+
         check_segmenter(name, self._settings)
         if not has_video_memory(name):
             return FlowEngine(self.model(name), self.embeddings)  # the weights that answer clicks
         return self._engines.get(name, lambda: load_engine(name, self.device, offline=True))
 
-    def segmenter(self, session: Session) -> Segmenter:
+    def segmenter(self, session: Session) -> "Segmenter":
         """Return the segmenter of a session's clip."""
+        from videograin.engine import Segmenter
+
         name = self.name_for(session)
         if session.segmenter is None or session.segmenter.model.name != name:
             session.segmenter = Segmenter(self.model(name), self.embeddings)
         return session.segmenter
 
-    def ready_segmenter(self, session: Session) -> Segmenter | None:
+    def ready_segmenter(self, session: Session) -> "Segmenter | None":
         """Return a segmenter that answers clicks on the frame that is shown at once; None where it would take longer.
 
         It is one of its own, so that no other question about the clip waits for its answer. A frame that is not encoded
@@ -89,6 +105,8 @@ class Segmenting:
         name = self.name_for(session)
         if reads_strokes(name):  # it computes everything again for each click
             return None
+        from videograin.engine import Segmenter
+
         model = self.model(name)
         frame = session.opened_clip.frames[session.frame]
         if self.embeddings.holds(model, frame):

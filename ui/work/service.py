@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from ui.work.session import Session, Sessions, one_at_a_time
 from ui.work.settings_link import from_token
 from ui.work.visitors import visitor_address
 from ui.work.web_files import purge_web_files
+from videograin.device import free_host_bytes
 from videograin.errors import SettingsError, VideoError, VideoGrainError
 from videograin.jobs import limits
 from videograin.jobs.download import DownloadRequest
@@ -35,7 +36,7 @@ from videograin.jobs.track import track_handlers
 from videograin.jobs.worker import JobStatus
 from videograin.media.video import MAX_FRAMES, ClipOptions, VideoInfo, load_clip
 from videograin.models.adapters import MAX_ADAPTERS, Adapter, read_adapter
-from videograin.models.bundles import ModelBundle, find_bundle
+from videograin.models.bundles import ModelBundle, check_obtainable, find_bundle
 from videograin.models.catalog import (
     CAPTIONER,
     SEGMENTER_TITLES,
@@ -45,8 +46,6 @@ from videograin.models.catalog import (
     find_entry,
     needed_entries,
 )
-from videograin.models.loading import check_obtainable
-from videograin.models.memory import free_host_bytes
 from videograin.models.segmenters import default_segmenter
 from videograin.project.edit_of_work import edit_of
 from videograin.project.examples import example_path
@@ -54,7 +53,7 @@ from videograin.project.objects import with_colours
 from videograin.project.project import Project, load_project
 from videograin.project.variations import VARIATIONS, variations
 from videograin.project.workspace import SavedResult, Workspace, from_project
-from videograin.segment.zoo import is_here
+from videograin.segment.names import is_here
 
 STRIP_PICTURES, STRIP_HEIGHT = 8, 144
 """Pictures on which the user chooses a part of a video, and by which it is taken for filmed or drawn; pixels of their
@@ -91,26 +90,31 @@ class StudioService:
     Args:
         settings: the operator's limits, models, device and data folder.
         observe: told of each job that has begun or ended.
+        begin: set when models may be loaded (`open_studio`); None is at once.
     """
 
-    def __init__(self, settings: OperatorSettings, observe: Callable[[Job], object] | None = None) -> None:
+    def __init__(
+        self, settings: OperatorSettings, observe: Callable[[Job], object] | None = None, begin: Event | None = None
+    ) -> None:
         self.settings = settings
         data = settings.data_folder
         self.sessions = Sessions(data / "sessions", kept_bytes=free_host_bytes() // SESSIONS_SHARE)
         self._segmenting = Segmenting(settings)
         finders = Finders(settings, self._segmenting)
         handlers = track_handlers(self._segmenting) | suggest_handlers(self._segmenting) | find_handlers(finders)
-        studio = open_studio(settings, handlers, [self.sessions.purge, purge_web_files], observe)
+        studio = open_studio(settings, handlers, [self.sessions.purge, purge_web_files], observe, begin)
         self.shelf, self.store, self.worker, self.room = studio.shelf, studio.store, studio.worker, studio.room
         self._naming = Naming()
         self._captions = Captions()
         self.scores = Scores()
         self.segmenters = SegmenterChoices(settings, self._segmenting)
         self.marking = Marking(self._segmenting, finders, self._naming, self.store, self.worker)
-        Thread(target=self._prepare_marking, daemon=True).start()
+        Thread(target=self._prepare_marking, args=(begin,), daemon=True).start()
 
-    def _prepare_marking(self) -> None:
+    def _prepare_marking(self, begin: Event | None) -> None:
         """Load what answers clicks, so that the first one does not wait for it."""
+        if begin is not None:
+            begin.wait()
         self._segmenting.model(default_segmenter(self.default_model, self._segmenting.offered))
         self._naming.judge(self.default_model)
 
@@ -122,7 +126,7 @@ class StudioService:
     @property
     def example_frames(self) -> int:
         """How many frames of an example are edited at most; few on a CPU, where an edit takes minutes."""
-        return min(self.settings.max_frames, 8 if self.shelf.device.type == "cpu" else 16)
+        return min(self.settings.max_frames, 8 if self.shelf.device_name == "cpu" else 16)
 
     def bundle(self, session: Session) -> ModelBundle:
         """Return the model that a session's edits use."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
 from threading import Lock, RLock, Thread
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -28,7 +28,9 @@ from videograin.project.objects import with_words_of
 from videograin.project.workspace import MarkedObject, Workspace
 from videograin.project.workspace_files import load_workspace, save_workspace
 from videograin.region import EditSettings
-from videograin.segment.segmenter import Segmenter
+
+if TYPE_CHECKING:
+    from videograin.segment.segmenter import Segmenter
 
 AWAITED = "awaited.json"
 
@@ -122,7 +124,7 @@ class Session:
     wanted_finder: str = ""
     found: FoundOnFrame | None = None
     typed: dict[int, str] = field(default_factory=dict)
-    segmenter: Segmenter | None = None
+    segmenter: "Segmenter | None" = None
     past: list[Workspace] = field(default_factory=list)
     future: list[Workspace] = field(default_factory=list)
     long_work: Lock = field(default_factory=Lock)

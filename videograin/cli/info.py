@@ -46,7 +46,8 @@ def _print_machine() -> None:
     import diffusers
     import torch
 
-    from videograin.models.memory import GIB, free_bytes
+    from videograin.models.memory import free_bytes
+    from videograin.models.time_left import GIB
 
     silence_libraries()
     device = choose_device()
@@ -66,7 +67,7 @@ def _print_bundle(bundle: ModelBundle) -> None:
 
 
 def _is_here(bundle: ModelBundle) -> bool:
-    from videograin.models.loading import is_available_offline
+    from videograin.models.bundles import is_available_offline
 
     return is_available_offline(bundle)
 

@@ -90,7 +90,8 @@ def run(options: argparse.Namespace) -> None:
     from videograin.media.appearance import looks_like_photograph
     from videograin.media.video import MAX_FRAMES, ClipOptions, load_clip, probe
     from videograin.models.segmenters import OFFERED_SEGMENTERS, in_order, suitable_segmenter
-    from videograin.segment.zoo import HUB_IDS, SAM_FILES, load_segmenter
+    from videograin.segment.names import HUB_IDS, SAM_FILES
+    from videograin.segment.zoo import load_segmenter
     from videograin.tracking.engines import load_engine
     from videograin.tracking.propagator import Propagator
 

@@ -20,7 +20,8 @@ from videograin.comparison.method import Method, WholePromptDenoising, edit_by, 
 from videograin.diffusion.attention.step import AttentionStep
 from videograin.diffusion.denoiser import Conditioning
 from videograin.diffusion.pipeline import VideoGrainPipeline
-from videograin.diffusion.prompt import encode_prompts, read_prompt
+from videograin.diffusion.prompt import read_prompt
+from videograin.diffusion.prompt_embeds import encode_prompts
 from videograin.diffusion.region_masks import RegionMasks
 from videograin.diffusion.windows.clip_edit import EditLoops
 from videograin.media.flow import optical_flow

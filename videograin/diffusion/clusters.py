@@ -16,7 +16,7 @@ from videograin.diffusion.autoencoder import check_frame_size, encode_frames
 from videograin.diffusion.denoiser import Conditioning, Denoiser
 from videograin.diffusion.inversion import invert
 from videograin.diffusion.pipeline import VideoGrainPipeline
-from videograin.diffusion.prompt import encode_prompts
+from videograin.diffusion.prompt_embeds import encode_prompts
 from videograin.diffusion.schedule import NoiseSchedule
 from videograin.errors import ModelError, NothingFoundError, SegmentError
 from videograin.masks.shapes import is_backdrop

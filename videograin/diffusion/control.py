@@ -14,18 +14,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from videograin.controls import DEPTH_MODEL, DEPTH_MODELS, PEOPLE_MODEL, POSE_MODEL
 from videograin.errors import ModelError, SettingsError
 from videograin.files.atomic import write_whole
 from videograin.files.hub import Layout, fetch, user_cache_dir
 from videograin.region import ControlKind
-
-DEPTH_MODEL = "depth-anything/Depth-Anything-V2-Small-hf"
-DEPTH_MODELS = {
-    ControlKind.DEPTH: DEPTH_MODEL,
-    ControlKind.DEPTH_DPT: "Intel/dpt-hybrid-midas",
-    ControlKind.DEPTH_ZOE: "Intel/zoedepth-nyu-kitti",
-}
-"""What finds the depth of each kind; the ControlNets for depth were trained on the second one's."""
 
 NEAREST_SHARE, FARTHEST_SHARE = 0.02, 0.85
 """Shares of a clip's pixels by distance that are white and black where it is in metres, as ControlNet's own ZoeDepth
@@ -36,11 +29,9 @@ BODY_JOINTS = 18
 
 DEPTH_FRAMES_AT_ONCE = 8
 
-PEOPLE_MODEL = "Tau-J/RTMPose/rtmposev1/onnx_sdk/yolox_m_8xb8-300e_humanart-c2c7a14a.zip"
 PEOPLE_SIDES = (640, 640)
-POSE_MODEL = "Tau-J/RTMPose/rtmw/onnx_sdk/rtmw-dw-x-l_simcc-cocktail14_270e-256x192_20231122.zip"
 POSE_SIDES = (192, 256)
-"""What finds people, and their joints: rtmlib's own choice ("balanced"), and (width, height) of what each is shown."""
+"""(width, height) of what `PEOPLE_MODEL` and `POSE_MODEL` are shown."""
 
 POSE_CONFIDENCE = 0.43  # the least score of a joint that is drawn; rtmlib's own for this model
 

@@ -1,15 +1,15 @@
-"""From the regions' prompts to the target prompt, its token spans and its text embeddings."""
+"""From the regions' prompts to the target prompt and its token spans."""
 
 import re
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
-from transformers import CLIPTextModel, PreTrainedTokenizerBase
+from typing import TYPE_CHECKING
 
 from videograin.errors import PromptError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 TokenSpan = tuple[int, int]
 """(start, stop) of a phrase in the token sequence, the start token included in the count."""
@@ -128,17 +128,7 @@ def read_prompt(prompt: str) -> WeightedPrompt:
     return WeightedPrompt(text + prompt[done:], tuple(weights))
 
 
-def token_weights(tokenizer: PreTrainedTokenizerBase, prompt: WeightedPrompt) -> Tensor:
-    """Return the weight of each of a prompt's tokens, (77,) float32."""
-    result = torch.ones(tokenizer.model_max_length)
-    for index, (start, stop) in enumerate(_offsets(tokenizer, prompt.text)[: len(result) - 2], 1):
-        for first, last, weight in prompt.weights:
-            if start < last and stop > first:
-                result[index] = weight
-    return result
-
-
-def find_token_spans(tokenizer: PreTrainedTokenizerBase, prompt: str, phrases: Sequence[str]) -> PromptSpans:
+def find_token_spans(tokenizer: "PreTrainedTokenizerBase", prompt: str, phrases: Sequence[str]) -> PromptSpans:
     """Find each phrase's tokens in the prompt; phrases that share words get an occurrence each.
 
     Longer phrases choose first, equal ones in their order. A phrase that occurs less often than it is asked for
@@ -203,35 +193,6 @@ def assign_spans(
     return tuple(spans)
 
 
-@torch.no_grad()
-def encode_prompts(tokenizer: PreTrainedTokenizerBase, text_encoder: CLIPTextModel, prompts: Sequence[str]) -> Tensor:
-    """Encode prompts, cut and padded to the tokenizer's length, as (P, 77, C) on the text encoder's device."""
-    tokens = tokenizer(
-        list(prompts), padding="max_length", max_length=tokenizer.model_max_length, truncation=True, return_tensors="pt"
-    )
-    uses_mask = getattr(text_encoder.config, "use_attention_mask", False)
-    mask = tokens.attention_mask.to(text_encoder.device) if uses_mask else None
-    return text_encoder(tokens.input_ids.to(text_encoder.device), attention_mask=mask).last_hidden_state
-
-
-def insert_local_embeds(prompt_embeds: Tensor, local_embeds: Tensor, spans: Sequence[TokenSpan | None]) -> Tensor:
-    """Replace each span's embeddings by those of its phrase encoded alone; where spans overlap the shorter one wins.
-
-    Args:
-        prompt_embeds: (77, C) of the target prompt.
-        local_embeds: (R, 77, C) of the regions' phrases, each behind its own start token.
-        spans: one for each region.
-
-    Returns:
-        (77, C), a copy.
-    """
-    result = prompt_embeds.clone()
-    found = [(span, embeds) for span, embeds in zip(spans, local_embeds, strict=True) if span is not None]
-    for (start, stop), embeds in sorted(found, key=lambda item: (item[0][0] - item[0][1], item[0][0])):
-        result[start:stop] = embeds[1 : 1 + stop - start]
-    return result
-
-
 def _occurrences(prompt_ids: Sequence[int], phrase_ids: Sequence[int]) -> list[TokenSpan]:
     width = len(phrase_ids)
     if width == 0:
@@ -240,21 +201,21 @@ def _occurrences(prompt_ids: Sequence[int], phrase_ids: Sequence[int]) -> list[T
     return [(i + 1, i + 1 + width) for i in starts if list(prompt_ids[i : i + width]) == list(phrase_ids)]
 
 
-def _word_starts(tokenizer: PreTrainedTokenizerBase, prompt: str) -> list[tuple[int, int]]:
+def _word_starts(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> list[tuple[int, int]]:
     """Return where each token starts, and where the word starts that it is a part of, as places in the prompt."""
-    starts = [start for start, _ in _offsets(tokenizer, prompt)]
+    starts = [start for start, _ in token_offsets(tokenizer, prompt)]
     return [(start, len(_WORD_BEFORE.sub("", prompt[:start]))) for start in starts]
 
 
-def _beyond(tokenizer: PreTrainedTokenizerBase, prompt: str, kept: int) -> str:
+def _beyond(tokenizer: "PreTrainedTokenizerBase", prompt: str, kept: int) -> str:
     """Return the prompt's words from the first one that is not wholly among the first `kept` tokens."""
-    offsets = _offsets(tokenizer, prompt)
+    offsets = token_offsets(tokenizer, prompt)
     if len(offsets) <= kept:
         return ""
     return prompt[prompt.rfind(" ", 0, offsets[kept][0]) + 1 :]
 
 
-def _offsets(tokenizer: PreTrainedTokenizerBase, text: str) -> list[tuple[int, int]]:
+def token_offsets(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[tuple[int, int]]:
     """Return the first and last character of each token, without start and end token."""
     return tokenizer(
         text, add_special_tokens=False, truncation=False, verbose=False, return_offsets_mapping=True
@@ -266,5 +227,5 @@ def _without_stops(phrase: str) -> str:
     return phrase.strip(".,;" + string.whitespace) if _WEIGHT.search(phrase) else local_prompt(phrase)
 
 
-def _token_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+def _token_ids(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
     return tokenizer(text, add_special_tokens=False, truncation=False, verbose=False).input_ids

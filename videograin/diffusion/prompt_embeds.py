@@ -1,6 +1,6 @@
 """Embeddings of an edit's source and target prompt, and the regions whose phrase each token belongs to."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,13 +9,12 @@ from transformers import CLIPTextModel, PreTrainedTokenizerBase
 
 from videograin.diffusion.attention.layout import span_regions
 from videograin.diffusion.prompt import (
+    TokenSpan,
     WeightedPrompt,
     compose_target_prompt,
-    encode_prompts,
     find_token_spans,
-    insert_local_embeds,
     read_prompt,
-    token_weights,
+    token_offsets,
 )
 from videograin.errors import PromptError
 from videograin.region import Convention, EditRequest, Region
@@ -88,6 +87,45 @@ def embed_prompts(
             for phrase, word in found.inside
         ),
     )
+
+
+@torch.no_grad()
+def encode_prompts(tokenizer: PreTrainedTokenizerBase, text_encoder: CLIPTextModel, prompts: Sequence[str]) -> Tensor:
+    """Encode prompts, cut and padded to the tokenizer's length, as (P, 77, C) on the text encoder's device."""
+    tokens = tokenizer(
+        list(prompts), padding="max_length", max_length=tokenizer.model_max_length, truncation=True, return_tensors="pt"
+    )
+    uses_mask = getattr(text_encoder.config, "use_attention_mask", False)
+    mask = tokens.attention_mask.to(text_encoder.device) if uses_mask else None
+    return text_encoder(tokens.input_ids.to(text_encoder.device), attention_mask=mask).last_hidden_state
+
+
+def insert_local_embeds(prompt_embeds: Tensor, local_embeds: Tensor, spans: Sequence[TokenSpan | None]) -> Tensor:
+    """Replace each span's embeddings by those of its phrase encoded alone; where spans overlap the shorter one wins.
+
+    Args:
+        prompt_embeds: (77, C) of the target prompt.
+        local_embeds: (R, 77, C) of the regions' phrases, each behind its own start token.
+        spans: one for each region.
+
+    Returns:
+        (77, C), a copy.
+    """
+    result = prompt_embeds.clone()
+    found = [(span, embeds) for span, embeds in zip(spans, local_embeds, strict=True) if span is not None]
+    for (start, stop), embeds in sorted(found, key=lambda item: (item[0][0] - item[0][1], item[0][0])):
+        result[start:stop] = embeds[1 : 1 + stop - start]
+    return result
+
+
+def token_weights(tokenizer: PreTrainedTokenizerBase, prompt: WeightedPrompt) -> Tensor:
+    """Return the weight of each of a prompt's tokens, (77,) float32."""
+    result = torch.ones(tokenizer.model_max_length)
+    for index, (start, stop) in enumerate(token_offsets(tokenizer, prompt.text)[: len(result) - 2], 1):
+        for first, last, weight in prompt.weights:
+            if start < last and stop > first:
+                result[index] = weight
+    return result
 
 
 def _phrase(region: Region, expanded: Callable[[str], str]) -> WeightedPrompt:

@@ -17,7 +17,7 @@ from einops import rearrange
 from torch import Tensor
 
 from videograin.diffusion.attention.layout import region_sets
-from videograin.media.flow import Trajectories
+from videograin.diffusion.attention.trajectories import Trajectories
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,15 @@ MEASURED_SECONDS = 10.0
 FULL = "The disk of this server is full, so that nothing more can be kept. What you have is safe. Try again later."
 
 
+def remove_unused(folder: Path, max_age: float) -> None:
+    """Remove the files of a folder that were not used, or made, for `max_age` seconds."""
+    oldest = time.time() - max_age
+    for file in folder.glob("*"):
+        with suppress(FileNotFoundError):
+            if file.stat().st_mtime < oldest:
+                file.unlink()
+
+
 class DiskRoom:
     """The room that a folder has on its disk, shared by all who write there; from any thread.
 

@@ -121,6 +121,11 @@ def user_cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "videograin"
 
 
+def inversions_folder(cache_dir: Path | None) -> Path:
+    """Return where inversions are kept; None is the user's cache folder."""
+    return (cache_dir or user_cache_dir()) / "inversions"
+
+
 def fetch(source: str, layout: Layout, offline: bool = False, report: Report = ignore) -> Path:
     """Return where a folder, file or hub id lies on this machine, downloading what the local cache lacks.
 

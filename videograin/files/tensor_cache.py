@@ -2,8 +2,6 @@
 
 import hashlib
 import os
-import time
-from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -11,6 +9,8 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+
+from videograin.files.disk import remove_unused
 
 CACHE_BYTES = 4 * 2**30
 """Default size cap of a `TensorCache`."""
@@ -56,11 +56,7 @@ class TensorCache:
 
     def purge(self, max_age: float) -> None:
         """Remove paths not used for `max_age` seconds: a path begins with the latents of a user's clip."""
-        oldest = time.time() - max_age
-        for file in self.folder.glob("*.safetensors"):
-            with suppress(FileNotFoundError):
-                if file.stat().st_mtime < oldest:
-                    file.unlink()
+        remove_unused(self.folder, max_age)
 
     def _file(self, key: str) -> Path:
         return self.folder / f"{key}.safetensors"

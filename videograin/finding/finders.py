@@ -1,19 +1,20 @@
 """Finders by name, and which one suits a clip."""
 
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from videograin.device import choose_device
 from videograin.errors import ModelError
-from videograin.evaluation.judge import Judge
 from videograin.evaluation.vocabulary import known_names
 from videograin.files.hub import Layout, fetch
 from videograin.finding.finder import Finder
-from videograin.finding.proposals import ProposalFinder
 from videograin.models.bundles import find_bundle
 from videograin.models.catalog import DETECTOR_IDS, detector_entry
-from videograin.segment.model import EmbeddingCache, SegmentModel
+
+if TYPE_CHECKING:
+    import torch
+
+    from videograin.segment.model import EmbeddingCache, SegmentModel
 
 
 def suitable_finder(model: str, is_photograph: bool) -> str:
@@ -40,9 +41,9 @@ def has_judge(name: str) -> bool:
 
 def load_finder(
     name: str,
-    segmenter: SegmentModel,
-    embeddings: EmbeddingCache,
-    device: torch.device | str | None = None,
+    segmenter: "SegmentModel",
+    embeddings: "EmbeddingCache",
+    device: "torch.device | str | None" = None,
     *,
     offline: bool = False,
 ) -> Finder:
@@ -66,4 +67,7 @@ def load_finder(
         return BoxFinder(Detector.load(folder, device), segmenter, embeddings)
     if not has_judge(name):
         raise ModelError(f"'{name}' finds no objects by name. Choose one of: {', '.join(DETECTOR_IDS)}.")
+    from videograin.evaluation.judge import Judge
+    from videograin.finding.proposals import ProposalFinder
+
     return ProposalFinder(Judge.load(Path(find_bundle(name).source), device), segmenter, embeddings)

@@ -2,10 +2,9 @@
 
 import errno
 import gc
+import sys
 import traceback
 from collections.abc import Iterator, Sequence
-
-import torch
 
 from videograin.errors import VideoGrainError, for_visitors
 
@@ -27,8 +26,10 @@ OUT_OF_SPACE = "The server's disk is full; nothing was half written and earlier 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error, or what it was raised from, says that a device or this machine ran out of memory."""
+    torch = sys.modules.get("torch")  # what never loaded it did not raise its errors
     return any(
-        isinstance(cause, MemoryError | torch.OutOfMemoryError)
+        isinstance(cause, MemoryError)
+        or (torch is not None and isinstance(cause, torch.OutOfMemoryError))
         or (isinstance(cause, RuntimeError) and any(sign in str(cause) for sign in _NO_MEMORY))
         for cause in _causes(error)
     )
@@ -71,6 +72,9 @@ def describe(error: BaseException, hidden: Sequence[str] = ()) -> str:
 def release_memory() -> None:
     """Give back what a job no longer needs; models stay. To be called when its error, too, is forgotten."""
     gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return
     if torch.cuda.is_initialized():  # to ask for more would initialise it
         torch.cuda.empty_cache()
     if torch.backends.mps.is_available():

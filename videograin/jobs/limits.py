@@ -6,7 +6,7 @@ from videograin.errors import ModelError, SettingsError, VideoError
 from videograin.jobs.settings import OperatorSettings
 from videograin.media.video import ClipOptions, VideoInfo, clip_shape, probe
 from videograin.project.project import EditInputs
-from videograin.segment.zoo import GRABCUT, is_here
+from videograin.segment.names import GRABCUT, is_here
 
 
 def check_model(name: str, limits: OperatorSettings) -> None:

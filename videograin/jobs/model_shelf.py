@@ -1,26 +1,30 @@
 """The pipeline that the worker holds: one at a time, since two may not fit on a device."""
 
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from threading import Thread
+from typing import TYPE_CHECKING
 
-import torch
-
-from videograin.device import choose_device
-from videograin.diffusion.pipeline import VideoGrainPipeline
+from videograin.device import choose_device, device_name
 from videograin.errors import for_visitors
-from videograin.files.tensor_cache import TensorCache
+from videograin.files.disk import remove_unused
+from videograin.files.hub import inversions_folder
 from videograin.jobs.failures import release_memory
-from videograin.models.flops import measure_speed
-from videograin.models.loading import inversions_folder, load_pipeline
-from videograin.models.memory import ClipShape, Estimate, estimate_edit
-from videograin.models.speed.device_rates import device_rates
+from videograin.models.time_left import Estimate
 from videograin.region import ControlKind, EditSettings
+
+if TYPE_CHECKING:
+    import torch
+
+    from videograin.diffusion.pipeline import VideoGrainPipeline
+    from videograin.models.memory import ClipShape
 
 CHECK_SECONDS = 0.2
 """How often a caller who waits for a model checks whether to go on waiting."""
@@ -65,18 +69,19 @@ class ModelShelf:
             which takes a device that is there, and on a CPU also later, for it may have other work to do by then.
 
     Attributes:
+        device_name: where models work, as torch names it.
         state: which model is ready or being loaded, to be read from any thread.
     """
 
     def __init__(
         self,
         cache_dir: Path,
-        device: torch.device | str | None = None,
+        device: str | None = None,
         *,
         offline: bool = False,
         speed: float | None = None,
     ) -> None:
-        self.device = choose_device(device)
+        self.device_name = device_name(device)
         self._cache_dir = cache_dir
         self._offline = offline
         self._speed, self._measured_at = speed, None if speed is None else math.inf
@@ -86,9 +91,14 @@ class ModelShelf:
         self._loading: Future[None] | None = None
         self.state = ShelfState()
 
+    @cached_property
+    def device(self) -> "torch.device":
+        """Where models work."""
+        return choose_device(self.device_name)
+
     def get(
         self, model: str, controls: Sequence[ControlKind] = (), check: Callable[[], object] = lambda: None
-    ) -> VideoGrainPipeline:
+    ) -> "VideoGrainPipeline":
         """Return a model with its ControlNets, loading it if need be; for the worker's thread alone.
 
         Args:
@@ -112,21 +122,24 @@ class ModelShelf:
 
     def purge(self, max_age: float) -> None:
         """Remove the inversions that were not used for `max_age` seconds."""
-        TensorCache(inversions_folder(self._cache_dir)).purge(max_age)
+        remove_unused(inversions_folder(self._cache_dir), max_age)
 
     def estimate(
-        self, model: str, controls: Sequence[ControlKind], clip_shape: ClipShape, settings: EditSettings
+        self, model: str, controls: Sequence[ControlKind], clip_shape: "ClipShape", settings: EditSettings
     ) -> Estimate | None:
         """Estimate an edit's time and memory, from any thread; None while the model is not loaded."""
         held = self._held
         if held is None or held[0] != (model, tuple(controls)):
             return None
+        from videograin.engine import estimate_edit
+
         speed = self._current_speed(held[1])
         return estimate_edit(held[1], clip_shape, settings, self.device, speed=speed, rates=self._rates)
 
     def gpu_memory(self) -> list[GpuMemory]:
         """Return how full the GPU is on which models work; nothing where there is none, or none is used yet."""
-        if self.device.type != "cuda" or not torch.cuda.is_initialized():  # to ask would initialise it
+        torch = sys.modules.get("torch")
+        if self.device_name == "cpu" or torch is None or not torch.cuda.is_initialized():  # to ask would initialise it
             return []
         free, total = torch.cuda.mem_get_info(self.device)
         return [GpuMemory(total - free, total)]
@@ -140,11 +153,13 @@ class ModelShelf:
         finally:
             self._workers -= 1
 
-    def _current_speed(self, pipeline: VideoGrainPipeline) -> float:
+    def _current_speed(self, pipeline: "VideoGrainPipeline") -> float:
         """Return the device's speed, measured while no edit runs: its own load is no reason to expect longer edits."""
         is_old = self._measured_at is None or (
-            self.device.type == "cpu" and time.monotonic() - self._measured_at > SPEED_SECONDS
+            self.device_name == "cpu" and time.monotonic() - self._measured_at > SPEED_SECONDS
         )
+        from videograin.engine import measure_speed
+
         if self._speed is None or (is_old and not self._workers):
             self._speed, self._measured_at = measure_speed(self.device, pipeline.unet.dtype), time.monotonic()
         return self._speed
@@ -163,7 +178,9 @@ class ModelShelf:
             raise
         self.state = ShelfState(held=key[0])
 
-    def _load(self, key: _Key) -> VideoGrainPipeline:
+    def _load(self, key: _Key) -> "VideoGrainPipeline":
+        from videograin.engine import device_rates, load_pipeline
+
         release_memory()
         model, controls = key
         pipeline = load_pipeline(model, controls, device=self.device, offline=self._offline, cache_dir=self._cache_dir)

@@ -4,25 +4,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
+from threading import Event
 from typing import Any
 
-from diffusers.utils import logging as diffusers_logging
 from huggingface_hub.utils import disable_progress_bars
-from transformers.utils import logging as transformers_logging
 
 from videograin.errors import SettingsError
 from videograin.files.disk import DiskRoom
 from videograin.jobs.context import Handler
 from videograin.jobs.download import download_handlers
-from videograin.jobs.edit import EditJobs
+from videograin.jobs.edit import Edit, edit_handlers
 from videograin.jobs.executor import ZERO_GPU_SPEEDS, Executor, is_zero_gpu, on_own_thread, on_zero_gpu
 from videograin.jobs.model_shelf import ModelShelf, cache_folder
 from videograin.jobs.settings import RAY, OperatorSettings, variable_of
 from videograin.jobs.store import Job, JobKind, JobStore, jobs_folder
 from videograin.jobs.suggest import discover_handlers
 from videograin.jobs.worker import Purge, Worker
-from videograin.models.bundles import find_bundle
-from videograin.models.loading import check_obtainable
+from videograin.models.bundles import check_obtainable, find_bundle
 
 
 @dataclass(frozen=True)
@@ -49,6 +47,7 @@ def open_studio(
     handlers: Mapping[JobKind, Handler[Any, Any]] | None = None,
     purges: Sequence[Purge] = (),
     observe: Callable[[Job], object] | None = None,
+    begin: Event | None = None,
 ) -> Studio:
     """Start to work; the default model is loaded by the worker's thread, before its first job.
 
@@ -57,13 +56,12 @@ def open_studio(
         handlers: how to carry out the kinds of jobs besides edits and previews.
         purges: remove what else is kept of users (`Worker`).
         observe: told of each job that has begun or ended.
+        begin: set when a model may be loaded, by which a page that is being built would be late; None is at once.
 
     Raises:
         VideoGrainError: the model cannot be obtained, or another process uses the data folder.
     """
-    diffusers_logging.disable_progress_bar()  # standard error is the log's, one JSON object a line
-    transformers_logging.disable_progress_bar()
-    disable_progress_bars()
+    disable_progress_bars()  # standard error is the log's, one JSON object a line
     check_obtainable(find_bundle(settings.models[0]), settings.offline)
     room = DiskRoom(
         settings.data_folder,
@@ -72,14 +70,32 @@ def open_studio(
         owner_bytes=settings.max_session_mb * 1e6,
     )
     store = JobStore(jobs_folder(settings.data_folder), room)
-    executor, shelf, prepare = _executor(settings)
-    own = EditJobs(shelf, settings).handlers() | discover_handlers(shelf, settings) | download_handlers(settings)
+    executor, shelf, prepare = _executor(settings, begin)
+    edits = edit_handlers(lambda: _load_edit(shelf, settings), shelf, settings)
+    own = edits | discover_handlers(shelf, settings) | download_handlers(settings)
     worker = Worker(store, own | dict(handlers or {}), settings, executor, [shelf.purge, *purges], prepare, observe)
     worker.start()
     return Studio(settings=settings, room=room, store=store, shelf=shelf, worker=worker)
 
 
-def _executor(settings: OperatorSettings) -> tuple[Executor, ModelShelf, Callable[[], object]]:
+def _load_edit(shelf: ModelShelf, settings: OperatorSettings) -> Edit:
+    """Return what carries edits out; imported by the thread that edits."""
+    from videograin.jobs.editing.edit_jobs import EditJobs
+
+    return EditJobs(shelf, settings).edit
+
+
+def _prepare(shelf: ModelShelf, model: str, begin: Event | None = None) -> None:
+    """Import what computes, and load a model."""
+    if begin is not None:
+        begin.wait()
+    from videograin.engine import without_progress_bars
+
+    without_progress_bars()
+    shelf.get(model)
+
+
+def _executor(settings: OperatorSettings, begin: Event | None) -> tuple[Executor, ModelShelf, Callable[[], object]]:
     """Return where edits run, what is known there of models, and what to call before the first job."""
     if settings.executor == RAY:
         if find_spec("ray") is None:
@@ -99,6 +115,6 @@ def _executor(settings: OperatorSettings) -> tuple[Executor, ModelShelf, Callabl
         speed=ZERO_GPU_SPEEDS[settings.zero_gpu_size] if lends else None,
     )
     if lends:
-        shelf.get(default)  # before the first fork, so that no job has to load it again
+        _prepare(shelf, default)  # before the first fork, so that no job has to load it again
     executor = partial(on_zero_gpu, size=settings.zero_gpu_size) if lends else on_own_thread
-    return executor, shelf, lambda: shelf.get(default)
+    return executor, shelf, lambda: _prepare(shelf, default, begin)

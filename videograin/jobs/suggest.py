@@ -6,7 +6,6 @@ from typing import Protocol
 
 import numpy as np
 
-from videograin.diffusion.clusters import discover_regions
 from videograin.errors import NothingFoundError
 from videograin.finding.finder import Finder, FoundObject, find_objects
 from videograin.jobs.context import Handler, JobContext
@@ -18,8 +17,7 @@ from videograin.jobs.track import SegmentSource
 from videograin.media.npz import read_npz, write_npz
 from videograin.media.video import ClipOptions, load_clip
 from videograin.segment.motion import frames_beside
-from videograin.segment.suggest import suggest_moving, suggest_regions
-from videograin.segment.zoo import DEFAULT_SEGMENTER
+from videograin.segment.names import DEFAULT_SEGMENTER
 
 MAX_FRAMES = 32
 """Frames that are cut up together. Of a longer clip this many are taken, evenly spread; in between the user
@@ -65,6 +63,8 @@ def suggest_handlers(segmenting: SegmentSource) -> dict[JobKind, Handler[Suggest
     """Return what the worker needs to know about suggestions."""
 
     def run(request: SuggestRequest, context: JobContext) -> SuggestFiles:
+        from videograin.engine import suggest_moving, suggest_regions
+
         frames = load_clip(request.clip, request.clip_options).frames
         frame, model = frames[request.frame], segmenting.model(request.segmenter)
         if model.has_weights:
@@ -133,6 +133,8 @@ def discover_handlers(
         check_clip(request.clip, request.clip_options, settings)
 
     def run(request: DiscoverRequest, context: JobContext) -> DiscoverFiles:
+        from videograin.engine import discover_regions
+
         pipeline = shelf.get(request.model, (), context.check)
         frames = load_clip(request.clip, request.clip_options).frames
         chosen = np.unique(np.linspace(0, len(frames) - 1, min(len(frames), MAX_FRAMES)).round().astype(int))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -11,18 +11,23 @@ from videograin.jobs.context import Handler, JobContext
 from videograin.jobs.store import JobKind
 from videograin.media.npz import read_npz, write_npz
 from videograin.media.video import ClipOptions, load_clip
-from videograin.segment.model import EmbeddingCache, SegmentModel
-from videograin.segment.zoo import DEFAULT_SEGMENTER
+from videograin.segment.names import DEFAULT_SEGMENTER
 from videograin.tracking.propagator import Engine, Propagator
 from videograin.tracking.tracks import FrameState, Track
+
+if TYPE_CHECKING:
+    from videograin.segment.model import EmbeddingCache, SegmentModel
 
 
 class SegmentSource(Protocol):
     """Where segmenters and what they have seen are kept."""
 
-    embeddings: EmbeddingCache
+    @property
+    def embeddings(self) -> "EmbeddingCache":
+        """What segmenters have seen."""
+        ...
 
-    def model(self, name: str) -> SegmentModel:
+    def model(self, name: str) -> "SegmentModel":
         """Return a segmenter's weights, loading them if need be."""
         ...
 

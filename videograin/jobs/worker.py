@@ -60,7 +60,6 @@ Purge = Callable[[float], None]
 STOPPED = "Stopped, as you asked."
 INTERRUPTED = "The studio was restarted while this was running. Start it again."
 
-PREPARING = "The model is being loaded."
 NOT_PREPARED = "The model could not be loaded; the log says why."
 ENDING = "The studio is about to stop."
 LOST = "The machine that worked on this was lost {} times. Try again, with fewer frames or a smaller size."
@@ -83,6 +82,9 @@ class Worker:
         prepare: called on the thread of edits before the first one; what it raises is logged, and jobs run all the
             same.
         observe: told of each job that has begun or ended.
+
+    Attributes:
+        is_preparing: whether jobs wait for what prepares the worker.
     """
 
     def __init__(
@@ -107,7 +109,7 @@ class Worker:
             Lane(run(task), FairQueue(store.seconds_by_owner)) for run in (executor, *[on_own_thread] * 2)
         )
         self._stopping = False
-        self._unprepared = PREPARING if prepare else ""
+        self._unprepared, self.is_preparing = "", prepare is not None
         self._purged = -PURGE_SECONDS
         # A job that never reaches its next step must not keep the process alive: hence daemons.
         names = ("worker", "marking", "downloading")
@@ -259,7 +261,7 @@ class Worker:
 
     @property
     def why_not_ready(self) -> str:
-        """Why no job can be done at the moment, in a sentence; empty where they can."""
+        """Why no job can be done here, in a sentence; empty where they can, be it after the model is loaded."""
         return self._unprepared if self.is_alive else ENDING
 
     @property
@@ -285,10 +287,10 @@ class Worker:
         if self._prepare is not None and place is self._editing.places[0]:
             try:
                 self._prepare()
-                self._unprepared = ""
             except Exception:
                 self._unprepared = NOT_PREPARED
                 log.exception("preparation failed")
+            self.is_preparing = False
         while not self._stopping:
             try:
                 self._purge_when_due()

@@ -214,3 +214,9 @@ def is_backdrop(masks: np.ndarray) -> bool:
     """Return whether masks (…, H, W) cover much of the border."""
     edges = [masks[..., 0, :], masks[..., -1, :], masks[..., :, 0], masks[..., :, -1]]
     return bool(np.concatenate(edges, -1).mean() > BACKDROP_BORDER)
+
+
+def box_around(mask: np.ndarray) -> np.ndarray:
+    """Return (x0, y0, x1, y1) float32 around a mask (H, W) bool that is not empty."""
+    rows, columns = np.nonzero(mask.any(1))[0], np.nonzero(mask.any(0))[0]
+    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float32)

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from videograin.errors import ModelError
 from videograin.files.assets import EMBEDDED_MODEL
-from videograin.files.hub import local_path
+from videograin.files.hub import Layout, fetch, is_hub_id, local_path
 from videograin.region import ControlKind, Convention, EditSettings
 
 DEFAULT_MODEL = "emoji-world"
@@ -193,3 +194,18 @@ def _trained_side(folder: Path) -> int:
         return int(latent_side) * 2 ** (len(levels) - 1)
     except (OSError, ValueError, KeyError, TypeError):
         return 512
+
+
+def is_available_offline(bundle: ModelBundle) -> bool:
+    """Return whether the bundle's own weights (not its ControlNets) are on this machine."""
+    try:
+        fetch(bundle.source, Layout.PIPELINE, offline=True)
+    except ModelError:
+        return False
+    return True
+
+
+def check_obtainable(bundle: ModelBundle, offline: bool) -> None:
+    """Raise ModelError where a bundle's weights certainly cannot be obtained; nothing is downloaded."""
+    if offline or not is_hub_id(bundle.source):
+        fetch(bundle.source, Layout.PIPELINE, offline=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from videograin.diffusion.control import DEPTH_MODELS, PEOPLE_MODEL, POSE_MODEL
+from videograin.controls import DEPTH_MODELS, PEOPLE_MODEL, POSE_MODEL
 from videograin.errors import ModelError
 from videograin.files.download import ByteMeter, RemoteFile, check_room, is_whole, receive
 from videograin.files.hub import Layout, fetch, find_snapshot, is_hub_id, list_repository
@@ -14,7 +14,7 @@ from videograin.models.architecture import check_folder
 from videograin.models.bundles import ModelBundle, find_bundle
 from videograin.progress import Report, ignore
 from videograin.region import ControlKind
-from videograin.segment.zoo import GRABCUT, HUB_IDS, SAM_FILES, sam_file
+from videograin.segment.names import GRABCUT, HUB_IDS, SAM_FILES, sam_file
 
 CONTROL_TITLES = {
     ControlKind.CANNY: "Outlines",

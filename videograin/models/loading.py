@@ -17,15 +17,14 @@ from torch import Tensor
 
 from videograin.device import choose_device, choose_dtype
 from videograin.diffusion.pipeline import VideoGrainPipeline
-from videograin.diffusion.prompt import encode_prompts
+from videograin.diffusion.prompt_embeds import encode_prompts
 from videograin.errors import ModelError, VideoGrainError
 from videograin.files.hub import (
     WEIGHTS_LOCK,
     Layout,
     fetch,
     first_line,
-    is_hub_id,
-    user_cache_dir,
+    inversions_folder,
 )
 from videograin.files.tensor_cache import TensorCache
 from videograin.models.architecture import check_folder, check_weights, weights_variant
@@ -83,26 +82,6 @@ def load_pipeline(
         _check_fit(pipeline, kind, network)
     pipeline.inversion_cache = TensorCache(inversions_folder(cache_dir))
     return pipeline.to(device)
-
-
-def is_available_offline(bundle: ModelBundle) -> bool:
-    """Return whether the bundle's own weights (not its ControlNets) are on this machine."""
-    try:
-        fetch(bundle.source, Layout.PIPELINE, offline=True)
-    except ModelError:
-        return False
-    return True
-
-
-def check_obtainable(bundle: ModelBundle, offline: bool) -> None:
-    """Raise ModelError where a bundle's weights certainly cannot be obtained; nothing is downloaded."""
-    if offline or not is_hub_id(bundle.source):
-        fetch(bundle.source, Layout.PIPELINE, offline=True)
-
-
-def inversions_folder(cache_dir: Path | None) -> Path:
-    """Return where inversions are kept; None is the user's cache folder."""
-    return (cache_dir or user_cache_dir()) / "inversions"
 
 
 def _load_controlnet(

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Literal
 
-import psutil
 import torch
 
+from videograin.device import free_host_bytes
 from videograin.diffusion.pipeline import VideoGrainPipeline
 from videograin.diffusion.windows.anchor_bank import BankRoom
 from videograin.errors import SettingsError
@@ -20,9 +19,8 @@ from videograin.models.footprint import (
 )
 from videograin.models.speed.device_rates import USUAL_RATES, DeviceRates
 from videograin.models.speed.edit_flops import edit_flops
+from videograin.models.time_left import GIB, Estimate
 from videograin.region import MAX_WINDOW_FRAMES, AttentionMode, EditSettings
-
-GIB = 2**30
 
 LEAN_DIVISOR = 8
 """By which blocks of scores are smaller where memory ran out."""
@@ -63,26 +61,6 @@ class MemoryPlan:
 
 PLANS = (MemoryPlan(4), MemoryPlan(1), MemoryPlan(1, "model"))
 """Quickest first."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What an edit will cost.
-
-    Attributes:
-        seconds: from frames to frames.
-        inversion_seconds: the part of them that a cached inversion saves.
-        peak_bytes: on the device, weights included.
-    """
-
-    seconds: float
-    inversion_seconds: float
-    peak_bytes: int
-
-    @property
-    def peak_gib(self) -> float:
-        """Peak memory in GiB."""
-        return self.peak_bytes / GIB
 
 
 def estimate_edit(
@@ -180,11 +158,6 @@ def free_bytes(device: torch.device) -> int:
     return free_host_bytes()
 
 
-def free_host_bytes() -> int:
-    """Return how much of the machine's memory is free, or of the container's."""
-    return min([psutil.virtual_memory().available, *_container_limit()])
-
-
 def _shorter_windows(settings: EditSettings, frames: int) -> Iterator[EditSettings]:
     """Yield settings with ever shorter windows, as they are first."""
     yield settings
@@ -233,13 +206,3 @@ def _lacking(
 def _bytes_on(pipeline: VideoGrainPipeline, device: torch.device) -> int:
     networks = [pipeline.unet, pipeline.vae, pipeline.text_encoder, *controlnets_of(pipeline)]
     return sum(bytes_of(network) for network in networks if next(network.parameters()).device.type == device.type)
-
-
-def _container_limit() -> list[int]:
-    """Return what a container's own limit (cgroup v2) leaves, if it has one; the machine's memory is not its own."""
-    folder = Path("/sys/fs/cgroup")
-    try:
-        limit, used = ((folder / name).read_text().strip() for name in ("memory.max", "memory.current"))
-    except OSError:
-        return []
-    return [] if limit == "max" else [int(limit) - int(used)]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from videograin.models.bundles import find_bundle
-from videograin.segment.zoo import DEFAULT_SEGMENTER, is_here
+from videograin.segment.names import DEFAULT_SEGMENTER, is_here
 
 OFFERED_SEGMENTERS = (DEFAULT_SEGMENTER, "sam2.1-tiny", "edgetam", "vit_b", "vit_l", "vit_h", "grabcut")
 """What users may choose from unless the operator says otherwise; for photographs GrabCut is what is always here."""

@@ -1,10 +1,31 @@
-"""How much of a whole edit is left, from the progress of its phases."""
+"""What an edit will cost, and how much of it is left, from the progress of its phases."""
 
 import time
 from dataclasses import dataclass, replace
 
-from videograin.models.memory import Estimate
 from videograin.progress import Phase, Progress, Report
+
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What an edit will cost.
+
+    Attributes:
+        seconds: from frames to frames.
+        inversion_seconds: the part of them that a cached inversion saves.
+        peak_bytes: on the device, weights included.
+    """
+
+    seconds: float
+    inversion_seconds: float
+    peak_bytes: int
+
+    @property
+    def peak_gib(self) -> float:
+        """Peak memory in GiB."""
+        return self.peak_bytes / GIB
 
 
 class TimeLeft:

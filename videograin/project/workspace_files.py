@@ -31,7 +31,7 @@ from videograin.project.project import complete_document, load_project
 from videograin.project.stored_masks import store_masks, unpack_masks, unpacked_bytes
 from videograin.project.workspace import MarkedObject, ObjectMasks, Workspace, from_project
 from videograin.region import MAX_REGIONS
-from videograin.segment.zoo import segmenter_names
+from videograin.segment.names import segmenter_names
 
 VERSION = 2
 """Of a folder's project.json; version 1 is an edit's file, and a folder with one is read as well."""

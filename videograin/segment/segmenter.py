@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from videograin.errors import NothingFoundError, SegmentError
+from videograin.masks.shapes import box_around
 from videograin.media.appearance import is_flat
 from videograin.segment.model import EmbeddingCache, Features, Prompts, SegmentModel
 from videograin.segment.motion import own_motion
@@ -209,12 +210,6 @@ class Segmenter:
             None if previous is None else torch.from_numpy(np.asarray(previous, np.float32))[None],
             self._motion,
         )
-
-
-def box_around(mask: np.ndarray) -> np.ndarray:
-    """Return (x0, y0, x1, y1) float32 around a mask (H, W) bool that is not empty."""
-    rows, columns = np.nonzero(mask.any(1))[0], np.nonzero(mask.any(0))[0]
-    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float32)
 
 
 def _parts(prompts: Prompts) -> list[Prompts]:

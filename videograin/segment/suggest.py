@@ -9,12 +9,12 @@ from segment_anything.utils.amg import batched_mask_to_box, build_point_grid, ca
 from torch import Tensor
 from torchvision.ops import nms
 
-from videograin.masks.shapes import is_backdrop
+from videograin.masks.shapes import box_around, is_backdrop
 from videograin.media.appearance import is_flat
 from videograin.progress import Phase, Report, ignore, track
 from videograin.segment.model import EmbeddingCache, Prompts, SegmentModel
 from videograin.segment.motion import own_motion
-from videograin.segment.segmenter import Segmentation, Segmenter, box_around
+from videograin.segment.segmenter import Segmentation, Segmenter
 
 MIN_SCORE, MIN_STABILITY, MIN_AREA = 0.6, 0.6, 0.002
 """Least predicted IoU, stability score (offset of one logit) and share of the frame of a suggestion."""

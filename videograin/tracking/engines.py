@@ -10,15 +10,8 @@ from videograin.device import choose_device
 from videograin.errors import ModelError
 from videograin.progress import Report, ignore
 from videograin.segment.model import EmbeddingCache
-from videograin.segment.zoo import (
-    DEFAULT_SEGMENTER,
-    GRABCUT,
-    Architecture,
-    architecture,
-    fetch_segmenter,
-    load_pretrained,
-    load_segmenter,
-)
+from videograin.segment.names import DEFAULT_SEGMENTER, GRABCUT, Architecture, architecture, fetch_segmenter
+from videograin.segment.zoo import load_pretrained, load_segmenter
 from videograin.tracking.flow_engine import FlowEngine
 from videograin.tracking.propagator import Engine
 from videograin.tracking.video_engine import VideoEngine

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from videograin.masks.shapes import box_around
 from videograin.segment.model import EmbeddingCache, Features, Prompts, SegmentModel
-from videograin.segment.segmenter import box_around
 
 PROMPT_LOGIT = 8.0
 """Log-odds of a carried mask in the prompt; the embedded SAM learned with ± 3 to 10."""

@@ -17,8 +17,8 @@ from videograin.diffusion.attention.processors import (
 )
 from videograin.diffusion.attention.recorder import INJECTED_ATTENTIONS, Features
 from videograin.diffusion.attention.step import AttentionStep, LayoutModulation, modulate_layout
+from videograin.diffusion.attention.trajectories import Trajectories
 from videograin.diffusion.attention.trajectory import trajectory_attention
-from videograin.media.flow import Trajectories
 from videograin.region import AttentionMode, Convention, EditSettings
 
 FRAMES, SIDE, WIDTH, HEADS = 3, 4, 8, 2

@@ -7,8 +7,8 @@ from interpreted_kernels import interpreted
 from torch import Tensor
 
 from videograin.diffusion.attention import trajectory
+from videograin.diffusion.attention.trajectories import Trajectories
 from videograin.diffusion.attention.trajectory import trajectory_attention, trajectory_attention_chunked
-from videograin.media.flow import Trajectories
 
 GRID = (3, 4, 5)
 TOKENS = 3 * 4 * 5

@@ -17,7 +17,7 @@ from videograin.errors import SettingsError
 from videograin.files.shared_folder import SharedFolder
 from videograin.jobs.cluster.board import WindowBoard
 from videograin.jobs.cluster.ray_cluster import RayCluster, RayPlace, wait_for_any
-from videograin.jobs.edit import EditJobs
+from videograin.jobs.editing.edit_jobs import EditJobs
 from videograin.jobs.executor import Place
 from videograin.jobs.settings import RAY, OperatorSettings
 from videograin.jobs.store import Job, JobKind, JobState, JobStore, jobs_folder

@@ -20,7 +20,7 @@ from videograin.files.shared_folder import SharedFolder
 from videograin.jobs.cluster.actor import Editor
 from videograin.jobs.cluster.board import SharedPlan, WindowBoard
 from videograin.jobs.cluster.job_files import ClusterFiles, studio_files
-from videograin.jobs.edit import EditJobs
+from videograin.jobs.editing.edit_jobs import EditJobs
 from videograin.jobs.executor import Outcome, Place, Task
 from videograin.jobs.model_shelf import ModelShelf
 from videograin.jobs.runner import LEANER

@@ -15,7 +15,7 @@ from videograin.jobs.suggest import FindRequest
 from videograin.models.catalog import DETECTOR_IDS, find_entry, size_words
 from videograin.models.segmenters import is_for_photographs, suitable_segmenter
 from videograin.project import objects
-from videograin.segment.zoo import DEFAULT_SEGMENTER
+from videograin.segment.names import DEFAULT_SEGMENTER
 
 KEPT_FINDERS = 2
 """Finders whose weights stay in memory: one for drawings and one for photographs."""

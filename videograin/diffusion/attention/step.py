@@ -11,7 +11,7 @@ from videograin.diffusion.attention.modulation import SharedRegions, timestep_we
 from videograin.diffusion.attention.phrase_maps import PhraseMaps
 from videograin.diffusion.attention.recorder import Features
 from videograin.diffusion.attention.reference import PlacedReference
-from videograin.diffusion.attention.trajectory import Trajectories
+from videograin.diffusion.attention.trajectories import Trajectories
 from videograin.diffusion.shortcuts.deep_cache import DeepFeatures
 from videograin.region import AttentionMode, Convention, EditSettings
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from videograin.media.flow import Trajectories
+from videograin.diffusion.attention.trajectories import Trajectories
 
 GATHER_BYTES = 32 * 2**20
 """Largest block of gathered keys and values that the chunked path holds at once; twice as fast as 256 MB on a CPU."""

@@ -12,6 +12,7 @@ from videograin.diffusion.attention.layout import build_layout
 from videograin.diffusion.attention.phrase_maps import PhraseMaps
 from videograin.diffusion.attention.reference import RegionReference
 from videograin.diffusion.attention.step import AttentionStep, Forward, PrepareStep, unprepared
+from videograin.diffusion.attention.trajectories import Trajectories, trajectories
 from videograin.diffusion.autoencoder import decode_latents, encode_frames, to_uint8
 from videograin.diffusion.compositing import composite
 from videograin.diffusion.denoiser import Control, Denoiser
@@ -28,7 +29,7 @@ from videograin.diffusion.windows.anchors import Anchors
 from videograin.diffusion.windows.plan import Window, frame_generators
 from videograin.files.tensor_cache import TensorCache
 from videograin.masks.inpaint import fill_masked
-from videograin.media.flow import Trajectories, optical_flow, trajectories
+from videograin.media.flow import optical_flow
 from videograin.progress import Report
 from videograin.region import MAX_STEPS, AttentionMode, Convention, EditRequest
 

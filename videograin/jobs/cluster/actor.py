@@ -7,7 +7,7 @@ from functools import partial
 from videograin.errors import Cancelled
 from videograin.jobs.cluster.job_files import place_files
 from videograin.jobs.cluster.sharing import SharedWindows, WindowHelper
-from videograin.jobs.edit import EditJobs
+from videograin.jobs.editing.edit_jobs import EditJobs
 from videograin.jobs.executor import Outcome
 from videograin.jobs.failures import release_memory
 from videograin.jobs.model_shelf import GpuMemory, ModelShelf, ShelfState, cache_folder
@@ -15,7 +15,8 @@ from videograin.jobs.runner import JobRunner
 from videograin.jobs.settings import OperatorSettings
 from videograin.jobs.store import Job
 from videograin.jobs.suggest import discover_handlers
-from videograin.models.memory import ClipShape, Estimate
+from videograin.models.memory import ClipShape
+from videograin.models.time_left import Estimate
 from videograin.project.project import Project
 from videograin.region import ControlKind, EditSettings
 
@@ -99,7 +100,7 @@ class Editor:
 
     def state(self) -> ActorState:
         """Return which model is held, and how full the GPU is."""
-        return ActorState(self._shelf.state, str(self._shelf.device), tuple(self._shelf.gpu_memory()))
+        return ActorState(self._shelf.state, self._shelf.device_name, tuple(self._shelf.gpu_memory()))
 
     def estimate(
         self, model: str, controls: tuple[ControlKind, ...], clip_shape: ClipShape, settings: EditSettings

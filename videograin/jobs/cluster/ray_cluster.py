@@ -12,7 +12,6 @@ from threading import Event, Thread
 from typing import Any
 
 import ray
-import torch
 from ray.exceptions import GetTimeoutError, RayActorError, RaySystemError
 
 from videograin.errors import SettingsError
@@ -25,7 +24,8 @@ from videograin.jobs.model_shelf import GpuMemory, ModelShelf, ShelfState, cache
 from videograin.jobs.settings import OperatorSettings, variable_of
 from videograin.jobs.store import Job, JobKind
 from videograin.json_log import log_as_json
-from videograin.models.memory import ClipShape, Estimate
+from videograin.models.memory import ClipShape
+from videograin.models.time_left import Estimate
 from videograin.region import ControlKind, EditSettings
 
 LOST = (RayActorError, RaySystemError)
@@ -221,7 +221,7 @@ class ClusterShelf(ModelShelf):
         """Take over what the actors told last; of several models that they hold, the default one counts."""
         states = [place.state for place in self._places if place.state is not None]
         if states:
-            self.device = torch.device(states[0].device)
+            self.device_name = states[0].device
             held = [state.shelf for state in states if state.shelf.held]
             chosen = [shelf for shelf in held if shelf.held == default] or held or [states[0].shelf]
             self.state = chosen[0]

@@ -19,7 +19,7 @@ from videograin.errors import Cancelled
 from videograin.files.shared_folder import SharedFolder
 from videograin.jobs.cluster.board import SharedPlan, WindowBoard
 from videograin.jobs.context import JobContext, is_asked_to_stop
-from videograin.jobs.edit import EditJobs
+from videograin.jobs.editing.edit_jobs import EditJobs
 from videograin.production.source_edit import SourceEdit
 from videograin.progress import Progress, Report
 from videograin.project.project import Project
