@@ -172,6 +172,6 @@ def test_a_store_out_of_reach_fails_the_job_in_a_sentence_and_no_other(
     with monkeypatch.context() as patch:
         patch.setattr(ObjectStore, "marks", down)
         job = finished(studio.worker, studio.submit().id).job
-    assert (job.state, job.message) == (JobState.FAILED, UNREACHABLE.format("no route"))
+    assert (job.state, job.message) == (JobState.FAILED, UNREACHABLE)
     studio.place.let.set()
     assert finished(studio.worker, studio.submit().id).job.state is JobState.DONE

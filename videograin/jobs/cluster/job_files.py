@@ -48,7 +48,7 @@ MADE = ("results/*", "result.json")
 CARRY_SECONDS = 0.5
 """From one look for news to the next."""
 
-UNREACHABLE = "The store through which the cluster's files travel cannot be reached ({}). Try again in a few minutes."
+UNREACHABLE = "The store through which the cluster's files travel cannot be reached. Try again in a few minutes."
 
 log = logging.getLogger(__name__)
 
@@ -293,11 +293,15 @@ def _repeated(work: Callable[[], object]) -> Iterator[None]:
 
 @contextmanager
 def _reached() -> Iterator[None]:
-    """Say in a sentence that the store is out of reach; every file system has errors of its own for that."""
+    """Say in a sentence that the store is out of reach; every file system has errors of its own for that.
+
+    Their texts name buckets and hosts, which are the operator's business: they go to the log.
+    """
     try:
         yield
     except Exception as error:
-        raise JobError(UNREACHABLE.format(error)) from error
+        log.exception("the store of jobs' files was not reached")
+        raise JobError(UNREACHABLE) from error
 
 
 def _in_order(names: Iterable[str], patterns: Iterable[str]) -> list[str]:
