@@ -28,6 +28,7 @@ def heavy_modules_after(statement: str) -> set[str]:
         "from videograin.cli.main import main\ntry: main(['--help'])\nexcept SystemExit: pass",
         "from videograin.cli.main import main\ntry: main(['edit', '--help'])\nexcept SystemExit: pass",
         "from videograin.cli.main import main\nmain(['info', 'assets/clips/friends/clip.mp4'])",
+        "from videograin.cli.main import main\nmain(['models'])",
     ],
 )
 def test_torch_is_not_loaded_before_it_is_needed(statement: str) -> None:

@@ -2,7 +2,6 @@
 
 import argparse
 
-from videograin.cli.terminal import silence_libraries
 from videograin.models.bundles import named_bundles
 
 
@@ -16,7 +15,6 @@ def run(options: argparse.Namespace) -> None:  # noqa: ARG001 (every command tak
     """Print a line for each: name, title, size, and whether it is on this machine."""
     from videograin.models.catalog import catalog, size_words
 
-    silence_libraries()
     for entry in catalog(named_bundles()):
         state = "here" if entry.is_installed else size_words(entry.size)
         print(f"{entry.name:18} {state:>8}  {entry.title}")
