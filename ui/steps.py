@@ -117,9 +117,9 @@ def build_mark_step() -> MarkStep:
             )
             job = widgets.panel("mark-job")
             with gr.Row():
-                backwards = gr.Button("Follow backwards", size="sm", min_width=100)
-                forwards = gr.Button("Follow from here on", size="sm", min_width=100)
-                play = gr.Button("Play with masks", size="sm", min_width=100, elem_id="play-masks")
+                backwards = gr.Button("Follow backwards", size="sm", min_width=112)
+                forwards = gr.Button("Follow from here on", size="sm", min_width=112)
+                play = gr.Button("Play with masks", size="sm", min_width=112, elem_id="play-masks")
             segmenter = gr.Dropdown(label="Segmenter", info=SEGMENTER_INFO, elem_id="segmenter")
             with gr.Accordion("Masks from and to files", open=False):
                 masks_in = gr.UploadButton(
