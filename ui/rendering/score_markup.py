@@ -60,10 +60,9 @@ def _region_row(region: "RegionScores", *, is_alone: bool) -> tuple[str, str, st
 
 
 def _worst_frames(scored: "ScoredResult") -> str:
-    shown = list(scored.report.worst)
-    strip = comparison_strip(
-        *(np.stack([shrink(frames[index]) for index in shown]) for frames in (scored.source, scored.result))
-    )
+    shown = scored.report.worst
+    source, result = (np.stack([shrink(frames[each]) for each in shown]) for frames in (scored.source, scored.result))
+    strip = comparison_strip(source, result)
     numbers = ", ".join(str(index + 1) for index in shown)
     words = f"The frames that flicker most, the worst first: {numbers}. Above the clip, below the result."
     return f"<img src='{data_url(strip)}' alt='Frames {numbers}'><figcaption>{words}</figcaption>"
