@@ -17,7 +17,7 @@ app: $(READY)
 
 demo: $(READY)
 	@mkdir -p output
-	$(PYTHON) -m videograin edit assets/clips/friends/project.json --frames 8 --device cpu -o output/demo.mp4 --strip output/demo.png
+	$(PYTHON) -m videograin edit assets/clips/friends/project.json --frames 8 --quality standard --device cpu -o output/demo.mp4 --strip output/demo.png
 
 lint: $(READY)
 	$(PYTHON) -m ruff check .

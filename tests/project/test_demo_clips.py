@@ -11,6 +11,7 @@ from training.scripts import SCRIPTS
 from training.tokenizer import load as load_tokenizer
 from videograin.diffusion.prompt import find_token_spans
 from videograin.project.project import load_project
+from videograin.region import means_removal
 
 CLIPS = Path(__file__).parents[2] / "assets/clips"
 FOLDERS = sorted(CLIPS.iterdir())
@@ -22,7 +23,7 @@ def truth(folder: Path) -> dict:
 
 def test_there_is_a_clip_for_every_level():
     levels = {truth(folder)["level"] for folder in FOLDERS}
-    assert levels == {"class", "instance", "part", "background", "solely-edit", "occlusion"}
+    assert levels == {"class", "instance", "part", "background", "solely-edit", "occlusion", "removal"}
     assert {folder.name for folder in FOLDERS} == {script.name for script in SCRIPTS}
 
 
@@ -50,6 +51,7 @@ def test_a_click_of_the_truth_lies_in_its_mask(folder):
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_the_target_prompt_holds_every_region_s_phrase_and_fits(folder):
     told = truth(folder)
-    found = find_token_spans(load_tokenizer(), told["target_prompt"], [region["prompt"] for region in told["regions"]])
+    phrases = ["" if means_removal(region["prompt"]) else region["prompt"] for region in told["regions"]]
+    found = find_token_spans(load_tokenizer(), told["target_prompt"], phrases)
     assert not found.dropped
-    assert all(span or not region["prompt"] for span, region in zip(found.spans, told["regions"], strict=True))
+    assert all(span or not phrase for span, phrase in zip(found.spans, phrases, strict=True))
