@@ -18,7 +18,7 @@ from benchmarks.table import print_table
 from tests.browser.chromium import launch
 from tests.browser.visitor import CAT, DOG, Visitor
 
-VISITS = 5
+VISITS, PREVIEWS = 5, 2
 POINTS = [CAT, DOG, (45, 190), (210, 130), (90, 150), (175, 190)]
 AIMS = {
     "start to /health": 10.0,
@@ -27,6 +27,8 @@ AIMS = {
     "choose a clip to marking it": 1.5,
     "click to mask, frame encoded": 0.6,
     "hover to outline, frame encoded": 0.15,
+    "preview of one frame": 4.0,
+    "preview of four frames": 15.0,
 }
 """Seconds at most, each median."""
 
@@ -85,8 +87,13 @@ def measure() -> dict[str, list[float]]:
         visitor = Visitor(browser.new_context().new_page(), studio.url)
         open_encoded(visitor)
         hovering, clicks = hover_to_outline(visitor), click_to_mask(visitor)
+        previews = [
+            [press_to_preview(Visitor(browser.new_context().new_page(), studio.url), button) for _ in range(PREVIEWS)]
+            for button in ("#preview-frame", "#preview")
+        ]
         browser.close()
-    return dict(zip(AIMS, ([studio.up_after], [studio.loaded_after], paints, openings, clicks, hovering), strict=True))
+    waits = [studio.up_after], [studio.loaded_after], paints, openings, clicks, hovering, *previews
+    return dict(zip(AIMS, waits, strict=True))
 
 
 def first_paint(page: Page, address: str) -> float:
@@ -105,6 +112,17 @@ def choose_to_marking(visitor: Visitor) -> float:
     visitor.choose_clip("friends")
     visitor.page.click("#open-clip")
     visitor.page.wait_for_function("document.querySelector('.vg-view img')?.naturalWidth > 0")
+    seconds = time.perf_counter() - started
+    visitor.page.context.close()
+    return seconds
+
+
+def press_to_preview(visitor: Visitor, button: str) -> float:
+    """Return seconds from the press of a button on the third step until the preview of two objects can be seen."""
+    visitor.take_ready("friends")
+    started = time.perf_counter()
+    visitor.page.click(button)
+    visitor.page.wait_for_function("document.querySelector('.vg-compare video')?.videoWidth > 0", timeout=120_000)
     seconds = time.perf_counter() - started
     visitor.page.context.close()
     return seconds
