@@ -2,6 +2,7 @@
 
     python -m benchmarks.draft --device cpu --clips 2 --frames 8 --json output/draft.json
     python -m benchmarks.draft --packed clips.npz --clips 16 --workers 4 --json output/draft.json
+    python -m benchmarks.draft --qualities --clips 2    # exact, standard and draft alone
 
 Clips are the editing table's report clips of two objects. Edits are kept line by line beside the JSON file, with the
 ending .jsonl, so that a run that was stopped goes on where it was. Each process makes a short edit first, in which
@@ -122,11 +123,16 @@ class Point:
         ]  # fmt: skip
 
 
+def qualities() -> list[Variant]:
+    """Return the qualities, exact first."""
+    exact = EMOJI_WORLD_SETTINGS
+    return [Variant(quality.value, apply_quality(quality, exact, exact)) for quality in reversed(Quality)]
+
+
 def curve() -> list[Variant]:
     """Return the qualities, then the shortcuts alone and together."""
-    exact = EMOJI_WORLD_SETTINGS
-    qualities = [Variant(quality.value, apply_quality(quality, exact, exact)) for quality in reversed(Quality)]
-    return [*qualities, *(Variant(changes, changed(exact, changes)) for changes in (*ALONE, *TOGETHER))]
+    shortcuts = (*ALONE, *TOGETHER)
+    return [*qualities(), *(Variant(changes, changed(EMOJI_WORLD_SETTINGS, changes)) for changes in shortcuts)]
 
 
 def points(lines: Sequence[Line], variants: Sequence[Variant]) -> Iterator[Point]:
@@ -149,7 +155,7 @@ def main() -> None:
     """Make the edits that are missing, write the curve and print it."""
     args = _arguments()
     told, weights = select(library_of(args), args.split, ["two"], args.clips), fingerprint(args.model)
-    variants, kept = curve(), args.json.with_suffix(".jsonl")
+    variants, kept = qualities() if args.qualities else curve(), args.json.with_suffix(".jsonl")
     tasks = [Task(number, clip, variant, args.frames) for number, clip in told.items() for variant in variants]
     known = {(line.variant, *line.key) for line in read_lines(kept)}
     missing = [task for task in tasks if (task.variant.label, *key_of(task, weights)) not in known]
@@ -171,6 +177,7 @@ def device_name(device: str) -> str:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.draft")
+    parser.add_argument("--qualities", action="store_true", help="leave out what is no quality")
     parser.add_argument("--split", choices=["tune", "report"], default="report")
     add_clip_options(parser, clips=1000, file="output/draft.json")
     add_crew_options(parser)

@@ -1,13 +1,14 @@
 """Long clips: what a frame costs at each length, and what windows cost in accuracy and at their seams.
 
     python -m benchmarks.long --lengths 48 96 192 --clips 8 --json output/long.jsonl
+    python -m benchmarks.long --lengths 48 --clips 16 --workers 12 --variants full windows 'windows alone'
     python -m benchmarks.long --device cpu --lengths 48 96 --clips 2 --steps 8
 
 The first report clips with two objects, of 16 frames each, are played there and back until they are long enough: the
 same content at every length, so that what differs is the length. A machine without ffmpeg reads them from a packed file
 (`benchmarks.emoji_world --split report --kinds two --pack`). Seconds and memory are those of the windows alone, as a
-studio would hold them; the accuracy is judged as in the editing table. Edits that the file of results has are not made
-again, so that a run that was stopped goes on.
+studio would hold them, after a short edit in which kernels are chosen and compiled; the accuracy is judged as in the
+editing table. Edits that the file of results has are not made again, so that a run that was stopped goes on.
 
 The seam ratio is the warp error over the pairs of frames in which one window ends and the next begins, divided by that
 of all other pairs: 1 is no seam. "UNet frames" are those that all forwards work on, in units of one for each frame,
@@ -17,16 +18,19 @@ step and half: what overlaps and anchors cost on top.
 import argparse
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from pathlib import Path
+from typing import Self
 
 import cv2
 import numpy as np
 
 from benchmarks.clips import Library, Told
+from benchmarks.crew import keep_results, work_off
 from benchmarks.emoji_world import select, settings_text
-from benchmarks.options import add_clip_options, library_of
+from benchmarks.options import add_clip_options, add_worker_options, devices_of, library_of
 from benchmarks.scoring import Bench, Task
 from benchmarks.table import print_table
 from benchmarks.variants import Variant, changed
@@ -42,6 +46,8 @@ COLUMNS = (
 )  # fmt: skip
 
 NO_PATHS = {"trajectory_attention": False, "temporal_smoothing": 0.0}
+
+WARM_STEPS = 3
 
 NO_BANK = "windows without a bank"
 """The variant whose anchors are computed again in every window."""
@@ -102,6 +108,9 @@ class Line:
         """What makes two edits the same."""
         return self.variant, self.settings, self.frames, self.clip
 
+    def __str__(self) -> str:
+        return f"{self.target:.2f} in {self.seconds:.1f} s"
+
 
 def variants(base: EditSettings, wanted: Sequence[str]) -> Iterator[Variant]:
     """Yield the ways to edit a long clip, by name."""
@@ -115,6 +124,33 @@ def variants(base: EditSettings, wanted: Sequence[str]) -> Iterator[Variant]:
         elif keys == "windows alone":
             settings = replace(settings, anchor_frames=0)
         yield Variant(name, settings)
+
+
+class LongBench:
+    """A worker that edits clips of any length.
+
+    Args:
+        bench: edits and judges.
+        library: the clips as they are.
+        side: pixels of both sides; 0 leaves them as they are.
+    """
+
+    def __init__(self, bench: Bench, library: Library, side: int) -> None:
+        self._bench, self._library, self._side = bench, library, side
+
+    @classmethod
+    def hire(cls, device: str, model: str, library: Library, side: int, task: Task) -> Self:
+        """Make a worker on a device that has made a short edit of a task's shape."""
+        worker = cls(Bench.load(model, device, library), library, side)
+        assert task.variant.settings is not None
+        settings = replace(task.variant.settings, num_inference_steps=WARM_STEPS)
+        worker.measure(replace(task, variant=Variant("warm", settings)))
+        return worker
+
+    def measure(self, task: Task) -> Line:
+        """Edit a clip, as long as the task asks for, and judge the result."""
+        self._bench.library = ThereAndBack(self._library, task.frames, self._side)
+        return measure(self._bench, task)
 
 
 def measure(bench: Bench, task: Task) -> Line:
@@ -205,20 +241,17 @@ def main() -> None:
     )  # fmt: skip
     if args.steps:
         base = replace(base, num_inference_steps=args.steps)
-    lines = read_lines(args.json)
-    args.json.parent.mkdir(parents=True, exist_ok=True)
-    with args.json.open("a") as file:
-        for length in args.lengths:
-            bench = Bench.load(args.model, args.device, ThereAndBack(library, length, args.side))
-            for (number, clip), variant in product(told.items(), variants(base, args.variants)):
-                task = Task(number, clip, variant, length)
-                if (variant.label, settings_text(variant), length, clip.name) in {line.key for line in lines}:
-                    continue
-                lines.append(measure(bench, task))
-                file.write(json.dumps(asdict(lines[-1])) + "\n")
-                file.flush()
-                print(f"{clip.name}, {variant.label}, {length} frames: {lines[-1].seconds:.1f} s", flush=True)
-    print_lines(lines)
+    wanted = {
+        (variant.label, settings_text(variant), length, clip.name): Task(number, clip, variant, length)
+        for length, (number, clip), variant in product(args.lengths, told.items(), variants(base, args.variants))
+    }
+    known = {line.key for line in read_lines(args.json)}
+    missing = [task for key, task in wanted.items() if key not in known]
+    if missing:
+        hire = partial(LongBench.hire, model=args.model, library=library, side=args.side, task=missing[0])
+        finished = work_off(hire, devices_of(args, len(missing)), missing, args.seconds)
+        keep_results(finished, len(missing), args.json, lambda _, line: line)
+    print_lines([line for line in read_lines(args.json) if line.key in wanted])
 
 
 def _arguments() -> argparse.Namespace:
@@ -235,6 +268,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=0, help="denoising steps; 0 takes the model's")
     parser.add_argument("--side", type=int, default=0, help="pixels of both sides; 0 takes the clips'")
     add_clip_options(parser, clips=8, file="output/long.jsonl")
+    add_worker_options(parser)
     return parser.parse_args()
 
 

@@ -26,6 +26,11 @@ def add_clip_options(parser: argparse.ArgumentParser, *, clips: int, file: str) 
 def add_crew_options(parser: argparse.ArgumentParser) -> None:
     """Add how long the clips are, and how many processes edit them for how long."""
     parser.add_argument("--frames", type=int, default=16, help="of each clip, evenly spaced")
+    add_worker_options(parser)
+
+
+def add_worker_options(parser: argparse.ArgumentParser) -> None:
+    """Add how many processes edit for how long."""
     parser.add_argument("--workers", type=int, default=1, help="processes, dealt out over the GPUs; seconds want one")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no edit after these")
 
