@@ -15,7 +15,6 @@ from diffusers import (
     UNet2DConditionModel,
 )
 from safetensors.torch import save_file
-from segment_anything import sam_model_registry
 from torch import nn
 from transformers import (
     CLIPTextConfig,
@@ -159,6 +158,8 @@ def write_vit_b(root: Path, host: str) -> RemoteFile:
         root: of the hub.
         host: that serves large files.
     """
+    from segment_anything import sam_model_registry  # the other models can be written without it
+
     torch.manual_seed(0)
     sam = sam_model_registry["vit_b"]()
     _say_something(sam)

@@ -1,0 +1,119 @@
+"""A studio whose edits run on a cluster of this machine, for `benchmarks.cluster`."""
+
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from videograin.jobs.cluster.board import WindowBoard
+from videograin.jobs.cluster.job_files import ClusterFiles
+from videograin.jobs.cluster.ray_cluster import RayCluster, RayPlace
+from videograin.jobs.editing.edit_jobs import EditJobs
+from videograin.jobs.executor import Outcome
+from videograin.jobs.settings import OperatorSettings
+from videograin.jobs.store import Job, JobKind, JobState, JobStore, jobs_folder
+from videograin.jobs.worker import JobStatus, Worker
+from videograin.media.video import ClipOptions, load_clip
+from videograin.project.project import Project
+
+POLL_SECONDS = 0.02
+
+WHOLE = ClipOptions(short_side=None, multiple=1)
+
+
+@dataclass(frozen=True)
+class Studio:
+    """A worker whose edits run on actors.
+
+    Attributes:
+        worker: takes jobs.
+        store: has their files.
+        files: of the jobs, as actors get them.
+        places: the actors.
+    """
+
+    worker: Worker
+    store: JobStore
+    files: ClusterFiles
+    places: Sequence[RayPlace]
+
+    def submit(self, kind: JobKind, owner: str, project: Project) -> "Asked":
+        """Ask for an edit."""
+        secret = f"{owner}-{'a' * 24}"
+        masks = {region.masks.path: self.store.keep(secret, region.masks.path) for region in project.regions}
+        regions = [replace(each, masks=replace(each.masks, path=masks[each.masks.path])) for each in project.regions]
+        kept = replace(project, clip=self.store.keep(secret, project.clip), regions=tuple(regions))
+        return Asked(self, secret, self.worker.submit(secret, kind, kept))
+
+    def forget_inversions(self) -> None:
+        """Remove what edits have left, so that the windows of the same edit take their whole time again."""
+        shutil.rmtree(self.store.root.parent / "cache", ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A job under way.
+
+    Attributes:
+        studio: whose it is.
+        owner: who asked for it.
+        job: as it was then.
+    """
+
+    studio: Studio
+    owner: str
+    job: Job
+
+    @property
+    def status(self) -> JobStatus:
+        """How it is now."""
+        return self.studio.worker.status(self.job.id, self.owner)
+
+    @property
+    def helpers(self) -> dict[str, RayPlace]:
+        """The actors that work on its windows now, the one that carries it out among them."""
+        files = self.studio.files
+        board = WindowBoard.of(files.shared(files.folder(self.job)))
+        names = board.claimants if board else set()
+        return {place.name: place for place in self.studio.places if place.name in names}
+
+    def end(self) -> Job:
+        """Wait for its end."""
+        wait_until(lambda: self.status.job.state.is_final)
+        if self.status.job.state is not JobState.DONE:
+            raise RuntimeError(f"The job is {self.status.job.state}: {self.status.job.message}")
+        return self.status.job
+
+    def frames(self) -> np.ndarray:
+        """Return the frames of its result."""
+        return load_clip(self.status.results / self.status.result.video, WHOLE).frames
+
+
+@contextmanager
+def studio(limits: OperatorSettings) -> Iterator[Studio]:
+    """Start actors, wait until they have their models, and end them."""
+    cluster, store = RayCluster(limits), JobStore(jobs_folder(limits.data_folder))
+    handlers = EditJobs(cluster.shelf, limits).handlers()
+    worker = Worker(store, handlers, limits, cluster.places, prepare=cluster.wait_until_ready)
+    worker.start()
+    places = cluster.places(unused)
+    wait_until(lambda: all(place.is_there for place in places))
+    try:
+        yield Studio(worker=worker, store=store, files=cluster.files, places=places)
+    finally:
+        worker.stop()
+        cluster.close()
+
+
+def unused(job: Job) -> Outcome:
+    """Stand for the task of this process, which actors take the place of."""
+    raise RuntimeError(f"{job.id} runs on an actor")
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Wait for what other processes do."""
+    while not condition():
+        time.sleep(POLL_SECONDS)
