@@ -65,9 +65,9 @@ def masks_of(number: int, frames: int, side: int) -> np.ndarray:
     """Return where an object is, (F, H, W) bool: a disc about its place in the frame, of which there are four."""
     rows, columns = np.mgrid[:side, :side]
     turn = 2 * np.pi * (np.arange(frames) / SWAY_FRAMES + number / len(PHRASES))
-    top, left = (
-        side * (0.25 + 0.5 * place + SWAY * wave(turn)) for place, wave in zip(divmod(number, 2), (np.sin, np.cos))
-    )
+    row, column = divmod(number, 2)
+    top = side * (0.25 + 0.5 * row + SWAY * np.sin(turn))
+    left = side * (0.25 + 0.5 * column + SWAY * np.cos(turn))
     distance = np.hypot(rows - top[:, None, None], columns - left[:, None, None])
     return distance < side * OBJECT / 2
 
