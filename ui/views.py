@@ -235,10 +235,10 @@ class Views:
     def notice(self, session: Session, text: str) -> str:
         """Return a notice about a filmed clip, with a button that takes the model and the segmenter for such clips."""
         choices = self._studio.segmenters
-        if choices.model_for_photographs():
-            return model_markup.photograph_notice(text, switch="Switch model and segmenter")
-        switch = "" if is_for_photographs(choices.name_for(session)) else "Switch the segmenter"
-        return model_markup.photograph_notice(text, switch=switch)
+        has_model = choices.model_for_photographs() is not None
+        return model_markup.photograph_notice(
+            text, can_switch=has_model or not is_for_photographs(choices.name_for(session))
+        )
 
     def loras(self, session: Session) -> Updates:
         """Return the LoRAs and textual inversions, and whether one has to be downloaded."""

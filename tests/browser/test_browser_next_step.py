@@ -45,6 +45,17 @@ def test_masks_that_come_late_do_not_play_over_the_picture_that_a_user_goes_on_m
     masks.wait_for()
 
 
+def test_on_a_phone_the_masks_play_where_the_user_sees_them(visit):
+    visitor = visit(viewport={"width": 390, "height": 844}, has_touch=True)
+    visitor.take_ready("friends")
+    visitor.go_to("2 Mark")
+    visitor.page.locator("#play-masks").scroll_into_view_if_needed()
+    assert not visitor.page.evaluate(IN_SIGHT % "#stage img")
+    visitor.page.tap("#play-masks")
+    visitor.page.wait_for_selector(".vg-masks img", state="visible")
+    visitor.page.wait_for_function(IN_SIGHT % ".vg-masks img")
+
+
 @pytest.mark.parametrize("size", [(1280, 800), (390, 844)])
 def test_a_jobs_progress_is_in_sight_wherever_one_is_and_in_the_tabs_title(visit, size):
     visitor = visit(viewport={"width": size[0], "height": size[1]})
@@ -98,7 +109,7 @@ def test_the_sentence_forms_while_one_types_and_chips_fill_the_field(visit):
     assert all(prompt for prompt in visitor.prompts())
 
 
-def test_what_is_wrong_is_said_once_and_stays_until_it_is_closed(visit):
+def test_what_is_wrong_is_said_once_and_stays_until_it_is_closed_or_a_user_who_has_read_it_goes_on(visit):
     visitor = visit()
     page = visitor.page
     visitor.take_example("friends", frames=2)
@@ -109,7 +120,15 @@ def test_what_is_wrong_is_said_once_and_stays_until_it_is_closed(visit):
         page.wait_for_function(f"document.querySelectorAll('[data-testid=toast-text]').length == {count}")
     texts = page.locator("[data-testid=toast-text]:visible").all_inner_texts()
     assert texts == ["Nothing changes yet. Say in step 3 what at least one object becomes."]
+    assert page.locator(".toast-title").inner_text() == "That did not work"
     page.click("[data-testid=toast-close]")
+    page.wait_for_selector("[data-testid=toast-body]", state="detached")
+    page.click("#preview")
+    page.wait_for_selector("[data-testid=toast-body]")
+    page.click("#sentence")  # too early for anyone to have read it
+    assert page.locator("[data-testid=toast-body]").count() == 1
+    page.wait_for_function("performance.now() - document.querySelector('[data-came]').dataset.came > 2000")
+    page.click("#sentence")
     page.wait_for_selector("[data-testid=toast-body]", state="detached")
 
 

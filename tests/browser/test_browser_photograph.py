@@ -11,7 +11,7 @@ from visitor import SECOND, Visitor
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-NOTICE = "This looks like a photograph. Emoji World only knows drawings."
+NOTICE = "This clip looks filmed, but Emoji World only knows drawings."
 
 DRAWN = Path(__file__).parents[1] / "segment"
 SIZE = (512, 288)

@@ -94,7 +94,7 @@ def finish(api: Api, session: str, job: str) -> dict[str, object]:
 def test_a_filmed_clip_is_noticed_and_one_call_takes_a_model_and_a_segmenter_for_it(api, session):
     before = api.get_work(session)
     assert (before["is_photograph"], before["segmenter"]) == (True, "emoji-world")
-    assert before["notice"] == "This looks like a photograph. Emoji World only knows drawings."
+    assert before["notice"] == "This clip looks filmed, but Emoji World only knows drawings."
     after = api.switch_to_photographs(session)
     assert (Path(after["model"]).name, after["segmenter"], after["notice"]) == ("tiny", "grabcut", "")
 
@@ -103,7 +103,7 @@ def test_a_video_is_judged_before_it_is_opened(studio, api, session, tmp_path):
     video = tmp_path / "ball.mp4"
     assert looks_like_photograph(studio.film_strip(video, studio.check_video(video)))
     notice = studio.segmenters.notice
-    assert notice("emoji-world", True, "emoji-world").startswith("This looks like a photograph.")
+    assert notice("emoji-world", True, "emoji-world").startswith("This clip looks filmed")
     assert notice("emoji-world", True, "grabcut").startswith("Emoji World only knows drawings")
     assert notice(studio.settings.models[1], True, "grabcut") == notice("emoji-world", False, "emoji-world") == ""
 

@@ -229,6 +229,8 @@ class EditHandlers:
     def _submit(self, kind: JobKind, values: Mapping[Block, Any], frame: int | None = None) -> Updates:
         session = self._take_form(values)
         job = self._studio.submit_edit(session, kind, frame)
+        if job.state.is_final:
+            gr.Info("Here it is: this was made before, with the same words and settings. Another seed draws another.")
         self._warn(session)
         return self._asked(session, job.id if job.state.is_final else "")
 

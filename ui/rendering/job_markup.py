@@ -177,8 +177,8 @@ def _progress_words(status: JobStatus) -> str:
     if status.is_stopping:
         return "stopping…"
     if progress is None:
-        return "loading the model"
-    steps = f" · {_amount(progress)}" if progress.total else ""
+        return "getting ready"
+    steps = f" · {_amount(progress)}" if progress.total > 1 else ""
     left = "" if progress.seconds_left is None else f" · {duration(progress.seconds_left)} left"
     part = f" · part {progress.part} of {progress.parts}" if progress.parts > 1 else ""
     return PHASES[progress.phase] + part + steps + left

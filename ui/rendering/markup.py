@@ -4,6 +4,7 @@ A button or field with `data-action` calls the page's handler of that name (scri
 is what the server knows; what it shows may be newer (scripts/fields.js).
 """
 
+import math
 import secrets
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -18,6 +19,7 @@ from videograin.evaluation.vocabulary import known_phrases
 from videograin.jobs.model_shelf import ShelfState
 from videograin.masks.shapes import Combination
 from videograin.media.preview_webp import encode_preview
+from videograin.models.bundles import find_bundle
 from videograin.project.objects import is_followed, weakest_frame
 from videograin.project.workspace import MarkedObject, Workspace
 from videograin.region import EditSettings, means_removal
@@ -42,8 +44,11 @@ KEYS = (
 )
 """What keys do outside of text fields (scripts/keys.js)."""
 
+SEEN_SECONDS = 2.0
+"""For which masks play at least: less cannot be judged."""
+
 NO_CLIP = "<p class='vg-empty'>Choose a clip in step 1 first.</p>"
-EMPTY_OBJECTS = "Click on an object in the picture. Each one you pick appears here."
+EMPTY_OBJECTS = "Click on an object in the picture, or draw a Box around it. Each one appears here."
 
 
 def header() -> str:
@@ -81,7 +86,7 @@ def status_line(model: str, device: str, shelf: ShelfState, waiting: int, places
     kind = "GPUs" if device.startswith("CUDA") else "places"
     place = f"on {device}" if there < 2 else f"on {device} · {free} of {there} {kind} free"
     if shelf.loading:
-        state, text = "busy", f"Loading {shelf.loading} {place}…"
+        state, text = "busy", f"Loading {find_bundle(shelf.loading).title} {place}…"
     elif shelf.problem:
         state, text = "problem", shelf.problem
     elif waiting:
@@ -99,10 +104,17 @@ def problem(text: str) -> str:
 
 
 def playing_masks(frames: Iterable[np.ndarray], fps: float, seconds: float) -> str:
-    """Return frames (H, W, 3) uint8 RGB that play over the picture for some seconds (scripts/overlay.js)."""
+    """Return frames (H, W, 3) uint8 RGB that play over the picture (scripts/overlay.js).
+
+    Args:
+        frames: of the whole clip, or every other.
+        fps: at which they play.
+        seconds: that they last; the few of a shorter clip than `SEEN_SECONDS` play several times.
+    """
     content = encode_preview(np.stack(list(frames)), fps)
+    shown = seconds * math.ceil(SEEN_SECONDS / seconds)
     return (
-        f"<div class='vg-masks' data-seconds='{seconds:.2f}' data-start='{secrets.token_hex(8)}' title='Click to stop'>"
+        f"<div class='vg-masks' data-seconds='{shown:.2f}' data-start='{secrets.token_hex(8)}' title='Click to stop'>"
         f"<img src='{as_url(content, 'image/webp')}' alt='The clip with its masks'></div>"
     )
 

@@ -39,11 +39,12 @@ def segmenter_choices(names: Iterable[str]) -> list[tuple[str, str]]:
     return [(_segmenter_title(name), name) for name in names]
 
 
-def photograph_notice(text: str, *, switch: str = "") -> str:
-    """Return a notice about a filmed clip, with a button that switches where there is one by the name `switch`."""
+def photograph_notice(text: str, *, can_switch: bool) -> str:
+    """Return a notice about a filmed clip, with a button that switches to what is meant for these."""
     if not text:
         return ""
-    button = f"<button type='button' class='vg-button' data-action='photographs'>{switch}</button>" if switch else ""
+    switch = "<button type='button' class='vg-button' data-action='photographs'>Switch to filmed clips</button>"
+    button = switch if can_switch else ""
     return f"<div class='vg-note vg-advice vg-switch' role='status'><span>{escape(text)}</span>{button}</div>"
 
 

@@ -94,7 +94,7 @@ class SegmenterChoices:
         if bundle.knows_photographs or not is_photograph:
             return ""
         if not is_for_photographs(segmenter):
-            return f"This looks like a photograph. {bundle.title} only knows drawings."
+            return f"This clip looks filmed, but {bundle.title} only knows drawings."
         return (
             f"{bundle.title} only knows drawings: mark, follow and export cut-outs of this clip, or choose another "
             "model to edit it."

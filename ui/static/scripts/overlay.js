@@ -1,4 +1,4 @@
-// The clip with its masks plays once over the picture, or until it or anything else is pressed.
+// The clip with its masks plays over the picture once, a short one more often, or until it or anything else is pressed.
 // It does not play in the way of a user who goes on marking: whose last press was on the picture or its timeline.
 const AIMED = 500; // milliseconds: a press so soon was meant for the picture below, and reaches it
 let shown = "", end = null, goesOn = false;
@@ -13,6 +13,9 @@ function show() {
   if (goesOn) return;
   element.style.setProperty("--vg-picture", `${document.querySelector("#stage img").clientHeight}px`);
   playing.hidden = false;
+  const { top, height } = playing.getBoundingClientRect(), isSeen = top >= 0 && top + height / 2 < innerHeight;
+  if (!isSeen && !document.activeElement?.matches("textarea, input[type=text]")) // on a phone the button is far below
+    document.querySelector("#stage").scrollIntoView({ behavior: "smooth" });
   playing.style.pointerEvents = "none";
   setTimeout(() => { playing.style.pointerEvents = ""; }, AIMED);
   end = setTimeout(stop, 1000 * playing.dataset.seconds);
