@@ -30,7 +30,7 @@ def describe_work(studio: StudioService, session: Session) -> Document:
         "segmenter": studio.segmenters.name_for(session), "is_photograph": session.is_photograph,
         "notice": studio.photograph_notice(session), "warnings": list(work_coverage_notes(work, clip)),
         "seconds": cost.estimate.seconds if cost and cost.estimate else None,
-        "drawn": {"width": cost.shape[2], "height": cost.shape[1], "box": cost.box} if cost else None,
+        "drawn": {"width": cost.shape[2], "height": cost.shape[1], "boxes": cost.boxes} if cost else None,
         "source_prompt": work.source_prompt,
         "target_prompt": target_prompt(work),
         "objects": [

@@ -41,10 +41,10 @@ def overlaps(project: Project, exact: np.ndarray, scratch: Path) -> list[float]:
     source = SourceEdit.prepare(project, scratch)
     assert source.request is not None
     assert source.crops is not None
-    assert source.crops.box == source.crops.size
+    assert source.crops.box == source.crops.tile
     found = []
     for region, wanted in zip(source.request.regions, (exact, exact & (np.arange(WIDTH) < 98)), strict=True):
-        parts = np.stack([source.crops.part(frame, mask) for frame, mask in enumerate(wanted)])
+        parts = np.stack([source.crops.cut(frame, mask) for frame, mask in enumerate(wanted)])
         found.append(float((parts & region.masks).sum() / (parts | region.masks).sum()))
     return found
 

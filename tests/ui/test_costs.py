@@ -9,6 +9,7 @@ import pytest
 from synthetic_video import make
 
 from ui.rendering.cost_markup import WorkCost, clip_cost_note, work_cost_note
+from ui.rendering.pictures import framed
 from ui.work.costs import Amount, chosen_part, clip_cost, work_cost
 from ui.work.session import Session
 from videograin.jobs.model_shelf import ModelShelf
@@ -61,8 +62,7 @@ def test_the_cost_is_that_of_what_the_pipeline_is_given(session: Session, tmp_pa
 def test_the_part_that_is_drawn_holds_the_object_and_is_smaller_than_the_picture(session: Session) -> None:
     cost = work_cost(SHELF, session, EditSettings())
     assert cost is not None
-    assert cost.box is not None
-    left, top, right, bottom = cost.box
+    ((left, top, right, bottom),) = cost.boxes
     assert left <= 30 < 36 <= right
     assert top <= 20 < 26 <= bottom
     assert (right - left) * (bottom - top) < 0.5 * 32 * 48
@@ -71,7 +71,7 @@ def test_the_part_that_is_drawn_holds_the_object_and_is_smaller_than_the_picture
 def test_without_focus_the_whole_picture_is_drawn_and_is_the_result(session: Session) -> None:
     cost = work_cost(SHELF, session, EditSettings(focus=False))
     assert cost is not None
-    assert (cost.box, cost.keeps_size) == (None, False)
+    assert (cost.boxes, cost.keeps_size) == ((), False)
     assert "the result is as large: 48×32" in work_cost_note(cost, session.opened_clip.frames)
 
 
@@ -111,5 +111,15 @@ def test_a_choice_sets_the_fields_of_the_part(amount, before, after) -> None:
 
 
 def test_a_part_that_reaches_over_the_picture_is_outlined_within_it() -> None:
-    cost = WorkCost((1, 32, 32), 8, 0, (-5, 10, 30, 99), keeps_size=True, estimate=None)
+    cost = WorkCost((1, 32, 32), 8, 0, ((-5, 10, 30, 99),), keeps_size=True, estimate=None)
     assert "The bright part is drawn, at 32×32" in work_cost_note(cost, np.zeros((1, 40, 20, 3), np.uint8))
+
+
+def test_two_parts_that_are_drawn_are_both_outlined() -> None:
+    cost = WorkCost((1, 32, 64), 8, 0, ((0, 0, 8, 8), (30, 10, 38, 18)), keeps_size=True, estimate=None)
+    assert "The bright parts are drawn, in one picture of 64×32" in work_cost_note(
+        cost, np.zeros((1, 20, 40, 3), np.uint8)
+    )
+    picture = framed(np.full((20, 40, 3), 200, np.uint8), cost.boxes)
+    assert (picture[4, 4] == picture[14, 34]).all()
+    assert (picture[4, 34] < picture[4, 4]).all()

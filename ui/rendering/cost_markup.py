@@ -8,6 +8,7 @@ from ui.rendering.markup import duration
 from ui.rendering.pictures import data_url, framed
 from videograin.media.video import VideoInfo
 from videograin.models.time_left import Estimate
+from videograin.production.source_masks import Box
 
 EMPTY_CLIP_COST = "<p class='vg-note'>Choose a clip to see what editing it takes.</p>"
 
@@ -64,7 +65,7 @@ class WorkCost:
         shape: (F, H, W) of what is drawn.
         fps: frames per second.
         frame: number of one that shows the objects well.
-        box: left, top, right and bottom of what is drawn of it, in the clip's pixels; None for all of it.
+        boxes: left, top, right and bottom of each part of it that is drawn, in the clip's pixels; none for all of it.
         keeps_size: whether the result has the video's own size.
         estimate: None while the model is being loaded.
     """
@@ -72,7 +73,7 @@ class WorkCost:
     shape: tuple[int, int, int]
     fps: float
     frame: int
-    box: tuple[int, int, int, int] | None
+    boxes: tuple[Box, ...]
     keeps_size: bool
     estimate: Estimate | None
 
@@ -104,7 +105,11 @@ def work_cost_note(cost: WorkCost, frames: np.ndarray) -> str:
         frames: (F, H, W, 3) uint8 RGB of the clip.
     """
     count, height, width = cost.shape
-    if cost.box is not None:
+    if len(cost.boxes) > 1:
+        part = (
+            f"The bright parts are drawn, in one picture of {width}×{height}; all around them stays as it was filmed."
+        )
+    elif cost.boxes:
         part = f"The bright part is drawn, at {width}×{height}; all around it stays as it was filmed."
     elif cost.keeps_size:
         part = f"The whole picture is drawn, at {width}×{height}, and brought to the video's size."
@@ -113,6 +118,6 @@ def work_cost_note(cost: WorkCost, frames: np.ndarray) -> str:
     takes = "Time and memory are known once this model is loaded."
     if cost.estimate is not None:
         takes = f"about <b>{duration(cost.estimate.seconds)}</b> and {cost.estimate.peak_gib:.1f} GiB on this machine."
-    picture = f"<img src='{data_url(framed(frames[cost.frame], cost.box))}' alt='The part that is drawn'>"
+    picture = f"<img src='{data_url(framed(frames[cost.frame], cost.boxes))}' alt='What is drawn'>"
     lasts = f"<b>{count / cost.fps:.1f} s</b>, {count} frame{'s' * (count != 1)}: "
     return f"<div class='vg-cost'>{picture}<p>{lasts}{takes}<br>{part}</p></div>"

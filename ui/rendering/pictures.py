@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from videograin.masks.shapes import feather
+from videograin.production.source_masks import Box
 from videograin.project.workspace import MarkedObject, Workspace
 
 OUTLINE_TOLERANCE = 0.7
@@ -101,25 +102,25 @@ def shrink(frame: np.ndarray) -> np.ndarray:
     return cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
 
 
-def framed(frame: np.ndarray, box: tuple[int, int, int, int] | None) -> np.ndarray:
-    """Return a small copy of a frame in which a part stands out: outlined, and all around it dark.
+def framed(frame: np.ndarray, boxes: Sequence[Box]) -> np.ndarray:
+    """Return a small copy of a frame in which some parts stand out: outlined, and all around them dark.
 
     Args:
         frame: (H, W, 3) uint8 RGB.
-        box: left, top, right and bottom of the part in pixels, cut to the frame; None leaves the frame as it is.
+        boxes: left, top, right and bottom of each part in pixels, cut to the frame; none leaves the frame as it is.
 
     Returns:
         (h, w, 3) uint8 RGB, at most `SMALL_SIDE` pixels a side.
     """
     small = shrink(frame)
-    if box is None:
-        return small
     scale, size = small.shape[1] / frame.shape[1], (small.shape[1], small.shape[0])
-    left, top = (max(0, round(value * scale)) for value in box[:2])
-    right, bottom = (min(limit, round(value * scale)) for value, limit in zip(box[2:], size, strict=True))
-    result = (small * DIMMED).astype(np.uint8)
-    result[top:bottom, left:right] = small[top:bottom, left:right]
-    return cv2.rectangle(result, (left, top), (right - 1, bottom - 1), (255, 255, 255), 1)
+    result = (small * DIMMED).astype(np.uint8) if boxes else small
+    for box in boxes:
+        left, top = (max(0, round(value * scale)) for value in box[:2])
+        right, bottom = (min(limit, round(value * scale)) for value, limit in zip(box[2:], size, strict=True))
+        result[top:bottom, left:right] = small[top:bottom, left:right]
+        cv2.rectangle(result, (left, top), (right - 1, bottom - 1), (255, 255, 255), 1)
+    return result
 
 
 def data_url(picture: np.ndarray) -> str:

@@ -128,7 +128,7 @@ def work_cost(shelf: ModelShelf, session: Session, settings: EditSettings) -> Wo
         shape=shape,
         fps=clip.fps,
         frame=frame,
-        box=None if crops is None or is_whole else ClipPlace.of(clip.info, work.clip_options).shown(crops, frame),
+        boxes=() if crops is None or is_whole else ClipPlace.of(clip.info, work.clip_options).shown(crops, frame),
         keeps_size=crops is not None or clip.frames.shape[1:3] == (clip.info.height, clip.info.width),
         estimate=shelf.estimate(work.model, work.controls, shape, settings),
     )

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from videograin.media.video import Clip
-from videograin.production.crops import Crops, plan_crops
+from videograin.production.crop_plan import plan_crops
+from videograin.production.crops import Crops
 from videograin.production.source_masks import ClipPlace
 from videograin.project.project import EditInputs
 from videograin.region import Region
@@ -22,8 +23,8 @@ def plan_focus(clip: Clip, inputs: EditInputs, regions: Sequence[Region]) -> Cro
     source = (clip.info.width, clip.info.height)
     if not inputs.settings.focus:
         return None
-    edited = np.any([region.masks for region in regions if region.is_edited], axis=0)
-    bounds = ClipPlace.of(clip.info, inputs.clip_options).bounds(edited)
+    place = ClipPlace.of(clip.info, inputs.clip_options)
+    bounds = np.stack([place.bounds(region.masks) for region in regions if region.is_edited])
     if not inputs.settings.blend_background:  # without the source around the objects, the crop's edge would show
         bounds[...] = np.nan
     crops = plan_crops(bounds, source, inputs.clip_options)

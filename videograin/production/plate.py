@@ -54,7 +54,7 @@ class Plate:
         """
         removed = _removed_part(regions)
         size = (clip.info.width, clip.info.height) if inputs.settings.focus else clip.frames.shape[2:0:-1]
-        whole = Crops(np.zeros((len(removed), 2), int), size, size)
+        whole = Crops(np.zeros((1, len(removed), 2), int), size, size)
         frames = mapped_array(scratch / "plate.frames", (len(removed), size[1], size[0], 3), np.uint8)
         is_clip = size == clip.frames.shape[2:0:-1]
         for number, picture in enumerate(clip.frames if is_clip else stream_frames(clip, inputs.clip_options)):

@@ -105,13 +105,16 @@ class SourceEdit:
         """Return attention maps (R, n, h, w) of frames from `first` on as maps of the whole frames, 0 outside."""
         if self.crops is None:
             return maps
-        scale = np.array(self.crops.box) / maps.shape[:-3:-1]  # source pixels of a map's cell
+        tiles = self.crops.tiles(maps)
+        rows, columns = tiles[0].shape[2:]
+        scale = np.array(self.crops.box) / (columns, rows)  # source pixels of a map's cell
         grid = np.ceil(np.array(self.size) / scale).astype(int)
         whole = np.zeros((*maps.shape[:2], grid[1], grid[0]), np.float32)
-        for place in range(maps.shape[1]):
-            (left, top) = np.round(self.crops.corners[first + place] / scale).astype(int)
-            left, top = min(left, grid[0] - maps.shape[3]), min(top, grid[1] - maps.shape[2])
-            whole[:, place, top : top + maps.shape[2], left : left + maps.shape[3]] = maps[:, place]
+        for tile, corners in zip(tiles, self.crops.corners, strict=True):
+            for place in range(maps.shape[1]):
+                left, top = np.round(corners[first + place] / scale).astype(int)
+                left, top = min(left, grid[0] - columns), min(top, grid[1] - rows)
+                whole[:, place, top : top + rows, left : left + columns] = tile[:, place]
         return whole
 
     def source_frames(self, first: int = 0) -> Iterator[np.ndarray]:
@@ -133,8 +136,9 @@ class SourceEdit:
                 yield part.astype(np.float32)
                 continue
             whole = np.zeros((height, width), np.float32)
-            large = cv2.resize(part.astype(np.float32), self.crops.box, interpolation=cv2.INTER_LINEAR)
-            self.crops.part(first + place, whole)[...] = large
+            tiles = self.crops.tiles(part.astype(np.float32))
+            for target, tile in zip(self.crops.parts(first + place, whole), tiles, strict=True):
+                target[...] = cv2.resize(tile, self.crops.box, interpolation=cv2.INTER_LINEAR)
             yield whole
 
     def finished(self, first: int, edited: np.ndarray, sources: Sequence[np.ndarray]) -> Iterator[np.ndarray]:

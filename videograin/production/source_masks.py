@@ -10,6 +10,9 @@ from videograin.media.filters import crop_corner
 from videograin.media.video import ClipOptions, VideoInfo, clip_size
 from videograin.production.crops import Crops
 
+Box = tuple[int, int, int, int]
+"""Left, top, right and bottom of a part of a picture, in pixels."""
+
 
 @dataclass(frozen=True)
 class ClipPlace:
@@ -44,21 +47,22 @@ class ClipPlace:
                 result[frame] = ((box + self.offset) / self.scale).ravel()
         return result
 
-    def shown(self, crops: Crops, frame: int) -> tuple[int, int, int, int]:
-        """Return left, top, right and bottom of a frame's crop in pixels of the clip, within its frame or beyond."""
-        corner = crops.corners[frame]
-        box = np.array([corner, corner + crops.box]) * self.scale - self.offset
-        left, top, right, bottom = box.round().astype(int).ravel().tolist()
-        return left, top, right, bottom
+    def shown(self, crops: Crops, frame: int) -> tuple[Box, ...]:
+        """Return where a frame's crops lie in the clip, within its frame or beyond."""
+        corners = crops.corners[:, frame]
+        ends = np.stack([corners, corners + crops.box], axis=1) * self.scale - self.offset
+        return tuple((left, top, right, bottom) for (left, top), (right, bottom) in ends.round().astype(int).tolist())
 
     def enlargement(self, crops: Crops) -> float:
         """Return how many edited pixels there are for each pixel of the clip."""
-        return float(np.mean(np.array(crops.size) / (self.scale * crops.box)))
+        return float(np.mean(np.array(crops.tile) / (self.scale * crops.box)))
 
     def cut(self, frame: int, mask: np.ndarray, crops: Crops) -> np.ndarray:
-        """Return the part of a frame's mask (H, W) bool that is edited, at the size of the edit."""
-        step = np.array(crops.box) / crops.size * self.scale  # clip pixels from one edited pixel to the next
-        start = crops.corners[frame] * self.scale - self.offset + step / 2 - 0.5
-        matrix = np.array([[step[0], 0, start[0]], [0, step[1], start[1]]])
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        return cv2.warpAffine(mask.astype(np.float32), matrix, crops.size, flags=flags) >= 0.5
+        """Return what is edited of a frame's mask (H, W) bool, at the size of the edit."""
+        step = np.array(crops.box) / crops.tile * self.scale  # clip pixels from one edited pixel to the next
+        flags, values, tiles = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, mask.astype(np.float32), []
+        for corner in crops.corners[:, frame]:
+            start = corner * self.scale - self.offset + step / 2 - 0.5
+            matrix = np.array([[step[0], 0, start[0]], [0, step[1], start[1]]])
+            tiles.append(cv2.warpAffine(values, matrix, crops.tile, flags=flags) >= 0.5)
+        return crops.joined(tiles)

@@ -1,0 +1,69 @@
+"""Two objects at the ends of a frame are edited in one picture of two crops, and land where they were."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic_video import make
+
+from videograin.masks.load import MaskSource
+from videograin.media.video import ClipOptions
+from videograin.production.source_edit import SourceEdit
+from videograin.project.project import Project, ProjectRegion
+
+FRAMES, WIDTH, HEIGHT = 2, 384, 128
+BALLS = {"left": (20, 30), "right": (360, 90)}
+"""Their middles, x and y."""
+
+
+def ball(name: str) -> np.ndarray:
+    """Return the mask (H, W) bool of a ball at the video's size."""
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    return np.hypot(x - BALLS[name][0], y - BALLS[name][1]) < 12
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> SourceEdit:
+    """An edit of both balls in a clip a quarter as large as its video."""
+    np.savez(tmp_path / "masks.npz", left=[ball("left")] * FRAMES, right=[ball("right")] * FRAMES)
+    clip = make(tmp_path / "clip.mp4", f"testsrc=s={WIDTH}x{HEIGHT}:r=8:d={FRAMES / 8}")
+    regions = tuple(
+        ProjectRegion(MaskSource(tmp_path / "masks.npz", key=name), prompt=f"a {name} fox") for name in BALLS
+    )
+    project = Project(clip=clip, source_prompt="balls", regions=regions)
+    (tmp_path / "scratch").mkdir()
+    return SourceEdit.prepare(
+        replace(project, clip_options=ClipOptions(short_side=64, multiple=16)), tmp_path / "scratch"
+    )
+
+
+def test_both_are_drawn_in_one_picture_at_the_source_s_own_pixels(source: SourceEdit) -> None:
+    assert source.request is not None
+    assert source.crops is not None
+    assert len(source.crops.corners) == 2
+    assert source.request.frames.shape == (FRAMES, 64, 128, 3)
+    frame = next(source.source_frames())
+    assert np.array_equal(source.request.frames[0], source.crops.cut(0, frame))
+    for region, name in zip(source.request.regions, BALLS, strict=True):
+        assert np.array_equal(region.masks[0], source.crops.cut(0, ball(name)))
+
+
+def test_what_is_drawn_covers_both_balls_and_nothing_else(source: SourceEdit) -> None:
+    assert source.request is not None
+    before = list(source.source_frames())
+    after = np.stack(list(source.finished(0, 255 - source.request.frames, before)))
+    both = ball("left") | ball("right")
+    (opacity, _) = source.opacities(0, FRAMES)
+    assert np.array_equal(opacity > 0.5, both)
+    assert np.abs(after[0][both].astype(int) - (255 - before[0][both])).max() <= 1
+
+
+def test_attention_maps_show_each_ball_at_its_place(source: SourceEdit) -> None:
+    maps = np.zeros((2, FRAMES, 4, 8), np.float32)
+    maps[0, :, :, :4], maps[1, :, :, 4:] = 1, 2
+    whole = source.attention(0, maps)
+    scale = whole.shape[3] / WIDTH
+    for region, (x, y) in enumerate(BALLS.values()):
+        assert whole[region, 0, int(y * scale), int(x * scale)] == region + 1
+        assert (whole[region, 0] > 0).mean() < 0.2
