@@ -197,6 +197,10 @@ def test_sound_is_kept(project: Path) -> None:
         (["edit", "{project}", "--steps", "0"], "num_inference_steps is 0"),
         (["edit", "{project}", "--control", "edges"], "There is no ControlNet 'edges'"),
         (["edit", "{project}", "--device", "toaster"], "Device 'toaster'"),
+        (
+            ["edit", "{project}", "--device", "cpu", "--second-device", "cuda:9"],
+            "Device 'cuda:9' is not on this machine",
+        ),
         (["edit", "{project}", "--device", "cpu", "--dtype", "float16"], "float16 is several times slower"),
         (["edit", "{project}", "--model", "nobody/nothing", "--offline"], "not in the hub's local cache"),
         (["info", "never.mp4"], "'never.mp4' is not on this machine"),

@@ -55,6 +55,22 @@ def choose_device(device: "torch.device | str | None" = None) -> "torch.device":
     raise SettingsError(f"Device '{device}' is not on this machine. Choose one of: {names}.")
 
 
+def choose_second_device(name: str, first: "torch.device") -> "torch.device":
+    """Return the device that computes half of guidance beside the first.
+
+    Raises:
+        SettingsError: this machine has no such device, it is the first GPU itself, or it is of another kind.
+    """
+    second = choose_device(name)
+    is_same_gpu = second.type != "cpu" and (second.index or 0) == (first.index or 0)
+    if second.type != first.type or is_same_gpu:
+        raise SettingsError(
+            f"The second device is '{name}' and the first '{first}'. Name two GPUs of this machine, such as cuda:0 and "
+            "cuda:1, or leave the second one out."
+        )
+    return second
+
+
 def choose_dtype(device: "torch.device", dtype: "torch.dtype | str | None" = None) -> "torch.dtype":
     """Return the precision asked for, or the device's own: float32 on a CPU, float16 on a GPU.
 

@@ -9,7 +9,7 @@ import torch
 from fakes import tiny_pipeline
 
 from videograin import engine
-from videograin.errors import Cancelled, ModelError
+from videograin.errors import Cancelled, ModelError, SettingsError
 from videograin.jobs import model_shelf
 from videograin.jobs.model_shelf import ModelShelf
 from videograin.region import ControlKind, EditSettings
@@ -41,6 +41,27 @@ def test_another_model_takes_its_place_and_its_memory(shelf: ModelShelf, models:
     other = shelf.get(models[1])
     assert first() is None
     assert other is shelf.get(models[1])
+
+
+def test_a_second_device_is_given_to_each_model_and_makes_edits_shorter(
+    shelf: ModelShelf, models: list[str], tmp_path: Path
+) -> None:
+    paired = ModelShelf(tmp_path, "cpu", second_device="cpu", offline=True, speed=1e9)
+    estimates = []
+    for each in (shelf, paired):
+        each.get(models[0])
+        estimates.append(each.estimate(models[0], (), CLIP, SETTINGS))
+    alone, split = estimates
+    assert alone is not None
+    assert split is not None
+    assert split.inversion_seconds == alone.inversion_seconds
+    denoising = split.seconds - split.inversion_seconds, alone.seconds - alone.inversion_seconds
+    assert 0.5 * denoising[1] <= denoising[0] < 0.7 * denoising[1]  # besides encoding and decoding
+
+
+def test_a_second_device_that_is_not_here_is_told_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="Device 'cuda:9' is not on this machine"):
+        ModelShelf(tmp_path, "cpu", second_device="cuda:9")
 
 
 def test_other_controlnets_make_another_model(shelf: ModelShelf, models: list[str]) -> None:

@@ -21,6 +21,7 @@ def test_each_variable_sets_its_field() -> None:
             "VIDEOGRAIN_DATA_FOLDER": "~/studio",
             "VIDEOGRAIN_MODELS": "sd15, /models/mine.safetensors",
             "VIDEOGRAIN_DEVICE": "cpu",
+            "VIDEOGRAIN_SECOND_DEVICE": "cuda:1",
             "VIDEOGRAIN_OFFLINE": "1",
             "VIDEOGRAIN_MAX_FRAMES": "32",
             "VIDEOGRAIN_RETENTION_HOURS": "1.5",
@@ -33,6 +34,7 @@ def test_each_variable_sets_its_field() -> None:
         data_folder=Path.home() / "studio",
         models=("sd15", "/models/mine.safetensors"),
         device="cpu",
+        second_device="cuda:1",
         offline=True,
         max_frames=32,
         retention_hours=1.5,
@@ -89,7 +91,7 @@ def test_the_manual_lists_every_variable_with_its_default() -> None:
     rows = dict(re.findall(r"^\| `(VIDEOGRAIN_\w+)` \| (.+?) \|", DOCS.read_text(), re.MULTILINE))
     assert list(rows) == [variable_of(field.name) for field in fields(OperatorSettings)]
     given = {name: default.strip("`") for name, default in rows.items() if default.startswith("`")}
-    assert len(given) == len(rows) - 6  # those of devices, the cluster, its files, the proxies and the login are empty
+    assert len(given) == len(rows) - 7  # those of devices, the cluster, its files, the proxies and the login are empty
     assert read_operator_settings({**given, "VIDEOGRAIN_DATA_FOLDER": ""}) == OperatorSettings()
 
 

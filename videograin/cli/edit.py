@@ -17,7 +17,7 @@ import numpy as np
 from videograin.cli.download import obtain
 from videograin.cli.projects import read_project
 from videograin.cli.terminal import ProgressBars, duration, print_notes, silence_libraries
-from videograin.device import DTYPES, choose_device, choose_dtype
+from videograin.device import DTYPES, choose_device, choose_dtype, choose_second_device
 from videograin.errors import ProjectError
 from videograin.files.atomic import write_whole
 from videograin.models.adapters import parse_adapter
@@ -110,6 +110,7 @@ def add_execution_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that `carry_out` reads, and the model."""
     parser.add_argument("--strip", type=Path, help="PNG to write: frames before and after, one above the other")
     parser.add_argument("--score", action="store_true", help="score the result, as 'score' does with its own options")
+    parser.add_argument("--second-device", metavar="NAME", help="another GPU for half of the guidance, such as cuda:1")
     add_model_options(parser)
 
 
@@ -148,6 +149,7 @@ def carry_out(project: "EditInputs", output: Path, output_format: "OutputFormat"
 
     started = time.monotonic()
     device = choose_device(options.device)
+    second = options.second_device and choose_second_device(options.second_device, device)
     silence_libraries()
     obtain_needed(project, options.offline)
     if options.score:
@@ -159,7 +161,7 @@ def carry_out(project: "EditInputs", output: Path, output_format: "OutputFormat"
         folder = Path(scratch, "segments")
         folder.mkdir()
         segments = Segments(folder, source.clip.fps, kept_crf(source, Path(scratch)))
-        with drawing(source, options, device) as (source, pipeline):
+        with drawing(source, options, device, second) as (source, pipeline):
             run_of_frames = _Frames(pipeline, source, segments, output_format)
             _write(run_of_frames, output, output_format)
         print_notes(segments.warnings)
@@ -201,9 +203,12 @@ def obtain_needed(project: "EditInputs", offline: bool) -> None:
 
 @contextmanager
 def drawing(
-    source: "SourceEdit", options: argparse.Namespace, device: "torch.device"
+    source: "SourceEdit", options: argparse.Namespace, device: "torch.device", second: "torch.device | None" = None
 ) -> "Iterator[tuple[SourceEdit, VideoGrainPipeline | None]]":
-    """Load the model, say what the edit takes, and have LoRAs beside it; where nothing is drawn, none of that."""
+    """Load the model, say what the edit takes, and have LoRAs beside it; where nothing is drawn, none of that.
+
+    A second device computes half of guidance.
+    """
     from videograin.models.adapting import adapted, sampler_notes, with_words
     from videograin.models.loading import load_pipeline
     from videograin.models.memory import apply_plan, estimate_edit, plan_memory
@@ -219,7 +224,9 @@ def drawing(
     if options.prediction:
         bundle = replace(bundle, prediction=Prediction(options.prediction))
     dtype = choose_dtype(device, options.dtype)
-    pipeline = load_pipeline(bundle, project.controls, device=device, dtype=dtype, offline=options.offline)
+    pipeline = load_pipeline(
+        bundle, project.controls, device=device, second_device=second, dtype=dtype, offline=options.offline
+    )
     frames, height, width = request.frames.shape[:3]
     plan = plan_memory(pipeline, (frames, height, width), project.settings, device)
     apply_plan(pipeline, plan, device)

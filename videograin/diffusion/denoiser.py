@@ -78,6 +78,11 @@ class Conditioning:
         """Whether the ControlNet is given the same text in all halves."""
         return bool((self.controlnet_embeds == self.controlnet_embeds[:1]).all())
 
+    @cached_property
+    def conditional(self) -> Self:
+        """The conditional half alone; to be asked of both halves."""
+        return self.last_halves(1)
+
     def last_halves(self, halves: int) -> Self:
         """Return the same conditioning with the last one or both halves; itself where it has no others."""
         if halves == self.halves:
@@ -110,6 +115,10 @@ class Denoiser:
         if isinstance(self.controlnet, MultiControlNetModel):
             return cast(list[ControlNetModel], [*self.controlnet.nets])
         return [] if self.controlnet is None else [self.controlnet]
+
+    def shares_control(self, conditioning: Conditioning) -> bool:
+        """Return whether halves of one sample take what the ControlNets make of the conditional half."""
+        return conditioning.halves > 1 and (self.shared_control or conditioning.has_one_control_text)
 
     @contextmanager
     def for_clip(self) -> Iterator[None]:
@@ -185,7 +194,7 @@ class Denoiser:
             conditioning: of all halves.
             is_one_sample: whether it is the same for all halves.
         """
-        if is_one_sample and conditioning.halves > 1 and (self.shared_control or conditioning.has_one_control_text):
+        if is_one_sample and self.shares_control(conditioning):
             own = sample[-(len(sample) // conditioning.halves) :]
             down, mid = self._control_residuals(own, timestep, conditioning.last_halves(1), is_one_sample)
             again = (conditioning.halves, 1, 1, 1)

@@ -93,11 +93,6 @@ class Denoising:
     deep: DeepFeatures = field(default_factory=DeepFeatures)
 
     @cached_property
-    def conditional(self) -> Conditioning:
-        """The conditional half alone, for steps without guidance."""
-        return self.conditioning.last_halves(1)
-
-    @cached_property
     def start(self) -> Tensor:
         """Where denoising starts, (F, 4, h, w): the end of the path, with its share of fresh noise."""
         latents = self.path[-1]
@@ -151,7 +146,7 @@ class Denoising:
 
         Where the step is told of one half alone, or there is but one, that is the conditional prediction.
         """
-        conditioning = self.conditional if step.is_conditional else self.conditioning
+        conditioning = self.conditioning.conditional if step.is_conditional else self.conditioning
         noise_pred = self.denoiser.predict_noise(latents, timestep, conditioning, step)
         if len(noise_pred) == 1:
             return noise_pred[0]

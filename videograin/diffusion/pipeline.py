@@ -20,6 +20,7 @@ from videograin.diffusion.attention.recorder import can_inject
 from videograin.diffusion.attention.reference import RegionReference
 from videograin.diffusion.autoencoder import check_frame_size
 from videograin.diffusion.denoiser import AnyControlNet, Denoiser
+from videograin.diffusion.devices.split_denoiser import SecondDevice
 from videograin.diffusion.prompt_embeds import embed_prompts
 from videograin.diffusion.schedule import NoiseSchedule
 from videograin.diffusion.shortcuts.distilled import few_steps_note, sampler_of_scheduler
@@ -65,6 +66,7 @@ class VideoGrainPipeline(
         frames_per_vae_batch: frames that the VAE works on at once.
         bank_room: what is kept of the anchors of a long clip, so that its windows need not compute it again.
         references: pictures that regions of the next edit are drawn after (`videograin.models.references.drawn_after`).
+        second_device: computes the unconditional half of guidance; None has the pipeline's own device compute both.
         loops: how edits go to noise and back; `videograin.comparison` lends those of other methods.
     """
 
@@ -97,9 +99,20 @@ class VideoGrainPipeline(
         self.frames_per_vae_batch = 4
         self.bank_room = BankRoom()
         self.references: Sequence[RegionReference] = ()
+        self.second_device: SecondDevice | None = None
         self.loops = EditLoops()
         self._own_sampler = sampler_of_scheduler(type(scheduler).__name__)
         self._interrupt = False
+
+    @property
+    def splits_guidance(self) -> bool:
+        """Whether the halves of guidance are computed on two devices.
+
+        They are not where networks take turns on a device that is short of memory, nor by the loops of other methods,
+        which look at both halves in one forward.
+        """
+        is_offloaded = self.unet.device != self._execution_device
+        return self.second_device is not None and not is_offloaded and self.loops == EditLoops()
 
     def interrupt(self) -> None:
         """Stop the running edit before its next step; it raises `Cancelled`. Safe to call from any thread."""
@@ -295,13 +308,7 @@ class VideoGrainPipeline(
             request=request,
             prompts=embed_prompts(self.tokenizer, self.text_encoder, request, device, self._expand),
             vae=self.vae,
-            denoiser=Denoiser(
-                unet=self.unet,
-                controlnet=self.controlnet,
-                joint_norm=request.settings.joint_group_norm,
-                freeu=request.settings.freeu,
-                shared_control=request.settings.shared_control,
-            ),
+            denoiser=self._denoiser(request.settings),
             schedule=NoiseSchedule.of(self.scheduler, request.settings),
             device=device,
             frames_per_vae_batch=self.frames_per_vae_batch,
@@ -310,6 +317,18 @@ class VideoGrainPipeline(
             references=self.references,
             loops=self.loops,
         )
+
+    def _denoiser(self, settings: EditSettings) -> Denoiser:
+        """Return what predicts the noise of an edit, on two devices where that helps."""
+        denoiser = Denoiser(
+            unet=self.unet,
+            controlnet=self.controlnet,
+            joint_norm=settings.joint_group_norm,
+            freeu=settings.freeu,
+            shared_control=settings.shared_control,
+        )
+        second = self.second_device if self.splits_guidance and settings.guidance_scale > 1 else None
+        return denoiser if second is None else second.split(denoiser)
 
     def _check(self, request: EditRequest) -> None:
         """Raise SettingsError where the request does not fit the networks."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from videograin.device import choose_device, device_name
+from videograin.device import choose_device, choose_second_device, device_name
 from videograin.errors import for_visitors
 from videograin.files.disk import remove_unused
 from videograin.files.hub import inversions_folder
@@ -64,6 +64,7 @@ class ModelShelf:
     Args:
         cache_dir: folder of inversions, kept between edits.
         device: where models work; None takes the best there is.
+        second_device: computes half of guidance beside it; None leaves that to `device` as well.
         offline: whether to leave hubs alone.
         speed: operations a second of the device in a large matrix product; None measures it when a model is loaded,
             which takes a device that is there, and on a CPU also later, for it may have other work to do by then.
@@ -78,10 +79,12 @@ class ModelShelf:
         cache_dir: Path,
         device: str | None = None,
         *,
+        second_device: str | None = None,
         offline: bool = False,
         speed: float | None = None,
     ) -> None:
         self.device_name = device_name(device)
+        self._second_device = None if second_device is None else choose_second_device(second_device, self.device)
         self._cache_dir = cache_dir
         self._offline = offline
         self._speed, self._measured_at = speed, None if speed is None else math.inf
@@ -137,12 +140,12 @@ class ModelShelf:
         return estimate_edit(held[1], clip_shape, settings, self.device, speed=speed, rates=self._rates)
 
     def gpu_memory(self) -> list[GpuMemory]:
-        """Return how full the GPU is on which models work; nothing where there is none, or none is used yet."""
+        """Return how full the GPUs are on which models work; nothing where there are none, or none is used yet."""
         torch = sys.modules.get("torch")
         if self.device_name == "cpu" or torch is None or not torch.cuda.is_initialized():  # to ask would initialise it
             return []
-        free, total = torch.cuda.mem_get_info(self.device)
-        return [GpuMemory(total - free, total)]
+        memory = map(torch.cuda.mem_get_info, filter(None, (self.device, self._second_device)))
+        return [GpuMemory(total - free, total) for free, total in memory]
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -183,7 +186,14 @@ class ModelShelf:
 
         release_memory()
         model, controls = key
-        pipeline = load_pipeline(model, controls, device=self.device, offline=self._offline, cache_dir=self._cache_dir)
+        pipeline = load_pipeline(
+            model,
+            controls,
+            device=self.device,
+            second_device=self._second_device,
+            offline=self._offline,
+            cache_dir=self._cache_dir,
+        )
         self._current_speed(pipeline)  # later the device may be busy
         self._rates = None if self._is_told else device_rates(pipeline.unet, self.device)
         return pipeline

@@ -62,13 +62,16 @@ class OperatorSettings:
         segmenters: names that may be chosen, separated by commas; the first one for drawings and the first one for
             photographs that are on this machine are the defaults of models for these.
         device: cuda, mps or cpu; empty takes the best there is.
+        second_device: cuda:1, say: another GPU, which computes half of the guidance of each edit; empty leaves both
+            halves to `device`.
         offline: whether to leave model hubs alone.
         executor: thread or ray: whether edits run in this process, one at a time, or on the GPUs of a cluster.
         ray_address: of the cluster's head, as Ray takes it; empty starts a cluster of this machine alone.
         ray_device: cuda or cpu: where its edits run; empty is cuda if it has a GPU when the studio starts. `device` is
             where the studio's own process follows objects.
-        ray_actors: most GPUs that are used, or most groups of CPUs where there is no GPU; 0 is as many as the cluster
-            has when the studio starts. One that grows by itself starts hosts until it has this number.
+        ray_gpus: 1 or 2 GPUs for each edit of the cluster's; the second one computes half of the guidance.
+        ray_actors: most GPUs that are used, or pairs of GPUs, or groups of CPUs where there is no GPU; 0 is as many as
+            the cluster has when the studio starts. One that grows by itself starts hosts until it has this number.
         ray_cpus: CPU cores that each of them takes.
         ray_idle_minutes: after how long without work all but one of them are given back, so that a cluster can shrink;
             they are asked for again when jobs wait. 0 keeps them.
@@ -101,10 +104,12 @@ class OperatorSettings:
     models: tuple[str, ...] = (DEFAULT_MODEL, "sd15", "sd2.1-base", "sd2.1")
     segmenters: tuple[str, ...] = OFFERED_SEGMENTERS
     device: str = ""
+    second_device: str = ""
     offline: bool = False
     executor: Annotated[str, OneOf((THREAD, RAY))] = THREAD
     ray_address: str = ""
     ray_device: Annotated[str, OneOf(("cuda", "cpu"))] = ""
+    ray_gpus: Annotated[int, Between(1, 2)] = 1
     ray_actors: Annotated[int, Between(0, 10_000)] = 0
     ray_cpus: Annotated[int, Between(1, 1024)] = 1
     ray_idle_minutes: Annotated[float, Between(0, 100_000)] = 0.0

@@ -111,6 +111,7 @@ def _executor(settings: OperatorSettings, begin: Event | None) -> tuple[Executor
     shelf = ModelShelf(
         cache_folder(settings.data_folder),
         settings.device or None,
+        second_device=settings.second_device or None,
         offline=settings.offline,
         speed=ZERO_GPU_SPEEDS[settings.zero_gpu_size] if lends else None,
     )

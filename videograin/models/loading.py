@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from videograin.device import choose_device, choose_dtype
+from videograin.diffusion.devices.split_denoiser import SecondDevice
 from videograin.diffusion.pipeline import VideoGrainPipeline
 from videograin.diffusion.prompt_embeds import encode_prompts
 from videograin.errors import ModelError, VideoGrainError
@@ -42,6 +43,7 @@ def load_pipeline(
     controls: Sequence[ControlKind] = (),
     *,
     device: torch.device | str | None = None,
+    second_device: torch.device | None = None,
     dtype: torch.dtype | None = None,
     offline: bool = False,
     cache_dir: Path | None = None,
@@ -53,6 +55,8 @@ def load_pipeline(
         bundle: the model, or its name, folder, file or hub id.
         controls: kinds of ControlNet, in the order in which their images will be passed.
         device: None takes the best there is.
+        second_device: computes the unconditional half of guidance, with a copy of the networks of its own, during each
+            edit that fits on `device` as a whole; None has `device` compute both halves.
         dtype: None takes float32 on a CPU and float16 elsewhere.
         offline: whether to leave the network alone.
         cache_dir: folder of inversions, kept between edits; None is the user's cache folder.
@@ -81,6 +85,8 @@ def load_pipeline(
     for kind, network in zip(controls, networks, strict=True):
         _check_fit(pipeline, kind, network)
     pipeline.inversion_cache = TensorCache(inversions_folder(cache_dir))
+    if second_device is not None:
+        pipeline.second_device = SecondDevice(second_device)
     return pipeline.to(device)
 
 

@@ -16,7 +16,7 @@ pytest.importorskip("ray", reason="Ray is not installed: pip install 'videograin
 from videograin.errors import SettingsError
 from videograin.files.shared_folder import SharedFolder
 from videograin.jobs.cluster.board import WindowBoard
-from videograin.jobs.cluster.ray_cluster import RayCluster, RayPlace, wait_for_any
+from videograin.jobs.cluster.ray_cluster import RayCluster, RayPlace, demand, wait_for_any
 from videograin.jobs.editing.edit_jobs import EditJobs
 from videograin.jobs.executor import Place
 from videograin.jobs.settings import RAY, OperatorSettings
@@ -92,6 +92,13 @@ def expected(cluster: Cluster) -> np.ndarray:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(RayPlace, "can_help", lambda _place, _job: False)
         return frames_of(finished(cluster.worker, cluster.submit(1, "alone-" + ANN).id, "alone-" + ANN))
+
+
+def test_an_actor_takes_as_many_gpus_as_the_operator_gives_each_edit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 16.0, "GPU": 5.0})
+    assert demand(OperatorSettings(ray_gpus=1)) == ({"num_cpus": 1, "num_gpus": 1}, 5)
+    assert demand(OperatorSettings(ray_gpus=2)) == ({"num_cpus": 1, "num_gpus": 2}, 2)
+    assert demand(OperatorSettings(ray_gpus=2, ray_device="cpu")) == ({"num_cpus": 1}, 16)
 
 
 def test_an_address_without_a_cluster_is_told_at_the_start(tmp_path: Path) -> None:

@@ -49,7 +49,12 @@ class Editor:
 
     def __init__(self, settings: OperatorSettings, name: str) -> None:
         self._files, self._default = place_files(settings, name), settings.models[0]
-        self._shelf = ModelShelf(cache_folder(settings.data_folder), settings.device or None, offline=settings.offline)
+        self._shelf = ModelShelf(
+            cache_folder(settings.data_folder),
+            settings.device or None,
+            second_device=settings.second_device or None,
+            offline=settings.offline,
+        )
         share = partial(SharedWindows, self._files.shared, name)
         jobs = EditJobs(self._shelf, settings, share)
         handlers = jobs.handlers() | discover_handlers(self._shelf, settings)

@@ -39,6 +39,9 @@ log = logging.getLogger(__name__)
 WORK, ASIDE = "work", "aside"
 """Concurrency groups of an actor: the job, and what is asked meanwhile."""
 
+SECOND_GPU = "cuda:1"
+"""Of an actor that has two, whatever numbers they have on their host."""
+
 STORE_BYTES = 100 * 2**20
 """Of a cluster of this machine alone, for what actors answer; all that is large goes through files."""
 
@@ -244,11 +247,12 @@ class RayCluster:
     """
 
     def __init__(self, settings: OperatorSettings) -> None:
-        # Of other hosts' devices their actors know, and passwords are nothing for them.
-        self._settings = replace(settings, auth=(), device=settings.ray_device)
         self._closed, self.files = Event(), studio_files(settings)
         _connect(settings)
-        options, count = _demand(settings)
+        options, count = demand(settings)
+        second = SECOND_GPU if options.get("num_gpus", 0) > 1 else ""
+        # Of other hosts' devices their actors know, and passwords are nothing for them.
+        self._settings = replace(settings, auth=(), device=settings.ray_device, second_device=second)
         session = secrets.token_hex(4)
         self._places = [
             RayPlace(self._settings, self.files, f"{session}-{number}", options, rests=number > 0)
@@ -305,13 +309,13 @@ def _connect(settings: OperatorSettings) -> None:
         ) from error
 
 
-def _demand(settings: OperatorSettings) -> tuple[dict[str, float], int]:
+def demand(settings: OperatorSettings) -> tuple[dict[str, float], int]:
     """Return what an actor takes of a host, and how many actors there are to be."""
     here = ray.cluster_resources()
     on_gpu = settings.ray_device == "cuda" or (not settings.ray_device and here.get("GPU", 0) > 0)
     options: dict[str, float] = {"num_cpus": settings.ray_cpus}
     fitting = here.get("CPU", 1) // settings.ray_cpus
     if on_gpu:
-        options["num_gpus"] = 1
-        fitting = here.get("GPU", 1)
+        options["num_gpus"] = settings.ray_gpus
+        fitting = here.get("GPU", 1) // settings.ray_gpus
     return options, settings.ray_actors or max(1, int(fitting))

@@ -70,9 +70,8 @@ class ForwardFlops:
             )
         return counted
 
-    def step(self, settings: EditSettings, index: int) -> Operations:
-        """Return the operations of all halves of the denoising step of an index."""
-        halves = settings.halves_at(index)
+    def step(self, settings: EditSettings, index: int, halves: int) -> Operations:
+        """Return the operations of one or both halves of the denoising step of an index."""
         if settings.deep_step(index) != index:
             return self.shallow.times(halves)
         own = self.whole if index < settings.modulated_steps else self.plain
@@ -85,7 +84,7 @@ class ForwardFlops:
 def edit_flops(
     pipeline: VideoGrainPipeline, clip_shape: ClipShape, settings: EditSettings, lacking: float = 0.0
 ) -> EditFlops:
-    """Count what an edit takes.
+    """Count what an edit takes of its device; a second one beside it does as much at the same time.
 
     Args:
         pipeline: loaded on any device; all of its ControlNets are counted in.
@@ -94,9 +93,11 @@ def edit_flops(
         lacking: share of the anchors' forwards that windows have to run again.
     """
     forward = ForwardFlops.of(pipeline, clip_shape, settings, lacking)
-    edit = sum((forward.step(settings, index) for index in range(settings.steps_run)), NO_OPERATIONS)
-    halves = (settings.halves_at(index) for index in range(settings.modulated_steps))
-    modulated_halves = settings.modulated_steps if settings.convention == Convention.RELEASE else sum(halves)
+    most = 1 if pipeline.splits_guidance else 2
+    halves = [min(most, settings.halves_at(index)) for index in range(settings.steps_run)]
+    edit = sum((forward.step(settings, index, each) for index, each in enumerate(halves)), NO_OPERATIONS)
+    modulated = halves[: settings.modulated_steps]
+    modulated_halves = len(modulated) if settings.convention == Convention.RELEASE else sum(modulated)
     deep = sum(settings.deep_inversion_step(index) == index for index in range(settings.inversion_steps))
     inversion = (forward.plain + forward.control).times(deep) + forward.shallow.times(settings.inversion_steps - deep)
     denoised = sum(len(window.frames) for window in clip_windows(clip_shape, settings))

@@ -1,0 +1,1 @@
+"""One window on two devices: each computes one half of guidance."""
