@@ -221,7 +221,7 @@ def _picture_fields(is_shown: bool) -> PictureFields:
 def _other_formats() -> tuple[gr.Dropdown, gr.Button]:
     choices = [(each.description, each) for each in OutputFormat if each is not OutputFormat.MP4]
     kind = gr.Dropdown(
-        choices, value=OutputFormat.WEBM, label="Another format", min_width=380, scale=0, elem_id="result-format"
+        choices, value=OutputFormat.WEBM, label="Another format", min_width=420, scale=0, elem_id="result-format"
     )
     return kind, gr.Button("Download it", size="sm", min_width=60, scale=0, elem_id="result-out")
 

@@ -259,15 +259,15 @@ class Views:
 
     def following(self, session: Session) -> Updates:
         """Return how far objects are followed or looked for, the status and the pace of the timer."""
-        page, studio = self._page, self._studio
+        page, studio, shelf = self._page, self._studio, self._studio.shelf.state
         job = next((job for job in studio.worker.jobs(session.id) if job.kind in MARKING_KINDS), None)
         live = [studio.worker.status(each.id, session.id) for each in studio.live_jobs(session)]
-        is_busy = bool(live or session.tracking or session.suggesting or studio.shelf.state.loading)
+        is_busy = any((live, session.tracking, session.suggesting, studio.worker.is_preparing, shelf.loading))
         return {
             **self.download(session),
             page.timer: gr.Timer(BUSY_SECONDS if is_busy else IDLE_SECONDS),
             **self.status(session),
-            page.held: studio.shelf.state.held,
+            page.held: shelf.held,
             page.progress: job_markup.progress_bars(
                 [each for each in reversed(live) if each.job.kind is not JobKind.DOWNLOAD]
             ),
@@ -276,8 +276,11 @@ class Views:
 
     def status(self, session: Session) -> Updates:
         """Return the status line."""
-        shelf, name, places = self._studio.shelf, self._studio.bundle(session).name, self._studio.worker.edit_places()
-        line = markup.status_line(name, shelf.device_name.upper(), shelf.state, self._studio.busy_with(), places)
+        shelf, worker, name = self._studio.shelf, self._studio.worker, self._studio.bundle(session).name
+        line = markup.status_line(
+            name, shelf.device_name.upper(), shelf.state, self._studio.busy_with(), worker.edit_places(),
+            is_starting=worker.is_preparing,
+        )  # fmt: skip
         return {self._page.status: line}
 
     def jobs(self, session: Session, shown: str) -> Updates:

@@ -96,6 +96,14 @@ def test_after_a_file_that_is_no_video_another_one_can_be_chosen(visit, tmp_path
     visitor.wait_for_estimate("\n4 frames")
 
 
+def test_a_press_too_early_brings_one_message_and_nothing_over_the_page(visit):
+    page = visit().page
+    page.click("#open-clip")
+    page.wait_for_selector("[data-testid=status-tracker] .error", state="attached")  # Gradio's word over each part
+    assert page.locator("[data-testid=status-tracker] .error:visible").count() == 0
+    assert page.locator(".toast-body").count() == 1
+
+
 def test_a_gif_is_a_clip_like_any_other(visit, tmp_path: Path):
     gif = make(tmp_path / "clip.gif", "testsrc2=s=97x64:r=10:d=0.8")
     visitor = visit()

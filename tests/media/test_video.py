@@ -14,7 +14,7 @@ from videograin.errors import SettingsError, VideoError
 from videograin.media import ffmpeg as limits
 from videograin.media import filters, video
 from videograin.media.encode import save_video
-from videograin.media.video import Clip, ClipOptions, clip_size, load_clip, probe
+from videograin.media.video import Clip, ClipOptions, clip_shape, clip_size, load_clip, probe
 
 RED, LIME, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 BEEP = "aevalsrc='if(gte(t,1),sin(2*PI*440*t),0)':d=2:s=48000"  # silent for one second, then a tone
@@ -91,6 +91,12 @@ def test_the_end_is_left_out(counter):
 
 def test_an_end_beyond_the_video_means_its_end(counter):
     assert count_of(load_clip(counter, small(start=1.8, end=99)).frames) == [45, 46, 47, 48, 49]
+
+
+def test_as_many_frames_are_foretold_as_there_are_though_headers_tell_hundredths_of_seconds(tmp_path):
+    info = probe(make(tmp_path / "clip.mp4", "testsrc=s=64x64:r=8:d=0.375"))
+    assert info.duration == 0.38
+    assert clip_shape(info, ClipOptions())[0] == 3
 
 
 def test_a_stride_takes_every_nth_source_frame(counter):

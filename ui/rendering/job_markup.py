@@ -227,7 +227,7 @@ def _history_row(each: PastEdit, is_shown: bool) -> str:
     settings = (draft(project) if job.kind is JobKind.PREVIEW else project).settings
     show = (
         f"<button type='button' class='vg-button' data-action='show' data-value='{job.id}' "
-        f"aria-pressed='{str(is_shown).lower()}'>{icon('play')}Show</button>"
+        f"aria-pressed='{str(is_shown).lower()}'>{icon('play')}{'Shown' if is_shown else 'Show'}</button>"
         if job.state is JobState.DONE
         else ""
     )

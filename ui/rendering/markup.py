@@ -72,7 +72,15 @@ def _keys_dialog() -> str:
     )
 
 
-def status_line(model: str, device: str, shelf: ShelfState, waiting: int, places: tuple[int, int] = (0, 1)) -> str:
+def status_line(
+    model: str,
+    device: str,
+    shelf: ShelfState,
+    waiting: int,
+    places: tuple[int, int] = (0, 1),
+    *,
+    is_starting: bool = False,
+) -> str:
     """Return whether the model that is chosen is loaded, where it works, and how busy it is.
 
     Args:
@@ -81,6 +89,7 @@ def status_line(model: str, device: str, shelf: ShelfState, waiting: int, places
         shelf: what is loaded.
         waiting: jobs that wait or run, of all users.
         places: how many edits can begin at once, and how many can run; told where there is more than one.
+        is_starting: whether the studio has only just come up, and no model is asked for yet.
     """
     free, there = places
     kind = "GPUs" if device.startswith("CUDA") else "places"
@@ -89,6 +98,8 @@ def status_line(model: str, device: str, shelf: ShelfState, waiting: int, places
         state, text = "busy", f"Loading {find_bundle(shelf.loading).title} {place}…"
     elif shelf.problem:
         state, text = "problem", shelf.problem
+    elif is_starting:
+        state, text = "busy", f"Starting {place}…"
     elif waiting:
         state, text = "busy", f"{place} · {waiting} job{'s' * (waiting != 1)} in the queue"
     elif shelf.held == model:

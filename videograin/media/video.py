@@ -198,8 +198,10 @@ def clip_shape(info: VideoInfo, options: ClipOptions) -> tuple[int, int, int]:
     """Return (F, H, W) of the clip that options will make of a video, by what its header says; F may be one off."""
     _, (width, height) = clip_size(info.width, info.height, options)
     fps = options.fps or info.fps / (options.stride or 1)
-    end = info.duration if options.end is None else min(options.end, info.duration)
-    frames = math.ceil((end - options.start) * fps)
+    if options.end is None or options.end >= info.duration:
+        frames = round((info.duration - options.start) * fps)  # headers are read to a hundredth of a second
+    else:
+        frames = math.ceil((options.end - options.start) * fps - JITTER)
     return min(options.max_frames, max(1, frames)), height, width
 
 

@@ -65,4 +65,6 @@ def _check_followed(work: Workspace) -> None:
     """Raise RegionError where an object that changes is marked in some frames alone."""
     for each in work.objects:
         if each.edit_prompt and each.id in work.masks and not is_followed(work, each.id):
-            raise RegionError(f"{each.title} is marked, but not followed through the clip. Press 'Follow all' first.")
+            raise RegionError(
+                f"{each.title} is marked, but not followed through the clip. Press 'Follow all' in step 2."
+            )
