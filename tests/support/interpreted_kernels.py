@@ -31,17 +31,20 @@ for tuned in [each for each in vars(kernel).values() if hasattr(each, "configs")
     tuned.configs = kernel.CONFIGS[:1]  # without a device there is nothing to time
 kernel._shared_memory = lambda device: 2**17
 cases = torch.load(inputs, weights_only=False)
-torch.save({name: getattr(kernel, function)(*case) for name, case in cases.items()}, outputs)
+torch.save({name: getattr(kernel, function or name)(*case) for name, case in cases.items()}, outputs)
 """
 
 
 def interpreted(folder: Path, kernel: str, function: str, cases: Mapping[str, tuple]) -> dict[str, Any]:
-    """Return what a function of a kernel's module returns for each case, by its name."""
+    """Return what a function of a kernel's module returns for each case, by its name.
+
+    The module is one of attention's kernels, or has all of its name. Without a function the case's name is its.
+    """
     pytest.importorskip("triton")
     inputs, outputs = folder / "inputs.pt", folder / "outputs.pt"
     torch.save(dict(cases), inputs)
     subprocess.run(
-        [sys.executable, "-c", RUN, f"{KERNELS}.{kernel}", function, inputs, outputs],
+        [sys.executable, "-c", RUN, kernel if "." in kernel else f"{KERNELS}.{kernel}", function, inputs, outputs],
         env=os.environ | {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
         cwd=Path(__file__).parents[2],
         check=True,

@@ -172,7 +172,8 @@ class Denoiser:
                 mid_block_additional_residual=mid,
                 return_dict=False,
             )[0]
-        return rearrange(noise_pred, "(b f) c h w -> b f c h w", f=step.frames).to(latents.dtype)
+        # Where channels lie last in the networks, they do not in what follows, as in latents from a cache.
+        return rearrange(noise_pred, "(b f) c h w -> b f c h w", f=step.frames).to(latents.dtype).contiguous()
 
     @contextmanager
     def _changed_networks(self, frames: int) -> Iterator[None]:

@@ -7,7 +7,7 @@ Without a step they compute the UNet's ordinary attention, so that the UNet can 
 from typing import cast
 
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers import ControlNetModel, UNet2DConditionModel
 from diffusers.models.attention_processor import Attention, AttentionProcessor
 from einops import rearrange
 from torch import Tensor, nn
@@ -22,15 +22,15 @@ from videograin.diffusion.shortcuts.key_frames import key_frame_attention
 from videograin.region import AttentionMode
 
 
-def install_layout_attention(unet: UNet2DConditionModel) -> None:
-    """Give every attention layer of the UNet the processor that modulates it by a layout."""
+def install_layout_attention(network: UNet2DConditionModel | ControlNetModel) -> None:
+    """Give every attention layer of a network the processor that modulates it by a layout, where it is given one."""
     processors = {
         name: (SelfAttentionProcessor if name.endswith("attn1.processor") else CrossAttentionProcessor)(
             name.removesuffix(".processor")
         )
-        for name in unet.attn_processors
+        for name in network.attn_processors
     }
-    unet.set_attn_processor(cast(dict[str, AttentionProcessor], processors))
+    network.set_attn_processor(cast(dict[str, AttentionProcessor], processors))
 
 
 class SelfAttentionProcessor:
