@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
+from threading import Lock
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -25,13 +26,17 @@ MIN_FLASH_TOKENS = 4096
 """Fewest queries and keys for which these are called; below, calls take longer than they save."""
 
 
+_choosing = Lock()
+"""Held while PyTorch has our choice: it is the process's, and two devices have a thread each."""
+
+
 def attention(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
     """Compute plain attention (B, H, Nq, d) over keys and values (B, H, Nk, d) with the fastest exact kernel."""
     flash = _flash_attention_4() if _flash_pays(query, key) else None
     if flash is not None:
         heads_last = (x.transpose(1, 2) for x in (query, key, value))
         return flash(*heads_last, softmax_scale=scale)[0].transpose(1, 2)
-    with sdpa_kernel(SDPA_PRIORITY, set_priority=True):
+    with _choosing, sdpa_kernel(SDPA_PRIORITY, set_priority=True):
         return F.scaled_dot_product_attention(query, key, value, scale=scale)
 
 
