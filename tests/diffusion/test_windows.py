@@ -1,6 +1,7 @@
 from dataclasses import replace
 from itertools import pairwise
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -111,13 +112,39 @@ def test_a_region_that_is_rarely_seen_is_in_an_anchor_and_frames_with_more_regio
 # The joint
 
 
-def test_an_overlap_fades_from_the_older_window_to_the_newer() -> None:
-    fade = CrossFade()
-    first, second = Window(0, 4, 0, 3), Window(1, 6, 3, 0)
-    (head,) = fade.join(first, [np.zeros((4, 1, 1, 3), np.uint8)])
-    rest = np.concatenate(list(fade.join(second, np.full((5, 1, 1, 1, 3), 100, np.uint8))))
-    assert head.tolist() == [[[[0, 0, 0]]]]
-    assert rest[:, 0, 0, 0].tolist() == [25, 50, 75, 100, 100]
+def joint(source: np.ndarray, masks: np.ndarray, older: np.ndarray, newer: np.ndarray) -> np.ndarray:
+    """Join two windows of a source whose first frames they share, as many as the older one has."""
+    overlap, frames = len(older), len(source)
+    fade = CrossFade(EditRequest(source, [Region(masks, "a man")], "a man"))
+    list(fade.join(Window(0, overlap, 0, overlap), [older]))
+    return np.concatenate(list(fade.join(Window(0, frames, overlap, 0), [newer[:2], newer[2:]])))
+
+
+def test_an_overlap_and_the_frames_behind_it_fade_from_the_older_window_to_the_newer() -> None:
+    source = np.full((8, 32, 32, 3), 50, np.uint8)
+    joined = joint(source, np.ones((8, 32, 32), bool), np.zeros_like(source[:2]), np.full_like(source, 210))
+    assert joined[:, 16, 16, 0].tolist() == [30, 60, 90, 120, 150, 180, 210, 210]
+
+
+def test_what_the_older_window_drew_otherwise_moves_with_the_source() -> None:
+    grain = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 255, (96, 96, 3), np.uint8), (0, 0), 2)
+    source = np.stack([np.roll(grain, 3 * frame, axis=1) for frame in range(5)])
+    older, newer = np.zeros_like(source[:1]), np.zeros_like(source)
+    older[0, 40:56, 30:46] = 200
+    joined = joint(source, np.ones(source.shape[:3], bool), older, newer)
+    centres = [np.argwhere(frame[..., 0] > 20).mean(axis=0)[1] for frame in joined]
+    assert centres == pytest.approx([37.5 + 3 * frame for frame in range(5)], abs=1)
+
+
+def test_outside_of_the_regions_no_joint_shows() -> None:
+    source = np.full((6, 48, 48, 3), 50, np.uint8)
+    masks = np.zeros((6, 48, 48), bool)
+    masks[:, 10:20, 10:20] = True
+    masks[1:] = np.roll(masks[1:], 15, axis=2)  # the object leaps, and its difference stays behind
+    older, newer = (np.where(masks[..., None], colour, source).astype(np.uint8) for colour in (0, 200))
+    joined = joint(source, masks, older[:1], newer)
+    assert (joined[0, 10:20, 10:20] < 200).all()
+    assert np.array_equal(joined[1:], newer[1:])
 
 
 # The edit

@@ -238,7 +238,7 @@ class VideoGrainPipeline(
             finished: windows that an earlier run has finished, which are left out.
             tail: that of the last of them.
         """
-        fade = CrossFade(tail)
+        fade = CrossFade(request, tail)
         for apart in self.windows_apart(
             request, None, generator, callback_on_step_end, report, record_attention, finished
         ):

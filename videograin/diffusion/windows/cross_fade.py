@@ -4,20 +4,33 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from videograin.diffusion.compositing import opacity
+from videograin.diffusion.region_masks import RegionMasks
 from videograin.diffusion.windows.plan import Window
+from videograin.media.flow import optical_flow, warp
+from videograin.region import EditRequest
+
+LINGER = 4
+"""Frames after an overlap in which what the older window drew otherwise goes on fading out. An overlap of as many
+frames would have to be denoised twice."""
 
 
 class CrossFade:
-    """Fades the last frames of each window into the same frames of the next one.
+    """Fades each window into the next one: first their shared frames, then what was different in the last of these.
+
+    That difference is carried along the source's motion, so that an object keeps its look for a while after the window
+    that drew it has ended.
 
     Args:
+        request: whose windows they are.
         tail: of an earlier run that is resumed.
 
     Attributes:
         tail: (n, H, W, 3) uint8, the frames of the latest window that the next one has as well.
     """
 
-    def __init__(self, tail: np.ndarray | None = None) -> None:
+    def __init__(self, request: EditRequest, tail: np.ndarray | None = None) -> None:
+        self._request = request
         self.tail = np.empty((0, 0, 0, 3), np.uint8) if tail is None else tail
 
     def join(self, window: Window, chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
@@ -28,23 +41,50 @@ class CrossFade:
             chunks: its frames in order, (n, H, W, 3) uint8 each.
         """
         assert len(self.tail) == window.overlap, "windows are joined in their order"
-        older, kept, first = self.tail, [], 0
-        end = len(window.frames) - window.next_overlap
+        kept, number, end = [], window.start, window.stop - window.next_overlap
+        frames = _Faded(self._request, window, self.tail)
         for chunk in chunks:
-            shared = max(0, min(len(chunk), window.overlap - first))
-            if shared:
-                chunk = np.concatenate([_fade(older, chunk[:shared], first), chunk[shared:]])
-            final = max(0, min(len(chunk), end - first))
+            faded = np.stack([frames.next(frame) for frame in chunk])
+            final = min(len(chunk), max(0, end - number))
             if final:
-                yield chunk[:final]
-            kept.append(chunk[final:])
-            first += len(chunk)
+                yield faded[:final]
+            kept.append(faded[final:])
+            number += len(chunk)
         self.tail = np.concatenate(kept)
 
 
-def _fade(older: np.ndarray, newer: np.ndarray, first: int) -> np.ndarray:
-    """Mix some frames of an overlap, the later the more of the newer window; `first` is the first one's place in it."""
-    place = np.arange(first + 1, first + len(newer) + 1, dtype=np.float32)
-    share = (place / (len(older) + 1))[:, None, None, None]
-    old = older[first : first + len(newer)].astype(np.float32)
-    return np.rint(old + share * (newer - old)).astype(np.uint8)
+class _Faded:
+    """The frames of a window, one after the other, as far as the older window has faded out of them.
+
+    Args:
+        request: the edit.
+        window: the newer one.
+        older: (window.overlap, H, W, 3) uint8, what the older window made of its first frames.
+    """
+
+    def __init__(self, request: EditRequest, window: Window, older: np.ndarray) -> None:
+        self._request, self._number, self._older = request, window.start, older
+        self._place, self._difference = 0, np.zeros((1, 1, 3), np.float32)
+
+    def next(self, newer: np.ndarray) -> np.ndarray:
+        """Return the next frame (H, W, 3) uint8, given what the newer window made of it."""
+        place, number = self._place, self._number + self._place
+        self._place += 1
+        share = 1 - self._place / (len(self._older) + LINGER + 1)
+        if place < len(self._older):
+            self._difference = self._older[place].astype(np.float32) - newer
+        elif not len(self._older) or share <= 0:
+            return newer
+        else:
+            self._difference = self._carried(number)
+        return np.rint(np.clip(newer + share * self._difference, 0, 255)).astype(np.uint8)
+
+    def _carried(self, number: int) -> np.ndarray:
+        """Return the difference of the frame before one, (H, W, 3) float32, where that one shows it and is edited."""
+        flow = optical_flow(self._request.frames[[number - 1, number]])
+        moved = warp(self._difference, flow.backward[0])
+        moved[flow.backward_occluded[0]] = 0
+        if self._request.settings.blend_background:
+            regions = RegionMasks.of(self._request, [number])
+            moved *= opacity(regions.edited_part[0].numpy(), regions.kept_part[0].numpy())[..., None]
+        return moved

@@ -77,7 +77,7 @@ class SharedWindows:
             callback_on_step_end=callback_on_step_end,
             record_attention=record_attention,
         )
-        fade, own = CrossFade(tail), _OwnWindows(board, self._name, apart, report)
+        fade, own = CrossFade(request, tail), _OwnWindows(board, self._name, apart, report)
         for number in range(finished, count):
             while not board.is_finished(number):
                 if not own.make_next():
