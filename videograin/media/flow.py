@@ -1,14 +1,12 @@
 """Optical flow between consecutive frames. DIS and OpenCV's remap are called once per pair of frames."""
 
-from collections.abc import Callable
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
-from itertools import pairwise
 from typing import Self
 
 import cv2
 import numpy as np
-
-Estimator = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 DIS_MIN_SIDE = 32  # OpenCV 5's DIS kills the process when its image pyramid gets smaller than a patch
 
@@ -53,10 +51,14 @@ def optical_flow(frames: np.ndarray) -> OpticalFlow:
     count, height, width, _ = frames.shape
     forward = np.empty((count - 1, 2, height, width), np.float32)
     backward = np.empty_like(forward)
-    estimate = _dis()
-    for t, (first, second) in enumerate(pairwise(_padded(frames))):
-        forward[t] = estimate(first, second)[:, :height, :width]
-        backward[t] = estimate(second, first)[:, :height, :width]
+    greys = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in _padded(frames)]
+
+    def estimate(t: int) -> None:
+        for flow, first, second in ((forward, t, t + 1), (backward, t + 1, t)):
+            flow[t] = _dis(greys[first], greys[second])[:, :height, :width]
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # DIS alone does not fill more than two or three cores
+        list(pool.map(estimate, range(count - 1)))
     return OpticalFlow.from_pair(forward, backward)
 
 
@@ -109,11 +111,7 @@ def _padded(frames: np.ndarray) -> np.ndarray:
     return np.pad(frames, [(0, 0), (0, short[0]), (0, short[1]), (0, 0)], mode="edge")
 
 
-def _dis() -> Estimator:
+def _dis(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return the flow (2, H, W) float32 from one grey frame (H, W) uint8 to another."""
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-
-    def estimate(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        first, second = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (first, second))
-        return dis.calc(first, second, None).transpose(2, 0, 1)  # pyright: ignore[reportCallIssue, reportArgumentType]
-
-    return estimate
+    return dis.calc(first, second, None).transpose(2, 0, 1)  # pyright: ignore[reportCallIssue, reportArgumentType]
