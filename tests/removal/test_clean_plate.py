@@ -85,6 +85,19 @@ def test_a_pixel_is_followed_to_where_it_was_seen():
     assert np.abs(went - expected).max() < 0.5
 
 
+@pytest.mark.parametrize("pan", [0.4, 1.4])
+def test_a_slow_background_is_never_taken_from_where_the_object_hid_it(pan: float) -> None:
+    clip, masks = with_ball(backdrop(pan), 0.0)
+    found = 0
+    for origins in carry(clip, masks.__getitem__, 8, range(FRAMES)):
+        known = origins.seen_in != UNKNOWN
+        x, y = np.rint(origins.places[known]).astype(int).T
+        assert not masks[origins.seen_in[known], y, x].any()
+        found += int((known & origins.hole[origins.pixels[:, 1], origins.pixels[:, 0]]).sum())
+    possible = sum((masks[t] & ~np.roll(masks[t], -round(pan * t), 1)).sum() for t in range(FRAMES))
+    assert found > 0.9 * possible, "most of what was seen is found"
+
+
 @pytest.mark.parametrize("stop_after", [1, FRAMES + 3])
 def test_it_stops_at_a_frame(stop_after: int) -> None:
     clip, masks = with_ball(backdrop(0.0), 4.0)

@@ -237,7 +237,7 @@ def drawing(
     rates = device_rates(pipeline.unet, device) if plan.offload == "none" else None
     estimate = estimate_edit(pipeline, (frames, height, width), settings, device, plan, rates=rates)
     print(
-        f"{frames} frames of {width}×{height}, {project.settings.steps_run} steps, {project.model} on {device}: "
+        f"{frames} frame{'s' * (frames != 1)} of {width}×{height}, {project.settings.steps_run} steps, {project.model} on {device}: "
         f"about {duration(estimate.seconds)}, {estimate.peak_gib:.1f} GiB",
         flush=True,  # before the bars also where this is a pipe
     )

@@ -10,8 +10,12 @@ import cv2
 import numpy as np
 
 from videograin.removal.background_motion import BackgroundMotion
+from videograin.removal.holes import Holes
 
 UNKNOWN = -1
+
+_CORNERS = ((0, 0), (1, 0), (0, 1), (1, 1))
+"""Of the square of pixels between which a place lies, from its upper left one."""
 
 _ROW = 4096  # OpenCV maps at most 32,767 pixels in a row
 
@@ -48,6 +52,7 @@ def carry(frames: np.ndarray, hole_at: HoleAt, margin: int, order: Iterable[int]
         order: frames that follow each other in one shot, in either direction; origins lie in the earlier ones.
     """
     before: Origins | None = None
+    holes = Holes((frames.shape[2], frames.shape[1]))
     for number in order:
         hole = hole_at(number)
         rows, columns = np.nonzero(grown(hole, margin))
@@ -59,8 +64,9 @@ def carry(frames: np.ndarray, hole_at: HoleAt, margin: int, order: Iterable[int]
             places=np.zeros((len(rows), 2), np.float32),
         )
         if before is not None and len(rows):
-            _look_back(frames, before, found)
+            _look_back(frames, before, found, holes)
         yield found
+        holes.add(number, hole)
         before = found
 
 
@@ -84,7 +90,7 @@ def grown(mask: np.ndarray, pixels: int) -> np.ndarray:
     return cv2.dilate(mask.astype(np.uint8), np.ones((2 * pixels + 1, 2 * pixels + 1), np.uint8)) > 0
 
 
-def _look_back(frames: np.ndarray, before: Origins, found: Origins) -> None:
+def _look_back(frames: np.ndarray, before: Origins, found: Origins, holes: Holes) -> None:
     """Fill in the origins that follow from those of the neighbour, and from what it shows itself."""
     height, width = before.hole.shape
     hidden = np.zeros((height, width), bool)
@@ -103,9 +109,41 @@ def _look_back(frames: np.ndarray, before: Origins, found: Origins) -> None:
     found.seen_in[shown], found.places[shown] = before.frame, landed[shown]
 
     chained = inside & (earlier != UNKNOWN)
-    found.seen_in[chained] = before.seen_in[earlier[chained]]
-    found.places[chained] = before.places[earlier[chained]] + (landed[chained] - nearest[chained])
+    _chain(before, found, np.flatnonzero(chained), nearest[chained], landed[chained], earlier[chained], holes)
+    for corner in _CORNERS:  # the nearest alone would let the border of what is known slip, half a pixel each frame
+        left = np.flatnonzero(chained & (found.seen_in == UNKNOWN))
+        pixels = np.floor(landed[left]).astype(int) + corner
+        pixels = np.clip(pixels, 0, (width - 1, height - 1))
+        earlier_there = places[pixels[:, 1], pixels[:, 0]]
+        there = earlier_there != UNKNOWN
+        _chain(before, found, left[there], pixels[there], landed[left[there]], earlier_there[there], holes)
 
     # The neighbour's margin shows the background, though its flow cannot confirm that: better than none.
     unsure = chained & (found.seen_in == UNKNOWN) & ~before.hole[nearest[:, 1], nearest[:, 0]]
     found.seen_in[unsure], found.places[unsure] = before.frame, landed[unsure]
+
+
+def _chain(
+    before: Origins,
+    found: Origins,
+    numbers: np.ndarray,
+    pixels: np.ndarray,
+    landed: np.ndarray,
+    earlier: np.ndarray,
+    holes: Holes,
+) -> None:
+    """Give pixels the origins of the neighbour's pixels beside which they landed, unless an object hides them there.
+
+    Args:
+        before: origins of the neighbour.
+        found: those to fill in.
+        numbers: (N,) of the pixels in the list of `found`.
+        pixels: (N, 2) int, the neighbour's pixels.
+        landed: (N, 2) float, where they landed.
+        earlier: (N,) of the neighbour's pixels in its list.
+        holes: of the frames before.
+    """
+    seen_in, places = before.seen_in[earlier], before.places[earlier] + (landed - pixels)
+    valid = seen_in != UNKNOWN
+    valid[valid] = ~holes.hide(seen_in[valid], places[valid])
+    found.seen_in[numbers[valid]], found.places[numbers[valid]] = seen_in[valid], places[valid]
