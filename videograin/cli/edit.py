@@ -236,8 +236,9 @@ def drawing(
     request = replace(request, settings=settings)
     rates = device_rates(pipeline.unet, device) if plan.offload == "none" else None
     estimate = estimate_edit(pipeline, (frames, height, width), settings, device, plan, rates=rates)
+    count = f"{frames} frame{'s' * (frames != 1)}"
     print(
-        f"{frames} frame{'s' * (frames != 1)} of {width}×{height}, {project.settings.steps_run} steps, {project.model} on {device}: "
+        f"{count} of {width}×{height}, {project.settings.steps_run} steps, {project.model} on {device}: "
         f"about {duration(estimate.seconds)}, {estimate.peak_gib:.1f} GiB",
         flush=True,  # before the bars also where this is a pipe
     )

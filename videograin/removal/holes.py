@@ -27,7 +27,7 @@ class Holes:
     def hide(self, frames: np.ndarray, places: np.ndarray) -> np.ndarray:
         """Return whether places (N, 2), x and y, in frames (N,) are in a hole or outside of the picture, (N,) bool."""
         pixels = np.rint(places).astype(int)
-        hidden = ((pixels < 0) | (pixels >= self.size)).any(1)
+        hidden: np.ndarray = np.any((pixels < 0) | (pixels >= self.size), axis=1)
         for frame in np.unique(frames[~hidden]):
             if frame not in self._parts:
                 continue

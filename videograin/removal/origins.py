@@ -112,8 +112,7 @@ def _look_back(frames: np.ndarray, before: Origins, found: Origins, holes: Holes
     _chain(before, found, np.flatnonzero(chained), nearest[chained], landed[chained], earlier[chained], holes)
     for corner in _CORNERS:  # the nearest alone would let the border of what is known slip, half a pixel each frame
         left = np.flatnonzero(chained & (found.seen_in == UNKNOWN))
-        pixels = np.floor(landed[left]).astype(int) + corner
-        pixels = np.clip(pixels, 0, (width - 1, height - 1))
+        pixels: np.ndarray = np.clip(np.floor(landed[left]).astype(int) + corner, 0, (width - 1, height - 1))
         earlier_there = places[pixels[:, 1], pixels[:, 0]]
         there = earlier_there != UNKNOWN
         _chain(before, found, left[there], pixels[there], landed[left[there]], earlier_there[there], holes)
