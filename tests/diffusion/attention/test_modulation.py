@@ -124,6 +124,12 @@ def test_many_regions_agree_in_both_forms(regions):
     assert torch.allclose(augmented_attention(*case), chunked_attention(*case), atol=1e-12)
 
 
+def test_strengths_below_zero_as_the_release_has_them_where_regions_overlap_agree_in_both_forms():
+    query, key, value, strength, shared, scale = random_case()
+    case = query, key, value, -strength, shared, scale
+    assert torch.allclose(augmented_attention(*case), chunked_attention(*case), atol=1e-12)
+
+
 def test_it_is_augmented_as_long_as_the_classes_fit_into_a_head_vector():
     few, many = random_case(regions=2), random_case(regions=32, dim=MAX_HEAD_DIM - 20)
     assert torch.equal(modulated_attention(*few), augmented_attention(*few))

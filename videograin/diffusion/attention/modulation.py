@@ -141,7 +141,8 @@ def augmented_attention(
 def _column_unit(bonus: Tensor, dtype: torch.dtype) -> Tensor:
     """Return the power of two (B, H, 1, 1) by which each head's bonus (B, H, Nq, 1) is divided to fit into `dtype`."""
     excess = bonus.amax(2, keepdim=True) / (torch.finfo(dtype).max / 2)
-    return excess.log2().ceil().clamp(0, MAX_COLUMN_EXPONENT).exp2()
+    # Sizes of the release exceed 1 where regions overlap: a head whose bonuses are all below 0 needs no divisor either.
+    return excess.clamp(min=1).log2().ceil().clamp(max=MAX_COLUMN_EXPONENT).exp2()
 
 
 def chunked_attention(
