@@ -55,18 +55,18 @@ def choose_device(device: "torch.device | str | None" = None) -> "torch.device":
     raise SettingsError(f"Device '{device}' is not on this machine. Choose one of: {names}.")
 
 
-def choose_second_device(name: str, first: "torch.device") -> "torch.device":
+def choose_second_device(device: "torch.device | str", first: "torch.device") -> "torch.device":
     """Return the device that computes half of guidance beside the first.
 
     Raises:
         SettingsError: this machine has no such device, it is the first GPU itself, or it is of another kind.
     """
-    second = choose_device(name)
+    second = choose_device(device)
     is_same_gpu = second.type != "cpu" and (second.index or 0) == (first.index or 0)
     if second.type != first.type or is_same_gpu:
         raise SettingsError(
-            f"The second device is '{name}' and the first '{first}'. Name two GPUs of this machine, such as cuda:0 and "
-            "cuda:1, or leave the second one out."
+            f"The second device is '{device}' and the first '{first}'. Name two GPUs of this machine, such as cuda:0 "
+            "and cuda:1, or leave the second one out."
         )
     return second
 

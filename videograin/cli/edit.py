@@ -237,8 +237,9 @@ def drawing(
     rates = device_rates(pipeline.unet, device) if plan.offload == "none" else None
     estimate = estimate_edit(pipeline, (frames, height, width), settings, device, plan, rates=rates)
     count = f"{frames} frame{'s' * (frames != 1)}"
+    places = f"{device} and {second}" if pipeline.splits_guidance else f"{device}"
     print(
-        f"{count} of {width}×{height}, {project.settings.steps_run} steps, {project.model} on {device}: "
+        f"{count} of {width}×{height}, {project.settings.steps_run} steps, {project.model} on {places}: "
         f"about {duration(estimate.seconds)}, {estimate.peak_gib:.1f} GiB",
         flush=True,  # before the bars also where this is a pipe
     )

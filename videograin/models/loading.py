@@ -15,7 +15,7 @@ from diffusers.loaders.single_file_utils import fetch_diffusers_config, load_sin
 from safetensors import SafetensorError
 from torch import Tensor
 
-from videograin.device import choose_device, choose_dtype
+from videograin.device import choose_device, choose_dtype, choose_second_device
 from videograin.diffusion.devices.split_denoiser import SecondDevice
 from videograin.diffusion.pipeline import VideoGrainPipeline
 from videograin.diffusion.prompt_embeds import encode_prompts
@@ -43,7 +43,7 @@ def load_pipeline(
     controls: Sequence[ControlKind] = (),
     *,
     device: torch.device | str | None = None,
-    second_device: torch.device | None = None,
+    second_device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
     offline: bool = False,
     cache_dir: Path | None = None,
@@ -64,10 +64,11 @@ def load_pipeline(
 
     Raises:
         ModelError: it cannot be found or loaded, or its ControlNets do not fit.
-        SettingsError: the device is not there, or the dtype is useless on it.
+        SettingsError: a device is not there, the second is the first or of another kind, or the dtype is useless there.
     """
     bundle = find_bundle(bundle) if isinstance(bundle, str) else bundle
     device = choose_device(device)
+    second = None if second_device is None else SecondDevice(choose_second_device(second_device, device))
     dtype = choose_dtype(device, dtype)
     check_folder(bundle.name, fetch(bundle.source, Layout.CONFIGS, offline))  # before gigabytes are fetched
     folder = fetch(bundle.source, Layout.PIPELINE, offline, report)
@@ -85,8 +86,7 @@ def load_pipeline(
     for kind, network in zip(controls, networks, strict=True):
         _check_fit(pipeline, kind, network)
     pipeline.inversion_cache = TensorCache(inversions_folder(cache_dir))
-    if second_device is not None:
-        pipeline.second_device = SecondDevice(second_device)
+    pipeline.second_device = second
     return pipeline.to(device)
 
 
