@@ -279,7 +279,7 @@ class Views:
         shelf, worker, name = self._studio.shelf, self._studio.worker, self._studio.bundle(session).name
         line = markup.status_line(
             name, shelf.device_name.upper(), shelf.state, self._studio.busy_with(), worker.edit_places(),
-            is_starting=worker.is_preparing,
+            gpus_each=self._studio.settings.ray_gpus, is_starting=worker.is_preparing,
         )  # fmt: skip
         return {self._page.status: line}
 

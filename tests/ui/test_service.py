@@ -355,6 +355,8 @@ def test_a_studio_that_has_just_come_up_says_so_before_it_loads_a_model() -> Non
 def test_the_status_of_a_cluster_says_how_much_of_it_is_free() -> None:
     line = markup.status_line("one", "CUDA:0", ShelfState("one"), 3, (2, 4))
     assert "</i>on CUDA:0 · 2 of 4 GPUs free · 3 jobs in the queue</p>" in line
+    line = markup.status_line("one", "CUDA", ShelfState("one"), 0, (1, 2), gpus_each=2)
+    assert "</i>on CUDA · 1 of 2 pairs of GPUs free · ready</p>" in line
 
 
 def test_page_and_programs_clean_an_object_up(studio, session, page, answer):

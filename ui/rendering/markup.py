@@ -79,6 +79,7 @@ def status_line(
     waiting: int,
     places: tuple[int, int] = (0, 1),
     *,
+    gpus_each: int = 1,
     is_starting: bool = False,
 ) -> str:
     """Return whether the model that is chosen is loaded, where it works, and how busy it is.
@@ -89,10 +90,12 @@ def status_line(
         shelf: what is loaded.
         waiting: jobs that wait or run, of all users.
         places: how many edits can begin at once, and how many can run; told where there is more than one.
+        gpus_each: how many GPUs each of them takes, where it takes any.
         is_starting: whether the studio has only just come up, and no model is asked for yet.
     """
     free, there = places
-    kind = "GPUs" if device.startswith("CUDA") else "places"
+    gpus = "GPUs" if gpus_each == 1 else "pairs of GPUs"
+    kind = gpus if device.startswith("CUDA") else "places"
     place = f"on {device}" if there < 2 else f"on {device} · {free} of {there} {kind} free"
     if shelf.loading:
         state, text = "busy", f"Loading {find_bundle(shelf.loading).title} {place}…"
