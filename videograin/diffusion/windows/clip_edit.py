@@ -215,9 +215,11 @@ class ClipEdit:
         """Yield frames (n, H, W, 3) uint8 of their edited latents in order, some at a time."""
         regions = RegionMasks.of(self.request, frames)
         changed, kept = regions.edited_part.numpy(), regions.kept_part.numpy()
-        first = 0
-        for pixels in decode_latents(self.vae, latents, self.frames_per_vae_batch, report):
+        decoded = decode_latents(self.vae, latents, self.frames_per_vae_batch, report)
+        first, pixels = 0, next(decoded, None)
+        while pixels is not None:
             finished, part = to_uint8(pixels), slice(first, first + len(pixels))
+            pixels = next(decoded, None)  # a GPU decodes them while the host lays these over the source
             if self.request.settings.blend_background:
                 finished = composite(self.request.frames[list(frames[part])], finished, changed[part], kept[part])
             yield finished
