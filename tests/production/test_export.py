@@ -54,6 +54,18 @@ def test_a_cutout_of_a_result_shows_the_edited_object_alone_at_the_source_s_size
     assert is_near(frames[:, :, 70:], GREEN).all()
 
 
+def test_a_cutout_is_transparent_where_a_whisker_made_way_for_the_background(project: Project, tmp_path: Path) -> None:
+    mask = np.zeros((64, 96), np.uint8)
+    mask[16:48, 32:64] = 255
+    mask[30:34, 64:80] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    (tmp_path / "scratch").mkdir()
+    source = SourceEdit.prepare(project, tmp_path / "scratch")
+    opacity = next(source.opacities(0, 1))
+    assert opacity[24:40, 40:56].min() == 1
+    assert opacity[:, 68:].max() == 0
+
+
 def test_pictures_of_a_result_need_no_source(project: Project, stopped_early: Path) -> None:
     project.clip.unlink()
     target = stopped_early.with_name("pictures.zip")

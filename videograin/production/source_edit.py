@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from videograin.files.atomic import mapped_array
+from videograin.masks.thin_ends import thin_ends
 from videograin.media.video import Clip, load_clip, stream_frames
 from videograin.production.crops import Crops
 from videograin.production.focus import plan_focus
@@ -132,11 +133,14 @@ class SourceEdit:
             yield from np.zeros((count, height, width), np.float32)
             return
         for place, part in enumerate(RegionMasks.of(self.request, range(first, first + count)).edited_part.numpy()):
+            shown = part.astype(np.float32)
+            if self.request.settings.blend_background:
+                shown[thin_ends(part)] = 0  # of these a result shows what is around the object
             if self.crops is None:
-                yield part.astype(np.float32)
+                yield shown
                 continue
             whole = np.zeros((height, width), np.float32)
-            tiles = self.crops.tiles(part.astype(np.float32))
+            tiles = self.crops.tiles(shown)
             for target, tile in zip(self.crops.parts(first + place, whole), tiles, strict=True):
                 target[...] = cv2.resize(tile, self.crops.box, interpolation=cv2.INTER_LINEAR)
             yield whole
