@@ -28,6 +28,7 @@ from benchmarks.cluster_studio import Studio, studio, wait_until
 from benchmarks.drawn_clip import PHRASES, drawn_project
 from benchmarks.table import print_table
 from videograin.diffusion.windows.plan import own_length
+from videograin.jobs.cluster.stages import Stage
 from videograin.jobs.settings import RAY, OperatorSettings
 from videograin.jobs.store import Job, JobKind
 from videograin.models.bundles import find_bundle
@@ -52,6 +53,7 @@ class Report:
 
     Attributes:
         seconds: of the edit by the number of actors, from its beginning to its end.
+        stages: seconds that the edit's stages took at each of these actors.
         speedup: seconds of the fewest actors over those of the most.
         identical: whether all of them made the same frames.
         largest_difference: of a value of these frames, in levels of 255.
@@ -61,6 +63,7 @@ class Report:
     """
 
     seconds: dict[int, float] = field(default_factory=dict)
+    stages: dict[int, list[dict[Stage, float]]] = field(default_factory=dict)
     speedup: float = 0.0
     identical: bool = True
     largest_difference: int = 0
@@ -80,8 +83,13 @@ def main() -> None:
         for count in sorted(options.actors):
             with _opened(options, count, project) as opened:
                 warm_up(opened, project)
+                before = opened.stages()
                 asked = opened.submit(JobKind.EDIT, "plain", project)
                 report.seconds[count] = length(asked.end())
+                report.stages[count] = [
+                    {stage: seconds - before[name][stage] for stage, seconds in after.items()}
+                    for name, after in opened.stages().items()
+                ]
                 expected = asked.frames() if expected is None else expected
                 difference = np.abs(asked.frames().astype(np.int16) - expected).max()
                 report.largest_difference = max(report.largest_difference, int(difference))
@@ -148,6 +156,13 @@ def print_report(report: Report) -> None:
     most = str(max(report.seconds))
     rows += [[most, which, f"{report.killed_seconds[which]:.1f}", str(same)] for which, same in report.killed.items()]
     print_table(f"Windows of one clip on several actors: {report.speedup:.2f} times as fast", columns, rows)
+    print()
+    rows = [
+        [str(count), *(f"{seconds:.1f}" for seconds in place.values())]
+        for count, places in report.stages.items()
+        for place in places
+    ]
+    print_table("Seconds of each actor by stage", ["actors", *Stage], rows)
     if report.interleaved is not None:
         print(f"\nTwo owners' previews interleave: {report.interleaved}.")
 

@@ -7,10 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
+import ray
 
 from videograin.jobs.cluster.board import WindowBoard
 from videograin.jobs.cluster.job_files import ClusterFiles
 from videograin.jobs.cluster.ray_cluster import RayCluster, RayPlace
+from videograin.jobs.cluster.stages import Stage
 from videograin.jobs.editing.edit_jobs import EditJobs
 from videograin.jobs.executor import Outcome
 from videograin.jobs.settings import OperatorSettings
@@ -47,6 +49,10 @@ class Studio:
         regions = [replace(each, masks=replace(each.masks, path=masks[each.masks.path])) for each in project.regions]
         kept = replace(project, clip=self.store.keep(secret, project.clip), regions=tuple(regions))
         return Asked(self, secret, self.worker.submit(secret, kind, kept))
+
+    def stages(self) -> dict[str, dict[Stage, float]]:
+        """Return the seconds that each stage of edits has taken at each actor since it was started, by its name."""
+        return {place.name: dict(ray.get(place.ask_state()).seconds) for place in self.places}
 
     def forget_inversions(self) -> None:
         """Remove what edits have left, so that the windows of the same edit take their whole time again."""

@@ -1,12 +1,14 @@
 """What runs in each process of a cluster: jobs and windows of other jobs, with models that it keeps between them."""
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
 
 from videograin.errors import Cancelled
 from videograin.jobs.cluster.job_files import place_files
 from videograin.jobs.cluster.sharing import SharedWindows, WindowHelper
+from videograin.jobs.cluster.stages import Stage, StageClock
 from videograin.jobs.editing.edit_jobs import EditJobs
 from videograin.jobs.executor import Outcome
 from videograin.jobs.failures import release_memory
@@ -31,11 +33,13 @@ class ActorState:
         shelf: which model it holds.
         device: where its models work.
         memory: of its GPU, if it has one.
+        seconds: that each stage of its work on edits has taken so far.
     """
 
     shelf: ShelfState
     device: str
     memory: tuple[GpuMemory, ...] = ()
+    seconds: Mapping[Stage, float] = field(default_factory=dict)
 
 
 class Editor:
@@ -55,11 +59,12 @@ class Editor:
             second_device=settings.second_device or None,
             offline=settings.offline,
         )
-        share = partial(SharedWindows, self._files.shared, name)
+        self._clock = StageClock()
+        share = partial(SharedWindows, self._files.shared, name, self._clock)
         jobs = EditJobs(self._shelf, settings, share)
         handlers = jobs.handlers() | discover_handlers(self._shelf, settings)
         self._runner = JobRunner(self._files, handlers, log_words=settings.log_prompts)
-        self._helper = WindowHelper(jobs, self._shelf.device, name)
+        self._helper = WindowHelper(jobs, self._shelf.device, name, self._clock)
         self._recalled = 0
 
     def prepare(self) -> str:
@@ -76,8 +81,12 @@ class Editor:
         Raises:
             JobError: its files cannot be had or sent.
         """
-        with self._files.running(job):
-            return self._runner.run(job)
+        self._clock.begin(Stage.PREPARE)
+        try:
+            with self._files.running(job):
+                return self._runner.run(job)
+        finally:
+            self._clock.begin(None)
 
     def help(self, job: Job, number: int) -> bool:
         """Make windows of an edit that runs at another place, and return whether this place may be asked again.
@@ -87,6 +96,7 @@ class Editor:
             number: of this help, one more each time, by which it is recalled.
         """
         folder = self._files.folder(job)
+        self._clock.begin(Stage.PREPARE)
         try:
             with self._files.helping(job):
                 request, shared = self._files.request(job, Project), self._files.shared(folder)
@@ -97,6 +107,8 @@ class Editor:
             log.exception("help failed", extra={"job": job.id, "kind": job.kind})
             release_memory()
             return False
+        finally:
+            self._clock.begin(None)
         return True
 
     def recall(self, number: int) -> None:
@@ -104,8 +116,13 @@ class Editor:
         self._recalled = max(self._recalled, number)
 
     def state(self) -> ActorState:
-        """Return which model is held, and how full the GPU is."""
-        return ActorState(self._shelf.state, self._shelf.device_name, tuple(self._shelf.gpu_memory()))
+        """Return which model is held, how full the GPU is, and what its time went to."""
+        return ActorState(
+            shelf=self._shelf.state,
+            device=self._shelf.device_name,
+            memory=tuple(self._shelf.gpu_memory()),
+            seconds=self._clock.seconds,
+        )
 
     def estimate(
         self, model: str, controls: tuple[ControlKind, ...], clip_shape: ClipShape, settings: EditSettings

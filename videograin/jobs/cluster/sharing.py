@@ -18,6 +18,7 @@ from videograin.diffusion.windows.plan import request_windows
 from videograin.errors import Cancelled
 from videograin.files.shared_folder import SharedFolder
 from videograin.jobs.cluster.board import SharedPlan, WindowBoard
+from videograin.jobs.cluster.stages import Stage, StageClock
 from videograin.jobs.context import JobContext, is_asked_to_stop
 from videograin.jobs.editing.edit_jobs import EditJobs
 from videograin.production.source_edit import SourceEdit
@@ -35,12 +36,15 @@ class SharedWindows:
     Args:
         shared: returns a job's folder as all places see it, given where it is on this host.
         name: of this place.
+        clock: of this place.
         context: of the job.
     """
 
-    def __init__(self, shared: Callable[[Path], SharedFolder], name: str, context: JobContext) -> None:
+    def __init__(
+        self, shared: Callable[[Path], SharedFolder], name: str, clock: StageClock, context: JobContext
+    ) -> None:
         self._job = shared(context.folder)
-        self._name = name
+        self._name, self._clock = name, clock
         self._context = context
 
     def __call__(
@@ -77,12 +81,15 @@ class SharedWindows:
             callback_on_step_end=callback_on_step_end,
             record_attention=record_attention,
         )
-        fade, own = CrossFade(request, tail), _OwnWindows(board, self._name, apart, report)
+        fade = CrossFade(request, tail)
+        own = _OwnWindows(board, self._name, self._clock, apart, report)
         for number in range(finished, count):
             while not board.is_finished(number):
                 if not own.make_next():
+                    self._clock.begin(Stage.WAIT)
                     self._context.check()
                     time.sleep(board.poll_seconds)
+            self._clock.begin(Stage.JOIN)
             apart = board.get(number)
             frames = np.concatenate(list(fade.join(apart.window, apart.chunks)))
             yield apart.joined(frames, fade.tail)
@@ -101,14 +108,15 @@ class _OwnWindows:
     Args:
         board: where it claims them.
         name: of the place.
+        clock: of the place.
         apart: makes them.
         report: told how far they are, and counts those of all places.
     """
 
-    def __init__(self, board: WindowBoard, name: str, apart: _Apart, report: Report) -> None:
-        self._board, self._name, self._apart, self._report = board, name, apart, report
+    def __init__(self, board: WindowBoard, name: str, clock: StageClock, apart: _Apart, report: Report) -> None:
+        self._board, self._name, self._clock, self._apart, self._report = board, name, clock, apart, report
         self._running: Iterator[WindowApart] | None = None
-        self._claimed = 0
+        self._claimed, self._part = 0, 0
         self._later, self._counted_at = 0.0, -COUNT_SECONDS
 
     def make_next(self) -> bool:
@@ -126,11 +134,16 @@ class _OwnWindows:
 
     def _claims(self) -> Iterator[int]:
         for number in self._board.claims(self._name):
-            self._claimed = number
+            self._claimed, self._part = number, 0
+            self._clock.begin(Stage.WINDOWS)
             yield number
 
     def _tell(self, progress: Progress) -> None:
         """Report a progress as part of the whole: what is left is shared by the places that work on it."""
+        if progress.part != self._part:
+            if self._part:  # of the parts that follow a claim the window is the last
+                self._clock.begin(Stage.WINDOWS, ended=Stage.ANCHORS)
+            self._part = progress.part
         count, now = self._board.plan.count, time.monotonic()
         if now - self._counted_at >= COUNT_SECONDS:
             self._later, self._counted_at = self._board.free / count / max(1, self._board.claimed), now
@@ -144,10 +157,11 @@ class WindowHelper:
         jobs: knows how edits are carried out.
         device: where control images are made.
         name: of this place.
+        clock: of this place.
     """
 
-    def __init__(self, jobs: EditJobs, device: torch.device, name: str) -> None:
-        self._jobs, self._device, self._name = jobs, device, name
+    def __init__(self, jobs: EditJobs, device: torch.device, name: str, clock: StageClock) -> None:
+        self._jobs, self._device, self._name, self._clock = jobs, device, name, clock
 
     @torch.no_grad()
     def help(self, project: Project, folder: Path, shared: SharedFolder, is_recalled: Callable[[], bool]) -> None:
@@ -179,7 +193,7 @@ class WindowHelper:
                 settings = replace(source.request.settings, window_frames=board.plan.window_frames)
                 with self._jobs.equipped(project, source.request, lambda _: settings, check) as (pipeline, request):
                     apart = partial(pipeline.windows_apart, request, record_attention=True)
-                    own = _OwnWindows(board, self._name, apart, check)
+                    own = _OwnWindows(board, self._name, self._clock, apart, check)
                     while own.make_next():
                         check()
         finally:
