@@ -5,10 +5,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import ray
 
+from videograin.jobs.cluster.actor import ActorState
 from videograin.jobs.cluster.board import WindowBoard
 from videograin.jobs.cluster.job_files import ClusterFiles
 from videograin.jobs.cluster.ray_cluster import RayCluster, RayPlace
@@ -52,7 +54,8 @@ class Studio:
 
     def stages(self) -> dict[str, dict[Stage, float]]:
         """Return the seconds that each stage of edits has taken at each actor since it was started, by its name."""
-        return {place.name: dict(ray.get(place.ask_state()).seconds) for place in self.places}
+        states = cast(list[ActorState], ray.get([place.ask_state() for place in self.places]))
+        return {place.name: dict(state.seconds) for place, state in zip(self.places, states, strict=True)}
 
     def forget_inversions(self) -> None:
         """Remove what edits have left, so that the windows of the same edit take their whole time again."""

@@ -27,6 +27,12 @@ def test_nothing_is_known_before_a_job_says_something(tmp_path: Path) -> None:
     assert (read_progress(tmp_path), read_preview(tmp_path), read_result(tmp_path, Counted)) == (None, None, None)
 
 
+def test_what_a_power_failure_cut_short_is_as_if_it_had_not_been_said(tmp_path: Path) -> None:
+    for name in ("progress.json", "result.json"):
+        (tmp_path / name).write_bytes(b"")
+    assert (read_progress(tmp_path), read_result(tmp_path, Counted)) == (None, None)
+
+
 def test_what_a_job_says_is_read_as_it_was_said(tmp_path: Path) -> None:
     context = JobContext(tmp_path)
     for done, seconds in enumerate((None, 1.5)):

@@ -172,8 +172,8 @@ def results_folder(folder: Path) -> Path:
 
 
 def read_progress(folder: Path) -> Progress | None:
-    """Return where the job of a folder is, None where it has not said."""
-    with suppress(FileNotFoundError):
+    """Return where the job of a folder is, None where it has not said or a power failure cut that short."""
+    with suppress(FileNotFoundError, ValueError):
         return from_json((folder / "progress.json").read_bytes(), Progress)
     return None
 

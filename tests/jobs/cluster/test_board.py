@@ -104,3 +104,23 @@ def test_a_job_that_offers_nothing_has_no_board(job: SharedFolder) -> None:
     board = WindowBoard.of(job)
     assert board is not None
     assert board.plan == PLAN
+
+
+def test_windows_that_are_expected_are_offered_later_and_those_of_an_earlier_attempt_stay(job: SharedFolder) -> None:
+    WindowBoard.expect(job)
+    board = WindowBoard.of(job)
+    assert board
+    assert (board.is_offered, board.free) == (False, 0)
+    WindowBoard.open(job, PLAN, 0, ME)
+    WindowBoard.expect(job)
+    board = WindowBoard.of(job)
+    assert board
+    assert (board.is_offered, board.free) == (True, 6)
+
+
+def test_places_that_expect_windows_in_vain_are_told(job: SharedFolder) -> None:
+    WindowBoard.expect(job)
+    WindowBoard.offer_none(job)
+    board = WindowBoard.of(job)
+    assert board
+    assert (board.is_offered, board.free) == (True, 0)

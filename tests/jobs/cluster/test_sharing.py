@@ -20,6 +20,8 @@ from videograin.files.shared_folder import SharedFolder
 from videograin.jobs.cluster.actor import Editor
 from videograin.jobs.cluster.board import SharedPlan, WindowBoard
 from videograin.jobs.cluster.job_files import ClusterFiles, studio_files
+from videograin.jobs.cluster.sharing import WindowHelper
+from videograin.jobs.cluster.stages import Stage
 from videograin.jobs.editing.edit_jobs import EditJobs
 from videograin.jobs.executor import Outcome, Place, Task
 from videograin.jobs.model_shelf import ModelShelf
@@ -156,21 +158,43 @@ def test_two_places_make_the_frames_of_one(
 def test_a_place_that_fails_to_help_does_no_harm(
     shared: Shared, expected: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prepare, claims, calls, failed = SourceEdit.prepare, WindowBoard.claims, count(), Event()
+    claims, help_, failed = WindowBoard.claims, WindowHelper.help, Event()
 
-    def short_of_memory(*arguments, **options) -> SourceEdit:
-        if next(calls) == 1:  # the helper's
-            failed.set()
-            raise MemoryError
-        return prepare(*arguments, **options)
+    def short_of_memory(*arguments) -> None:
+        if failed.is_set():
+            return help_(*arguments)
+        failed.set()
+        raise MemoryError
 
     def wait_for_the_failure(board: WindowBoard, name: str) -> Iterator[int]:
         assert failed.wait(60)
         return claims(board, name)
 
-    monkeypatch.setattr(SourceEdit, "prepare", short_of_memory)
+    monkeypatch.setattr(WindowHelper, "help", short_of_memory)
     monkeypatch.setattr(WindowBoard, "claims", wait_for_the_failure)
     assert np.array_equal(frames_of(shared.edit()), expected)
+
+
+def test_a_place_that_is_to_help_has_read_the_clip_when_windows_are_offered(
+    shared: Shared, expected: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait, offer, has_read = WindowHelper._offered, WindowBoard.open, Event()
+
+    def waiting(*arguments) -> WindowBoard:
+        has_read.set()
+        return wait(*arguments)
+
+    def offer_late(*arguments) -> WindowBoard:
+        assert has_read.wait(60)
+        return offer(*arguments)
+
+    monkeypatch.setattr(WindowHelper, "_offered", waiting)
+    monkeypatch.setattr(WindowBoard, "open", offer_late)
+    assert np.array_equal(frames_of(shared.edit()), expected)
+    home, helper = (place.editor.state().seconds for place in sorted(shared.places, key=lambda place: place.helped))
+    assert min(home[stage] for stage in (Stage.PREPARE, Stage.ANCHORS, Stage.WINDOWS, Stage.JOIN)) > 0
+    assert helper[Stage.PREPARE] > 0
+    assert helper[Stage.JOIN] == 0
 
 
 def test_a_cancelled_edit_stops_at_all_places_and_the_next_one_has_them(

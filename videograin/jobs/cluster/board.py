@@ -1,6 +1,6 @@
 """Who works on which windows of an edit: files that all places of a cluster share.
 
-    windows/plan.json     how many there are, and how long
+    windows/plan.json     how many there are, and how long; before that is known, that there are to be some
     windows/16/           those that are 16 frames long at most; a leaner attempt has others
         000003.claim      the name of the place that works on it
         000003.npz        it is finished, by itself
@@ -36,12 +36,17 @@ class SharedPlan:
     """How a clip is divided.
 
     Attributes:
-        window_frames: most frames that see one another, as the edit's first place found that they fit.
-        count: of the windows.
+        window_frames: most frames that see one another, as the edit's first place found that they fit; 0 while it has
+            not found that yet.
+        count: of the windows; 0 where places have none to share.
     """
 
     window_frames: int
     count: int
+
+
+EXPECTED, NONE = SharedPlan(0, 0), SharedPlan(1, 0)
+"""What a board says before it is known how the clip is divided, and where that turns out to be of no use to others."""
 
 
 class WindowBoard:
@@ -55,6 +60,23 @@ class WindowBoard:
     def __init__(self, folder: SharedFolder, plan: SharedPlan) -> None:
         self.plan = plan
         self._folder = folder.inside(str(plan.window_frames))
+
+    @classmethod
+    def expect(cls, job: SharedFolder) -> None:
+        """Tell all places that a job is about to offer windows, unless it has in an earlier attempt.
+
+        So places that are to help read the clip while the job's own place does.
+        """
+        folder = job.inside(FOLDER)
+        if _read_plan(folder) is None:
+            _write_plan(folder, EXPECTED)
+
+    @classmethod
+    def offer_none(cls, job: SharedFolder) -> None:
+        """Tell all places that expect windows of a job that it has none to share."""
+        folder = job.inside(FOLDER)
+        if _read_plan(folder) == EXPECTED:
+            _write_plan(folder, NONE)
 
     @classmethod
     def open(cls, job: SharedFolder, plan: SharedPlan, finished: int, name: str) -> "WindowBoard":
@@ -75,15 +97,20 @@ class WindowBoard:
         for number in range(finished):
             board._folder.create(_file(number, "joined"), JOINED)
         board._release(lambda claimant: not claimant.startswith(session_of(name)) or claimant == name)
-        folder.write("plan.json", lambda path: write_whole(path, to_json(plan)))
+        _write_plan(folder, plan)
         return board
 
     @classmethod
     def of(cls, job: SharedFolder) -> "WindowBoard | None":
-        """Return what the place that carries a job out has offered; None where it has not, or not yet."""
+        """Return what the place that carries a job out has offered or is about to; None where it has not said."""
         folder = job.inside(FOLDER)
         plan = _read_plan(folder)
         return cls(folder, plan) if plan else None
+
+    @property
+    def is_offered(self) -> bool:
+        """Whether it is known how the clip is divided."""
+        return self.plan != EXPECTED
 
     @property
     def poll_seconds(self) -> float:
@@ -185,6 +212,11 @@ def session_of(name: str) -> str:
 def _read_plan(folder: SharedFolder) -> SharedPlan | None:
     content = folder.read("plan.json")
     return from_json(content, SharedPlan) if content else None
+
+
+def _write_plan(folder: SharedFolder, plan: SharedPlan) -> None:
+    folder.make()
+    folder.write("plan.json", lambda path: write_whole(path, to_json(plan)))
 
 
 def _file(number: int, ending: str) -> str:

@@ -61,9 +61,9 @@ class ClusterFiles(JobFiles):
         return SharedFolder(folder)
 
     def offers_windows(self, job: Job) -> bool:
-        """Whether a running edit has windows that no place has begun."""
+        """Whether a running edit has windows that no place has begun, or is about to offer some."""
         board = WindowBoard.of(self.shared(self.folder(job)))
-        return board is not None and board.free > 0
+        return board is not None and (board.free > 0 or not board.is_offered)
 
     @contextmanager
     def running(self, job: Job) -> Iterator[None]:
@@ -103,7 +103,7 @@ class StudioFiles(_StoredFiles):
         self._offering: set[str] = set()
 
     def offers_windows(self, job: Job) -> bool:
-        """Whether a running edit had windows that no place had begun when its files were last looked at."""
+        """Whether this was so of a running edit when its files were last looked at."""
         return job.id in self._offering
 
     @contextmanager

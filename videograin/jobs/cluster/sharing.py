@@ -21,10 +21,11 @@ from videograin.jobs.cluster.board import SharedPlan, WindowBoard
 from videograin.jobs.cluster.stages import Stage, StageClock
 from videograin.jobs.context import JobContext, is_asked_to_stop
 from videograin.jobs.editing.edit_jobs import EditJobs
+from videograin.media.video import clip_shape, probe
 from videograin.production.source_edit import SourceEdit
 from videograin.progress import Progress, Report
 from videograin.project.project import Project
-from videograin.region import EditRequest
+from videograin.region import AttentionMode, EditRequest
 
 COUNT_SECONDS = 1.0
 """From one count of the windows that are left to the next."""
@@ -37,15 +38,26 @@ class SharedWindows:
         shared: returns a job's folder as all places see it, given where it is on this host.
         name: of this place.
         clock: of this place.
+        project: what is edited.
         context: of the job.
+
+    Raises:
+        VideoError: the clip cannot be read.
     """
 
     def __init__(
-        self, shared: Callable[[Path], SharedFolder], name: str, clock: StageClock, context: JobContext
+        self,
+        shared: Callable[[Path], SharedFolder],
+        name: str,
+        clock: StageClock,
+        project: Project,
+        context: JobContext,
     ) -> None:
         self._job = shared(context.folder)
         self._name, self._clock = name, clock
         self._context = context
+        if _has_windows(project):
+            WindowBoard.expect(self._job)
 
     def __call__(
         self,
@@ -63,6 +75,7 @@ class SharedWindows:
         """Yield the windows in their order; the same, bit for bit, as where one place makes all of them."""
         count = len(request_windows(request))
         if count - finished < 2:
+            WindowBoard.offer_none(self._job)
             yield from pipeline.edit_windows(
                 request,
                 callback_on_step_end=callback_on_step_end,
@@ -94,6 +107,13 @@ class SharedWindows:
             frames = np.concatenate(list(fade.join(apart.window, apart.chunks)))
             yield apart.joined(frames, fade.tail)
             board.drop(number)
+
+
+def _has_windows(project: Project) -> bool:
+    """Whether an edit's clip is longer than a window, by what its header says."""
+    frames, _, _ = clip_shape(probe(project.clip), project.clip_options)
+    settings = project.settings
+    return settings.attention_mode is AttentionMode.WINDOWS and frames > settings.window_frames
 
 
 class _Apart(Protocol):
@@ -165,7 +185,7 @@ class WindowHelper:
 
     @torch.no_grad()
     def help(self, project: Project, folder: Path, shared: SharedFolder, is_recalled: Callable[[], bool]) -> None:
-        """Make windows of an edit until none is free.
+        """Make windows of an edit until none is free; the clip is read while the edit's own place reads it.
 
         Args:
             project: what is edited.
@@ -183,13 +203,17 @@ class WindowHelper:
                 raise Cancelled("The help was stopped.")
 
         board = WindowBoard.of(shared)
-        if board is None or not board.free:
+        if board is None or (board.is_offered and not board.free):
             return
         try:
             check()
             with TemporaryDirectory() as scratch:
                 source = SourceEdit.prepare(project, Path(scratch), self._device, check)
-                assert source.request is not None, "an edit that has windows"
+                if source.request is None:
+                    return
+                board = self._offered(shared, check)
+                if not board.free:
+                    return
                 settings = replace(source.request.settings, window_frames=board.plan.window_frames)
                 with self._jobs.equipped(project, source.request, lambda _: settings, check) as (pipeline, request):
                     apart = partial(pipeline.windows_apart, request, record_attention=True)
@@ -198,3 +222,12 @@ class WindowHelper:
                         check()
         finally:
             board.release(self._name)
+
+    def _offered(self, shared: SharedFolder, check: Callable[[], object]) -> WindowBoard:
+        """Wait until a job has offered its windows."""
+        self._clock.begin(Stage.WAIT)
+        while (board := WindowBoard.of(shared)) is None or not board.is_offered:
+            check()
+            time.sleep(shared.poll_seconds)
+        self._clock.begin(Stage.PREPARE)
+        return board

@@ -42,8 +42,8 @@ STOPPED_EARLY = "You stopped this early: these are the first {} of {} frames."
 SHORTER_WINDOWS = "Memory is short here, so at most {} frames were edited together instead of {}."
 REUSED = "This clip's inversion was known from an earlier edit and was used again."
 
-Share = Callable[[JobContext], EditWindows]
-"""Returns how the windows of a job are carried out."""
+Share = Callable[[Project, JobContext], EditWindows]
+"""Returns how the windows of a job are carried out; called before anything else is done for it."""
 
 FitSettings = Callable[[MemoryPlan], EditSettings]
 """Returns an edit's settings so that it fits into memory as a plan says."""
@@ -76,6 +76,7 @@ class EditJobs:
             Cancelled: the job was to stop.
         """
         started = time.monotonic()
+        windows = self._share(project, context) if self._share else None
         source = SourceEdit.prepare(project, context.scratch, self._shelf.device, context.report)
         segments = Segments(context.segments, source.clip.fps, kept_crf(source, context.scratch))
         try:
@@ -83,7 +84,7 @@ class EditJobs:
                 for _ in produce(None, source, segments, context.report):
                     context.check()
             else:
-                self._draw(project, source, source.request, segments, context)
+                self._draw(project, source, source.request, segments, context, windows)
         except Cancelled:
             if context.is_restarting or not segments.count:
                 raise
@@ -91,13 +92,19 @@ class EditJobs:
         return self._write(source, segments, context, started)
 
     def _draw(
-        self, project: Project, source: SourceEdit, request: EditRequest, segments: Segments, context: JobContext
+        self,
+        project: Project,
+        source: SourceEdit,
+        request: EditRequest,
+        segments: Segments,
+        context: JobContext,
+        windows: EditWindows | None,
     ) -> None:
         for note in sampler_notes(project.adapters, project.settings):
             context.note(note)
         fit = partial(_fitted, request.settings, segments, context)
         with self.equipped(project, request, fit, context.check, is_lean=context.is_lean) as (pipeline, request):
-            self._form(pipeline, project, replace(source, request=request), request, segments, context)
+            self._form(pipeline, project, replace(source, request=request), request, segments, context, windows)
 
     @contextmanager
     def equipped(
@@ -169,11 +176,12 @@ class EditJobs:
         request: EditRequest,
         segments: Segments,
         context: JobContext,
+        edit_windows: EditWindows | None,
     ) -> None:
         """Run the pipeline, showing the clip as it forms."""
         frames, fps = request.frames, source.clip.fps
         forming = FormingClip(self._colours(pipeline, frames), lambda shown: context.preview(shown, fps))
-        windows = produce(
+        finished = produce(
             pipeline,
             source,
             segments,
@@ -181,9 +189,9 @@ class EditJobs:
             callback_on_step_end=forming.step_end,
             callback_on_frames=forming.frames_end,
             record_attention=True,
-            edit_windows=self._share(context) if self._share else None,
+            edit_windows=edit_windows,
         )
-        for _ in windows:
+        for _ in finished:
             context.show_finished(lambda path: segments.join_beside(path, source.clip.audio))
             context.check()
 
