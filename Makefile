@@ -1,6 +1,8 @@
 # Every target sets up what it needs by itself and is quick the second time.
 PYTHON := .venv/bin/python
 READY := .venv/.ready
+# Two workers, a file at a time, in the order of tests/conftest.py: xdist's own has the files of one long test at the end.
+SHARED := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: setup app demo test quick lint bench clean
 
@@ -26,11 +28,11 @@ lint: $(READY)
 
 test: lint
 	@tests/browser/install_chromium.sh
-	$(PYTHON) -m pytest -n 2 --dist loadfile --durations=20
+	$(PYTHON) -m pytest $(SHARED) --durations=20
 
 # The inner loop: what neither takes long nor needs a browser or a GPU.
 quick: $(READY)
-	$(PYTHON) -m pytest -n 2 --dist loadfile --durations=20 -m "not slow and not browser and not gpu"
+	$(PYTHON) -m pytest $(SHARED) --durations=20 -m "not slow and not browser and not gpu"
 
 bench: $(READY)
 	$(PYTHON) -m benchmarks.trajectories

@@ -20,8 +20,14 @@ torch.set_num_threads(max(1, (os.cpu_count() or 2) // int(os.environ.get("PYTEST
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run fast tests first, and those in a browser last."""
-    items.sort(key=lambda item: (bool(item.get_closest_marker("browser")), bool(item.get_closest_marker("slow"))))
+    """Run fast tests first, and those in a browser last; workers that share them begin with the long files instead.
+
+    At the end a worker then waits for a short file of the other, not for the longest.
+    """
+    items.sort(
+        key=lambda item: (bool(item.get_closest_marker("browser")), bool(item.get_closest_marker("slow"))),
+        reverse="PYTEST_XDIST_WORKER" in os.environ,
+    )
 
 
 @pytest.fixture(scope="session")

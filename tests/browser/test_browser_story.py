@@ -36,8 +36,8 @@ def test_two_clicks_and_two_words_give_a_clip_that_shows_both_edits(visit, tmp_p
     visitor.say("a panda", "a robot", background="on grass under a clear sky")
     visitor.open_drawer("Sentence, caption")
     assert page.locator("#caption textarea").input_value() == "a cat and a dog"
-    visitor.open_drawer("Every setting")
-    visitor.set_number("Steps", 10)
+    page.get_by_label("Draft").check()
+    page.wait_for_function("document.querySelector('#quality input:checked').value == 'draft'")
     page.click("#edit")
     page.wait_for_selector(".vg-forming", timeout=EDIT_TIMEOUT)  # the clip is shown while it forms
     visitor.wait_for_result()

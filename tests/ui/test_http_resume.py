@@ -15,7 +15,7 @@ from videograin.media.video import ClipOptions, load_clip
 
 pytestmark = pytest.mark.slow
 
-FRAMES, STEPS = 10, 30
+FRAMES, STEPS = 10, 12
 WINDOWS = {"window_frames": 5, "anchor_frames": 1, "window_overlap": 1}
 WHOLE = ClipOptions(short_side=None, multiple=1)
 
