@@ -1,12 +1,17 @@
 """The Triton kernels of attention on CUDA and which tensors they take, and what does the same on a CPU."""
 
 from importlib.util import find_spec
+from threading import Lock
 
 import torch
 from torch import Tensor
 
 HOPPER = (9, 0)
 """Compute capability from which the tensor memory accelerator fetches tiles."""
+
+tuning = Lock()
+"""Held while a kernel is started that Triton tunes: its tuner keeps the arguments of a start on itself, and two devices
+have a thread each."""
 
 
 def is_half(tensor: Tensor) -> bool:

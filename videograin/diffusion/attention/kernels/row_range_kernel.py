@@ -13,7 +13,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from videograin.diffusion.attention.kernels import descriptor_memory
+from videograin.diffusion.attention.kernels import descriptor_memory, tuning
 
 CONFIGS = [
     triton.Config({"ROWS": rows, "KEYS": 64}, num_warps=warps, num_stages=stages)
@@ -36,7 +36,7 @@ def row_range_triton(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
         return -(-rows // config["ROWS"]), batch * heads
 
     triton.set_allocator(descriptor_memory)
-    with torch.cuda.device_of(query):
+    with tuning, torch.cuda.device_of(query):
         _row_range_kernel[grid](
             query, key, maximum, minimum, heads, rows, key.shape[2],
             *query.stride()[:3], *key.stride()[:3],

@@ -10,6 +10,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from videograin.diffusion.attention.kernels import tuning
+
 CONFIGS = [
     triton.Config({"TOKENS": tokens}, num_warps=warps)
     for tokens, warps in [(32, 2), (32, 4), (64, 4), (64, 8), (128, 8)]
@@ -27,7 +29,7 @@ def trajectory_attention_triton(
     def grid(config: dict[str, int]) -> tuple[int, int]:
         return -(-tokens // config["TOKENS"]), batch * heads
 
-    with torch.cuda.device_of(query):
+    with tuning, torch.cuda.device_of(query):
         _trajectory_kernel[grid](
             query, key, value, out, keys.contiguous(), valid.contiguous(), tokens, heads, scale,
             *query.stride()[:3], *key.stride()[:3], *value.stride()[:3], *out.stride()[:3],
