@@ -43,6 +43,17 @@ def test_windows_cover_a_clip_and_share_as_many_frames_as_they_are_told(frames: 
         assert before.stop - after.start == before.next_overlap == after.overlap == 2
 
 
+@pytest.mark.parametrize(("frames", "count"), [(17, 2), (24, 4), (128, 14), (300, 30)])
+def test_two_gpus_have_the_same_number_of_windows_to_make(frames: int, count: int) -> None:
+    assert len(plan_windows(np.ones((1, frames), bool), 16, 4, 2)) == count
+
+
+@pytest.mark.parametrize("frames", range(17, 60))
+def test_no_frame_belongs_to_three_windows_however_large_the_overlap(frames: int) -> None:
+    windows = plan_windows(np.ones((1, frames), bool), 16, 4, 8)
+    assert all(first.stop <= third.start for first, third in zip(windows, windows[2:], strict=False))
+
+
 def test_a_clip_that_fits_is_one_window_that_sees_nothing_else() -> None:
     assert plan_windows(np.ones((1, 16), bool), 16, 4, 2, shots=(0, 8)) == [Window(0, 16)]
 
@@ -172,10 +183,10 @@ def test_a_window_depends_on_nothing_but_clip_and_seed() -> None:
     """An edit that goes on behind its first windows ends with the same frames as one in a piece."""
     pipe, clip = tiny_pipeline(), request()
     windows = list(pipe.edit_windows(clip))
-    resumed = list(pipe.edit_windows(clip, finished=2, tail=windows[1].tail))
-    assert len(windows) == 3
-    assert np.array_equal(resumed[0].frames, windows[2].frames)
-    assert torch.equal(resumed[0].latents, windows[2].latents)
+    resumed = list(pipe.edit_windows(clip, finished=3, tail=windows[2].tail))
+    assert len(windows) == 4
+    assert np.array_equal(resumed[0].frames, windows[3].frames)
+    assert torch.equal(resumed[0].latents, windows[3].latents)
 
 
 def test_what_lies_in_another_window_counts_only_where_it_is_an_anchor() -> None:
@@ -202,4 +213,4 @@ def test_frames_in_which_no_edited_region_is_seen_are_the_source() -> None:
 def test_the_parts_of_a_long_edit_are_told() -> None:
     told: list[tuple[int, int]] = []
     tiny_pipeline().edit(request(), report=lambda progress: told.append((progress.part, progress.parts)))
-    assert list(dict.fromkeys(told)) == [(1, 4), (2, 4), (3, 4), (4, 4)]  # the anchors, then three windows
+    assert list(dict.fromkeys(told)) == [(part, 5) for part in range(1, 6)]  # the anchors, then four windows

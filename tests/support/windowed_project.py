@@ -1,4 +1,4 @@
-"""An edit of three windows for a tiny model."""
+"""An edit of four windows for a tiny model."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from videograin.media.video import ClipOptions
 from videograin.project.project import Project, ProjectRegion
 from videograin.region import EditSettings
 
-FRAMES, FPS, WINDOWS = 10, 8, 3
+FRAMES, FPS, WINDOWS = 10, 8, 4
 WHOLE = ClipOptions(short_side=None, multiple=1)
 
 

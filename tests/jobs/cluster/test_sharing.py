@@ -64,7 +64,7 @@ class Here(Place):
 
 @dataclass(frozen=True)
 class Shared:
-    """A worker of two places, and an edit of three windows."""
+    """A worker of two places, and an edit of four windows."""
 
     worker: Worker
     places: Sequence[Here]
