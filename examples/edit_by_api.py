@@ -27,7 +27,7 @@ def main(address: str, output: str = "edited.mp4") -> None:
         background="on grass under a clear sky",
         api_name="/set_words",
     )
-    job = client.predict(session, settings={"num_inference_steps": 10, "seed": 0}, api_name="/edit")
+    job = client.predict(session, quality="draft", settings={"seed": 0}, api_name="/edit")
     wait(client, session, job)
     video, _side_by_side = client.predict(session, job, api_name="/get_result")
     shutil.copyfile(video["path"] if isinstance(video, dict) else video, output)

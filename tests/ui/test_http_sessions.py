@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from api_visitor import ApiVisitor
+from fakes import tiny_pipeline
 from synthetic_video import make
 
 from benchmarks.sessions import Verdict, ask_at_once
@@ -31,7 +32,9 @@ runpy.run_path("app.py", run_name="__main__")
 
 def test_what_ran_is_interrupted_and_what_waited_is_kept_when_a_studio_ends_and_comes_back(tmp_path: Path) -> None:
     clip = make(tmp_path / "clip.mp4", "testsrc2=s=160x160:r=8:d=2")
-    with running_studio(tmp_path, ("-c", NEVER_DONE)) as studio:
+    model = tmp_path / "tiny"
+    tiny_pipeline().save_pretrained(model)
+    with running_studio(tmp_path, ("-c", NEVER_DONE), models=model) as studio:
         visitor = ApiVisitor(studio.url)
         session = visitor.session
         visitor.mark_middle(tmp_path, visitor.open(clip, short_side=160, frames=16))
@@ -41,7 +44,7 @@ def test_what_ran_is_interrupted_and_what_waited_is_kept_when_a_studio_ends_and_
         visitor.wait(stuck, "running")
         assert studio.stop(signal.SIGTERM) < STOP_SECONDS  # though this step does not end
         assert studio.process.returncode == 1
-    with running_studio(tmp_path) as studio:
+    with running_studio(tmp_path, models=model) as studio:
         visitor = ApiVisitor(studio.url, session=session)
         status = visitor.call("get_job", stuck)
         assert (status["state"], status["message"]) == (
@@ -51,7 +54,7 @@ def test_what_ran_is_interrupted_and_what_waited_is_kept_when_a_studio_ends_and_
         visitor.wait(stopped, "running")
         assert studio.stop(signal.SIGTERM) < STOP_SECONDS
         assert studio.process.returncode == 0
-    with running_studio(tmp_path) as studio:
+    with running_studio(tmp_path, models=model) as studio:
         visitor = ApiVisitor(studio.url, session=session)
         assert visitor.call("get_job", stopped)["state"] == "interrupted"
         assert visitor.wait(waiting)["state"] == "done"
