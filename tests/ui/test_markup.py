@@ -81,7 +81,8 @@ def test_a_word_that_is_not_in_the_sentence_is_left_uncoloured(work):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(0.2, "1 s"), (59.6, "60 s"), (100, "2 min"), (3599, "60 min"), (9000, "2.5 h")]
+    ("seconds", "words"),
+    [(0.2, "1 s"), (59.6, "60 s"), (100, "2 min"), (3599, "60 min"), (9000, "2.5 h"), (450_000, "5.2 days")],
 )
 def test_times_are_said_as_people_do(seconds, words):
     assert markup.duration(seconds) == words

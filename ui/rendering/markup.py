@@ -143,7 +143,9 @@ def duration(seconds: float) -> str:
     """Return a time in everyday words."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    if seconds < 5400:
+        return f"{round(seconds / 60)} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
 
 
 def object_list(work: Workspace, frames: np.ndarray, selected: int | None) -> str:

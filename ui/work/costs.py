@@ -10,6 +10,7 @@ from ui.work.session import Session
 from videograin.jobs.model_shelf import ModelShelf
 from videograin.media.video import Clip, ClipOptions, VideoInfo, clip_shape
 from videograin.models.bundles import find_bundle
+from videograin.models.presets import Quality, apply_quality
 from videograin.models.time_left import Estimate
 from videograin.production.focus import drawn_shape, plan_focus
 from videograin.production.source_masks import ClipPlace
@@ -66,8 +67,10 @@ def clip_cost(shelf: ModelShelf, info: VideoInfo, options: ClipOptions, model: s
         model: name of the bundle.
     """
 
-    def estimate(chosen: ClipOptions) -> Estimate | None:
-        return shelf.estimate(model, (), clip_shape(info, chosen), find_bundle(model).settings)
+    own = find_bundle(model).settings
+
+    def estimate(chosen: ClipOptions, settings: EditSettings = own) -> Estimate | None:
+        return shelf.estimate(model, (), clip_shape(info, chosen), settings)
 
     fps = options.fps or info.fps
     end = info.duration if options.end is None else min(options.end, info.duration)
@@ -78,6 +81,7 @@ def clip_cost(shelf: ModelShelf, info: VideoInfo, options: ClipOptions, model: s
     if fps > FEWER_FPS:
         choices[f"at {FEWER_FPS:g} frames a second"] = replace(options, fps=FEWER_FPS)
     estimates = {words: estimate(chosen) for words, chosen in choices.items()}
+    estimates["as a draft"] = estimate(options, apply_quality(Quality.DRAFT, own, own))
     return ClipCost(
         info=info,
         shape=shape,
