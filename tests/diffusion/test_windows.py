@@ -54,6 +54,11 @@ def test_no_frame_belongs_to_three_windows_however_large_the_overlap(frames: int
     assert all(first.stop <= third.start for first, third in zip(windows, windows[2:], strict=False))
 
 
+def test_no_window_is_empty() -> None:
+    windows = plan_windows(np.ones((1, 3), bool), 1, 0, 0)
+    assert [len(window.frames) for window in windows] == [1, 1, 1]
+
+
 def test_a_clip_that_fits_is_one_window_that_sees_nothing_else() -> None:
     assert plan_windows(np.ones((1, 16), bool), 16, 4, 2, shots=(0, 8)) == [Window(0, 16)]
 

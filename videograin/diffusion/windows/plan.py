@@ -203,10 +203,10 @@ def _shot_windows(first: int, stop: int, length: int, overlap: int, anchors: tup
 
 def _window_count(frames: int, length: int, overlap: int) -> int:
     """Return in how many windows a shot is edited: as few as can be, made a multiple of `PLACES` where that leaves each
-    as long as its two overlaps together."""
+    as long as its two overlaps together, and with a frame."""
     fewest = -(-(frames - overlap) // (length - overlap))
     count = -(-fewest // PLACES) * PLACES
-    return count if (frames + (count - 1) * overlap) // count >= 2 * overlap else fewest
+    return count if (frames + (count - 1) * overlap) // count >= max(1, 2 * overlap) else fewest
 
 
 def _grouped(anchors: tuple[int, ...], most: int) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
