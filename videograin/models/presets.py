@@ -71,7 +71,7 @@ QUALITIES = {
     Quality.DRAFT: Shortcuts(
         "To see in seconds whether an idea works.",
         steps=0.5,
-        most_steps=20,
+        most_steps=16,
         fresh_noise=True,
         changes={"cache_interval": 3, "key_frames": 2, "shared_control": True},
     ),
