@@ -86,6 +86,16 @@ def forward(denoiser: Denoiser, step: AttentionStep, seed: int = 0) -> Tensor:
     return denoiser.predict_noise(latents, 500, Conditioning(text, text), step)
 
 
+def test_halves_may_have_latents_of_their_own(second: SecondDevice) -> None:
+    denoiser, text = Denoiser(tiny_pipeline().unet), torch.randn(2, 77, TEXT_WIDTH)
+    latents = torch.randn(2, 3, 4, 8, 8)
+    alone, split = (
+        each.predict_noise(latents, 500, Conditioning(text, text), AttentionStep(3))
+        for each in (denoiser, second.split(denoiser))
+    )
+    assert torch.allclose(alone, split, atol=1e-5)
+
+
 def test_pictures_are_shown_to_either_half_as_on_one_device(second: SecondDevice) -> None:
     unet = tiny_pipeline().unet
     layers = [module for name, module in unet.named_modules() if name.endswith("attn2")]
@@ -115,8 +125,9 @@ def test_what_fails_on_the_second_device_is_raised_here(second: SecondDevice) ->
 
     denoiser = second.split(Denoiser(tiny_pipeline().unet))
     denoiser.other.unet.register_forward_pre_hook(fail)
-    with pytest.raises(torch.OutOfMemoryError):
-        forward(denoiser, AttentionStep(3))
+    for step in (AttentionStep(3), AttentionStep(3, keep_states=lambda _name, _states: None)):
+        with pytest.raises(torch.OutOfMemoryError):
+            forward(denoiser, step)
 
 
 def test_an_edit_is_stopped_within_a_step_and_leaves_nothing_on_the_second_device(

@@ -74,7 +74,7 @@ class SplitDenoiser(Denoiser):
 
     @torch.no_grad()
     def predict_noise(self, latents: Tensor, timestep: int, conditioning: Conditioning, step: AttentionStep) -> Tensor:
-        """Predict the noise, one half on each device; where there is but one, on the first. Arguments as above it."""
+        """Predict the noise, one half on each device, a single one on the first; arguments as in `Denoiser`."""
         if conditioning.halves == 1:
             return super().predict_noise(latents, timestep, conditioning, step)
         is_one_sample = latents.ndim == 4
@@ -83,23 +83,24 @@ class SplitDenoiser(Denoiser):
         own_states: dict[str, Tensor] = {}
         other_states: dict[str, Tensor] = {}
         # Moved before the first device is given its half, behind which its stream would queue the copies.
-        unconditional = partial(
+        forward = partial(
             self.other.predict_noise,
             halves[0].to(self.mirror.device),
             timestep,
             self.mirror.conditioning(conditioning, is_control_shared=is_control_shared),
             _keeping(self.mirror.step(step), other_states),
         )
-        future = self.thread.submit(copy_context().run, unconditional)
+        future = self.thread.submit(copy_context().run, forward)
         try:
             own_step = _keeping(conditional_half(step), own_states)
             own = super().predict_noise(halves[1], timestep, conditioning.conditional, own_step)
         finally:
             wait([future])  # also after an error: nothing may go on unseen
+        unconditional = future.result().to(own.device)
         for name, states in own_states.items():
             assert step.keep_states is not None
             step.keep_states(name, torch.cat([other_states[name].to(states.device), states]))
-        return torch.cat([future.result().to(own.device), own])
+        return torch.cat([unconditional, own])
 
 
 def twin(network: Network, device: torch.device) -> Network:
