@@ -78,7 +78,7 @@ class Api(EditApi):
         return self._describe(found)
 
     def open_project(self, session: str, file: gr.FileData) -> tuple[Document, list[str]]:
-        """Go on with the work of a project ZIP; also return what could not be read from it."""
+        """Go on with the work of a project ZIP; also return what could not be read or is not shown of it."""
         found = self._find(session)
         problems = transfer.open_project(self._studio, found, transfer.uploaded(file))
         return self._describe(found), list(problems)

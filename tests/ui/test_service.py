@@ -44,6 +44,7 @@ from videograin.models.presets import Quality, apply_quality
 from videograin.models.time_left import Estimate
 from videograin.project import objects
 from videograin.project.archive import export_workspace
+from videograin.project.workspace import SavedResult
 from videograin.region import ControlGuidance, ControlKind, EditSettings
 
 
@@ -440,6 +441,15 @@ def test_a_project_beyond_a_limit_is_refused(studio, session, options, message):
     archive = Path(transfer.export_project(studio, session))
     with pytest.raises(VideoError, match=message):
         transfer.open_project(studio, studio.sessions.create(), archive)
+
+
+def test_a_project_says_that_its_earlier_results_stay_in_its_file(studio, session, tmp_path):
+    video = make(tmp_path / "out.mp4", "testsrc=s=64x64:r=8:d=0.5")
+    result = SavedResult(video, "2026-01-01", "emoji-world", "a fox", EditSettings())
+    for number, (results, notes) in enumerate([((), ()), ((result,), (transfer.RESULTS_STAY,))]):
+        archive = tmp_path / f"{number}.zip"
+        export_workspace(replace(session.opened_work, model="emoji-world", results=results), archive)
+        assert transfer.open_project(studio, studio.sessions.create(), archive) == notes
 
 
 def test_without_a_preset_an_edit_keeps_the_settings_of_its_project(studio):

@@ -160,8 +160,8 @@ class ClipHandlers:
     def open_project(self, session_id: str, file: str) -> Updates:
         """Go on with the work that a ZIP file holds."""
         session = self._studio.sessions.find(session_id)
-        for problem in transfer.open_project(self._studio, session, Path(file)):
-            gr.Warning(escape(problem), title="Not all of it could be read")
+        for note in transfer.open_project(self._studio, session, Path(file)):
+            gr.Warning(escape(note))
         self._studio.marking.prepare_frame(session)
         return {self._page.tabs: gr.Tabs(selected="mark"), **self._views.everything(session)}
 

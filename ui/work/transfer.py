@@ -62,6 +62,11 @@ OBJECT_ACTIONS: dict[str, Callable[[Workspace, int, str], Workspace]] = {
 }
 """What the buttons and sliders of the object list do."""
 
+RESULTS_STAY = (
+    "What was made of it before stays in the project's file, as MP4s; the page shows what is made from now on."
+)
+"""What is said of a project with results: the file has too little of an edit to show it as one of the page's own."""
+
 
 def _combined(work: Workspace, number: int, how: str, other: str) -> Workspace:
     return objects.combine_objects(work, number, int(other), Combination(how))
@@ -184,7 +189,7 @@ def open_project(studio: StudioService, session: Session, file: Path) -> tuple[s
     """Go on with the work that a ZIP file holds; what the session held before is gone.
 
     Returns:
-        The parts that could not be read, in plain words.
+        What could not be read or is not shown of it, in plain words.
 
     Raises:
         VideoGrainError: the file cannot be read, or is beyond a limit of this studio.
@@ -204,7 +209,7 @@ def open_project(studio: StudioService, session: Session, file: Path) -> tuple[s
     work = objects.with_colours(replace(work, clip=kept, model=model, adapters=adapters, results=(), output=None))
     with session.lock:
         session.open(work, clip)
-    return loaded.problems
+    return (*loaded.problems, RESULTS_STAY) if loaded.workspace.results else loaded.problems
 
 
 def use_again(studio: StudioService, session: Session, job_id: str) -> None:
