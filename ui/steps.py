@@ -107,8 +107,8 @@ def build_mark_step() -> MarkStep:
                 add = gr.Button("New object", size="sm", min_width=90, elem_id="new-object")
                 rest = gr.Button("Everything else", size="sm", min_width=90, elem_id="rest")
             with gr.Row():
-                suggest = gr.Button(SUGGEST, size="sm", min_width=100)
-                suggest_in_clip = gr.Button("Suggest in all frames", size="sm", min_width=100, elem_id="suggest-all")
+                suggest = gr.Button(SUGGEST, size="sm", min_width=145)
+                suggest_in_clip = gr.Button("Suggest in all frames", size="sm", min_width=145, elem_id="suggest-all")
             gr.HTML(
                 "<h2>Follow them through the clip</h2><p class='vg-note'>Then look at the coloured strips below the "
                 "picture: where one is pale, go there, correct it with a click, and follow again. What you marked "
