@@ -7,6 +7,7 @@ from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, UNet2DCondi
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from videograin.diffusion.pipeline import VideoGrainPipeline
+from videograin.models.loading import on_device
 
 VAE_CONFIG = {
     "down_block_types": ["DownEncoderBlock2D"] * 4,
@@ -18,7 +19,12 @@ VAE_CONFIG = {
 
 
 def random_sd15(device: torch.device, dtype: torch.dtype) -> VideoGrainPipeline:
-    """Build the pipeline on a device; its frames must never be shown as an edit."""
+    """Build the pipeline on a device, as `load_pipeline` does; its frames must never be shown as an edit."""
+    return on_device(plain_sd15(device, dtype), device)
+
+
+def plain_sd15(device: torch.device, dtype: torch.dtype) -> VideoGrainPipeline:
+    """Build the pipeline on a device, of diffusers' own blocks everywhere."""
     torch.manual_seed(0)
     with device:
         unet = UNet2DConditionModel(sample_size=64, cross_attention_dim=768, attention_head_dim=8)

@@ -23,9 +23,8 @@ from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.edit import GIB, PhaseClock, request
-from benchmarks.sd15 import random_sd15
+from benchmarks.sd15 import plain_sd15
 from benchmarks.table import print_table
-from videograin.diffusion.attention.processors import install_layout_attention
 from videograin.diffusion.fused.blocks import FUSED, fuse
 from videograin.diffusion.pipeline import VideoGrainPipeline
 from videograin.progress import Phase, Progress
@@ -51,7 +50,7 @@ KINDS = {
 def main() -> None:
     """Print the tables."""
     args = _arguments()
-    pipeline = random_sd15(torch.device("cuda"), torch.float16)
+    pipeline = plain_sd15(torch.device("cuda"), torch.float16)
     given, exact = noise_inputs(), exact_noise(pipeline)
     device = (
         f"{torch.cuda.get_device_name()}, fp16, {args.frames} frames of 512×512, 4 regions, ControlNet, trajectories"
@@ -59,10 +58,12 @@ def main() -> None:
     rows, profiles = [], {}
     for name, change in ways():
         change(pipeline)
-        rows.append([name, *step_seconds(pipeline, args.frames), error(noise(pipeline, *given), exact)])
+        seconds, profiles[name] = step_seconds(pipeline, args.frames), kernel_times(pipeline, args.frames)
+        kernels = f"{sum(profiles[name].values()):.1f}"
+        rows.append([name, kernels, *seconds, error(noise(pipeline, *given), exact)])
         print(*rows[-1], flush=True)
-        profiles[name] = kernel_times(pipeline, args.frames)
-    columns = ["way", "inversion, s", "both halves, s", "modulated, s", "decode, s", "peak GiB", "error to fp32"]
+    steps = ["inversion, s", "both halves, s", "modulated, s"]
+    columns = ["way", "kernels of the first two, ms", *steps, "decode, s", "peak GiB", "error to fp32"]
     print_table(f"{device}: seconds of one step; each way on top of those above it", columns, rows)
     first, last = next(iter(profiles)), min(profiles, key=lambda name: sum(profiles[name].values()))
     print_profile(device, {name: profiles[name] for name in (first, last)})
@@ -80,8 +81,6 @@ def ways() -> Iterator[tuple[str, Callable[[VideoGrainPipeline], None]]]:
     yield "fused norms and residual blocks", partial(_fuse_all, fused=residual)
     yield "fused transformers", partial(_fuse_all, fused={Transformer2DModel: FUSED[Transformer2DModel]})
     yield "fused gates", partial(_fuse_all, fused={GEGLU: FUSED[GEGLU]})
-    yield "ControlNet's attention as the UNet's", _attend_as_the_unet
-    yield "cuDNN's algorithms measured", _measure_algorithms
 
 
 def step_seconds(pipeline: VideoGrainPipeline, frames: int) -> list[str]:
@@ -179,14 +178,6 @@ def error(noise_pred: Tensor, exact: Tensor) -> str:
 def _fuse_all(pipeline: VideoGrainPipeline, fused: dict[type[nn.Module], type[nn.Module]]) -> None:
     for network in (pipeline.unet, pipeline.controlnet, pipeline.vae):
         fuse(network, fused)
-
-
-def _attend_as_the_unet(pipeline: VideoGrainPipeline) -> None:
-    install_layout_attention(cast(ControlNetModel, pipeline.controlnet))
-
-
-def _measure_algorithms(_pipeline: VideoGrainPipeline) -> None:
-    torch.backends.cudnn.benchmark = True
 
 
 def _arguments() -> argparse.Namespace:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from videograin.models.loading import load_pipeline
 from videograin.models.bundles import EMOJI_WORLD_SETTINGS
-from videograin.models.footprint import bytes_of, controlnets_of
+from videograin.models.footprint import bytes_of
 from videograin.models.memory import PLANS, peak_bytes
 from videograin.region import ControlKind, EditRequest, Region
 
@@ -31,7 +31,7 @@ masks = np.zeros((6, 256, 256), bool)
 masks[:, 20:120, 20:120] = True
 settings = replace(EMOJI_WORLD_SETTINGS, num_inference_steps=1)
 request = EditRequest(clip, [Region(masks, "a fox")], "a dog", control_images=[clip], settings=settings)
-weights = sum(map(bytes_of, (pipeline.unet, pipeline.vae, pipeline.text_encoder, *controlnets_of(pipeline))))
+weights = sum(map(bytes_of, (pipeline.unet, pipeline.vae, pipeline.text_encoder, *pipeline.controlnets)))
 before = held("VmRSS") - weights
 pipeline.edit(request)
 print(held("VmHWM") - before, peak_bytes(pipeline, clip.shape[:3], settings, torch.device("cpu"), PLANS[0]))

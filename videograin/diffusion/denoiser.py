@@ -23,6 +23,13 @@ from videograin.diffusion.shortcuts.deep_cache import keeping_deep, no_residual,
 AnyControlNet = ControlNetModel | MultiControlNetModel
 
 
+def controlnets_in(controlnet: AnyControlNet | None) -> list[ControlNetModel]:
+    """Return the ControlNets that one is, or several in one are; none of None."""
+    if isinstance(controlnet, MultiControlNetModel):
+        return cast(list[ControlNetModel], [*controlnet.nets])
+    return [] if controlnet is None else [controlnet]
+
+
 @dataclass(frozen=True)
 class Control:
     """What one ControlNet is given.
@@ -112,9 +119,7 @@ class Denoiser:
     @property
     def controlnets(self) -> list[ControlNetModel]:
         """The ControlNets, none, one or several."""
-        if isinstance(self.controlnet, MultiControlNetModel):
-            return cast(list[ControlNetModel], [*self.controlnet.nets])
-        return [] if self.controlnet is None else [self.controlnet]
+        return controlnets_in(self.controlnet)
 
     def shares_control(self, conditioning: Conditioning) -> bool:
         """Return whether halves of one sample take what the ControlNets make of the conditional half."""

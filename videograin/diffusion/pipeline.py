@@ -19,7 +19,7 @@ from videograin.diffusion.attention.processors import install_layout_attention
 from videograin.diffusion.attention.recorder import can_inject
 from videograin.diffusion.attention.reference import RegionReference
 from videograin.diffusion.autoencoder import check_frame_size
-from videograin.diffusion.denoiser import AnyControlNet, Denoiser
+from videograin.diffusion.denoiser import AnyControlNet, Denoiser, controlnets_in
 from videograin.diffusion.devices.split_denoiser import SecondDevice
 from videograin.diffusion.prompt_embeds import embed_prompts
 from videograin.diffusion.schedule import NoiseSchedule
@@ -113,6 +113,11 @@ class VideoGrainPipeline(
         """
         is_offloaded = self.unet.device != self._execution_device
         return self.second_device is not None and not is_offloaded and self.loops == EditLoops()
+
+    @property
+    def controlnets(self) -> list[ControlNetModel]:
+        """The ControlNets, none, one or several."""
+        return controlnets_in(self.controlnet)
 
     def interrupt(self) -> None:
         """Stop the running edit before its next step; it raises `Cancelled`. Safe to call from any thread."""
@@ -332,8 +337,7 @@ class VideoGrainPipeline(
 
     def _check(self, request: EditRequest) -> None:
         """Raise SettingsError where the request does not fit the networks."""
-        networks = self.controlnet.nets if isinstance(self.controlnet, MultiControlNetModel) else [self.controlnet]
-        count = sum(network is not None for network in networks)
+        count = len(self.controlnets)
         if request.control_images and len(request.control_images) != count:
             raise SettingsError(
                 f"There are {len(request.control_images)} sets of control images for {count} ControlNets. "

@@ -1,12 +1,9 @@
 """What an edit holds in memory, part by part, while its networks work."""
 
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import torch
-from diffusers import ControlNetModel
-from diffusers.models.controlnets.multicontrolnet import MultiControlNetModel
 from torch import nn
 
 from videograin.diffusion.attention.row_range import CHUNK_BYTES
@@ -106,12 +103,12 @@ def footprint(
     first = cells * unet_width[0] * pipeline.unet.dtype.itemsize
     return Footprint(
         unet=bytes_of(pipeline.unet),
-        controlnets=sum(map(bytes_of, controlnets_of(pipeline))),
+        controlnets=sum(map(bytes_of, pipeline.controlnets)),
         vae=bytes_of(pipeline.vae),
         text_encoder=bytes_of(pipeline.text_encoder),
         path=paths,
         tables=_tables(frames, cells, settings),
-        controls=len(controlnets_of(pipeline)) * frames * (1 + halves_of(settings)) * (3 * height * width * 4 + first),
+        controls=len(pipeline.controlnets) * frames * (1 + halves_of(settings)) * (3 * height * width * 4 + first),
         activations=_activations(pipeline, frames * first, settings),
         decoding=int(VAE_VALUES * height * width * second_width * vae_size),
         workspace=WORKSPACE[device.type],
@@ -133,13 +130,6 @@ def clip_windows(clip_shape: ClipShape, settings: EditSettings) -> list[Window]:
 def latent_grid(pipeline: VideoGrainPipeline, clip_shape: ClipShape) -> tuple[int, int]:
     """Return (h, w) of a clip's latents."""
     return clip_shape[1] // pipeline.vae_scale_factor, clip_shape[2] // pipeline.vae_scale_factor
-
-
-def controlnets_of(pipeline: VideoGrainPipeline) -> list[ControlNetModel]:
-    """Return the ControlNets, none, one or several."""
-    if isinstance(pipeline.controlnet, MultiControlNetModel):
-        return cast(list[ControlNetModel], [*pipeline.controlnet.nets])
-    return [pipeline.controlnet] if pipeline.controlnet is not None else []
 
 
 def halves_of(settings: EditSettings) -> int:
@@ -167,7 +157,5 @@ def _tables(frames: int, cells: int, settings: EditSettings) -> int:
 
 def _activations(pipeline: VideoGrainPipeline, first: int, settings: EditSettings) -> int:
     """Return the bytes at the peak of a denoising step, `first` of one half's at the first level's width."""
-    values = (
-        UNET_VALUES + CONTROLNET_VALUES * len(controlnets_of(pipeline)) + INJECTED_VALUES * (settings.inject_steps > 0)
-    )
+    values = UNET_VALUES + CONTROLNET_VALUES * len(pipeline.controlnets) + INJECTED_VALUES * (settings.inject_steps > 0)
     return values * halves_of(settings) * first

@@ -14,7 +14,6 @@ from videograin.models.flops import matmul_speed
 from videograin.models.footprint import (
     ClipShape,
     bytes_of,
-    controlnets_of,
     footprint,
 )
 from videograin.models.speed.device_rates import USUAL_RATES, DeviceRates
@@ -204,5 +203,5 @@ def _lacking(
 
 
 def _bytes_on(pipeline: VideoGrainPipeline, device: torch.device) -> int:
-    networks = [pipeline.unet, pipeline.vae, pipeline.text_encoder, *controlnets_of(pipeline)]
+    networks = [pipeline.unet, pipeline.vae, pipeline.text_encoder, *pipeline.controlnets]
     return sum(bytes_of(network) for network in networks if next(network.parameters()).device.type == device.type)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from videograin.diffusion.pipeline import VideoGrainPipeline
 from videograin.models.flops import ForwardKeys, Operations, controlnet_flops, unet_flops, vae_flops
-from videograin.models.footprint import ClipShape, clip_windows, controlnets_of, latent_grid
+from videograin.models.footprint import ClipShape, clip_windows, latent_grid
 from videograin.region import Convention, EditSettings
 
 NO_OPERATIONS = Operations()
@@ -55,7 +55,7 @@ class ForwardFlops:
         if anchors := len(windows[0].anchors):  # they are denoised by themselves first, and again where they lack
             forwards.append((anchors, 0, 1 + lacking * len(windows)))
         grid = latent_grid(pipeline, clip_shape)
-        control = sum(controlnet_flops(each, *clip_shape[1:], grid) for each in controlnets_of(pipeline))
+        control = sum(controlnet_flops(each, *clip_shape[1:], grid) for each in pipeline.controlnets)
         first = 1 if settings.convention == Convention.RELEASE else 0  # the release leaves the largest grid plain
         counted = cls()
         for frames, beside, times in forwards:
