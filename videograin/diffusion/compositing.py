@@ -9,9 +9,11 @@ from videograin.masks.inpaint import fill_masked
 from videograin.masks.thin_ends import thin_ends
 
 FEATHER = 1.5
-"""Pixels over which the edit fades into the source, outside the part that may change: enough for a smooth outline. Over
-more, what the model draws beyond the outline glimmers: along the flow the rim of friends varies 5.9 times as much as
-the source's over 4 pixels, 2.2 over 2 and 1.2 over 1.5."""
+"""Pixels over which the edit fades into the source, half of them on either side of the outline, which is smooth then.
+
+What the model draws at the outline and beyond it glimmers. With the fade wholly outside, the rim of a panda of 200
+pixels varied 3.7 times as much along the flow as the source's, and varies 2.3 times as much now.
+"""
 
 
 def composite(source: np.ndarray, edited: np.ndarray, changed: np.ndarray, kept: np.ndarray) -> np.ndarray:
@@ -20,11 +22,11 @@ def composite(source: np.ndarray, edited: np.ndarray, changed: np.ndarray, kept:
     Args:
         source: (F, H, W, 3) uint8.
         edited: frames of the same shape.
-        changed: (F, H, W) bool, the part that is taken from `edited` as it is, but for its seam with `kept`.
+        changed: (F, H, W) bool, the part that is taken from `edited`, as it is but for its outermost pixels.
         kept: (F, H, W) bool, the part that is the source to the last pixel: the edit fades before it, not in it.
 
     Returns:
-        (F, H, W, 3) uint8, the source itself from `FEATHER` pixels outside the changed part on.
+        (F, H, W, 3) uint8, the source itself from `FEATHER` pixels away from the changed part on.
     """
     shares = [opacity(*parts) for parts in zip(changed, kept, strict=True)]
     drawn = [without_thin_ends(*each) for each in zip(source, edited, changed, strict=True)]
@@ -55,8 +57,19 @@ def lay_over(source: np.ndarray, edited: np.ndarray, share: np.ndarray) -> np.nd
 
 
 def opacity(changed: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """Return how far the edit covers the source, (H, W) float32 in [0, 1]: 1 in the changed part, fading outside."""
-    return np.minimum(1 - _feathers_away(changed), _feathers_away(kept))
+    """Return how far the edit covers the source, (H, W) float32 in [0, 1]: a half at the outline of the changed part,
+    nothing in the kept one."""
+    return np.minimum(np.clip(0.5 - _beyond_outline(changed) / FEATHER, 0, 1), _feathers_away(kept))
+
+
+def _beyond_outline(part: np.ndarray) -> np.ndarray:
+    """Return how far outside of the outline of a part (H, W) bool each pixel's middle lies, float32 pixels."""
+    if part.all() or not part.any():
+        return np.where(part, np.float32(-np.inf), np.float32(np.inf))
+    outside, inside = (
+        cv2.distanceTransform(each.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for each in (~part, part)
+    )
+    return np.where(part, 0.5 - inside, outside - 0.5)  # the outline runs between two pixels
 
 
 def _feathers_away(part: np.ndarray) -> np.ndarray:

@@ -126,16 +126,20 @@ class SourceEdit:
 
     def opacities(self, first: int, count: int) -> Iterator[np.ndarray]:
         """Yield what the result shows of the edited objects alone, (H, W) float32 in [0, 1], from a frame on."""
+        from videograin.diffusion.compositing import opacity
         from videograin.diffusion.region_masks import RegionMasks
 
         width, height = self.size
         if self.request is None:
             yield from np.zeros((count, height, width), np.float32)
             return
-        for place, part in enumerate(RegionMasks.of(self.request, range(first, first + count)).edited_part.numpy()):
-            shown = part.astype(np.float32)
+        regions = RegionMasks.of(self.request, range(first, first + count))
+        changed, kept = regions.edited_part.numpy(), regions.kept_part.numpy()
+        for place, part in enumerate(changed):
             if self.request.settings.blend_background:
-                shown[thin_ends(part)] = 0  # of these a result shows what is around the object
+                shown = opacity(part & ~thin_ends(part), kept[place])  # a result's thin ends show what is around them
+            else:
+                shown = part.astype(np.float32)
             if self.crops is None:
                 yield shown
                 continue
