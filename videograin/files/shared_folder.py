@@ -1,5 +1,6 @@
 """A folder that processes on several hosts work in together: on a disk that all of them mount, or in a store."""
 
+import errno
 import os
 import secrets
 import shutil
@@ -9,6 +10,9 @@ from pathlib import Path
 from typing import Self
 
 from videograin.files.object_store import ObjectStore
+
+GONE = (errno.ENOENT, errno.ESTALE)
+"""What is said of a folder that is gone; by NFS, where another host has removed it."""
 
 
 class SharedFolder:
@@ -54,15 +58,23 @@ class SharedFolder:
         """Write a new file and return whether that was done: not where there is one, or the folder is gone.
 
         A link is made whole or not at all, by one of those who try.
+
+        Raises:
+            OSError: nothing can be written here, or the disk knows no hard links.
         """
         aside = self.path / f".{secrets.token_hex(8)}.part"
         try:
             aside.write_bytes(content)
             os.link(aside, self.path / name)
-        except OSError:
-            return False
+        except FileExistsError:  # NFS says so of its own link as well, where the first answer was lost: see open(2)
+            return aside.stat().st_nlink > 1
+        except OSError as error:
+            if error.errno in GONE:
+                return False
+            raise
         finally:
-            aside.unlink(missing_ok=True)
+            with suppress(OSError):
+                aside.unlink()
         return True
 
     def write(self, name: str, write: Callable[[Path], object]) -> None:
