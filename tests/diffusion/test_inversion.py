@@ -16,6 +16,7 @@ from videograin.diffusion.attention.step import AttentionStep
 from videograin.diffusion.denoiser import Conditioning, Denoiser
 from videograin.diffusion.inversion import invert
 from videograin.diffusion.schedule import NoiseSchedule
+from videograin.files import tensor_cache
 from videograin.files.tensor_cache import TensorCache, content_key, fingerprint
 from videograin.progress import Phase, Progress, ignore
 from videograin.region import EditSettings
@@ -151,6 +152,29 @@ def test_a_path_larger_than_the_cap_is_not_kept(tmp_path):
     cache.store("key", path)
     assert cache.load("key") is None
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_hosts_whose_processes_have_one_number_keep_the_same_path_at_the_same_time(tmp_path, monkeypatch):
+    save, (path,), saves = tensor_cache.save_file, paths(1), []
+
+    def save_beside_another(tensors: dict[str, Tensor], aside) -> None:
+        saves.append(aside)
+        save(tensors, aside)
+        if len(saves) == 1:
+            TensorCache(tmp_path).store("key", path)
+
+    monkeypatch.setattr(tensor_cache, "save_file", save_beside_another)
+    cache = TensorCache(tmp_path)
+    cache.store("key", path)
+    assert len(set(saves)) == 2
+    assert is_kept(cache, "key", path)
+
+
+def test_a_path_that_another_place_removes_meanwhile_is_none_to_remove(tmp_path):
+    cache, (path,) = TensorCache(tmp_path), paths(1)
+    (tmp_path / "removed.safetensors").symlink_to(tmp_path / "nowhere")
+    cache.store("key", path)
+    assert is_kept(cache, "key", path)
 
 
 def test_a_failed_write_leaves_nothing_behind(tmp_path, monkeypatch):

@@ -2,6 +2,9 @@
 
 import hashlib
 import os
+import secrets
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -46,7 +49,8 @@ class TensorCache:
         if path.nbytes > self.max_bytes:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        aside = self._file(key).with_suffix(f".{os.getpid()}.part")
+        # Not by the number of this process: hosts that share the folder may have one alike, as containers do.
+        aside = self._file(key).with_suffix(f".{secrets.token_hex(8)}.part")
         try:
             save_file({"path": path.cpu().contiguous()}, aside)
             aside.replace(self._file(key))
@@ -62,12 +66,18 @@ class TensorCache:
         return self.folder / f"{key}.safetensors"
 
     def _shrink(self) -> None:
-        files = sorted(self.folder.glob("*.safetensors"), key=lambda file: file.stat().st_mtime, reverse=True)
         kept = 0
-        for file in files:
-            kept += file.stat().st_size
+        for _, size, file in sorted(self._used_files(), reverse=True):
+            kept += size
             if kept > self.max_bytes:
                 file.unlink(missing_ok=True)
+
+    def _used_files(self) -> Iterator[tuple[float, int, Path]]:
+        """Yield when each file was used last, its bytes and its path."""
+        for file in self.folder.glob("*.safetensors"):
+            with suppress(FileNotFoundError):  # another place of a cluster makes room as well
+                status = file.stat()
+                yield status.st_mtime, status.st_size, file
 
 
 def content_key(*parts: Tensor | str) -> str:
