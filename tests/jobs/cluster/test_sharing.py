@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from threading import Barrier, Event
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from videograin.jobs.cluster.actor import Editor
 from videograin.jobs.cluster.board import SharedPlan, WindowBoard
 from videograin.jobs.cluster.job_files import ClusterFiles, studio_files
 from videograin.jobs.cluster.sharing import WindowHelper
-from videograin.jobs.cluster.stages import Stage
+from videograin.jobs.cluster.stages import Stage, StageClock
 from videograin.jobs.editing.edit_jobs import EditJobs
 from videograin.jobs.executor import Outcome, Place, Task
 from videograin.jobs.model_shelf import ModelShelf
@@ -195,6 +196,20 @@ def test_a_place_that_is_to_help_has_read_the_clip_when_windows_are_offered(
     assert min(home[stage] for stage in (Stage.PREPARE, Stage.ANCHORS, Stage.WINDOWS, Stage.JOIN)) > 0
     assert helper[Stage.PREPARE] > 0
     assert helper[Stage.JOIN] == 0
+
+
+def test_a_place_that_finds_nothing_to_draw_is_not_asked_to_help_again(
+    tmp_path: Path, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "segments").mkdir()
+    WindowBoard.expect(job := SharedFolder(tmp_path))
+    monkeypatch.setattr(SourceEdit, "prepare", lambda *_: SimpleNamespace(request=None))
+    jobs = EditJobs(ModelShelf(tmp_path, "cpu"), settings_for(tmp_path, project))
+    WindowHelper(jobs, torch.device("cpu"), "run-1", StageClock()).help(project, tmp_path, job, lambda: False)
+    board = WindowBoard.of(job)
+    assert board is not None
+    assert board.is_offered
+    assert not board.free
 
 
 def test_a_cancelled_edit_stops_at_all_places_and_the_next_one_has_them(

@@ -103,9 +103,9 @@ class SharedWindows:
                     self._context.check()
                     time.sleep(board.poll_seconds)
             self._clock.begin(Stage.JOIN)
-            apart = board.get(number)
-            frames = np.concatenate(list(fade.join(apart.window, apart.chunks)))
-            yield apart.joined(frames, fade.tail)
+            made = board.get(number)
+            frames = np.concatenate(list(fade.join(made.window, made.chunks)))
+            yield made.joined(frames, fade.tail)
             board.drop(number)
 
 
@@ -209,7 +209,8 @@ class WindowHelper:
             check()
             with TemporaryDirectory() as scratch:
                 source = SourceEdit.prepare(project, Path(scratch), self._device, check)
-                if source.request is None:
+                if source.request is None:  # nothing is drawn, so that the edit's own place will offer nothing
+                    WindowBoard.offer_none(shared)
                     return
                 board = self._offered(shared, check)
                 if not board.free:
