@@ -10,6 +10,7 @@ from videograin import __version__
 from videograin.cli import app, compare, download, edit, info, mask, models, reproduce, score, vote
 from videograin.cli.ctrl_c import CtrlC
 from videograin.errors import VideoGrainError
+from videograin.jobs.failures import is_out_of_memory
 
 OK, UNEXPECTED, USAGE, INTERRUPTED, UNREAD = 0, 1, 2, 130, 141
 
@@ -87,13 +88,8 @@ def _print_no_more() -> None:
 def _report_defect(error: BaseException, debug: bool) -> None:
     if debug:
         traceback.print_exc()
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         hint = "The device ran out of memory: choose fewer frames or a smaller size."
     else:
         hint = "This is a defect. Run the command again with --debug and report what it prints."
     print(f"unexpected {type(error).__name__}: {error}\n{hint}", file=sys.stderr)
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    torch = sys.modules.get("torch")  # what never loaded it did not raise it
-    return torch is not None and isinstance(error, torch.OutOfMemoryError)

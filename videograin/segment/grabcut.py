@@ -48,9 +48,6 @@ EDGE_GAP = 0.02
 """Share of the shorter side up to which a box counts as reaching the picture's edge, by which the object is cut off: a
 strip of it left there would count as background."""
 
-MIN_CONTEXT = 8
-"""Pixels of the background that are seen around the smallest area."""
-
 SMOOTHING = 5, 20.0, 3.0
 """Diameter in pixels, and sigmas of colour and place, of the bilateral filter that takes noise and hair away."""
 

@@ -26,7 +26,6 @@ LEAST_CAP = 4
 LANDMARKS_SHARE = 0.5
 """Part of the anchors that a frame sees, where it sees some of many, that all frames of its shot see."""
 
-
 PLACES = 2
 """The windows of a shot are a multiple of this: two GPUs then finish together, where of 13 one would make 7. On one GPU
 that costs nothing: what one more overlap takes is less than what attention in shorter windows saves."""
