@@ -46,11 +46,15 @@ class Studio:
 
     def submit(self, kind: JobKind, owner: str, project: Project) -> "Asked":
         """Ask for an edit."""
-        secret = f"{owner}-{'a' * 24}"
+        secret = self.secret(owner)
         masks = {region.masks.path: self.store.keep(secret, region.masks.path) for region in project.regions}
         regions = [replace(each, masks=replace(each.masks, path=masks[each.masks.path])) for each in project.regions]
         kept = replace(project, clip=self.store.keep(secret, project.clip), regions=tuple(regions))
         return Asked(self, secret, self.worker.submit(secret, kind, kept))
+
+    def secret(self, owner: str) -> str:
+        """Return the text by which an owner of a name is known."""
+        return f"{owner}-{'a' * 24}"
 
     def stages(self) -> dict[str, dict[Stage, float]]:
         """Return the seconds that each stage of edits has taken at each actor since it was started, by its name."""

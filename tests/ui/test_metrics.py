@@ -36,7 +36,7 @@ def studio(tmp_path: Path, stepper: Stepper) -> Iterator[SimpleNamespace]:
     metrics, store = StudioMetrics(), JobStore(tmp_path / "jobs")
     worker = Worker(store, handlers, OperatorSettings(data_folder=tmp_path), observe=metrics.note)
     worker.start()
-    shelf = SimpleNamespace(gpu_memory=lambda: [GpuMemory(10, 40)])
+    shelf = SimpleNamespace(gpu_memory=lambda: [GpuMemory(10, 40)], stage_seconds=lambda: {"windows": 7.5})
     opened = SimpleNamespace(worker=worker, store=store, shelf=shelf, metrics=metrics)
     metrics.watch(cast(StudioService, opened))
     yield opened
@@ -61,6 +61,7 @@ def test_the_queue_the_places_and_the_gpu_are_told_as_they_are(studio: SimpleNam
     assert (told["videograin_edit_places free"], told["videograin_edit_places busy"]) == (0, 1)
     memory = told["videograin_gpu_memory_bytes 0 used"], told["videograin_gpu_memory_bytes 0 free"]
     assert memory == (10, 30)
+    assert told["videograin_stage_seconds_total windows"] == 7.5
 
 
 def test_waits_lengths_and_failures_add_up(studio: SimpleNamespace, stepper: Stepper) -> None:

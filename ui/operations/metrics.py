@@ -65,6 +65,10 @@ class _Present(Collector):
         for kind, seconds in list(self._studio.store.seconds_by_kind.items()):
             spent.add_metric([kind], seconds)
         yield spent
+        stages = CounterMetricFamily("videograin_stage_seconds", "That stages of edits have taken", labels=["stage"])
+        for stage, seconds in self._studio.shelf.stage_seconds().items():
+            stages.add_metric([stage], seconds)
+        yield stages
         yield _shares(list(self._studio.store.seconds_by_owner().values()))
         free, there = self._studio.worker.edit_places()
         places = GaugeMetricFamily("videograin_edit_places", "Edits that can run at once", labels=["state"])

@@ -3,7 +3,7 @@
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -146,6 +146,10 @@ class ModelShelf:
             return []
         memory = map(torch.cuda.mem_get_info, filter(None, (self.device, self._second_device)))
         return [GpuMemory(total - free, total) for free, total in memory]
+
+    def stage_seconds(self) -> Mapping[str, float]:
+        """Return what the stages of edits have taken at the places of a cluster; nothing elsewhere."""
+        return {}
 
     @contextmanager
     def at_work(self) -> Iterator[None]:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 from videograin.errors import Cancelled
@@ -32,14 +32,14 @@ class ActorState:
     Attributes:
         shelf: which model it holds.
         device: where its models work.
-        memory: of its GPU, if it has one.
         seconds: that each stage of its work on edits has taken so far.
+        memory: of its GPU, if it has one.
     """
 
     shelf: ShelfState
     device: str
+    seconds: Mapping[Stage, float]
     memory: tuple[GpuMemory, ...] = ()
-    seconds: Mapping[Stage, float] = field(default_factory=dict)
 
 
 class Editor:
@@ -120,8 +120,8 @@ class Editor:
         return ActorState(
             shelf=self._shelf.state,
             device=self._shelf.device_name,
-            memory=tuple(self._shelf.gpu_memory()),
             seconds=self._clock.seconds,
+            memory=tuple(self._shelf.gpu_memory()),
         )
 
     def estimate(

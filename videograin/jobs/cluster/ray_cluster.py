@@ -5,7 +5,7 @@ import math
 import os
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from threading import Event, Thread
@@ -18,6 +18,7 @@ from videograin.errors import SettingsError
 from videograin.jobs.cluster.actor import ActorState, Editor
 from videograin.jobs.cluster.board import WindowBoard
 from videograin.jobs.cluster.job_files import ClusterFiles, studio_files
+from videograin.jobs.cluster.stages import Stage
 from videograin.jobs.context import is_asked_to_stop
 from videograin.jobs.executor import Outcome, Place, PlaceLost, Task
 from videograin.jobs.model_shelf import GpuMemory, ModelShelf, ShelfState, cache_folder
@@ -219,6 +220,11 @@ class ClusterShelf(ModelShelf):
     def gpu_memory(self) -> list[GpuMemory]:
         """Return how full the actors' GPUs are."""
         return [each for place in self._places if place.state for each in place.state.memory]
+
+    def stage_seconds(self) -> Mapping[str, float]:
+        """Return what the stages of edits have taken at all actors since they were started."""
+        states = [place.state for place in self._places if place.state]
+        return {stage: sum(state.seconds[stage] for state in states) for stage in Stage}
 
     def update(self, default: str) -> None:
         """Take over what the actors told last; of several models that they hold, the default one counts."""
