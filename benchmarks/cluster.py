@@ -183,7 +183,6 @@ def print_report(report: Report) -> None:
     most = str(max(report.seconds))
     rows += [[most, which, f"{report.killed_seconds[which]:.1f}", str(same)] for which, same in report.killed.items()]
     print_table(f"Windows of one clip on several actors: {report.speedup:.2f} times as fast", columns, rows)
-    print()
     rows = [
         [str(count), *(f"{seconds:.1f}" for seconds in place.values())]
         for count, places in report.stages.items()
