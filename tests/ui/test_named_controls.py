@@ -41,7 +41,7 @@ def labels(tmp_path: Path) -> set[str]:
     with gr.Blocks() as blocks:
         page = build_components(studio)
         shown = Views(studio, page).everything(session)
-    assert studio.worker.stop()
+    assert studio.worker.stop(timeout=60)  # a busy machine may still be loading the model
     own = {str(getattr(each, name, "")) for each in blocks.blocks.values() for name in ("label", "value")}
     offer = download_offer(find_entry("sd15"), can_ask=True)
     html = offer + "".join(value for value in shown.values() if isinstance(value, str))
