@@ -149,6 +149,19 @@ def test_decoded_frames_take_the_places_of_those_to_come(clock: Clock) -> None:
     assert np.array_equal(shown[2], frames)
 
 
+def test_a_window_without_steps_shows_its_frames_and_none_of_the_window_before(clock: Clock) -> None:
+    frames = to_uint8(torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(1)))
+    shown: list[np.ndarray] = []
+    forming = FormingClip(colours_of(some_latents()), shown.append)
+    forming.frames_end(frames)
+    step(forming, some_latents())
+    forming.window_end()
+    clock.now += 10
+    forming.frames_end(frames[:2])
+    assert [len(clip) for clip in shown] == [4, 2]
+    assert np.array_equal(shown[1], frames[:2])
+
+
 # Pictures
 
 

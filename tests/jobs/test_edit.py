@@ -29,6 +29,7 @@ from videograin.jobs.runner import LEANER
 from videograin.jobs.settings import OperatorSettings
 from videograin.jobs.store import Job, JobKind, JobState, JobStore
 from videograin.jobs.worker import JobStatus, Worker
+from videograin.masks.export import save_npz
 from videograin.masks.load import MaskSource
 from videograin.media.video import ClipOptions, clip_shape, load_clip, probe
 from videograin.models.memory import MemoryPlan
@@ -389,6 +390,17 @@ def test_where_memory_is_short_windows_are_shorter_and_the_result_says_so(
     monkeypatch.setattr("videograin.jobs.editing.edit_jobs.plan_memory", lambda *_: MemoryPlan(window_frames=4))
     done = studio.edit(replace(studio.project, settings=EditSettings(num_inference_steps=1, anchor_frames=0)))
     assert done.job.notes == (SHORTER_WINDOWS.format(4, 16),)
+    assert done.result.frames == FRAMES
+
+
+def test_an_object_that_comes_in_after_the_first_window_is_edited(studio: Studio, tmp_path: Path) -> None:
+    masks = np.zeros((FRAMES, 64, 96), bool)
+    masks[FRAMES - 1, 16:48, 32:64] = True
+    save_npz(tmp_path / "late.npz", {"ball": masks})
+    late = ProjectRegion(MaskSource(studio.store.keep(ANN, tmp_path / "late.npz")), "a red panda", "ball")
+    settings = EditSettings(num_inference_steps=1, window_frames=3, anchor_frames=0)
+    done = studio.edit(replace(studio.project, regions=(late,), settings=settings))
+    assert done.job.state is JobState.DONE, done.job.message
     assert done.result.frames == FRAMES
 
 

@@ -71,11 +71,9 @@ class FormingClip:
         self._finished: list[np.ndarray] = []
 
     def step_end(
-        self, _pipeline: "VideoGrainPipeline", index: int, _timestep: int, values: dict[str, Tensor]
+        self, _pipeline: "VideoGrainPipeline", _index: int, _timestep: int, values: dict[str, Tensor]
     ) -> dict[str, Tensor]:
         """Show the clean latents that a step predicted of its window; a step callback that changes nothing."""
-        if index == 0:  # of the next window
-            self._finished.clear()
         self._latents = values["pred_original_sample"]
         if time.monotonic() >= self._due:
             self._show_now(self._colours(self._latents))
@@ -90,9 +88,14 @@ class FormingClip:
         self._finished.append(shrink(frames))
         if time.monotonic() >= self._due:
             finished = np.concatenate(self._finished)
-            assert self._latents is not None, "frames are decoded after the last step"
-            coming = self._colours(self._latents[len(finished) :])
-            self._show_now(np.concatenate([finished, resize(coming, finished.shape[1:3])]))
+            if self._latents is not None:
+                coming = self._colours(self._latents[len(finished) :])
+                finished = np.concatenate([finished, resize(coming, finished.shape[1:3])])
+            self._show_now(finished)
+
+    def window_end(self) -> None:
+        """Forget a window that is finished; the next one may have no steps, as where it shows no edited region."""
+        self._latents, self._finished = None, []
 
     def _show_now(self, frames: np.ndarray) -> None:
         started = time.monotonic()

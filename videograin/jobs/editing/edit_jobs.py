@@ -192,6 +192,7 @@ class EditJobs:
             edit_windows=edit_windows,
         )
         for _ in finished:
+            forming.window_end()
             context.show_finished(lambda path: segments.join_beside(path, source.clip.audio))
             context.check()
 
