@@ -6,6 +6,7 @@ import torch
 from fakes import tiny_unet
 
 from videograin.diffusion.attention.processors import install_layout_attention
+from videograin.diffusion.fused.blocks import fuse
 from videograin.models.flops import Operations
 from videograin.models.speed import device_rates as measuring
 from videograin.models.speed.device_rates import DeviceRates, device_rates
@@ -29,6 +30,14 @@ def test_a_device_is_timed_at_first_use_and_known_to_later_processes(
     monkeypatch.setattr(measuring, "measure_rates", lambda *_: pytest.fail("timed again"))
     assert device_rates(unet, CPU, kept) == rates
     assert [*json.loads(kept.read_text()).values()] == [vars(rates)]
+
+
+def test_a_model_with_other_blocks_is_timed_for_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    diffusers_own, fused, kept = tiny_unet(), tiny_unet(), tmp_path / "rates.json"
+    fuse(fused)
+    rates = iter([DeviceRates(0.5, 0.5, 1.0), DeviceRates(0.6, 0.5, 1.0)])
+    monkeypatch.setattr(measuring, "measure_rates", lambda *_: next(rates))
+    assert device_rates(diffusers_own, CPU, kept) != device_rates(fused, CPU, kept)
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"a": 1}', '{"a": {"layers": 1}}'])
