@@ -191,6 +191,7 @@ def picture_for_readme(visitor: Visitor, folder: str) -> None:
     visitor.track()
     page.keyboard.press("Escape")  # the masks need not play
     page.wait_for_selector(".vg-masks", state="hidden")
+    page.evaluate("document.activeElement.blur()")
     _save_small(page, f"{folder}/studio-mark.png")
     visitor.say("a panda", "a robot", background="on grass under a clear sky")
     page.click("#edit")
