@@ -90,14 +90,19 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     raise _too_large(path, size)
 
 
-def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays by name, compressed; an older file is replaced.
+def write_npz(path: Path, arrays: Mapping[str, np.ndarray], *, is_compressed: bool = True) -> None:
+    """Write arrays by name; an older file is replaced.
+
+    Args:
+        path: the file.
+        arrays: by their names.
+        is_compressed: whether time is spent to save space.
 
     Raises:
         ProjectError: the file cannot be written.
     """
     content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED if is_compressed else zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
                 np.lib.format.write_array(entry, array, allow_pickle=False)

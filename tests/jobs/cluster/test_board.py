@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
+from zipfile import ZIP_STORED, ZipFile
 
 import numpy as np
 import pytest
@@ -116,6 +117,13 @@ def test_windows_that_are_expected_are_offered_later_and_those_of_an_earlier_att
     board = WindowBoard.of(job)
     assert board
     assert (board.is_offered, board.free) == (True, 6)
+
+
+def test_a_finished_window_is_written_without_the_time_that_compressing_takes(job: SharedFolder) -> None:
+    board = WindowBoard.open(job, PLAN, 0, ME)
+    board.put(0, a_window())
+    with ZipFile(job.inside(FOLDER).inside("5").fetch("000000.npz")) as archive:
+        assert {entry.compress_type for entry in archive.infolist()} == {ZIP_STORED}
 
 
 def test_places_that_expect_windows_in_vain_are_told(job: SharedFolder) -> None:

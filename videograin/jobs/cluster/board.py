@@ -159,7 +159,8 @@ class WindowBoard:
             "words": words,
         }
         maps = {} if apart.attention is None else {"attention": apart.attention}
-        self._folder.write(_file(number, "npz"), lambda path: write_npz(path, arrays | maps))
+        # It is read once and soon: to compress a window of Stable Diffusion's size takes half a second.
+        self._folder.write(_file(number, "npz"), lambda path: write_npz(path, arrays | maps, is_compressed=False))
 
     def get(self, number: int) -> WindowApart:
         """Read a window that is finished."""
