@@ -71,7 +71,7 @@ def test_a_cancelled_edit_keeps_its_finished_windows_as_a_clip(
     status = finished(worker, jobs[0])
     assert status.job.state is JobState.DONE, status.job.message
     assert STOPPED_EARLY.format(5, FRAMES) in status.job.notes
-    assert len(load_clip(status.results / status.result.video, WHOLE).frames) == status.result.frames == 6
+    assert len(load_clip(status.results / status.result.video, WHOLE).frames) == status.result.frames == 5
     assert not (store.folder(status.job) / "segments").exists()
 
 
