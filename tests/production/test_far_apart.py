@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 from synthetic_video import make
 
+from videograin.errors import Cancelled
 from videograin.masks.load import MaskSource
 from videograin.media.video import ClipOptions
 from videograin.production.source_edit import SourceEdit
+from videograin.progress import Progress
 from videograin.project.project import Project, ProjectRegion
+from videograin.region import ControlKind
 
 FRAMES, WIDTH, HEIGHT = 2, 384, 128
 BALLS = {"left": (20, 30), "right": (360, 90)}
@@ -24,18 +27,21 @@ def ball(name: str) -> np.ndarray:
 
 
 @pytest.fixture
-def source(tmp_path: Path) -> SourceEdit:
+def project(tmp_path: Path) -> Project:
     """An edit of both balls in a clip a quarter as large as its video."""
     np.savez(tmp_path / "masks.npz", left=[ball("left")] * FRAMES, right=[ball("right")] * FRAMES)
     clip = make(tmp_path / "clip.mp4", f"testsrc=s={WIDTH}x{HEIGHT}:r=8:d={FRAMES / 8}")
     regions = tuple(
         ProjectRegion(MaskSource(tmp_path / "masks.npz", key=name), prompt=f"a {name} fox") for name in BALLS
     )
-    project = Project(clip=clip, source_prompt="balls", regions=regions)
+    options = ClipOptions(short_side=64, multiple=16)
     (tmp_path / "scratch").mkdir()
-    return SourceEdit.prepare(
-        replace(project, clip_options=ClipOptions(short_side=64, multiple=16)), tmp_path / "scratch"
-    )
+    return Project(clip=clip, source_prompt="balls", regions=regions, clip_options=options)
+
+
+@pytest.fixture
+def source(tmp_path: Path, project: Project) -> SourceEdit:
+    return SourceEdit.prepare(project, tmp_path / "scratch")
 
 
 def test_both_are_drawn_in_one_picture_at_the_source_s_own_pixels(source: SourceEdit) -> None:
@@ -67,3 +73,18 @@ def test_attention_maps_show_each_ball_at_its_place(source: SourceEdit) -> None:
     for region, (x, y) in enumerate(BALLS.values()):
         assert whole[region, 0, int(y * scale), int(x * scale)] == region + 1
         assert (whole[region, 0] > 0).mean() < 0.2
+
+
+def test_while_frames_masks_and_control_images_are_made_it_is_told_and_can_be_stopped(
+    tmp_path: Path, project: Project
+) -> None:
+    project, told = replace(project, controls=(ControlKind.CANNY,)), []
+    SourceEdit.prepare(project, tmp_path / "scratch", report=told.append)
+    assert [(each.done, each.total, each.seconds_left) for each in told] == [(done, 4, None) for done in range(5)]
+
+    def stop(progress: Progress) -> None:
+        if progress.done == 2:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        SourceEdit.prepare(project, tmp_path / "scratch", report=stop)

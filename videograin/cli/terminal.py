@@ -37,7 +37,7 @@ class ProgressBars:
     def __call__(self, progress: Progress) -> None:
         """Show where the work is."""
         phase = (progress.phase, progress.part)
-        if self._bar is None or phase != self._phase:
+        if self._bar is None or phase != self._phase or progress.done < self._bar.n:  # frames, then masks, are read
             self.__exit__()
             self._phase = phase
             is_bytes = progress.phase is Phase.DOWNLOAD

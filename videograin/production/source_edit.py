@@ -23,7 +23,7 @@ from videograin.production.outlines import snap_to_edges
 from videograin.production.plate import Plate
 from videograin.production.source_masks import ClipPlace
 from videograin.production.stitch import stitch
-from videograin.progress import Report, ignore
+from videograin.progress import Phase, Progress, Report, ignore, track
 from videograin.project.coverage import absence_notes, coverage_notes
 from videograin.project.project import EditInputs
 from videograin.region import NOTHING, EditRequest, Region, check_regions
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import torch
 
 FRAMES_AT_ONCE = 16
-"""Frames whose control images are made at once."""
+"""Frames whose control images are made at once, and that are cut out from one report to the next."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +67,8 @@ class SourceEdit:
             inputs: the edit.
             scratch: an empty folder for files that are needed as long as the edit runs.
             device: where control images are made.
-            report: told after every frame from which objects are removed; may raise `Cancelled`.
+            report: told after every frame from which objects are removed, and every few that are cut out; may raise
+                `Cancelled`.
 
         Raises:
             VideoGrainError: the clip or its masks cannot be read, or do not fit each other.
@@ -84,14 +85,17 @@ class SourceEdit:
         if not any(region.is_edited for region in shown.values()):
             return cls(clip=clip, inputs=inputs, request=None, crops=None, numbers=(), notes=notes, plate=plate)
         crops = plan_focus(clip, inputs, list(shown.values()))
+        steps = _steps(len(inputs.controls) + (0 if crops is None else 1 + len(shown)), len(clip.frames), report)
         if crops is None:
             frames = clip.frames if plate is None else plate.frames
         else:
             pictures = stream_frames(clip, inputs.clip_options) if plate is None else plate.frames
-            frames = _cut_frames(pictures, len(clip.frames), crops, scratch)
+            frames = _cut_frames(pictures, len(clip.frames), crops, scratch, steps)
             placed = _placed_masks(shown, given, clip, inputs)
-            shown = dict(_cut_regions(shown, placed, frames, crops, scratch))
-        request = inputs.request_for(frames, list(shown.values()), _control_images(frames, inputs, scratch, device))
+            shown = dict(_cut_regions(shown, placed, frames, crops, scratch, steps))
+        images = _control_images(frames, inputs, scratch, device, steps)
+        next(steps, None)  # the last report
+        request = inputs.request_for(frames, list(shown.values()), images)
         return cls(
             clip=clip, inputs=inputs, request=request, crops=crops, numbers=tuple(shown), notes=notes, plate=plate
         )
@@ -190,10 +194,26 @@ def _without_removed(
     return left, replace(inputs, target_prompt=sentence)
 
 
-def _cut_frames(pictures: Iterable[np.ndarray], count: int, crops: Crops, scratch: Path) -> np.ndarray:
+def _steps(kinds: int, frames: int, report: Report) -> Iterator[int]:
+    """Yield before each `FRAMES_AT_ONCE` frames of which pictures of a kind are made, and report between them.
+
+    The reports do not tell how long the edit will take.
+    """
+
+    def tell(progress: Progress) -> None:
+        report(replace(progress, seconds_left=None))
+
+    yield from track(Phase.ENCODE, range(kinds * -(-frames // FRAMES_AT_ONCE)), tell)
+
+
+def _cut_frames(
+    pictures: Iterable[np.ndarray], count: int, crops: Crops, scratch: Path, steps: Iterator[int]
+) -> np.ndarray:
     width, height = crops.size
     frames = mapped_array(scratch / "crops.frames", (count, height, width, 3), np.uint8)
     for number, picture in enumerate(pictures):
+        if number % FRAMES_AT_ONCE == 0:
+            next(steps)
         frames[number] = crops.cut(number, picture)
     return frames
 
@@ -217,6 +237,7 @@ def _cut_regions(
     frames: np.ndarray,
     crops: Crops,
     scratch: Path,
+    steps: Iterator[int],
 ) -> Iterator[tuple[int, Region]]:
     """Yield the regions by their numbers as the crops show them; kept ones that none of these show are left out."""
     width, height = crops.size
@@ -225,6 +246,8 @@ def _cut_regions(
         enlargement = place.enlargement(crops)
         masks = mapped_array(scratch / f"{index}.masks", (len(marks), height, width), bool)
         for number, mask in enumerate(marks):
+            if number % FRAMES_AT_ONCE == 0:
+                next(steps)
             marked = place.cut(number, mask, crops)
             snapped = snap_to_edges(marked, frames[number], enlargement)
             masks[number] = snapped if region.is_edited else snapped | marked  # what is to be kept loses no pixel
@@ -233,7 +256,7 @@ def _cut_regions(
 
 
 def _control_images(
-    frames: np.ndarray, inputs: EditInputs, scratch: Path, device: "torch.device | str"
+    frames: np.ndarray, inputs: EditInputs, scratch: Path, device: "torch.device | str", steps: Iterator[int]
 ) -> list[np.ndarray]:
     from videograin.diffusion.control import load_detector  # loads torch, which reading a project does not need
 
@@ -242,6 +265,7 @@ def _control_images(
         detector = load_detector(kind, device=device)
         images = mapped_array(scratch / f"{kind}.frames", frames.shape, np.uint8)
         for first in range(0, len(frames), FRAMES_AT_ONCE):
+            next(steps)
             images[first : first + FRAMES_AT_ONCE] = detector(np.asarray(frames[first : first + FRAMES_AT_ONCE]))
         results.append(images)
     return results
