@@ -11,7 +11,7 @@ from ui.api import Api
 from ui.page import build_components
 from ui.rendering import found_markup
 from ui.views import FOUND, Views
-from ui.work.objects.finding import take_found
+from ui.work.objects.finding import found_at, take_found
 from ui.work.pointing import Tool
 from ui.work.service import StudioService
 from ui.work.session import Session
@@ -112,6 +112,16 @@ def test_only_what_was_found_can_be_taken(session: Session) -> None:
         take_found(session, [2])
     with pytest.raises(RegionError, match="not none"):
         take_found(session, [])
+
+
+def test_a_click_outside_of_the_picture_takes_nothing_that_was_found(session: Session) -> None:
+    found = FoundOnFrame(0, (bear(2), bear(20)))
+    session.found = found
+    height, width = session.opened_clip.frames.shape[1:3]
+    columns, rows = np.argwhere(found.objects[1].mask.T)[0]
+    assert found_at(session, float(columns), float(rows)) == 1
+    assert found_at(session, float(columns) - width, float(rows) - height) is None
+    assert found_at(session, 1e9, 0.0) is None
 
 
 def test_a_photograph_needs_a_detector_whose_download_is_offered(

@@ -6,6 +6,7 @@ from pathlib import Path
 import gradio as gr
 
 from ui.components import Page
+from ui.plain_errors import plain_text
 from ui.rendering.pictures import outlines
 from ui.views import Updates, Views
 from ui.work import pointing, transfer
@@ -81,7 +82,7 @@ class MarkHandlers:
         try:
             self._studio.segmenters.choose(session, name)
         except VideoGrainError as error:
-            gr.Warning(escape(str(error)), title="This segmenter cannot be used", duration=None)
+            gr.Warning(escape(plain_text(error)), title="This segmenter cannot be used", duration=None)
         return self._views.model(session)
 
     def find(self, session_id: str, text: str) -> Updates:

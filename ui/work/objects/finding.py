@@ -90,7 +90,8 @@ class Finders:
 def found_at(session: Session, x: float, y: float) -> int | None:
     """Return the place, from 0, of the smallest object found that lies under a point of the frame shown."""
     found = session.found
-    if found is None or found.frame != session.frame:
+    height, width = session.opened_clip.frames.shape[1:3]
+    if found is None or found.frame != session.frame or not (0 <= x < width and 0 <= y < height):
         return None
     hit = [place for place, each in enumerate(found.objects) if each.mask[int(y), int(x)]]
     return min(hit, key=lambda place: found.objects[place].mask.sum(), default=None)
