@@ -20,6 +20,8 @@ import torch
 from fake_jobs import ANN, BOB, Count, Counted, Stepper, count, finished, handler, make_worker, wait_until
 
 from videograin.errors import JobError, PromptError
+from videograin.files.atomic import write_whole
+from videograin.files.dataclass_json import to_json
 from videograin.jobs.context import JobContext
 from videograin.jobs.executor import Place, on_own_thread
 from videograin.jobs.failures import OUT_OF_MEMORY, OUT_OF_SPACE
@@ -137,10 +139,13 @@ def test_a_waiting_job_tells_how_long_those_ahead_should_take(tmp_path: Path, st
     preview = replace(handler(), admit=lambda request: None if request.word == "unknown" else 5.0)
     worker = make_worker(tmp_path, {JobKind.EDIT: handler(stepper.run, seconds=30.0), JobKind.PREVIEW: preview})
     worker.start()
-    started(worker, worker.submit(ANN, JobKind.EDIT, Count("fox", steps=3)))  # it says itself that it has 3 s left
+    edit = started(worker, worker.submit(ANN, JobKind.EDIT, Count("fox", steps=3)))  # it says that it has 3 s left
     waiting = [worker.submit(ANN, JobKind.PREVIEW, Count(word)) for word in ("fox", "unknown")]
     waiting.append(worker.submit(ANN, JobKind.EDIT, Count("panda")))
     assert [worker.status(job.id, ANN).seconds_ahead for job in waiting] == [3.0, 8.0, None]
+    folder = worker.status(edit.id, ANN).results.parent
+    write_whole(folder / "progress.json", to_json(Progress(Phase.ENCODE, 0, 2, None)))  # then the estimate counts
+    assert worker.status(waiting[0].id, ANN).seconds_ahead == 30.0
     stepper.let(100)
     assert worker.stop()
 

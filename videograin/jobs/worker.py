@@ -281,7 +281,8 @@ class Worker:
 
     def _seconds_left(self, job: Job) -> float | None:
         progress = read_progress(self._store.folder(job))
-        return job.expected_seconds if progress is None else progress.seconds_left
+        left = None if progress is None else progress.seconds_left  # nor while the clip is read
+        return job.expected_seconds if left is None else left
 
     def _serve(self, lane: Lane, place: Place) -> None:
         if self._prepare is not None and place is self._editing.places[0]:
