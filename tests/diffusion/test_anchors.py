@@ -120,13 +120,13 @@ def test_of_many_anchors_each_is_computed_once_though_windows_see_several_sets(e
 
 def test_a_banked_edit_computes_its_anchors_once(evaluated: list[int]) -> None:
     pipe = tiny_pipeline()
-    windows, anchors = (4 + 3 + 3) * 2 * 3, 2 * 2 * 3  # frames · steps · (1 half of inversion + 2 of editing)
+    windows, anchors = (3 + 3 + 3 + 2) * 2 * 3, 2 * 2 * 3  # frames · steps · (1 half of inversion + 2 of editing)
     edit(pipe)
     assert sum(evaluated) == windows + anchors
     evaluated.clear()
     pipe.bank_room = NO_ROOM
     edit(pipe)
-    assert sum(evaluated) == windows + 4 * anchors  # once for themselves, once for each window
+    assert sum(evaluated) == windows + 5 * anchors  # once for themselves, once for each window
 
 
 def test_a_bank_fills_the_device_first_then_the_host_and_keeps_forwards_whole() -> None:

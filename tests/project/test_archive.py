@@ -189,7 +189,7 @@ def test_masks_of_another_clip_are_not_decoded(tmp_path: Path, monkeypatch: pyte
     assert path.stat().st_size < 500_000
     loaded = import_workspace(path, tmp_path / "there", any_clip)
     assert loaded.workspace.masks == {}
-    assert "holds 2040 masks of 1024×1024 pixels; the clip has 4 frames of 96×64" in loaded.problems[0]
+    assert "holds 2040 masks of 1024×1024 pixels; the clip has 3 frames of 96×64" in loaded.problems[0]
     assert len(loaded.problems) == 2
 
 

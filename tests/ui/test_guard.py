@@ -1,8 +1,10 @@
 """The guard in front of the page: limits of a request, headers of an answer, whom it believes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Coroutine, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, TypeVar
 
 import httpx
 import pytest
@@ -16,6 +18,8 @@ from ui import guard
 from ui.guard import MAX_BODY, Guard
 from videograin.files.disk import FULL, DiskRoom
 from videograin.jobs.settings import OperatorSettings
+
+T = TypeVar("T")
 
 PROXY, VISITOR = "10.0.0.1", "203.0.113.7"
 MEGABYTE = 10**6
@@ -36,8 +40,14 @@ def studio(peer: str = VISITOR, **settings) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=httpx.ASGITransport(guarded, client=(peer, 1)), base_url="http://studio")
 
 
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine in a thread of its own: a browser that other tests have opened keeps a loop running in theirs."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()
+
+
 def ask(client: httpx.AsyncClient, method: str, path: str, **arguments) -> httpx.Response:
-    return asyncio.run(client.request(method, path, **arguments))
+    return run(client.request(method, path, **arguments))
 
 
 async def parts(sizes: Iterable[int], pause: float = 0) -> AsyncIterator[bytes]:
@@ -113,7 +123,7 @@ def test_an_address_has_a_limit_of_open_requests_and_others_are_let_in() -> None
         ended = await asyncio.gather(*slow)
         return [third, other, *ended, await post(VISITOR, 0)]
 
-    assert asyncio.run(crowd()) == [429, 200, 200, 200, 200]
+    assert run(crowd()) == [429, 200, 200, 200, 200]
 
 
 FORGED = {"X-Forwarded-For": "198.51.100.1", "X-Forwarded-Host": "evil.example"}
