@@ -5,21 +5,13 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
-from threading import Thread, current_thread
 
 import pytest
 from fake_jobs import ANN, Count, Counted, count, finished, handler
 
 from ui.work.segmenting import Segmenting
 from videograin.errors import JobError
-from videograin.jobs.executor import (
-    Outcome,
-    gpu_seconds,
-    is_zero_gpu,
-    on_threads_of_their_own,
-    on_worker_thread,
-    on_zero_gpu,
-)
+from videograin.jobs.executor import Outcome, gpu_seconds, is_zero_gpu, on_own_thread, on_zero_gpu
 from videograin.jobs.settings import OperatorSettings, ZeroGpuSize
 from videograin.jobs.store import Job, JobKind, JobState, JobStore
 from videograin.jobs.worker import Worker
@@ -60,7 +52,7 @@ def spaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 def test_on_one_s_own_machine_the_task_is_run_as_it_is() -> None:
     done = Outcome(JobState.DONE)
-    (place,) = on_worker_thread(lambda _job: done)
+    (place,) = on_own_thread(lambda _job: done)
     assert place.run(JOB) is done
     assert place.wait_until_there(is_needed=False)
 
@@ -131,17 +123,3 @@ def test_the_reason_why_no_gpu_was_lent_is_told(spaces) -> None:
     (place,) = on_zero_gpu(lambda _job: Outcome(JobState.DONE))
     with pytest.raises(JobError, match=r"No GPU could be lent .*exceeded your GPU quota.* Try later"):
         place.run(Job("id", "owner", JobKind.EDIT, "key", 0.0, expected_seconds=5000.0))
-
-
-def test_a_job_beside_edits_runs_on_a_thread_that_ends_with_it() -> None:
-    threads: list[Thread] = []
-
-    def task(_job: Job) -> Outcome:
-        threads.append(current_thread())
-        return Outcome(JobState.DONE)
-
-    (place,) = on_threads_of_their_own(task)
-    assert place.run(JOB).state is JobState.DONE
-    threads[0].join(5)
-    assert threads[0] is not current_thread()
-    assert not threads[0].is_alive()

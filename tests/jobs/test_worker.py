@@ -23,7 +23,7 @@ from videograin.errors import JobError, PromptError
 from videograin.files.atomic import write_whole
 from videograin.files.dataclass_json import to_json
 from videograin.jobs.context import JobContext
-from videograin.jobs.executor import Place, on_worker_thread
+from videograin.jobs.executor import Place, on_own_thread
 from videograin.jobs.failures import OUT_OF_MEMORY, OUT_OF_SPACE
 from videograin.jobs.runner import LEANER
 from videograin.jobs.settings import OperatorSettings
@@ -532,7 +532,7 @@ def test_old_jobs_are_removed_by_the_worker_itself(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("videograin.jobs.worker.PURGE_SECONDS", 0.02)
     settings, ages = OperatorSettings(data_folder=tmp_path, retention_hours=0.2 / 3600), []
     store = JobStore(tmp_path / "jobs")
-    worker = Worker(store, {JobKind.EDIT: handler()}, settings, on_worker_thread, [ages.append])
+    worker = Worker(store, {JobKind.EDIT: handler()}, settings, on_own_thread, [ages.append])
     worker.start()
     worker.submit(ANN, JobKind.EDIT, Count("fox"))
     wait_until(lambda: not worker.jobs(ANN))

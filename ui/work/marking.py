@@ -21,7 +21,6 @@ from videograin.jobs.suggest import DiscoverRequest, SuggestRequest, read_discov
 from videograin.jobs.track import TrackRequest, read_tracks, write_tracks
 from videograin.jobs.worker import JobStatus, Worker
 from videograin.media.npz import read_npz
-from videograin.own_thread import on_own_thread
 from videograin.project import objects
 from videograin.project.workspace import Workspace
 
@@ -79,7 +78,7 @@ class Marking:
             return None
         with suppress(VideoGrainError):
             segmenter = self._segmenting.ready_segmenter(session)
-            return on_own_thread(lambda: would_mark(session, segmenter, tool, x, y)).result() if segmenter else None
+            return would_mark(session, segmenter, tool, x, y) if segmenter else None
         return None
 
     def follow(self, session: Session, direction: str) -> Job:

@@ -7,7 +7,6 @@ import random
 import re
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -17,7 +16,6 @@ from videograin.diffusion.prompt import compose_target_prompt, local_prompt
 from videograin.errors import PromptError
 from videograin.evaluation.vocabulary import known_names, known_phrases, with_article
 from videograin.models.bundles import find_bundle
-from videograin.own_thread import on_own_thread
 from videograin.project import objects
 from videograin.project.workspace import MarkedObject, Workspace
 
@@ -56,9 +54,7 @@ class Naming:
             return
         for each in work.objects:
             mask = objects.mask_at(work, each.id, frame) if UNNAMED.fullmatch(each.name) else None
-            if mask is None:
-                continue
-            name = on_own_thread(partial(judge.name_surely, clip.frames[frame], mask)).result()
+            name = judge.name_surely(clip.frames[frame], mask) if mask is not None else ""
             if name:
                 work = objects.rename_object(work, each.id, free_name(work, name))
         session.set_words(work)

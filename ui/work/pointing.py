@@ -14,7 +14,6 @@ import numpy as np
 from ui.work.session import Session
 from videograin.errors import RegionError
 from videograin.masks.shapes import box_around
-from videograin.own_thread import on_own_thread
 from videograin.project.objects import add_object, mask_at, set_mask, with_marks
 from videograin.project.workspace import Box, Click, MarkedObject, Scribble, Workspace
 from videograin.segment.motion import frames_beside
@@ -183,7 +182,7 @@ def _clicked(session: Session, tool: Tool, x: float, y: float) -> tuple[Workspac
 
 def _answer(session: Session, segmenter: "Segmenter", work: Workspace, number: int) -> None:
     """Ask the segmenter with all that was said about an object on this frame, and take its answer."""
-    found = on_own_thread(lambda: _ask(session, segmenter, work, number)).result()
+    found = _ask(session, segmenter, work, number)
     answers = sorted((found, *found.alternatives), key=lambda answer: answer.area)
     work = set_mask(work, number, session.frame, found.mask, len(session.opened_clip.frames), found.confidence)
     _take(session, work, number, _distinct(answers))
@@ -210,12 +209,8 @@ def _ask(session: Session, segmenter: "Segmenter", work: Workspace, number: int)
 
 def _unite(session: Session, segmenter: "Segmenter", work: Workspace, number: int, part: Box) -> None:
     """Add what a box around a part of an object leads to, to the mask that the object has."""
-
-    def ask() -> "Segmentation":
-        _set_frame(session, segmenter)
-        return segmenter.click([], [], (part.x0, part.y0, part.x1, part.y1))
-
-    found = on_own_thread(ask).result()
+    _set_frame(session, segmenter)
+    found = segmenter.click([], [], (part.x0, part.y0, part.x1, part.y1))
     before = mask_at(work, number, session.frame)
     mask = found.mask if before is None else before | found.mask
     work = set_mask(work, number, session.frame, mask, len(session.opened_clip.frames), found.confidence)

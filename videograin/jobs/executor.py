@@ -9,7 +9,6 @@ from importlib.util import find_spec
 from videograin.errors import JobError
 from videograin.jobs.settings import ZeroGpuSize
 from videograin.jobs.store import Job, JobState
-from videograin.own_thread import on_own_thread
 
 START_SECONDS = 15.0
 """For moving the models to a lent GPU, besides the job's own time. No margin is added to the two: what is asked for
@@ -112,14 +111,9 @@ Executor = Callable[[Task], Sequence[Place]]
 """Returns the places where the jobs that a task carries out here are carried out. It is called once, before them."""
 
 
-def on_worker_thread(task: Task) -> list[Place]:
+def on_own_thread(task: Task) -> list[Place]:
     """Carry jobs out where they are: on the worker's thread, with a GPU of one's own or none."""
     return [Place(task)]
-
-
-def on_threads_of_their_own(task: Task) -> list[Place]:
-    """Carry each job out on a thread that ends with it, which leaves an edit beside it all cores."""
-    return [Place(lambda job: on_own_thread(lambda: task(job)).result())]
 
 
 def on_zero_gpu(task: Task, size: ZeroGpuSize = ZeroGpuSize.LARGE) -> list[Place]:

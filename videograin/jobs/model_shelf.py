@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from videograin.device import choose_device, choose_second_device, device_name
@@ -17,7 +18,6 @@ from videograin.files.disk import remove_unused
 from videograin.files.hub import inversions_folder
 from videograin.jobs.failures import release_memory
 from videograin.models.time_left import Estimate
-from videograin.own_thread import on_own_thread
 from videograin.region import ControlKind, EditSettings
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class ModelShelf:
             self._wait(self._loading, check)
         if self._held is None or self._held[0] != key:
             self._held, self.state = None, ShelfState(loading=model)
-            self._loading = on_own_thread(lambda: self._put_up(key))
+            self._loading = _in_background(lambda: self._put_up(key))
             self._wait(self._loading, check).result()
         assert self._held is not None
         return self._held[1]
@@ -168,8 +168,7 @@ class ModelShelf:
         from videograin.engine import measure_speed
 
         if self._speed is None or (is_old and not self._workers):
-            measured = on_own_thread(lambda: measure_speed(self.device, pipeline.unet.dtype))
-            self._speed, self._measured_at = measured.result(), time.monotonic()
+            self._speed, self._measured_at = measure_speed(self.device, pipeline.unet.dtype), time.monotonic()
         return self._speed
 
     def _wait(self, loading: Future[None], check: Callable[[], object]) -> Future[None]:
@@ -207,3 +206,19 @@ class ModelShelf:
 def cache_folder(data_folder: Path) -> Path:
     """Return where a studio keeps inversions."""
     return data_folder / "cache"
+
+
+def _in_background(work: Callable[[], None]) -> Future[None]:
+    """Start a thread of its own, since the threads of a pool would not be there any more after a fork."""
+    future: Future[None] = Future()
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            future.set_exception(error)
+        else:
+            future.set_result(None)
+
+    Thread(target=run, daemon=True).start()
+    return future

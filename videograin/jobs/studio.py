@@ -14,7 +14,7 @@ from videograin.files.disk import DiskRoom
 from videograin.jobs.context import Handler
 from videograin.jobs.download import download_handlers
 from videograin.jobs.edit import Edit, edit_handlers
-from videograin.jobs.executor import ZERO_GPU_SPEEDS, Executor, is_zero_gpu, on_worker_thread, on_zero_gpu
+from videograin.jobs.executor import ZERO_GPU_SPEEDS, Executor, is_zero_gpu, on_own_thread, on_zero_gpu
 from videograin.jobs.model_shelf import ModelShelf, cache_folder
 from videograin.jobs.settings import RAY, OperatorSettings, variable_of
 from videograin.jobs.store import Job, JobKind, JobStore, jobs_folder
@@ -117,5 +117,5 @@ def _executor(settings: OperatorSettings, begin: Event | None) -> tuple[Executor
     )
     if lends:
         _prepare(shelf, default)  # before the first fork, so that no job has to load it again
-    executor = partial(on_zero_gpu, size=settings.zero_gpu_size) if lends else on_worker_thread
+    executor = partial(on_zero_gpu, size=settings.zero_gpu_size) if lends else on_own_thread
     return executor, shelf, lambda: _prepare(shelf, default, begin)

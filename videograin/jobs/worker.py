@@ -32,7 +32,7 @@ from videograin.jobs.context import (
     remove_traces,
     results_folder,
 )
-from videograin.jobs.executor import Executor, Outcome, Place, PlaceLost, on_threads_of_their_own, on_worker_thread
+from videograin.jobs.executor import Executor, Outcome, Place, PlaceLost, on_own_thread
 from videograin.jobs.failures import in_plain_words
 from videograin.jobs.queue import FairQueue, Lane, Waiting, refuse_if_full
 from videograin.jobs.runner import JobRunner
@@ -92,7 +92,7 @@ class Worker:
         store: JobStore,
         handlers: Mapping[JobKind, Handler[Any, Any]],
         settings: OperatorSettings,
-        executor: Executor = on_worker_thread,
+        executor: Executor = on_own_thread,
         purges: Sequence[Purge] = (),
         prepare: Callable[[], object] | None = None,
         observe: Callable[[Job], object] | None = None,
@@ -106,7 +106,7 @@ class Worker:
         task = JobRunner(store, handlers, log_words=settings.log_prompts).run
         self._changed = Condition()  # guards the fields below
         self._editing, self._marking, self._downloading = (
-            Lane(run(task), FairQueue(store.seconds_by_owner)) for run in (executor, *[on_threads_of_their_own] * 2)
+            Lane(run(task), FairQueue(store.seconds_by_owner)) for run in (executor, *[on_own_thread] * 2)
         )
         self._stopping = False
         self._unprepared, self.is_preparing = "", prepare is not None
