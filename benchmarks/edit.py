@@ -35,7 +35,7 @@ PHASES = (Phase.ENCODE, Phase.INVERT, Phase.EDIT, Phase.DECODE)
 
 
 class PhaseClock:
-    """Adds up the wall time of each phase, as reported."""
+    """Adds up the wall time of each phase, as reported; within a phase the device is not waited for, as in any edit."""
 
     def __init__(self) -> None:
         self.seconds: dict[Phase, float] = defaultdict(float)
@@ -43,7 +43,8 @@ class PhaseClock:
 
     def __call__(self, progress: Progress) -> None:
         """Count the time since the phase began."""
-        torch.cuda.synchronize()
+        if progress.done in (0, progress.total):
+            torch.cuda.synchronize()
         now = time.monotonic()
         if progress.done == 0:
             self._started = now

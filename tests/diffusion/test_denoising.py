@@ -319,7 +319,7 @@ def test_golden_edit_steps_denoise_and_keep_the_source(load_golden: Load, clip, 
     edit = golden_denoising(golden, clip)
     for name, _, timestep in recorded_steps(golden, kind):
         noise = latents_of(golden, f"{name}.blend_noise")
-        monkeypatch.setattr("videograin.diffusion.denoising.randn_tensor", lambda *_, noise=noise: noise)
+        monkeypatch.setattr("videograin.diffusion.denoising.draw_noise", lambda *_, noise=noise: noise)
         noise_pred, latents = (latents_of(golden, f"{name}.{part}") for part in ("noise_pred_guided", "latents_in"))
         latents = edit.schedule.step(noise_pred, timestep, edit.schedule.below(timestep), latents)[0]
         assert close(latents, latents_of(golden, f"{name}.latents_after_ddim"))

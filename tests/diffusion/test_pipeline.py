@@ -771,6 +771,24 @@ def test_half_precision_on_cuda_stays_close_to_the_cpu():
     assert (result - expected).norm() < 0.05 * expected.norm()
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_steps_are_asked_of_a_gpu_without_waiting_for_what_was_asked_before():
+    steps = []
+
+    def refuse_waiting(_pipe, index, _timestep, _values):
+        steps.append(index)
+        torch.cuda.set_sync_debug_mode("default" if index == STEPS - 1 else "error")
+        return {}
+
+    images: dict[str, Any] = {"control_images": [tiny_frames()], "modulated_fraction": 0.0}
+    try:
+        edit(tiny_pipeline(controlnets=1).to("cuda", torch.float16), callback_on_step_end=refuse_waiting, **images)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert steps == list(range(STEPS))
+
+
 # Variations
 
 

@@ -170,7 +170,7 @@ class Denoiser:
                     stack.enter_context(keeping_deep(self.unet, step.deep, down))
             noise_pred = self.unet(
                 sample,
-                timestep,
+                _on_device(timestep, sample.device),
                 encoder_hidden_states=embeds,
                 cross_attention_kwargs={"step": replace(step, text_keys=conditioning.text_keys)},
                 down_block_additional_residuals=down,
@@ -217,7 +217,7 @@ class Denoiser:
                 continue
             own_down, own_mid = network(
                 sample,
-                timestep,
+                _on_device(timestep, sample.device),
                 encoder_hidden_states=embeds,
                 controlnet_cond=control.batch(conditioning.halves, sample.dtype),
                 conditioning_scale=control.scale,
@@ -226,6 +226,11 @@ class Denoiser:
             down = own_down if down is None else [one + other for one, other in zip(down, own_down, strict=True)]
             mid = own_mid if mid is None else mid + own_mid
         return down, mid
+
+
+def _on_device(timestep: int, device: torch.device) -> Tensor:
+    """Return a timestep as a scalar there; networks copy a mere number, which waits until a GPU has done its work."""
+    return torch.full((), timestep, device=device)
 
 
 class _RememberedEmbedding(nn.Module):

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
-from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
 from videograin.diffusion.attention.phrase_maps import PhraseMaps
@@ -24,7 +23,7 @@ from videograin.diffusion.schedule import NoiseSchedule
 from videograin.diffusion.shortcuts.deep_cache import DeepFeatures
 from videograin.diffusion.shortcuts.samplers import Prediction, sampler_step
 from videograin.diffusion.smoothing import PathMean
-from videograin.diffusion.windows.plan import frame_generators
+from videograin.diffusion.windows.noise import Noise, draw_noise, frame_generators
 from videograin.progress import Phase, Report, track
 from videograin.settings import Convention, EditSettings, Sampler
 
@@ -47,7 +46,7 @@ def noised_path(latents: Tensor, schedule: NoiseSchedule, seed: int) -> Tensor:
 def clip_noise(latents: Tensor, seed: int, number: int) -> Tensor:
     """Return noise (1, 4, h, w) in the place of a frame's number: one picture, so that objects look alike in all."""
     (generator,) = frame_generators(seed, [number])
-    return randn_tensor(latents[:1].shape, generator, latents.device, latents.dtype)
+    return draw_noise(latents[:1].shape, generator, latents.device, latents.dtype)
 
 
 @dataclass(frozen=True)
@@ -84,13 +83,18 @@ class Denoising:
     path: Tensor
     edited: Tensor
     kept: Tensor
-    generator: torch.Generator | list[torch.Generator]
+    generator: Noise
     path_mean: PathMean | None = None
     phrase_maps: PhraseMaps | None = None
     references: Sequence[PlacedReference] = ()
     prepare: PrepareStep = unprepared
     fresh: Tensor | None = None
     deep: DeepFeatures = field(default_factory=DeepFeatures)
+
+    @cached_property
+    def is_all_edited(self) -> bool:
+        """Whether nothing is kept; asked once, for the answer waits until a GPU is idle."""
+        return bool(self.edited.all())
 
     @cached_property
     def start(self) -> Tensor:
@@ -197,10 +201,10 @@ class Denoising:
 
         The release noises it at the level from which the step came.
         """
-        if not self.settings.blend_background or self.edited.all():
+        if not self.settings.blend_background or self.is_all_edited:
             return latents
         level = self.schedule.below(timestep) if self.settings.convention == Convention.PAPER else timestep
-        noise = randn_tensor(latents.shape, self.generator, latents.device, latents.dtype)
+        noise = draw_noise(latents.shape, self.generator, latents.device, latents.dtype)
         return torch.where(self.edited, latents, self.schedule.noised(self.kept, noise, level))
 
     def source_features(self, index: int) -> Features:

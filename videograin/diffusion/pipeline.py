@@ -27,7 +27,8 @@ from videograin.diffusion.shortcuts.distilled import few_steps_note, sampler_of_
 from videograin.diffusion.windows.anchor_bank import BankRoom
 from videograin.diffusion.windows.clip_edit import ClipEdit, EditedWindow, EditLoops, WindowApart
 from videograin.diffusion.windows.cross_fade import CrossFade
-from videograin.diffusion.windows.plan import noise_source, part_sizes, request_windows
+from videograin.diffusion.windows.noise import noise_source
+from videograin.diffusion.windows.plan import part_sizes, request_windows
 from videograin.diffusion.windows.shot_anchors import ShotAnchors
 from videograin.errors import Cancelled, ModelError, SettingsError
 from videograin.files.tensor_cache import TensorCache

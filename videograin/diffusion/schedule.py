@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import Self, cast
+from typing import Self
 
 import torch
 from diffusers import DDIMScheduler
@@ -94,8 +94,9 @@ class NoiseSchedule:
         """Return clean latents under the noise of a level."""
         if level <= CLEAN:
             return latents
-        timestep = cast(torch.IntTensor, torch.tensor([level], device=latents.device))
-        return self.scheduler.add_noise(latents, noise, timestep)
+        # The scheduler's own function would take its table to the device, and each look at it there waits for a GPU.
+        signal = self.signal(level)
+        return signal**0.5 * latents + (1 - signal) ** 0.5 * noise
 
     def renoised(self, latents: Tensor, clean: Tensor, noise: Tensor, share: Tensor) -> Tensor:
         """Exchange a share s of the noise in latents at the last level: √(1 - s) of theirs, √s of another.

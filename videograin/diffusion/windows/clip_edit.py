@@ -26,14 +26,13 @@ from videograin.diffusion.shortcuts.key_frames import key_frame_table
 from videograin.diffusion.smoothing import PathMean
 from videograin.diffusion.windows.anchor_bank import AnchorBank, BankRoom
 from videograin.diffusion.windows.anchors import Anchors
-from videograin.diffusion.windows.plan import Window, frame_generators
+from videograin.diffusion.windows.noise import Noise, frame_generators
+from videograin.diffusion.windows.plan import Window
 from videograin.files.tensor_cache import TensorCache
 from videograin.masks.inpaint import fill_masked
 from videograin.media.flow import optical_flow
 from videograin.progress import Report
 from videograin.region import MAX_STEPS, AttentionMode, Convention, EditRequest
-
-Noise = torch.Generator | list[torch.Generator]
 
 
 @dataclass(frozen=True, eq=False)

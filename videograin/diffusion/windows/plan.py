@@ -10,15 +10,9 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
-import torch
 
 from videograin.media.shot_cuts import shot_starts
 from videograin.region import AttentionMode, EditRequest
-
-FRAME_SEED_FACTOR = 1_000_003
-"""A prime that keeps the seeds of the frames of neighbouring seeds apart."""
-
-MAX_SEED = 2**63 - 1
 
 LEAST_CAP = 4
 """Anchors that a frame of any window may see: as many as are the default."""
@@ -133,21 +127,6 @@ def request_windows(request: EditRequest) -> list[Window]:
         else replace(window, anchors=(), landmarks=(), is_edited=False)
         for window in windows
     ]
-
-
-def noise_source(
-    seed: int, generator: torch.Generator | None, window: Window
-) -> torch.Generator | list[torch.Generator]:
-    """Return one source of noise for a clip of one window, or one for each frame, whatever the window."""
-    if window.is_whole_clip:
-        return generator or torch.Generator().manual_seed(seed)
-    return frame_generators(generator.initial_seed() if generator else seed, window.frames)
-
-
-def frame_generators(seed: int, frames: Sequence[int]) -> list[torch.Generator]:
-    """Return a source of noise for each frame, by its number in the clip: the same in every window that has it."""
-    seeds = [(seed * FRAME_SEED_FACTOR + frame) % MAX_SEED for frame in frames]
-    return [torch.Generator().manual_seed(each) for each in seeds]
 
 
 def part_sizes(windows: Sequence[Window], finished: int) -> list[int]:
