@@ -7,6 +7,7 @@ import numpy as np
 
 from videograin.masks.inpaint import fill_masked
 from videograin.masks.thin_ends import thin_ends
+from videograin.threads import map_in_threads
 
 FEATHER = 1.5
 """Pixels over which the edit fades into the source, half of them on either side of the outline, which is smooth then.
@@ -28,9 +29,11 @@ def composite(source: np.ndarray, edited: np.ndarray, changed: np.ndarray, kept:
     Returns:
         (F, H, W, 3) uint8, the source itself from `FEATHER` pixels away from the changed part on.
     """
-    shares = [opacity(*parts) for parts in zip(changed, kept, strict=True)]
-    drawn = [without_thin_ends(*each) for each in zip(source, edited, changed, strict=True)]
-    return np.stack([lay_over(*each) for each in zip(source, drawn, shares, strict=True)])
+    return np.stack(map_in_threads(_composite_frame, source, edited, changed, kept))
+
+
+def _composite_frame(source: np.ndarray, edited: np.ndarray, changed: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    return lay_over(source, without_thin_ends(source, edited, changed), opacity(changed, kept))
 
 
 def without_thin_ends(source: np.ndarray, edited: np.ndarray, changed: np.ndarray) -> np.ndarray:

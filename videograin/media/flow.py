@@ -1,12 +1,12 @@
 """Optical flow between consecutive frames. DIS and OpenCV's remap are called once per pair of frames."""
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from typing import Self
 
 import cv2
 import numpy as np
+
+from videograin.threads import map_in_threads
 
 DIS_MIN_SIDE = 32  # OpenCV 5's DIS kills the process when its image pyramid gets smaller than a patch
 
@@ -57,8 +57,7 @@ def optical_flow(frames: np.ndarray) -> OpticalFlow:
         for flow, first, second in ((forward, t, t + 1), (backward, t + 1, t)):
             flow[t] = _dis(greys[first], greys[second])[:, :height, :width]
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # DIS alone does not fill more than two or three cores
-        list(pool.map(estimate, range(count - 1)))
+    map_in_threads(estimate, range(count - 1))  # DIS alone does not fill more than two or three cores
     return OpticalFlow.from_pair(forward, backward)
 
 
@@ -86,12 +85,19 @@ def forward_backward_check(flow: np.ndarray, reverse: np.ndarray) -> tuple[np.nd
     Returns:
         |w + v|² (F-1, H, W) float32 and the occluded pixels (F-1, H, W) bool.
     """
+    checked = map_in_threads(_check_pair, flow, reverse)
+    error, occluded = (np.empty((len(flow), *flow.shape[2:]), kind) for kind in (np.float32, bool))
+    for t, part in enumerate(checked):
+        error[t], occluded[t] = part
+    return error, occluded
+
+
+def _check_pair(flow: np.ndarray, reverse: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the error (H, W) float32 and the occluded pixels (H, W) bool of one pair of frames."""
     height, width = flow.shape[-2:]
-    back = np.empty_like(flow)
-    for t in range(len(flow)):
-        back[t] = warp(reverse[t].transpose(1, 2, 0), flow[t]).transpose(2, 0, 1)
-    error = np.square(flow + back).sum(axis=1)
-    tolerance = 0.01 * (np.square(flow) + np.square(back)).sum(axis=1) + 0.5
+    back = warp(reverse.transpose(1, 2, 0), flow).transpose(2, 0, 1)
+    error = np.square(flow + back).sum(axis=0)
+    tolerance = 0.01 * (np.square(flow) + np.square(back)).sum(axis=0) + 0.5
     x, y = _landing(flow)
     leaves = (x < 0) | (x > width - 1) | (y < 0) | (y > height - 1)
     return error, (error > tolerance) | leaves

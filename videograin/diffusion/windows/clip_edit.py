@@ -33,6 +33,7 @@ from videograin.masks.inpaint import fill_masked
 from videograin.media.flow import optical_flow
 from videograin.progress import Report
 from videograin.region import MAX_STEPS, AttentionMode, Convention, EditRequest
+from videograin.threads import map_in_threads
 
 
 @dataclass(frozen=True, eq=False)
@@ -274,7 +275,7 @@ class ClipEdit:
             return latents
         parts = regions.edited_part[places].cpu().numpy()
         pictures = [self.request.frames[frames[place]] for place in places.tolist()]
-        empty = np.stack([fill_masked(picture, part) for picture, part in zip(pictures, parts, strict=True)])
+        empty = np.stack(map_in_threads(fill_masked, pictures, parts))
         behind = encode_frames(self.vae, empty, self.frames_per_vae_batch, self.device, report)
         kept = latents.clone()
         kept[places] = torch.where(shown[places][:, None], behind, latents[places])
