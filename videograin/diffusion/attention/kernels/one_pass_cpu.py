@@ -5,11 +5,15 @@ which the augmented form computes one each, the latter of head vectors twice as 
 """
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from videograin.diffusion.attention.class_runs import ClassRuns, Run
+from videograin.diffusion.attention.kernels.one_core_threads import share_out
 
 BLOCK_BYTES = 2 * 2**20
 """Of the scores of a block: the quickest of 0.5 to 4 MiB at 8,192 keys, which takes 0.39 s where plain attention takes
@@ -17,6 +21,21 @@ BLOCK_BYTES = 2 * 2**20
 
 LOG2_E = 1 / math.log(2)
 """exp(x) = 2^(x·log₂e), and powers of two are four times as quick here."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Scores that are computed at once, of one head.
+
+    Attributes:
+        head: its number.
+        rows: queries of one class.
+        others: runs of keys that share no region with them.
+    """
+
+    head: int
+    rows: slice
+    others: list[Run]
 
 
 def one_pass_cpu(query: Tensor, key: Tensor, value: Tensor, strength: Tensor, runs: ClassRuns, scale: float) -> Tensor:
@@ -27,7 +46,6 @@ def one_pass_cpu(query: Tensor, key: Tensor, value: Tensor, strength: Tensor, ru
     precision = torch.float64 if query.dtype == torch.float64 else torch.float32
     out = torch.empty_like(query)
     rows_at_once = max(1, BLOCK_BYTES // (key.shape[2] * precision.itemsize))
-    block = query.new_empty(rows_at_once, key.shape[2], dtype=precision)  # new memory for each costs more than scores
     for b in range(len(query)):
         place = min(b, len(runs.key_order) - 1)
         queries, keys = runs.query_order[place].long(), runs.key_order[place]
@@ -36,16 +54,41 @@ def one_pass_cpu(query: Tensor, key: Tensor, value: Tensor, strength: Tensor, ru
         values = value[b][:, keys].to(precision)
         own = strength[min(b, len(strength) - 1), queries, None].to(precision)
         sorted_out = torch.empty_like(rows)
-        for first, last, number in runs.blocks[place].tolist():
-            others = [(start, end) for start, end in runs.runs[place, number, 1].tolist() if start < end]
-            for start in range(first, last, rows_at_once):
-                part = slice(start, min(start + rows_at_once, last))
-                scores = block[: part.stop - part.start]
-                for head in range(len(rows)):
-                    torch.mm(rows[head, part], columns[head], out=scores)
-                    sorted_out[head, part] = _attend(scores, values[head], own[part], others)
+        attend = partial(_attend_blocks, rows, columns, values, own, sorted_out)
+        share_out(attend, _blocks(runs, place, len(rows), rows_at_once))
         out[b, :, queries] = sorted_out.to(out.dtype)
     return out
+
+
+def _blocks(runs: ClassRuns, place: int, heads: int, rows_at_once: int) -> list[Block]:
+    blocks = []
+    for first, last, number in runs.blocks[place].tolist():
+        others = [(start, end) for start, end in runs.runs[place, number, 1].tolist() if start < end]
+        for start in range(first, last, rows_at_once):
+            part = slice(start, min(start + rows_at_once, last))
+            blocks += [Block(head, part, others) for head in range(heads)]
+    return blocks
+
+
+def _attend_blocks(
+    rows: Tensor, columns: Tensor, values: Tensor, strength: Tensor, out: Tensor, blocks: Sequence[Block]
+) -> None:
+    """Write what some blocks of queries attend to.
+
+    Args:
+        rows: queries, (H, Nq, d).
+        columns: keys, (H, d, Nk), scaled for powers of two.
+        values: (H, Nk, d).
+        strength: (Nq, 1), a_i.
+        out: (H, Nq, d), is written to.
+        blocks: which ones.
+    """
+    most = max((block.rows.stop - block.rows.start for block in blocks), default=0)
+    memory = rows.new_empty(most, columns.shape[2])  # new memory for each block costs more than its scores
+    for block in blocks:
+        scores = memory[: block.rows.stop - block.rows.start]
+        torch.mm(rows[block.head, block.rows], columns[block.head], out=scores)
+        out[block.head, block.rows] = _attend(scores, values[block.head], strength[block.rows], block.others)
 
 
 def _attend(scores: Tensor, values: Tensor, strength: Tensor, others: list[Run]) -> Tensor:
