@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 ROOMS = (
-    "videograin.errors videograin.json_log videograin.progress videograin.device "
+    "videograin.errors videograin.json_log videograin.progress videograin.device videograin.threads "
     "videograin.controls videograin.reference videograin.settings videograin.region",
     "videograin.files",
     "videograin.media",
