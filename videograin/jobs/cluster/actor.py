@@ -81,12 +81,8 @@ class Editor:
         Raises:
             JobError: its files cannot be had or sent.
         """
-        self._clock.begin(Stage.PREPARE)
-        try:
-            with self._files.running(job):
-                return self._runner.run(job)
-        finally:
-            self._clock.begin(None)
+        with self._clock.at_work(), self._files.running(job):
+            return self._runner.run(job)
 
     def help(self, job: Job, number: int) -> bool:
         """Make windows of an edit that runs at another place, and return whether this place may be asked again.
@@ -96,9 +92,8 @@ class Editor:
             number: of this help, one more each time, by which it is recalled.
         """
         folder = self._files.folder(job)
-        self._clock.begin(Stage.PREPARE)
         try:
-            with self._files.helping(job):
+            with self._clock.at_work(), self._files.helping(job):
                 request, shared = self._files.request(job, Project), self._files.shared(folder)
                 self._helper.help(request, folder, shared, lambda: self._recalled >= number)
         except Cancelled:
@@ -107,8 +102,6 @@ class Editor:
             log.exception("help failed", extra={"job": job.id, "kind": job.kind})
             release_memory()
             return False
-        finally:
-            self._clock.begin(None)
         return True
 
     def recall(self, number: int) -> None:

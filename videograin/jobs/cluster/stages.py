@@ -1,12 +1,13 @@
 """What a place's time goes to, by the stages of its work on edits."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from enum import StrEnum
 
 
 class Stage(StrEnum):
-    """The stages of an edit at a place, in their order; one that helps has the first three."""
+    """The stages of an edit at a place, in their order; one that helps joins nothing."""
 
     PREPARE = "prepare"
     ANCHORS = "anchors"
@@ -39,3 +40,12 @@ class StageClock:
         if self._stage is not None:
             self._seconds[ended or self._stage] += now - self._since
         self._stage, self._since = stage, now
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Count a piece of work on an edit, which begins with its preparation."""
+        self.begin(Stage.PREPARE)
+        try:
+            yield
+        finally:
+            self.begin(None)
