@@ -23,7 +23,7 @@ from videograin.jobs.worker import JobStatus, Worker
 from videograin.media.video import ClipOptions, load_clip
 from videograin.project.project import Project
 
-POLL_SECONDS = 0.02
+POLL_SECONDS = 0.1
 
 WHOLE = ClipOptions(short_side=None, multiple=1)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from synthetic_video import moving_scene, psnr
 from videograin.masks.load import MaskSource
 from videograin.media.encode import DEFAULT_CRF, save_part, save_video
 from videograin.media.video import ClipOptions, load_clip
-from videograin.production.quality import FINEST_CRF, kept_crf
+from videograin.production.quality import FINEST_CRF, judged_beside, kept_crf
 from videograin.production.source_edit import SourceEdit
 from videograin.project.project import Project, ProjectRegion
 
@@ -54,3 +55,11 @@ def test_grain_is_kept_at_45_decibels(source, tmp_path: Path) -> None:
     assert psnr(load_clip(tmp_path / "result.mp4", WHOLE).frames, kept) >= 45
     save_part(tmp_path / "usual.mp4", kept, FPS)
     assert psnr(load_clip(tmp_path / "usual.mp4", WHOLE).frames, kept) < 45
+
+
+def test_a_source_is_judged_while_its_edit_begins(source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begins = Event()
+    monkeypatch.setattr("videograin.production.quality.kept_crf", lambda *_: 20 if begins.wait(10) else 0)
+    with judged_beside(source(moving_scene(8, 96, 128)), tmp_path) as crf:
+        begins.set()
+        assert crf() == 20

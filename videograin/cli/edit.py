@@ -143,7 +143,7 @@ def carry_out(project: "EditInputs", output: Path, output_format: "OutputFormat"
         output_format: in which format.
         options: those of `add_execution_options`.
     """
-    from videograin.production.quality import kept_crf
+    from videograin.production.quality import judged_beside
     from videograin.production.segments import Segments
     from videograin.production.source_edit import SourceEdit
 
@@ -160,8 +160,11 @@ def carry_out(project: "EditInputs", output: Path, output_format: "OutputFormat"
         print_notes(source.notes)
         folder = Path(scratch, "segments")
         folder.mkdir()
-        segments = Segments(folder, source.clip.fps, kept_crf(source, Path(scratch)))
-        with drawing(source, options, device, second) as (source, pipeline):
+        with (
+            judged_beside(source, Path(scratch)) as crf,
+            drawing(source, options, device, second) as (source, pipeline),
+        ):
+            segments = Segments(folder, source.clip.fps, crf)
             run_of_frames = _Frames(pipeline, source, segments, output_format)
             _write(run_of_frames, output, output_format)
         print_notes(segments.warnings)

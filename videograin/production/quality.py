@@ -1,5 +1,8 @@
 """How finely a result is encoded: what was not edited must look untouched, for which grain takes more than a wall."""
 
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -23,6 +26,20 @@ SAMPLES, SAMPLE_FRAMES = 3, 4
 """Runs of consecutive frames by which a clip is judged, evenly spread, and frames of each."""
 
 _WHOLE = ClipOptions(short_side=None, multiple=1)
+
+
+@contextmanager
+def judged_beside(source: SourceEdit, scratch: Path) -> Iterator[Callable[[], int]]:
+    """Find a source's CRF while its edit begins, which takes seconds where frames are large.
+
+    Args:
+        source, scratch: see `kept_crf`.
+
+    Yields:
+        What waits for it and returns it; it raises the errors of `kept_crf`.
+    """
+    with ThreadPoolExecutor(1, "quality") as beside:
+        yield beside.submit(kept_crf, source, scratch).result
 
 
 def kept_crf(source: SourceEdit, scratch: Path) -> int:

@@ -1,13 +1,13 @@
 """The finished windows of an edit on disk: an edit that was cut off goes on behind them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import cv2
 import numpy as np
 
-from videograin.media.encode import DEFAULT_CRF, save_part
+from videograin.media.encode import save_part
 from videograin.media.filters import rate_of
 from videograin.media.join import join_videos
 from videograin.media.npz import read_npz, write_npz
@@ -45,10 +45,10 @@ class Segments:
     Args:
         folder: theirs alone; it may hold those of an earlier run.
         fps: frames per second.
-        crf: quality of the result, the same for all of them.
+        crf: returns the quality of the result, the same for all of them; asked when the first is written.
     """
 
-    def __init__(self, folder: Path, fps: float, crf: int = DEFAULT_CRF) -> None:
+    def __init__(self, folder: Path, fps: float, crf: Callable[[], int]) -> None:
         self._folder = folder
         self._fps, self._crf = fps, crf
         self._states = sorted(folder.glob("*.npz"))
@@ -112,7 +112,7 @@ class Segments:
         """
         name = f"{self.count:06}"
         beside = (np.concatenate([_reduced(a), _reduced(b)], axis=1) for a, b in zip(sources, edited, strict=True))
-        save_part(self._folder / f"{name}.mp4", edited, self._fps, self._crf)
+        save_part(self._folder / f"{name}.mp4", edited, self._fps, self._crf())
         save_part(self._folder / f"{name}{_BESIDE}", beside, self._fps)
         state = self._folder / f"{name}.npz"
         words = np.array([window.target_prompt, *window.warnings])

@@ -28,7 +28,7 @@ from videograin.models.memory import MemoryPlan, apply_plan, leanest_plan, plan_
 from videograin.models.references import drawn_after
 from videograin.models.time_left import TimeLeft
 from videograin.production.produce import EditWindows, produce
-from videograin.production.quality import kept_crf
+from videograin.production.quality import judged_beside
 from videograin.production.segments import Segments
 from videograin.production.source_edit import SourceEdit
 from videograin.progress import Phase, Progress, Report, ignore
@@ -78,17 +78,18 @@ class EditJobs:
         started = time.monotonic()
         windows = self._share(project, context) if self._share else None
         source = SourceEdit.prepare(project, context.scratch, self._shelf.device, context.report)
-        segments = Segments(context.segments, source.clip.fps, kept_crf(source, context.scratch))
-        try:
-            if source.request is None:
-                for _ in produce(None, source, segments, context.report):
-                    context.check()
-            else:
-                self._draw(project, source, source.request, segments, context, windows)
-        except Cancelled:
-            if context.is_restarting or not segments.count:
-                raise
-            context.note(STOPPED_EARLY.format(segments.frames, len(source.clip.frames)))
+        with judged_beside(source, context.scratch) as crf:
+            segments = Segments(context.segments, source.clip.fps, crf)
+            try:
+                if source.request is None:
+                    for _ in produce(None, source, segments, context.report):
+                        context.check()
+                else:
+                    self._draw(project, source, source.request, segments, context, windows)
+            except Cancelled:
+                if context.is_restarting or not segments.count:
+                    raise
+                context.note(STOPPED_EARLY.format(segments.frames, len(source.clip.frames)))
         return self._write(source, segments, context, started)
 
     def _draw(
