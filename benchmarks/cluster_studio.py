@@ -24,6 +24,7 @@ from videograin.media.video import ClipOptions, load_clip
 from videograin.project.project import Project
 
 POLL_SECONDS = 0.1
+"""Rarely enough to leave the actors their cores."""
 
 WHOLE = ClipOptions(short_side=None, multiple=1)
 
