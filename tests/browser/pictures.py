@@ -196,6 +196,7 @@ def picture_for_readme(visitor: Visitor, folder: str) -> None:
     visitor.say("a panda", "a robot", background="on grass under a clear sky")
     page.click("#edit")
     visitor.wait_for_result()
+    page.wait_for_selector("#progress [data-action=cancel]", state="hidden", timeout=EDIT_TIMEOUT)  # to its last frame
     page.click(".vg-modes [data-mode=side]")
     page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
     _save_small(page, f"{folder}/studio-result.png")
