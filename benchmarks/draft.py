@@ -1,8 +1,8 @@
 """Accuracy against seconds: exact, standard and draft, each shortcut alone, and combinations of them, in one run.
 
-    python -m benchmarks.draft --device cpu --clips 2 --frames 8 --json output/draft.json
+    python -m benchmarks.draft --device cpu --json output/draft.json    # in some minutes; --points curve takes days
     python -m benchmarks.draft --packed clips.npz --clips 16 --workers 4 --json output/draft.json
-    python -m benchmarks.draft --qualities --clips 2    # exact, standard and draft alone
+    python -m benchmarks.draft --points qualities    # exact, standard and draft alone
 
 Clips are the editing table's report clips of two objects. Edits are kept line by line beside the JSON file, with the
 ending .jsonl, so that a run that was stopped goes on where it was. Each process makes a short edit first, in which
@@ -70,6 +70,9 @@ TOGETHER = (
 """Candidates for the presets."""
 
 WARM_STEPS = 3
+
+CPU_CLIPS, CPU_FRAMES, CLIPS, FRAMES = 2, 8, 1000, 16
+"""What is edited unless the user says otherwise: on a CPU what takes minutes, else all there is."""
 
 COLUMNS = (
     "settings", "clips", "s", "of exact", "target", "of exact", "mixing", "outside to VAE, dB", "CLIP-F", "Warp-Err",
@@ -155,7 +158,7 @@ def main() -> None:
     """Make the edits that are missing, write the curve and print it."""
     args = _arguments()
     told, weights = select(library_of(args), args.split, ["two"], args.clips), fingerprint(args.model)
-    variants, kept = qualities() if args.qualities else curve(), args.json.with_suffix(".jsonl")
+    variants, kept = qualities() if args.points == "qualities" else curve(), args.json.with_suffix(".jsonl")
     tasks = [Task(number, clip, variant, args.frames) for number, clip in told.items() for variant in variants]
     known = {(line.variant, *line.key) for line in read_lines(kept)}
     missing = [task for task in tasks if (task.variant.label, *key_of(task, weights)) not in known]
@@ -177,11 +180,17 @@ def device_name(device: str) -> str:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.draft")
-    parser.add_argument("--qualities", action="store_true", help="leave out what is no quality")
+    parser.add_argument("--points", choices=["qualities", "curve"], help="the former on a CPU, unless this says so")
     parser.add_argument("--split", choices=["tune", "report"], default="report")
-    add_clip_options(parser, clips=1000, file="output/draft.json")
+    add_clip_options(parser, clips=0, file="output/draft.json")
     add_crew_options(parser)
-    return parser.parse_args()
+    parser.set_defaults(frames=0)
+    args = parser.parse_args()
+    on_cpu = args.device == "cpu"
+    args.points = args.points or ("qualities" if on_cpu else "curve")
+    args.clips = args.clips or (CPU_CLIPS if on_cpu else CLIPS)
+    args.frames = args.frames or (CPU_FRAMES if on_cpu else FRAMES)
+    return args
 
 
 if __name__ == "__main__":
