@@ -1,14 +1,15 @@
 """How finely a result is encoded follows from what is kept of its source."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from threading import Event
+from threading import Event, Timer
 
 import numpy as np
 import pytest
 from PIL import Image
 from synthetic_video import moving_scene, psnr
 
+from videograin.errors import Cancelled
 from videograin.masks.load import MaskSource
 from videograin.media.encode import DEFAULT_CRF, save_part, save_video
 from videograin.media.video import ClipOptions, load_clip
@@ -63,3 +64,20 @@ def test_a_source_is_judged_while_its_edit_begins(source, tmp_path: Path, monkey
     with judged_beside(source(moving_scene(8, 96, 128)), tmp_path) as crf:
         begins.set()
         assert crf() == 20
+
+
+def test_an_edit_that_ends_does_not_wait_until_its_source_is_judged(source, tmp_path: Path, monkeypatch) -> None:
+    edit, judging, ended = source(moving_scene(8, 96, 128)), Event(), Event()
+
+    def save_slowly(path: Path, frames: Iterable[np.ndarray], *_: object) -> None:
+        judging.set()
+        assert ended.wait(10)
+        save_part(path, frames, FPS)  # it fails when it asks for a frame
+
+    monkeypatch.setattr("videograin.production.quality.save_part", save_slowly)
+    with judged_beside(edit, tmp_path) as crf:
+        assert judging.wait(10)
+        Timer(0.2, ended.set).start()
+    with pytest.raises(Cancelled, match="before its source was judged"):
+        crf()
+    assert not list(tmp_path.glob("sample*"))
