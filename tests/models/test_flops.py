@@ -4,7 +4,9 @@ from threading import Event, Thread
 import pytest
 import torch
 from fakes import TEXT_WIDTH, tiny_controlnet, tiny_unet, tiny_vae
+from torch import Tensor
 
+from videograin.diffusion.attention.step import AttentionStep
 from videograin.models import flops
 from videograin.models.flops import ForwardKeys, controlnet_flops, matmul_speed, unet_flops, vae_flops
 from videograin.region import AttentionMode
@@ -40,6 +42,19 @@ def test_fewer_key_frames_and_a_cached_deep_part_are_less_arithmetic() -> None:
     assert counted.shallow.layers < counted.plain.layers
 
 
+@pytest.mark.parametrize("mode", list(AttentionMode))
+@pytest.mark.parametrize("anchors", [0, 2])
+def test_what_follows_from_one_frame_is_what_a_forward_of_all_frames_counts(mode: AttentionMode, anchors: int) -> None:
+    if anchors and not mode.is_joint:
+        pytest.skip("only windows have anchors")
+    frames, beside = 5, dict[str, Tensor]()
+    unet = flops._meta_unet(tiny_unet().to_json_string())
+    flops._forward(unet, GRID, AttentionStep(max(1, anchors), mode, keep_states=beside.__setitem__))
+    step = AttentionStep(frames, mode, anchor_states=beside if anchors else None)
+    counted = flops._count(unet, lambda: flops._forward(unet, GRID, step))
+    assert unet_flops(tiny_unet(), GRID, ForwardKeys(frames, mode, anchors)).whole == counted.operations
+
+
 def test_counting_leaves_the_network_alone() -> None:
     unet = tiny_unet()
     unet_flops(unet, GRID, ForwardKeys(1, AttentionMode.FULL))
@@ -49,7 +64,7 @@ def test_counting_leaves_the_network_alone() -> None:
 def test_many_may_count_at_once_and_while_a_network_runs() -> None:
     unet, modes = tiny_unet(), list(AttentionMode)
     alone = [unet_flops(unet, GRID, ForwardKeys(5, mode)) for mode in modes]
-    flops._unet_flops.cache_clear()
+    flops._frame_flops.cache_clear()
     inputs = torch.ones(1, 4, 8, 8), torch.tensor(1), torch.ones(1, 77, TEXT_WIDTH)
     with torch.no_grad(), ThreadPoolExecutor(4) as pool:
         picture = unet(*inputs).sample
@@ -79,7 +94,7 @@ def test_what_other_threads_run_meanwhile_is_not_counted() -> None:
     busy.start()
     try:
         for _ in range(5):
-            flops._unet_flops.cache_clear()
+            flops._frame_flops.cache_clear()
             assert flops.unet_flops(unet, GRID, ForwardKeys(3, AttentionMode.FULL)) == expected
     finally:
         stop.set()

@@ -1,15 +1,15 @@
 """Arithmetic of a forward, counted and not guessed, and the speed of a device.
 
-A network of the same configuration runs once on the meta device, where tensors have shapes but no content: a fraction
-of a second at any size.
+A network of the same configuration runs once on the meta device, where tensors have shapes but no content: a second or
+less at any size. It runs with one frame; what any number of frames takes follows from that exactly.
 """
 
 import json
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from statistics import median
 from typing import Any, Self, cast
 
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from videograin.diffusion.attention.layout import TEXT_TOKENS
+from videograin.diffusion.attention.layout import TEXT_TOKENS, gather_keys
 from videograin.diffusion.attention.processors import install_layout_attention
 from videograin.diffusion.attention.step import AttentionStep
 from videograin.diffusion.shortcuts.deep_cache import DeepFeatures, keeping_deep, without_deep
@@ -97,7 +97,16 @@ def unet_flops(unet: UNet2DConditionModel, grid: tuple[int, int], keys: ForwardK
         grid: (h, w) of the latents.
         keys: frames and what they see.
     """
-    return _unet_flops(unet.to_json_string(), grid, keys)
+    whole, shallow = _frame_flops(unet.to_json_string(), grid)
+    seen = [gather_keys(torch.empty(1, keys.frames + keys.anchors, 1), keys.mode).shape[1]] * len(whole.levels)
+    table = key_frame_table(keys.frames, keys.anchors, keys.key_frames, torch.device("cpu"))
+    fewer = seen if table is None or not keys.mode.is_joint else [table.shape[1], *seen[1:]]
+    return UNetFlops(
+        whole=whole.times(keys, seen),
+        plain=whole.times(keys, fewer),
+        shallow=shallow.times(keys, fewer),
+        levels=tuple(keys.frames * each * count for each, count in zip(whole.levels, seen, strict=True)),
+    )
 
 
 def attention_inputs(unet: UNet2DConditionModel, grid: tuple[int, int]) -> int:
@@ -133,26 +142,48 @@ def measure_speed(device: torch.device, dtype: torch.dtype) -> float:
     return 2 * side**3 / median(seconds[1:])
 
 
+@dataclass(frozen=True)
+class _FrameFlops:
+    """Operations of a forward of one frame that sees itself alone, of which those of any number of frames follow.
+
+    Attributes:
+        layers: in convolutions and projections.
+        anchor: in projections to keys and values, for each anchor.
+        levels: of self-attention by level, for each frame whose keys are seen, largest grid first.
+    """
+
+    layers: int
+    anchor: int
+    levels: tuple[int, ...]
+
+    @classmethod
+    def of(cls, unet: UNet2DConditionModel, grid: tuple[int, int], beside: Mapping[str, Tensor]) -> Self:
+        """Count them, given the states of one anchor."""
+        alone, seeing = (
+            _count(unet, partial(_forward, unet, grid, AttentionStep(1, anchor_states=states)))
+            for states in (None, beside)
+        )
+        levels = [0] * len(unet.down_blocks)  # without the deep part there is one
+        for layer, operations in alone.attention.items():
+            levels[_level_of(layer, len(levels))] += operations
+        layers, seeing_layers = (int(each.operations.layers) for each in (alone, seeing))
+        return cls(layers, seeing_layers - layers, tuple(levels))
+
+    def times(self, keys: ForwardKeys, seen: Sequence[int]) -> Operations:
+        """Return those of all frames, each of which sees some frames by level, of which there may be more."""
+        attention = keys.frames * sum(each * count for each, count in zip(self.levels, seen, strict=False))
+        return Operations(keys.frames * self.layers + keys.anchors * self.anchor, attention)
+
+
 @lru_cache
-def _unet_flops(config: str, grid: tuple[int, int], keys: ForwardKeys) -> UNetFlops:
-    unet, beside = _meta_unet(config), dict[str, Tensor]()
-    if keys.anchors:
-        _forward(unet, grid, AttentionStep(keys.anchors, keys.mode, keep_states=beside.__setitem__))
-    step = AttentionStep(keys.frames, keys.mode, anchor_states=beside if keys.anchors else None)
-    deep = DeepFeatures()
+def _frame_flops(config: str, grid: tuple[int, int]) -> tuple[_FrameFlops, _FrameFlops]:
+    """Return those of a whole forward, and of one without the deep part."""
+    unet, beside, deep = _meta_unet(config), dict[str, Tensor](), DeepFeatures()
     with keeping_deep(unet, deep, None):
-        whole = plain = _count(unet, lambda: _forward(unet, grid, step))
-    levels = [0] * len(unet.config["block_out_channels"])
-    for layer, operations in whole.attention.items():
-        levels[_level_of(layer, len(levels))] += operations
-    table = key_frame_table(keys.frames, keys.anchors, keys.key_frames, torch.device("cpu"))
-    fewer = step
-    if table is not None and keys.mode.is_joint:
-        fewer = replace(step, key_frames={grid[0] * grid[1]: table.to("meta")})
-        plain = _count(unet, lambda: _forward(unet, grid, fewer))
-    with without_deep(unet, deep.last(keys.frames)[0]):
-        shallow = _count(unet, lambda: _forward(unet, grid, fewer))
-    return UNetFlops(whole.operations, plain.operations, shallow.operations, tuple(levels))
+        _forward(unet, grid, AttentionStep(1, keep_states=beside.__setitem__))
+    whole = _FrameFlops.of(unet, grid, beside)
+    with without_deep(unet, deep.last(1)[0]):
+        return whole, _FrameFlops.of(unet, grid, beside)
 
 
 @lru_cache
