@@ -80,7 +80,7 @@ class NoiseSchedule:
         else:
             clean = (latents - (1 - signal) ** 0.5 * noise_pred) / signal**0.5
             noise = noise_pred
-        return target_signal**0.5 * clean + (1 - target_signal) ** 0.5 * noise, clean
+        return _mixed(clean, noise, target_signal), clean
 
     def slope(self, level: int, target: int) -> float:
         """Return how far the latents at the target of a step move with the clean latents that it points to.
@@ -95,8 +95,7 @@ class NoiseSchedule:
         if level <= CLEAN:
             return latents
         # The scheduler's own function would take its table to the device, and each look at it there waits for a GPU.
-        signal = self.signal(level)
-        return signal**0.5 * latents + (1 - signal) ** 0.5 * noise
+        return _mixed(latents, noise, self.signal(level))
 
     def renoised(self, latents: Tensor, clean: Tensor, noise: Tensor, share: Tensor) -> Tensor:
         """Exchange a share s of the noise in latents at the last level: √(1 - s) of theirs, √s of another.
@@ -110,4 +109,9 @@ class NoiseSchedule:
         signal = self.signal(self.levels[-1])
         own = (latents - signal**0.5 * clean) / (1 - signal) ** 0.5
         mixed = (1 - share) ** 0.5 * own + share**0.5 * noise
-        return torch.where(share > 0, signal**0.5 * clean + (1 - signal) ** 0.5 * mixed, latents)
+        return torch.where(share > 0, _mixed(clean, mixed, signal), latents)
+
+
+def _mixed(clean: Tensor, noise: Tensor, signal: Tensor) -> Tensor:
+    """Return √ᾱ of clean latents and √(1-ᾱ) of noise, ᾱ = `signal`."""
+    return signal**0.5 * clean + (1 - signal) ** 0.5 * noise

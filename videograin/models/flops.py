@@ -105,7 +105,7 @@ def unet_flops(unet: UNet2DConditionModel, grid: tuple[int, int], keys: ForwardK
         whole=whole.times(keys, seen),
         plain=whole.times(keys, fewer),
         shallow=shallow.times(keys, fewer),
-        levels=tuple(keys.frames * each * count for each, count in zip(whole.levels, seen, strict=True)),
+        levels=whole.attention(keys, seen),
     )
 
 
@@ -170,9 +170,17 @@ class _FrameFlops:
         return cls(layers, seeing_layers - layers, tuple(levels))
 
     def times(self, keys: ForwardKeys, seen: Sequence[int]) -> Operations:
-        """Return those of all frames, each of which sees some frames by level, of which there may be more."""
-        attention = keys.frames * sum(each * count for each, count in zip(self.levels, seen, strict=False))
-        return Operations(keys.frames * self.layers + keys.anchors * self.anchor, attention)
+        """Return those of all frames; arguments as in `attention`."""
+        return Operations(keys.frames * self.layers + keys.anchors * self.anchor, sum(self.attention(keys, seen)))
+
+    def attention(self, keys: ForwardKeys, seen: Sequence[int]) -> tuple[int, ...]:
+        """Return those of the self-attention of all frames by level, given how many frames each sees there.
+
+        Args:
+            keys: how many frames there are.
+            seen: by level, of which there may be more than are computed.
+        """
+        return tuple(keys.frames * each * count for each, count in zip(self.levels, seen, strict=False))
 
 
 @lru_cache
