@@ -26,6 +26,9 @@ OPEN_TABS = 250
 """Whose components Gradio remembers, a third of a megabyte each; open tabs ask now and then, so closed ones go first.
 Its own default, 10,000, lets a studio grow by gigabytes."""
 
+SIGNAL_SECONDS = 0.5
+"""After which a signal that another thread was handed is found."""
+
 
 def run_studio(host: str | None = None, port: int | None = None, *, open_browser: bool = False) -> int:
     """Serve the page until told to stop by SIGTERM or Ctrl-C, and return the process's exit code.
@@ -55,8 +58,17 @@ def run_studio(host: str | None = None, port: int | None = None, *, open_browser
     served.set()
     sys.stdout.write(f"VideoGrain Studio is at {url}\n")
     sys.stdout.flush()
-    stopped.wait()
+    wait_for_signal(stopped)
     return 0 if studio.worker.stop() else 1
+
+
+def wait_for_signal(told: Event) -> None:
+    """Wait in the main thread until a signal's handler, which Python runs there only, has set an event.
+
+    The system may hand a signal to another thread, and that does not wake this one: it must look by itself.
+    """
+    while not told.wait(SIGNAL_SECONDS):
+        pass
 
 
 def check_mcp(settings: OperatorSettings) -> None:
