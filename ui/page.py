@@ -96,12 +96,12 @@ def _wire_page(blocks: gr.Blocks, page: Page, handlers: WholePageHandlers) -> No
 
 def _wire_clip(page: Page, handlers: ClipHandlers) -> None:
     clip, session, opened = page.clip, page.session, {page.tabs, *page.everything}
-    _on(
+    video_chosen = _on(
         clip.video.change, handlers.video_chosen, clip.video,
         {clip.video, clip.measured, clip.part, clip.amount, clip.start, clip.end, clip.fps}, mode="always_last",
     )  # fmt: skip
-    _on(
-        clip.video.change, handlers.show_video, [session, clip.video, page.model],
+    _on(  # the strip comes after the fields that it fills
+        video_chosen.then, handlers.show_video, [session, clip.video, page.model],
         {clip.trim, clip.is_photograph, clip.notice}, mode="always_last", is_long=True,
     )  # fmt: skip
     _on(page.model.change, handlers.notice, [session, clip.is_photograph, page.model], clip.notice, mode="always_last")
@@ -110,18 +110,16 @@ def _wire_clip(page: Page, handlers: ClipHandlers) -> None:
             notice.act, handlers.switch_to_photographs, [session, clip.is_photograph],
             {clip.notice, clip.side, page.status, *page.models, *page.settings},
         )  # fmt: skip
-    _on(
-        clip.trim.act, handlers.trim, [clip.measured, clip.amount], {clip.start, clip.end, clip.amount},
-        mode="multiple", in_turn="trim",
-    )  # fmt: skip
     amount_chosen = _on(
         clip.amount.input, handlers.amount_chosen, [clip.measured, clip.amount, clip.start, clip.end],
-        {clip.start, clip.end, clip.fps}, mode="always_last", in_turn="trim",
+        {clip.start, clip.end, clip.fps}, mode="always_last",
     )  # fmt: skip
-    for field in (clip.start, clip.end):
-        _on(field.input, handlers.part_changed, clip.amount, clip.amount, mode="always_last")
+    for moved in (clip.start.input, clip.end.input, clip.trim.act):
+        _on(moved, handlers.part_changed, clip.amount, clip.amount, mode="always_last")
+    part = [clip.start, clip.end]
+    clip.trim.act(None, part, part, js=widgets.script("take_trim.js"), api_visibility="private")
     for moved in (clip.start.input, clip.end.input, amount_chosen.then):
-        moved(None, [clip.start, clip.end], None, js=widgets.script("place_trim.js"), api_visibility="private")
+        moved(None, part, None, js=widgets.script("place_trim.js"), api_visibility="private")
     _on(clip.gif_in.upload, handlers.gif_chosen, clip.gif_in, clip.video, busy=True, is_long=True)
     _on(
         partial(gr.on, [each.change for each in (clip.measured, page.held, *page.choice)]),

@@ -93,11 +93,6 @@ class ClipHandlers:
         start, end, fps = chosen_part(Amount(amount), info, start or 0.0, end)
         return {clip.start: start, clip.end: end, clip.fps: round(fps, 3)}
 
-    def trim(self, info: VideoInfo, amount: str, event: gr.EventData) -> Updates:
-        """Take the start or the end of the part."""
-        seconds, clip = min(round(event.value, 1), round(info.duration, 2)), self._page.clip
-        return {(clip.start if event.action == "start" else clip.end): seconds, **self.part_changed(amount)}
-
     def part_changed(self, amount: str) -> Updates:
         """Say that it is no longer the whole clip."""
         return {self._page.clip.amount: Amount.PART if amount == Amount.WHOLE else amount}

@@ -20,7 +20,7 @@ def trim_strip(pictures: np.ndarray, duration: float) -> str:
     longest = math.ceil(duration / STEP) * STEP
     film = "".join(f"<img src='{data_url(picture)}' alt=''>" for picture in pictures)
     return (
-        f"<div class='vg-trim' style='--from:0;--to:1'><div class='vg-film'>{film}</div>"
+        f"<div class='vg-trim' data-duration='{duration:.2f}' style='--from:0;--to:1'><div class='vg-film'>{film}</div>"
         + _handle("start", "Start of the part in seconds", 0, longest)
         + _handle("end", "End of the part in seconds", longest, longest)
         + "</div>"

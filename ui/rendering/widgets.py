@@ -57,7 +57,7 @@ def outline() -> gr.HTML:
 
 
 def trim() -> gr.HTML:
-    """Return the strip on which the user chooses a part of a video; its event `act` has a handle's name and seconds."""
+    """Return the strip on which the user chooses a part of a video; its event `act` says that a handle was moved."""
     return gr.HTML("", elem_id="trim", js_on_load=script("trim.js"), apply_default_css=False, padding=False)
 
 

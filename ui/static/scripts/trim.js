@@ -9,4 +9,7 @@ element.addEventListener("input", ({ target }) => {
   strip.style.setProperty("--from", start.value / start.max);
   strip.style.setProperty("--to", end.value / end.max);
 });
-element.addEventListener("change", ({ target }) => trigger("act", { action: target.name, value: Number(target.value) }));
+element.addEventListener("change", ({ target }) => {
+  target.dataset.moved = "";
+  trigger("act");
+});
