@@ -102,3 +102,12 @@ def test_the_architecture_page_names_every_file_and_none_that_is_gone() -> None:
     folders = ("cli", "handlers")  # a file for each command and step: named as a whole
     files = {file.stem for file in FILES if file.parent.name not in (*folders, "videograin", ROOT.name)} - {"__init__"}
     assert named - {"__main__"} == files
+
+
+def test_what_contributing_says_to_change_is_defined_where_it_says() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    places = re.findall(r"`(\w+)`\s+(?:\(|in )`([\w/]+\.py)`", page)
+    assert len(places) > 10
+    for name, file in places:
+        text = next(path for path in (ROOT / file, ROOT / "videograin" / file) if path.exists()).read_text("utf-8")
+        assert re.search(rf"^(class|def) {name}\b|^{name}\b.*=", text, re.MULTILINE), f"{name} is not in {file}"
