@@ -6,6 +6,7 @@ import sys
 import zipfile
 from collections.abc import Sequence
 from functools import partial
+from io import StringIO
 from pathlib import Path
 
 import cv2
@@ -105,6 +106,25 @@ def test_without_an_output_the_video_is_named_after_the_project(project: Path) -
     assert project.with_suffix(".mp4").is_file()
 
 
+def test_the_clip_of_a_project_of_its_name_is_never_replaced(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    beside, clip = project.with_name("clip.json"), project.with_name("clip.mp4")
+    project.rename(beside)
+    before = clip.read_bytes()
+    assert main(["edit", str(beside), "--device", "cpu", "--steps", "1"]) == USAGE
+    assert "is the clip that is edited. Name the result otherwise with -o." in capsys.readouterr().err
+    assert clip.read_bytes() == before
+
+
+def test_a_download_that_no_user_can_agree_to_is_no_defect(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("videograin.models.catalog.CatalogEntry.is_installed", False)
+    monkeypatch.setattr("videograin.models.catalog.CatalogEntry.missing_bytes", lambda _entry: 156_000_000)
+    monkeypatch.setattr("sys.stdin", StringIO())
+    assert main(["download", "sam2.1-tiny"]) == USAGE
+    assert "nothing was downloaded. 'videograin download NAME --yes' asks nothing" in capsys.readouterr().err
+
+
 def test_a_preset_takes_the_place_of_the_project_s_settings(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["edit", str(project), "--device", "cpu", "--preset", "faithful", "--steps", "10"]) == OK
     assert "9 steps" in capsys.readouterr().out
@@ -194,6 +214,10 @@ def test_sound_is_kept(project: Path) -> None:
         ),
         (["edit", "{project}", "-o", "/no/such/out.mp4"], "There is no folder '/no/such'"),
         (["edit", "{project}", "-o", "out.gif", "--green-screen"], "'out.gif' is not the name of"),
+        (["edit", "{project}", "-o", "{project.parent}/tiny/../clip.mp4"], "clip.mp4' is the clip that is edited"),
+        (["edit", "{project.parent}/clip.mp4"], "clip.mp4' is no project"),
+        (["edit", "{project.parent}/work.zip"], "work.zip' is packed. Unpack it"),
+        (["edit", "frends"], "There is no project 'frends'. Did you mean the example 'friends'?"),
         (["edit", "{project}", "--strip", "strip.jpg"], "'strip.jpg' must end in .png"),
         (["edit", "{project}", "--steps", "0"], "num_inference_steps is 0"),
         (["edit", "{project}", "--control", "edges"], "There is no ControlNet 'edges'"),
@@ -205,11 +229,18 @@ def test_sound_is_kept(project: Path) -> None:
         (["edit", "{project}", "--device", "cpu", "--dtype", "float16"], "float16 is several times slower"),
         (["edit", "{project}", "--model", "nobody/nothing", "--offline"], "not in the hub's local cache"),
         (["info", "never.mp4"], "'never.mp4' is not on this machine"),
+        (
+            ["score", "{project}", "{project.parent}/clip.mp4", "--json", "/no/such/x.json"],
+            "There is no folder '/no/such'",
+        ),
+        (["mask", "/no/such/dog.mp4", "--click", "1,2"], "There is no file '/no/such/dog.mp4'"),
+        (["mask", "{project.parent}/clip.mp4", "--click", "1,2", "--frames", "0"], "max_frames is 0"),
     ],
 )
 def test_what_the_person_can_mend_is_one_line(
     project: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    project.with_name("work.zip").write_bytes(b"PK")
     assert main([argument.format(project=project) for argument in arguments]) == USAGE
     bars = re.compile(r".*\d+/\d+ \[.*step/s\]|")  # of what was done before
     (complaint,) = [line for line in capsys.readouterr().err.splitlines() if not bars.fullmatch(line)]

@@ -72,6 +72,10 @@ def test_what_cannot_be_compared_is_said_before_the_work(project: Path, capsys: 
     assert "no method 'dmt'" in capsys.readouterr().err
     assert main(["compare", str(project), "-o", str(project)]) == USAGE
     assert "cannot be made a folder" in capsys.readouterr().err
+    source = project.with_name("clip.mp4").rename(project.with_name("source.mp4"))
+    project.write_text(project.read_text().replace("clip.mp4", source.name))
+    assert main(["compare", str(project), "-o", str(project.parent)]) == USAGE
+    assert f"A result would replace the clip, '{source}'" in capsys.readouterr().err
 
 
 def test_clips_lie_under_their_titles_in_rows_and_on_a_grid() -> None:

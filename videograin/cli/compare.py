@@ -66,7 +66,9 @@ def run(options: argparse.Namespace) -> None:
 
     silence_libraries()
     methods = find_methods([*options.methods, *(each.name for each in ABLATION if options.ablate)])
-    project, folder = _read_project(options), _folder(options)
+    project = _read_project(options)
+    folder = _folder(options)
+    _check_clip_stays(project.clip, folder, methods)
     is_lent = not project.controls and any(method.needs_control for method in methods)
     if is_lent and ControlKind.CANNY in find_bundle(project.model).controls:
         project = replace(project, controls=(ControlKind.CANNY,))
@@ -99,6 +101,14 @@ def _folder(options: argparse.Namespace) -> Path:
     except OSError as error:
         raise ProjectError(f"'{folder}' cannot be made a folder ({error.strerror}). Name another with -o.") from error
     return folder
+
+
+def _check_clip_stays(clip: Path, folder: Path, methods: "Sequence[Method]") -> None:
+    from videograin.evaluation.votes import SIDE_BY_SIDE, SOURCE
+
+    written = (SOURCE, SIDE_BY_SIDE, *(f"{method.name}.mp4" for method in methods))
+    if clip.name in written and clip.resolve().parent == folder.resolve():
+        raise ProjectError(f"A result would replace the clip, '{clip}'. Name another folder with -o.")
 
 
 def _carry_out(

@@ -52,7 +52,13 @@ def obtain(name: str) -> None:
 
 
 def _agrees(question: str) -> bool:
-    return input(f"{question} [Y/n] ").strip().lower() in ("", "y", "yes")
+    try:
+        return input(f"{question} [Y/n] ").strip().lower() in ("", "y", "yes")
+    except EOFError as error:  # a script's or a container's standard input, or Ctrl-D
+        print()
+        raise ModelError(
+            "There was no answer, so nothing was downloaded. 'videograin download NAME --yes' asks nothing."
+        ) from error
 
 
 def _download(entry: "CatalogEntry") -> None:

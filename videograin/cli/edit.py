@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from videograin.cli.download import obtain
-from videograin.cli.projects import read_project
+from videograin.cli.projects import check_place, read_project
 from videograin.cli.terminal import ProgressBars, duration, print_notes, silence_libraries
 from videograin.device import DTYPES, choose_device, choose_dtype, choose_second_device
 from videograin.errors import ProjectError
@@ -131,7 +131,8 @@ def run(options: argparse.Namespace) -> None:
     project = _read_project(options)
     beside = options.project / "edit.mp4" if options.project.is_dir() else options.project.with_suffix(".mp4")
     output = options.output or project.output or beside
-    carry_out(project, output, check_output(output, options.strip, options.green_screen), options)
+    output_format = check_output(project.clip, output, options.strip, options.green_screen)
+    carry_out(project, output, output_format, options)
 
 
 def carry_out(project: "EditInputs", output: Path, output_format: "OutputFormat", options: argparse.Namespace) -> None:
@@ -300,16 +301,19 @@ def _read_project(options: argparse.Namespace) -> "EditInputs":
     return project if options.frame is None else single_frame(project, options.frame)
 
 
-def check_output(output: Path, strip: Path | None, is_green: bool = False) -> "OutputFormat":
-    """Return the format to write; a path that cannot be written fails now, not after minutes of work."""
+def check_output(clip: Path, output: Path, strip: Path | None, is_green: bool = False) -> "OutputFormat":
+    """Return the format to write; a path that cannot be written fails now, not after minutes of work.
+
+    So does one where the clip lies: the name that a project gives its result may be that of its video.
+    """
     from videograin.media.encode import OutputFormat, check_target
 
     output_format = OutputFormat.GREEN_SCREEN if is_green else OutputFormat.of(output)
     check_target(output, output_format)
-    if strip and strip.suffix.lower() != ".png":
-        raise ProjectError(f"'{strip}' must end in .png.")
-    if strip and not strip.absolute().parent.is_dir():
-        raise ProjectError(f"There is no folder '{strip.parent}' to write '{strip.name}' to. Create it first.")
+    if output.exists() and clip.exists() and output.samefile(clip):
+        raise ProjectError(f"'{output}' is the clip that is edited. Name the result otherwise with -o.")
+    if strip:
+        check_place(strip, ".png")
     return output_format
 
 

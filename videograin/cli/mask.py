@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from videograin.cli.download import obtain
+from videograin.cli.projects import check_place
 from videograin.cli.terminal import ProgressBars, silence_libraries
 from videograin.device import choose_device
 from videograin.errors import ProjectError
@@ -98,11 +99,13 @@ def run(options: argparse.Namespace) -> None:
     marks = options.marks.given if options.marks else []
     if not marks and options.text is None:
         raise ProjectError("Nothing is marked. Give a --text, or at least one --click X,Y or --box X0,Y0,X1,Y1.")
+    info = probe(options.clip)
     output = _check_output(options.output or options.clip.with_name(f"{options.clip.stem}-masks"))
     silence_libraries()
-    info = probe(options.clip)
     side = min(WORK_SIDE, info.width, info.height)
-    clip_options = ClipOptions(max_frames=options.frames or MAX_FRAMES, short_side=side, multiple=1)
+    clip_options = ClipOptions(
+        max_frames=MAX_FRAMES if options.frames is None else options.frames, short_side=side, multiple=1
+    )
     frames = load_clip(options.clip, clip_options).frames
     offered = in_order(OFFERED_SEGMENTERS, choose_device(options.device).type)
     name = options.segmenter or suitable_segmenter(looks_like_photograph(frames), offered)
@@ -233,8 +236,7 @@ def _check_frame(frame: int, count: int) -> None:
 
 def _check_output(output: Path) -> Path:
     """Return where the masks go; what cannot be written fails now, not after minutes of work."""
-    if not output.absolute().parent.is_dir():
-        raise ProjectError(f"There is no folder '{output.parent}' to write '{output.name}' to. Create it first.")
+    check_place(output)
     if output.is_dir() and any(output.iterdir()):
         raise ProjectError(f"The folder '{output}' holds something already. Name another, or empty it.")
     return output

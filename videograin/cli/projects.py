@@ -1,9 +1,12 @@
 """Projects as commands name them: a file, the folder of a work, or an example by its name."""
 
+from difflib import get_close_matches
+from mimetypes import guess_type
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from videograin.cli.terminal import print_notes
+from videograin.errors import ProjectError
 from videograin.project.examples import example_names, example_path
 
 if TYPE_CHECKING:
@@ -19,12 +22,36 @@ def read_project(path: Path, model: str | None = None) -> "EditInputs":
     from videograin.project.project import load_project
 
     file = example_path(path.name) / "project.json" if is_example(path) else path
+    _check_kind(file)
     return _read_folder(file, model) if file.is_dir() else load_project(file, model)
+
+
+def check_place(path: Path, ending: str = "") -> None:
+    """Raise ProjectError where a file or folder cannot be written under its name: before the work, not after it."""
+    if ending and path.suffix.lower() != ending:
+        raise ProjectError(f"'{path}' must end in {ending}.")
+    if not path.absolute().parent.is_dir():
+        raise ProjectError(f"There is no folder '{path.parent}' to write '{path.name}' to. Create it first.")
 
 
 def is_example(path: Path) -> bool:
     """Tell whether a path is no path but an example's name; what lies in the current folder comes first."""
     return str(path) in example_names() and not path.exists()
+
+
+def _check_kind(path: Path) -> None:
+    """Raise ProjectError where a user names a project's clip, its ZIP, or an example that is misspelt."""
+    if not path.exists() and (near := get_close_matches(str(path), example_names(), n=1)):
+        raise ProjectError(f"There is no project '{path}'. Did you mean the example '{near[0]}'?")
+    if not path.is_file():
+        return
+    if path.suffix.lower() == ".zip":
+        raise ProjectError(f"'{path}' is packed. Unpack it, then name its folder.")
+    if (guess_type(path.name)[0] or "").startswith(("video/", "image/")):
+        raise ProjectError(
+            f"'{path}' is no project, which says what a clip's objects become. Mark them with 'videograin mask "
+            f"{path}'; 'videograin edit --help' shows a project."
+        )
 
 
 def _read_folder(folder: Path, model: str | None) -> "EditInputs":

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from videograin.cli.edit import add_execution_options, carry_out, check_output
+from videograin.cli.projects import check_place
 from videograin.cli.terminal import print_notes
 from videograin.errors import ProjectError
 
@@ -55,7 +56,7 @@ def run(options: argparse.Namespace) -> None:
     wanted = options.output or options.config.with_suffix(".mp4")
     outputs = {n: _numbered(wanted, n, len(edits)) for n in edits}
     strips = {n: options.strip and _numbered(options.strip, n, len(edits)) for n in edits}
-    formats = {number: check_output(output, strips[number]) for number, output in outputs.items()}
+    formats = {n: check_output(edit.clip, outputs[n], strips[n]) for n, edit in edits.items()}
     for number, edit in edits.items():
         print_notes(edit.notes)
         own = argparse.Namespace(**vars(options) | {"strip": strips[number]})
@@ -74,8 +75,7 @@ def _save(edits: "dict[int, Reproduction]", target: Path) -> None:
 
     if len(edits) > 1:
         raise ProjectError(f"The file has {len(edits)} edits, a project has one. Choose it with --edit N.")
-    if target.suffix.lower() != ".zip" or not target.absolute().parent.is_dir():
-        raise ProjectError(f"'{target}' must end in .zip and lie in a folder that exists.")
+    check_place(target, ".zip")
     [edit] = edits.values()
     print_notes(edit.notes)
     export_workspace(from_project(edit, load_clip(edit.clip, edit.clip_options)), target)

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from videograin.cli.download import obtain
-from videograin.cli.projects import read_project
+from videograin.cli.projects import check_place, read_project
 from videograin.cli.terminal import silence_libraries
 from videograin.device import choose_device
-from videograin.errors import ProjectError
 from videograin.files.atomic import write_whole
 
 if TYPE_CHECKING:
@@ -51,8 +50,10 @@ def run(options: argparse.Namespace) -> None:
     from videograin.evaluation.scorers import load_scorer
     from videograin.production.scoring import score_result
 
-    if options.worst and options.worst.suffix.lower() != ".png":
-        raise ProjectError(f"'{options.worst}' must end in .png.")
+    if options.worst:
+        check_place(options.worst, ".png")
+    if options.json:
+        check_place(options.json)
     silence_libraries()
     project = read_project(options.project)
     device = choose_device(options.device)
