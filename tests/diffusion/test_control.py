@@ -192,7 +192,7 @@ def test_a_folder_with_another_kind_of_model_is_refused(tmp_path):
 
 def test_pose_without_its_package_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "rtmlib", None)
-    with pytest.raises(ModelError, match=r"rtmlib.*requirements-pose\.txt"):
+    with pytest.raises(ModelError, match=r"rtmlib.*install '\.\[pose\]'"):
         load_detector(ControlKind.POSE)
 
 

@@ -59,5 +59,5 @@ def test_a_cluster_without_its_package_is_told_at_the_start(
     settings: OperatorSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(studio, "find_spec", lambda _name: None)
-    with pytest.raises(SettingsError, match=r"VIDEOGRAIN_EXECUTOR is ray, .* pip install 'videograin-studio\[ray\]'"):
+    with pytest.raises(SettingsError, match=r"VIDEOGRAIN_EXECUTOR is ray, .* pip install '\.\[ray\]'"):
         open_studio(replace(settings, executor="ray"))

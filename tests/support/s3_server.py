@@ -10,7 +10,7 @@ import pytest
 @contextmanager
 def s3_bucket() -> Iterator[str]:
     """Yield the URL of a folder in an empty bucket, for which the environment has endpoint and keys."""
-    pytest.importorskip("s3fs", reason="s3fs is not installed: pip install 'videograin-studio[s3]'")
+    pytest.importorskip("s3fs", reason="s3fs is not installed: pip install -r requirements-s3.txt")
     server = pytest.importorskip("moto.server", reason="moto is not installed: pip install -r requirements-dev.txt")
     from s3fs import S3FileSystem
 

@@ -184,7 +184,7 @@ class PoseDetector:
         except ImportError as error:
             raise ModelError(
                 f"Pose control images need the optional package 'rtmlib' ({error}). "
-                "Install it with: pip install -r requirements-pose.txt"
+                "Run in the studio's clone: uv tool install '.[pose]' or pip install '.[pose]'"
             ) from error
         people = Wholebody(
             det=str(_network_of(PEOPLE_MODEL)),

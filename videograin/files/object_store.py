@@ -28,8 +28,8 @@ class ObjectStore:
             self._system, root = fsspec.url_to_fs(url, use_listings_cache=False, skip_instance_cache=True)
         except (ImportError, ValueError) as error:
             raise SettingsError(
-                f"'{url}' cannot be used for the jobs' files ({error}). For S3 run: pip install "
-                "'videograin-studio[s3]'; for others install their fsspec package."
+                f"'{url}' cannot be used for the jobs' files ({error}). For S3 run in the studio's clone: uv tool "
+                "install '.[ray,s3]' or pip install '.[ray,s3]'; for others install their fsspec package."
             ) from error
         self._root = root.rstrip("/")
         protocol = self._system.protocol

@@ -100,8 +100,8 @@ def _executor(settings: OperatorSettings, begin: Event | None) -> tuple[Executor
     if settings.executor == RAY:
         if find_spec("ray") is None:
             raise SettingsError(
-                f"{variable_of('executor')} is {RAY}, but Ray is not installed. Run: pip install "
-                "'videograin-studio[ray]', or leave the variable empty."
+                f"{variable_of('executor')} is {RAY}, but Ray is not installed. Run in the studio's clone: "
+                "uv tool install '.[ray]' or pip install '.[ray]', or leave the variable empty."
             )
         from videograin.jobs.cluster.ray_cluster import RayCluster
 

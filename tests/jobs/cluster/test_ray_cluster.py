@@ -11,7 +11,7 @@ import pytest
 from fake_jobs import ANN, BOB, finished, wait_until
 from windowed_project import WHOLE, WINDOWS, kept, windowed_project
 
-pytest.importorskip("ray", reason="Ray is not installed: pip install 'videograin-studio[ray]'")
+pytest.importorskip("ray", reason="Ray is not installed: pip install -r requirements-ray.txt")
 
 from videograin.errors import SettingsError
 from videograin.files.shared_folder import SharedFolder
