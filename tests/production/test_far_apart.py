@@ -2,11 +2,14 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from synthetic_video import make
 
+from videograin.diffusion.control import DepthDetector
 from videograin.errors import Cancelled
 from videograin.masks.load import MaskSource
 from videograin.media.video import ClipOptions
@@ -18,6 +21,13 @@ from videograin.region import ControlKind
 FRAMES, WIDTH, HEIGHT = 2, 384, 128
 BALLS = {"left": (20, 30), "right": (360, 90)}
 """Their middles, x and y."""
+
+
+class Brightness(torch.nn.Linear):
+    """A model of depth for which what is bright is near."""
+
+    def forward(self, pixel_values: torch.Tensor) -> SimpleNamespace:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return SimpleNamespace(predicted_depth=pixel_values.float().mean(-1))
 
 
 def ball(name: str) -> np.ndarray:
@@ -88,3 +98,19 @@ def test_while_frames_masks_and_control_images_are_made_it_is_told_and_can_be_st
 
     with pytest.raises(Cancelled):
         SourceEdit.prepare(project, tmp_path / "scratch", report=stop)
+
+
+def test_what_control_images_show_of_depth_is_that_of_the_whole_clip_in_whatever_parts_it_is_looked_at(
+    tmp_path: Path, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nearness_is_brightness = DepthDetector(
+        Brightness(1, 1), lambda images, **_: {"pixel_values": torch.from_numpy(np.stack(images))}
+    )
+    monkeypatch.setattr("videograin.diffusion.control.load_detector", lambda *_, **__: nearness_is_brightness)
+    monkeypatch.setattr("videograin.production.source_edit.FRAMES_AT_ONCE", 1)
+    make(project.clip, f"color=gray:s={WIDTH}x{HEIGHT}:r=8:d={FRAMES / 8},geq=lum='60+50*(1+N)*gt(X,{WIDTH / 2})'")
+    source = SourceEdit.prepare(replace(project, controls=(ControlKind.DEPTH,)), tmp_path / "scratch")
+    assert source.request is not None
+    (images,) = source.request.control_images
+    assert np.array_equal(images, nearness_is_brightness(source.request.frames))
+    assert images[0].max() < images[1].max() == 255

@@ -4,10 +4,11 @@
 """
 
 import zipfile
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Self
 
 import cv2
 import numpy as np
@@ -16,7 +17,7 @@ import torch.nn.functional as F
 
 from videograin.controls import DEPTH_MODEL, DEPTH_MODELS, PEOPLE_MODEL, POSE_MODEL
 from videograin.errors import ModelError, SettingsError
-from videograin.files.atomic import write_whole
+from videograin.files.atomic import mapped_array, write_whole
 from videograin.files.hub import Layout, fetch, user_cache_dir
 from videograin.region import ControlKind
 
@@ -29,6 +30,9 @@ BODY_JOINTS = 18
 
 DEPTH_FRAMES_AT_ONCE = 8
 
+MEASURED_PIXELS = 2**24
+"""Pixels of a clip, evenly spread, by which shares of it are told at most: to sort all of a long one takes minutes."""
+
 PEOPLE_SIDES = (640, 640)
 POSE_SIDES = (192, 256)
 """(width, height) of what `PEOPLE_MODEL` and `POSE_MODEL` are shown."""
@@ -36,10 +40,24 @@ POSE_SIDES = (192, 256)
 POSE_CONFIDENCE = 0.43  # the least score of a joint that is drawn; rtmlib's own for this model
 
 
-class Detector(Protocol):
+class Detector(ABC):
     """Turns frames (F, H, W, 3) uint8 RGB into control images of the same shape and type."""
 
-    def __call__(self, frames: np.ndarray) -> np.ndarray: ...  # noqa: D102
+    @abstractmethod
+    def __call__(self, frames: np.ndarray) -> np.ndarray:
+        """Return the control images of a whole clip."""
+
+    def write(self, frames: np.ndarray, images: np.ndarray, parts: Iterable[slice], scratch: Path) -> None:  # noqa: ARG002
+        """Write the control images of a clip that is looked at in parts; they are those of the whole.
+
+        Args:
+            frames: (F, H, W, 3) uint8 RGB; they may be a memory map.
+            images: of the same shape and type, to be written.
+            parts: of the clip, all of it together; each is asked for before its frames are looked at.
+            scratch: a folder for what is known of the frames until all have been looked at.
+        """
+        for part in parts:
+            images[part] = self(np.asarray(frames[part]))
 
 
 def control_images(
@@ -89,7 +107,7 @@ def load_detector(
 
 
 @dataclass(frozen=True)
-class CannyDetector:
+class CannyDetector(Detector):
     """White edges on black, by Canny's detector."""
 
     low: int = 100
@@ -108,7 +126,7 @@ class CannyDetector:
 
 
 @dataclass(frozen=True)
-class DepthDetector:
+class DepthDetector(Detector):
     """Nearness as grey, white = nearest, by a `transformers` model for depth.
 
     Attributes:
@@ -137,33 +155,56 @@ class DepthDetector:
             ) from error
         return cls(model.eval().to(device), processor, model.config.model_type == "zoedepth")
 
-    @torch.inference_mode()
     def __call__(self, frames: np.ndarray) -> np.ndarray:
         """Estimate depth of frames (F, H, W, 3) uint8 RGB; the result has the same shape, values 0 to 255.
 
         The range is stretched over the whole clip: frame by frame the grey of an object at rest would jump
         whenever another came nearer, and the edit would flicker with it.
         """
-        chunks = np.split(frames, range(DEPTH_FRAMES_AT_ONCE, len(frames), DEPTH_FRAMES_AT_ONCE))
-        nearness = torch.cat([self._nearness(chunk) for chunk in chunks])
-        low, high = nearness.aminmax()
-        if self.is_metric:
-            low, high = torch.from_numpy(np.quantile(nearness.numpy(), [1 - FARTHEST_SHARE, 1 - NEAREST_SHARE])).float()
-        grey = (nearness - low) / (high - low).clamp(min=torch.finfo(nearness.dtype).tiny)
-        grey = (grey.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
-        return np.repeat(grey[..., None], 3, axis=-1)
+        nearness = self._nearness(frames)
+        return _grey(nearness, *self._range(nearness))
 
-    def _nearness(self, frames: np.ndarray) -> torch.Tensor:
+    def write(self, frames: np.ndarray, images: np.ndarray, parts: Iterable[slice], scratch: Path) -> None:
+        """Write the control images of a clip that is looked at in parts; its range is known after all of them."""
+        nearness, seen = mapped_array(scratch / "nearness", frames.shape[:3], np.float32), []
+        for part in parts:
+            nearness[part] = self._nearness(np.asarray(frames[part]))
+            seen.append(part)
+        low, high = self._range(nearness)
+        for part in seen:
+            images[part] = _grey(nearness[part], low, high)
+
+    def _range(self, nearness: np.ndarray) -> tuple[np.float32, np.float32]:
+        """Return what is black and what is white."""
+        if not self.is_metric:
+            return nearness.min(), nearness.max()
+        some = nearness.reshape(-1)[:: -(-nearness.size // MEASURED_PIXELS)]
+        low, high = np.quantile(some, [1 - FARTHEST_SHARE, 1 - NEAREST_SHARE]).astype(np.float32)
+        return low, high
+
+    @torch.inference_mode()
+    def _nearness(self, frames: np.ndarray) -> np.ndarray:
+        """Return how near each pixel is, (F, H, W) float32, up to a scale or in metres below 0."""
+        chunks = np.split(frames, range(DEPTH_FRAMES_AT_ONCE, len(frames), DEPTH_FRAMES_AT_ONCE))
+        return np.concatenate([self._nearness_of_some(chunk) for chunk in chunks])
+
+    def _nearness_of_some(self, frames: np.ndarray) -> np.ndarray:
         device = next(self.model.parameters()).device
         whole = {"do_pad": False} if self.is_metric else {}  # a margin would be a part of the depth
         inputs = self.processor(images=list(frames), return_tensors="pt", input_data_format="channels_last", **whole)
         depth = self.model(inputs["pixel_values"].to(device)).predicted_depth.float()
         nearness = -depth if self.is_metric else depth
-        return F.interpolate(nearness[:, None], frames.shape[1:3], mode="bilinear")[:, 0].cpu()
+        return F.interpolate(nearness[:, None], frames.shape[1:3], mode="bilinear")[:, 0].cpu().numpy()
+
+
+def _grey(nearness: np.ndarray, low: np.float32, high: np.float32) -> np.ndarray:
+    """Return nearness (F, H, W) float32 as grey pictures (F, H, W, 3) uint8, black and white at the ends of a range."""
+    share = (nearness - low) / max(high - low, np.finfo(np.float32).tiny)
+    return np.repeat(np.rint(share.clip(0, 1) * 255).astype(np.uint8)[..., None], 3, axis=-1)
 
 
 @dataclass(frozen=True)
-class PoseDetector:
+class PoseDetector(Detector):
     """Coloured skeletons with hands and faces on black, by DWPose as packed in `rtmlib`.
 
     Attributes:

@@ -262,10 +262,14 @@ def _control_images(
 
     results = []
     for kind in inputs.controls:
-        detector = load_detector(kind, device=device)
         images = mapped_array(scratch / f"{kind}.frames", frames.shape, np.uint8)
-        for first in range(0, len(frames), FRAMES_AT_ONCE):
-            next(steps)
-            images[first : first + FRAMES_AT_ONCE] = detector(np.asarray(frames[first : first + FRAMES_AT_ONCE]))
+        load_detector(kind, device=device).write(frames, images, _parts(len(frames), steps), scratch)
         results.append(images)
     return results
+
+
+def _parts(count: int, steps: Iterator[int]) -> Iterator[slice]:
+    """Yield `FRAMES_AT_ONCE` frames after the other of `count`, each after a report."""
+    for first in range(0, count, FRAMES_AT_ONCE):
+        next(steps)
+        yield slice(first, first + FRAMES_AT_ONCE)
