@@ -154,6 +154,20 @@ def test_a_project_that_is_taken_along_opens_again(studio, session):
     assert theirs.settings == mine.settings
 
 
+def test_a_project_whose_clip_s_sound_is_longer_than_its_picture_keeps_its_masks(studio, session, tmp_path):
+    sound = ("-f", "lavfi", "-i", "sine=d=1")
+    clip = make(tmp_path / "a.mp4", "testsrc=s=64x64:r=8:d=0.5", *sound)
+    work = replace(session.opened_work, clip=clip, model="emoji-world")
+    export_workspace(work, tmp_path / "work.zip")
+    other = studio.sessions.create()
+    assert transfer.open_project(studio, other, tmp_path / "work.zip") == ()
+    assert np.array_equal(other.opened_work.masks[1].masks, work.masks[1].masks)
+    export_workspace(replace(work, clip=make(tmp_path / "b.mp4", "testsrc=s=64x64:r=8:d=0.75")), tmp_path / "work.zip")
+    (problem,) = transfer.open_project(studio, other, tmp_path / "work.zip")
+    assert problem.startswith("Object 'ball' has lost its masks: there are 4 of them, and 6 frames of the clip.")
+    assert other.opened_work.masks == {}
+
+
 def test_pictures_in_a_zip_are_a_clip_for_page_and_program_and_a_project_of_a_folder_opens(studio, tmp_path, answer):
     frames = moving_scene(3, 64, 64)
     with zipfile.ZipFile(tmp_path / "frames.zip", "w") as archive:

@@ -33,6 +33,7 @@ from videograin.project import objects
 from videograin.project.archive import export_workspace, import_workspace, pack_folder, unpack_archive
 from videograin.project.project import Project
 from videograin.project.workspace import Workspace
+from videograin.project.workspace_files import without_misfits
 
 
 class MaskFormat(StrEnum):
@@ -206,7 +207,9 @@ def open_project(studio: StudioService, session: Session, file: Path) -> tuple[s
         work = kept_pictures(studio.store, session.id, work)
     model = work.model if work.model in studio.settings.models else studio.default_model
     clip = load_clip(kept, work.clip_options)
-    work = objects.with_colours(replace(work, clip=kept, model=model, adapters=adapters, results=(), output=None))
+    loaded = without_misfits(replace(loaded, workspace=work), len(clip.frames))
+    work = replace(loaded.workspace, clip=kept, model=model, adapters=adapters, results=(), output=None)
+    work = objects.with_colours(work)
     with session.lock:
         session.open(work, clip)
     return (*loaded.problems, RESULTS_STAY) if loaded.workspace.results else loaded.problems

@@ -12,7 +12,7 @@ from videograin.media.video import MAX_CLIP_BYTES
 from videograin.project.workspace import ObjectMasks
 
 FRAMES_OFF = 2
-"""Frames by which a video's header may be wrong about its length."""
+"""Frames that a video may have beyond those that its header tells of; it may have fewer, where its sound is longer."""
 
 _MAX_STATE_BYTES = 4 * 32
 """Of a tracker's word for a frame, in NumPy's four bytes a letter."""
@@ -66,7 +66,7 @@ def unpacked_bytes(file: Path, shape: tuple[int, int, int] | None) -> int:
         raise RegionError(f"the file holds something else ({error}).") from error
     if not fits:
         raise RegionError(f"the file holds something else: arrays that do not belong to {frames} masks.")
-    if shape and (abs(frames - shape[0]) > FRAMES_OFF or (height, packed) != (shape[1], -(-shape[2] // 8))):
+    if shape and (frames > shape[0] + FRAMES_OFF or (height, packed) != (shape[1], -(-shape[2] // 8))):
         raise RegionError(
             f"the file holds {frames} masks of {packed * 8}×{height} pixels; the clip has {shape[0]} frames of "
             f"{shape[2]}×{shape[1]}."

@@ -212,11 +212,25 @@ def _load_masks(
                     raise RegionError(f"all masks together exceed {MAX_CLIP_BYTES >> 30} GiB.")
                 masks[each.id] = unpack_masks(files[each.id])
             except RegionError as error:
-                problems.append(
-                    f"{each.title} has lost its masks: {error} Its words and clicks are here; follow it through the "
-                    "clip again."
-                )
+                problems.append(_lost(each, str(error)))
     return masks
+
+
+def without_misfits(loaded: LoadedWorkspace, frames: int) -> LoadedWorkspace:
+    """Leave out masks of another number of frames than the clip turned out to have, and tell of them."""
+    work = loaded.workspace
+    counts = {number: len(each.masks) for number, each in work.masks.items()}
+    problems = [
+        _lost(each, f"there are {counts[each.id]} of them, and {frames} frames of the clip.")
+        for each in work.objects
+        if counts.get(each.id, frames) != frames
+    ]
+    masks = {number: each for number, each in work.masks.items() if counts[number] == frames}
+    return LoadedWorkspace(replace(work, masks=masks), (*loaded.problems, *problems))
+
+
+def _lost(each: MarkedObject, reason: str) -> str:
+    return f"{each.title} has lost its masks: {reason} Its words and clicks are here; follow it through the clip again."
 
 
 def _missing_files(workspace: Workspace) -> list[str]:
