@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from mask_targets import frames_of, read_masks
 from PIL import Image, PngImagePlugin
-from synthetic_video import moving_scene
+from synthetic_video import make, moving_scene
 
 from videograin.errors import RegionError
 from videograin.masks.load import MaskSource, load_masks, load_objects
@@ -200,3 +200,18 @@ def test_of_masks_of_the_whole_video_those_of_the_clip_s_frames_are_taken(tmp_pa
     clip = load_clip(tmp_path / "clip.mp4", chosen)
     shown = read_masks(MaskSource(source), MaskTarget.of(clip, chosen))
     assert np.array_equal(shown, clip.frames[..., 0] > 127)
+
+
+@pytest.mark.parametrize("options", [{"start": 0.5, "end": 1.0}, {"start": 0.5}, {"start": 0.5, "fps": 4.0}])
+def test_masks_of_the_whole_video_are_known_where_its_sound_is_longer_than_its_picture(tmp_path: Path, options) -> None:
+    video = make(tmp_path / "clip.mp4", "color=gray:s=64x64:r=30:d=2", "-f", "lavfi", "-i", "sine=d=2.1")
+    chosen = ClipOptions(short_side=None, multiple=1, **options)
+    clip = load_clip(video, chosen)
+    numbers = np.arange(60, dtype=np.uint8)[:, None, None].repeat(64, 1).repeat(64, 2)
+    np.save(tmp_path / "masks.npy", numbers)
+    step = round(30 / clip.fps)
+    for number, mask in enumerate(numbers[15::step][: len(clip.frames)]):
+        source = MaskSource(tmp_path / "masks.npy", label=int(mask[0, 0]))
+        assert read_masks(source, MaskTarget.of(clip, chosen)).all((1, 2)).nonzero()[0].tolist() == [number]
+    with pytest.raises(RegionError, match="has 40 masks"):
+        MaskTarget.of(clip, chosen).places(40, "it")

@@ -1,6 +1,6 @@
 """The clip that masks are made for: what size and number they may have, and how they are brought to its frames."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import cv2
@@ -8,13 +8,16 @@ import numpy as np
 
 from videograin.errors import RegionError
 from videograin.media.filters import JITTER, crop_corner
-from videograin.media.video import Clip, ClipOptions, clip_size
+from videograin.media.video import MAX_FRAMES, Clip, ClipOptions, clip_shape, clip_size
 
 MAX_STRETCH = 1.02
 """How far the proportions of masks may be off those of the clip; rounding to whole pixels explains as much."""
 
 MAX_MASK_PIXELS = 16 * 2**20
 """Of one mask, unless the video itself has more: twice a 4K frame."""
+
+SOUND_TAIL = 0.25
+"""Seconds by which sound outlasts its picture in ordinary files; their headers tell how long the sound is."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,9 @@ class MaskTarget:
         shape: (F, H, W) of the clip.
         source: (width, height) of the uncropped video, upright and with square pixels.
         options: those that the clip was loaded with.
-        source_frames: of the whole video by its header, which may be one off; 0 where that is unknown.
+        source_frames: of the whole video by its header; 0 where that is unknown.
         source_fps: frames per second of the whole video.
+        frames_less: that the whole video may have less than its header tells.
         as_stored: whether masks keep the size that they are stored at, once it is known to fit.
     """
 
@@ -35,18 +39,21 @@ class MaskTarget:
     options: ClipOptions
     source_frames: int = 0
     source_fps: float = 0.0
+    frames_less: int = 1
     as_stored: bool = False
 
     @classmethod
     def of(cls, clip: Clip, options: ClipOptions) -> Self:
         """Return the target that a clip is."""
-        frames, height, width = clip.frames.shape[:3]
+        info, (frames, height, width) = clip.info, clip.frames.shape[:3]
+        stated = round(info.duration * info.fps)
         return cls(
             shape=(frames, height, width),
-            source=(clip.info.width, clip.info.height),
+            source=(info.width, info.height),
             options=options,
-            source_frames=round(clip.info.duration * clip.info.fps),
-            source_fps=clip.info.fps,
+            source_frames=stated,
+            source_fps=info.fps,
+            frames_less=_frames_less(clip, options, stated),
         )
 
     def places(self, count: int, title: str) -> list[int]:
@@ -58,7 +65,7 @@ class MaskTarget:
             RegionError: their number is neither.
         """
         frames = self.shape[0]
-        if count not in (1, frames) and abs(count - self.source_frames) <= 1:
+        if count not in (1, frames) and -1 <= self.source_frames - count <= self.frames_less:
             fps = self.options.fps or self.source_fps / (self.options.stride or 1)
             shown = [(self.options.start + frame / fps) * self.source_fps + JITTER for frame in range(frames)]
             return [min(int(place), count - 1) for place in shown]
@@ -108,6 +115,20 @@ class MaskTarget:
         large = cv2.resize(stored, scaled, interpolation=cv2.INTER_NEAREST_EXACT)
         left, top = crop_corner(scaled, (width, height))
         return large[top : top + height, left : left + width].astype(plane.dtype)
+
+
+def _frames_less(clip: Clip, options: ClipOptions, stated: int) -> int:
+    """Return how many frames fewer than its header states a clip's video may have, at least 1."""
+    info, frames = clip.info, len(clip.frames)
+    if not info.has_audio:
+        return 1
+    is_cut = frames == options.max_frames
+    if not is_cut and (options.end is None or options.end >= info.duration):
+        return max(1, stated - round((clip.start + clip.duration) * info.fps) + 1)
+    tail = round(SOUND_TAIL * info.fps)
+    uncut, _, _ = clip_shape(info, replace(options, max_frames=MAX_FRAMES))
+    # Where the first frames of a clip are shown that is nearly as long as its video, masks may be those of the clip.
+    return 1 if is_cut and stated - uncut <= 2 * tail else max(1, tail)
 
 
 def fit_masks(masks: np.ndarray, clip: Clip, options: ClipOptions, name: str) -> np.ndarray:
