@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from synthetic_video import moving_scene
+from synthetic_video import make, moving_scene
 
 from videograin.errors import RegionError
 from videograin.masks.load import MaskSource
@@ -72,6 +72,14 @@ def test_pictures_of_a_result_need_no_source(project: Project, stopped_early: Pa
     export_edit(project, stopped_early, target, OutputFormat.PNG)
     with zipfile.ZipFile(target) as pictures:
         assert pictures.namelist() == ["00000.png", "00001.png", "00002.png"]
+
+
+def test_a_result_of_more_than_a_minute_is_written_to_its_end(project: Project, tmp_path: Path) -> None:
+    count = 1803
+    make(tmp_path / "edit.mp4", f"color=red:s=32x32:r=30:d={count / 30}")
+    export_edit(project, tmp_path / "edit.mp4", tmp_path / "pictures.zip", OutputFormat.PNG)
+    with zipfile.ZipFile(tmp_path / "pictures.zip") as pictures:
+        assert len(pictures.namelist()) == count
 
 
 @pytest.mark.parametrize("marked", [False, True])

@@ -8,11 +8,11 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from videograin.media.encode import OutputFormat, save_clip
-from videograin.media.video import ClipOptions, load_clip, stream_frames
+from videograin.media.video import MAX_FRAMES, ClipOptions, load_clip, stream_frames
 from videograin.production.source_edit import SourceEdit
 from videograin.project.project import EditInputs
 
-COUNTED = ClipOptions(short_side=16, multiple=1)
+COUNTED = ClipOptions(short_side=16, multiple=1, max_frames=MAX_FRAMES)
 """Reads a result as small as can be, to know its frames' number and times before they are streamed at full size."""
 
 FRAMES_AT_ONCE = 16
