@@ -18,7 +18,7 @@ from videograin.jobs.worker import JobStatus
 from videograin.masks.export import save_npz
 from videograin.masks.load import MaskSource
 from videograin.media.encode import save_video
-from videograin.media.video import ClipOptions
+from videograin.media.video import ClipOptions, load_clip
 from videograin.project.project import Project, ProjectRegion
 
 FRAMES, SIDE = SCORED_FRAMES + 2, 64
@@ -68,6 +68,16 @@ def test_a_result_is_scored_on_its_first_frames_and_shown_as_a_table(tmp_path: P
 
 def test_a_result_that_was_stopped_early_is_scored_as_far_as_it_goes(tmp_path: Path) -> None:
     assert Scores().score(*finished(tmp_path, frames=5)).report.frames == 5
+
+
+def test_the_result_of_every_second_frame_is_scored_beside_these(tmp_path: Path) -> None:
+    result, store = finished(tmp_path)
+    project = store.request(result.job, Project)
+    thinned = replace(project, clip_options=replace(project.clip_options, stride=2))
+    save_video(tmp_path / "edit.mp4", load_clip(project.clip, thinned.clip_options).frames, 4)
+    report = Scores().score(result, cast(JobStore, SimpleNamespace(request=lambda *_: thinned))).report
+    assert report.frames == FRAMES // 2
+    assert report.outside_psnr > 35
 
 
 def test_scores_are_not_offered_of_one_frame(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def score_result(inputs: EditInputs, result: Path, scorer: NamedScorer, flow: Na
     inputs = replace(inputs, controls=(), control_guidance=())  # the masks alone are needed
     clip = load_clip(inputs.clip, inputs.clip_options)
     request = inputs.request_for(clip.frames, list(inputs.load_shown_regions(clip).values()), [])
-    whole = replace(inputs.clip_options, start=0.0, end=None, fps=None, max_frames=len(clip.frames))
+    whole = replace(inputs.clip_options, start=0.0, end=None, fps=None, stride=None, max_frames=len(clip.frames))
     frames = load_clip(result, whole).frames
     phrases = [region.prompt for region in request.regions]
     target = inputs.target_prompt or compose_target_prompt(phrases, inputs.background)
