@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from synthetic_video import make, sound_of
 
+from videograin.media import ffmpeg as limits
 from videograin.media.encode import save_part
 from videograin.media.join import join_videos
 from videograin.media.sound import AudioSource
@@ -25,12 +26,16 @@ def test_joined_parts_show_the_frames_of_each_in_turn_at_their_rate(tmp_path: Pa
     assert np.array_equal(whole.frames, np.concatenate([load_clip(part, WHOLE).frames for part in parts]))
 
 
-def test_the_sound_is_as_long_as_the_joined_picture(tmp_path: Path) -> None:
+def test_the_sound_is_as_long_as_the_joined_picture_and_a_large_one_has_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make(tmp_path / "sound.mp4", "testsrc=s=64x64:r=8:d=2", "-f", "lavfi", "-i", "sine=440:d=2")
     for name in ("a.mp4", "b.mp4"):
         save_part(tmp_path / name, np.zeros((4, 64, 64, 3), np.uint8), 8)
     audio = AudioSource(tmp_path / "sound.mp4", 0.0, 1.0)
-    join_videos([tmp_path / "a.mp4", tmp_path / "b.mp4"], tmp_path / "whole.mp4", 1.0, audio)
+    with monkeypatch.context() as patch:
+        patch.setattr(limits, "MAX_SECONDS", 0.001)
+        join_videos([tmp_path / "a.mp4", tmp_path / "b.mp4"], tmp_path / "whole.mp4", 1.0, audio)
     assert probe(tmp_path / "whole.mp4").duration == pytest.approx(1.0, abs=0.03)
     assert len(sound_of(tmp_path / "whole.mp4")) == pytest.approx(8000, abs=300)
     assert {file.name for file in tmp_path.iterdir()} == {"a.mp4", "b.mp4", "sound.mp4", "whole.mp4"}

@@ -25,7 +25,9 @@ if sys.platform == "linux":
 
 MAX_SECONDS = 30.0  # of waiting for a child that reads someone's file
 SECONDS_A_FRAME = 0.25  # more for each frame that is decoded at once: twenty times what full HD takes one core
-ENCODE_SECONDS = 600.0  # of waiting for a child that is fed our own frames; it may have fifty of them to finish
+ENCODE_SECONDS = (
+    600.0  # of waiting for a child that is fed our own frames, of which it may have fifty to finish, or files
+)
 MAX_FRAME_PIXELS = 64 * 2**20
 MAX_MEMORY = 4 * 2**30  # bytes of the child's address space (Linux)
 MAX_LOG = 2**20  # bytes of the child's stderr that are kept
@@ -93,9 +95,16 @@ class VideoInfo:
 
 
 class FFmpeg:
-    """One ffmpeg child process; leaving its `with` block kills whatever is left of it."""
+    """One ffmpeg child process; leaving its `with` block kills whatever is left of it.
 
-    def __init__(self, arguments: Sequence[str], name: str, *, reads_frames: bool = False):
+    Args:
+        arguments: ffmpeg's.
+        name: of the file, for messages.
+        reads_frames: whether `write` feeds it.
+        is_own: whether it works on files of our own, which may be large.
+    """
+
+    def __init__(self, arguments: Sequence[str], name: str, *, reads_frames: bool = False, is_own: bool = False):
         from imageio_ffmpeg import get_ffmpeg_exe  # all but video files works without it
 
         command = [get_ffmpeg_exe(), "-hide_banner", "-nostdin", "-y", "-filter_threads", str(THREADS), *arguments]
@@ -103,7 +112,7 @@ class FFmpeg:
         self._name = name
         self._log = bytearray()
         self._timed_out = False
-        self._patience = ENCODE_SECONDS if reads_frames else MAX_SECONDS
+        self._patience = ENCODE_SECONDS if reads_frames or is_own else MAX_SECONDS
         self._process = subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self._stdout = cast(BufferedReader, self._process.stdout)
         self._stderr = cast(BufferedReader, self._process.stderr)
@@ -179,9 +188,9 @@ class FFmpeg:
             )
 
 
-def run(arguments: Sequence[str], name: str) -> tuple[bool, str]:
-    """Run ffmpeg to its end and return whether it was content, and its log."""
-    with FFmpeg(arguments, name) as child:
+def run(arguments: Sequence[str], name: str, *, is_own: bool = False) -> tuple[bool, str]:
+    """Run ffmpeg to its end and return whether it was content, and its log; arguments are those of `FFmpeg`."""
+    with FFmpeg(arguments, name, is_own=is_own) as child:
         return child.finish()
 
 

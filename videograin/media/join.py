@@ -29,7 +29,7 @@ def join_videos(parts: Sequence[Path], target: Path, seconds: float, audio: Audi
             joined = silent if audio else aside
             copy = ["-map", "0:v", "-c", "copy", "-map_metadata", "-1", "-movflags", "+faststart", "-f", "mp4"]
             source = ["-v", "error", "-f", "concat", "-safe", "0", "-i", f"file:{names.absolute()}"]
-            content, log = run([*source, *copy, f"file:{joined.absolute()}"], target.name)
+            content, log = run([*source, *copy, f"file:{joined.absolute()}"], target.name, is_own=True)
             if not content:
                 raise VideoError(f"'{target.name}' could not be joined. ffmpeg says: {log.strip()}")
             if audio:

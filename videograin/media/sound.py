@@ -90,7 +90,7 @@ def add_sound(
     # What the file says of its sound is private; of the picture it says whether there is transparency.
     said = ["-map_metadata", "-1", "-map_metadata:s:v", "0:s:v", "-map_metadata:s:a", "-1"]
     end = [*said, "-movflags", "+faststart", "-f", muxer, f"file:{target.absolute()}"]
-    content, log = run([*inputs, *streams, *end], audio.path.name)
+    content, log = run([*inputs, *streams, *end], audio.path.name, is_own=True)  # `find_sound` has tried the sound
     if not content:
         raise VideoError(f"The sound of '{audio.path.name}' cannot be added. ffmpeg says: {log.strip()}")
 
