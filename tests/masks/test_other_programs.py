@@ -4,6 +4,7 @@ import json
 import shutil
 import zipfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image
 from videograin.errors import RegionError
 from videograin.masks.export import davis_palette
 from videograin.masks.load import MASK_FILES, load_objects
+from videograin.media.video import ClipOptions
 from videograin.project.archive import unpack_archive
 
 CASES = frames_of(8, 256, 256)
@@ -185,6 +187,16 @@ def test_polygons_and_run_lengths_of_coco_are_read(tmp_path: Path) -> None:
     assert np.array_equal(found["cat"], LEFT)
     assert np.array_equal(found["dog 4"][1], RIGHT[1])
     assert not found["dog 4"][0].any()
+
+
+def test_of_coco_s_objects_those_with_a_box_alone_have_no_pixel_and_a_file_of_boxes_is_refused(tmp_path: Path) -> None:
+    boxes = [{**each, "segmentation": [], "bbox": [2, 6, 10, 12]} for each in COCO["annotations"]]
+    half = replace(SMALL, shape=(2, 12, 16), options=ClipOptions(short_side=12, multiple=4))
+    (tmp_path / "some.json").write_text(json.dumps({**COCO, "annotations": [COCO["annotations"][0], *boxes[1:]]}))
+    assert load_objects(tmp_path / "some.json", half).masks["cat"].any((1, 2)).tolist() == [True, False]
+    (tmp_path / "boxes.json").write_text(json.dumps({**COCO, "annotations": boxes}))
+    with pytest.raises(RegionError, match=r"'boxes\.json' holds boxes alone"):
+        load_objects(tmp_path / "boxes.json", half)
 
 
 def test_frames_beside_coco_s_file_are_no_masks_and_another_list_beside_masks_is_none_of_coco_s(tmp_path: Path) -> None:

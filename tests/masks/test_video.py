@@ -64,6 +64,16 @@ def test_a_black_and_white_video_is_a_matte(tmp_path: Path) -> None:
     assert np.array_equal(read_masks(MaskSource(tmp_path / "matte.mp4"), MATTE), masks)
 
 
+@pytest.mark.parametrize(("name", "codec"), [("a.gif", ()), ("a.mov", ("-c:v", "qtrle", "-pix_fmt", "argb"))])
+def test_a_matte_that_could_be_transparent_and_is_nowhere_is_known_by_its_brightness(
+    tmp_path: Path, name: str, codec: tuple[str, ...]
+) -> None:
+    matte = make(tmp_path / name, "color=black:s=32x24:r=10:d=0.3,drawbox=x=8:y=4:w=10:h=12:c=white:t=fill", *codec)
+    wanted = np.zeros((3, 24, 32), bool)
+    wanted[:, 4:16, 8:18] = True
+    assert np.array_equal(read_masks(MaskSource(matte), frames_of(3, 24, 32)), wanted)
+
+
 def test_a_dark_matte_is_empty_in_spite_of_noise(tmp_path: Path) -> None:
     save_video(tmp_path / "matte.mp4", np.full((3, 48, 64, 3), 20, np.uint8), 8)
     assert not read_masks(MaskSource(tmp_path / "matte.mp4"), MATTE).any()

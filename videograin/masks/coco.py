@@ -40,6 +40,8 @@ def read_coco(path: Path, target: MaskTarget) -> FoundObjects:
         }
         for width, height in sizes.values():
             target.check_size(width, height, title)
+        if not any(each["segmentation"] for each in annotations):
+            raise RegionError(f"{title} holds boxes alone. Export the annotations again with masks or polygons.")
         return _collect(annotations, names, sizes, shown, target)
     except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         if isinstance(error, RegionError):
@@ -105,9 +107,10 @@ def _name(annotation: Mapping[str, Any], names: Mapping[int, str]) -> str:
 
 def _mask(segmentation: Any, width: int, height: int) -> np.ndarray:
     """Return the mask (height, width) bool of polygons, or of run lengths, compressed or not."""
-    if isinstance(segmentation, list):
+    if isinstance(segmentation, list):  # an empty one where an object has a box alone
         outlines = [np.asarray(polygon, np.float64).reshape(-1, 2) for polygon in segmentation]
-        return np.any([_fill(outline, width, height) for outline in outlines], axis=0)
+        fills = [_fill(outline, width, height) for outline in outlines]
+        return np.logical_or.reduce([np.zeros((height, width), bool), *fills])
     if tuple(segmentation["size"]) != (height, width):
         raise ValueError(f"run lengths of size {segmentation['size']} in an image of {[height, width]}")
     counts = segmentation["counts"]

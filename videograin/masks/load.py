@@ -78,7 +78,7 @@ def _pick(read: list[Plane] | FoundObjects, source: MaskSource, target: MaskTarg
         assert isinstance(read, list)
         return stack([plane.values == source.label for plane in read], target)
     found = find_objects(read, target, source.path.stem) if isinstance(read, list) else read
-    return np.any(list(found.masks.values()), axis=0)
+    return np.any(list(found.masks.values()) or [np.zeros(target.shape, bool)], axis=0)
 
 
 def load_objects(path: Path, target: MaskTarget) -> FoundObjects:
