@@ -48,3 +48,9 @@ def test_what_two_objects_share_is_neither_lost_nor_given_twice(disc, picture):
 def test_a_mask_as_fine_as_its_picture_and_an_empty_one_are_left_alone(disc, picture):
     assert snap_to_edges(disc, picture, 1.0) is disc
     assert not snap_to_edges(np.zeros_like(disc), picture, ENLARGEMENT).any()
+
+
+def test_a_small_object_of_the_colour_of_what_is_around_it_is_not_lost(picture):
+    speck = np.zeros((SIDE, SIDE), bool)
+    speck[8:14, 8:14] = True
+    assert np.array_equal(snap_to_edges(speck, picture, ENLARGEMENT), speck)

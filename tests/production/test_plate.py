@@ -83,10 +83,12 @@ def test_what_no_frame_shows_is_drawn_as_background_from_noise_alone(tmp_path: P
     (region,) = source.request.regions
     assert (region.prompt, region.is_new) == ("grass", True)
     assert source.numbers == (0,)
-    sentence = replace(project_with(tmp_path, speed=0.0), target_prompt="nothing on a meadow")
+    sentence = replace(
+        project_with(tmp_path, speed=0.0), background=r"on gr\a\s\s", target_prompt="nothing on a meadow"
+    )
     asked = SourceEdit.prepare(sentence, tmp_path).request
     assert asked is not None
-    assert asked.target_prompt == "grass on a meadow"
+    assert asked.target_prompt == r"gr\a\s\s on a meadow"
 
 
 def test_a_smaller_object_in_one_that_is_removed_stays(tmp_path: Path) -> None:

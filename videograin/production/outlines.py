@@ -37,7 +37,7 @@ def snap_to_edges(mask: np.ndarray, picture: np.ndarray, enlargement: float) -> 
     part = _around(mask, 2 * radius)
     result = mask.copy()
     result[part] = _filtered(mask[part].astype(np.float32), picture[part].astype(np.float32) / 255, radius) >= 0.5
-    return result
+    return result if result.any() else mask  # smaller than the squares, and of the colour of what is around it
 
 
 def _around(mask: np.ndarray, room: int) -> tuple[slice, slice]:

@@ -186,7 +186,7 @@ def _without_removed(
     left = {number: region for number, region in regions.items() if number not in removed}
     drawn = plate.region(inputs.background, regions[removed[0]].name)
     phrase = drawn.prompt if drawn else ""
-    sentence = re.sub(rf"\b{NOTHING}\b", phrase, inputs.target_prompt, flags=re.IGNORECASE)
+    sentence = re.sub(rf"\b{NOTHING}\b", lambda _: phrase, inputs.target_prompt, flags=re.IGNORECASE)
     if drawn is not None:
         left[removed[0]] = drawn
         if sentence and phrase.lower() not in sentence.lower():
