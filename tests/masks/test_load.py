@@ -212,6 +212,7 @@ def test_masks_of_the_whole_video_are_known_where_its_sound_is_longer_than_its_p
     step = round(30 / clip.fps)
     for number, mask in enumerate(numbers[15::step][: len(clip.frames)]):
         source = MaskSource(tmp_path / "masks.npy", label=int(mask[0, 0]))
-        assert read_masks(source, MaskTarget.of(clip, chosen)).all((1, 2)).nonzero()[0].tolist() == [number]
+        shown = np.flatnonzero(read_masks(source, MaskTarget.of(clip, chosen)).all((1, 2)))
+        assert shown.tolist() == [number]
     with pytest.raises(RegionError, match="has 40 masks"):
         MaskTarget.of(clip, chosen).places(40, "it")
