@@ -1,3 +1,6 @@
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
@@ -10,6 +13,7 @@ from videograin.errors import Cancelled, ProjectError
 from videograin.jobs.context import (
     JobContext,
     ask_to_stop,
+    is_asked_to_stop,
     may_resume,
     read_finished,
     read_preview,
@@ -104,6 +108,40 @@ def test_a_job_goes_on_after_a_restart_only_as_long_as_it_finishes_more(tmp_path
     (context.segments / "000001.npz").touch()
     ask_to_stop(tmp_path)
     assert not may_resume(tmp_path)  # its user had asked it to stop
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """Make files that this process writes stay empty, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_restart_that_cannot_be_told_is_not_taken_for_the_user_s_wish(tmp_path: Path) -> None:
+    with full_disk(), pytest.raises(ProjectError):
+        ask_to_stop(tmp_path, for_restart=True)
+    assert not is_asked_to_stop(tmp_path)
+
+
+def test_a_studio_starts_whatever_a_full_disk_has_left_of_the_count_of_windows(tmp_path: Path) -> None:
+    (JobContext(tmp_path).segments / "000000.npz").touch()
+    (tmp_path / "resumed").touch()
+    with full_disk():
+        assert not may_resume(tmp_path)
+    assert may_resume(tmp_path)
+    assert not may_resume(tmp_path)
+
+
+def test_what_cannot_be_removed_does_not_keep_a_job_from_ending(tmp_path: Path) -> None:
+    context = JobContext(tmp_path)
+    context.preview(FRAMES, fps=8)
+    (tmp_path / "progress.json" / "not a file").mkdir(parents=True)
+    remove_traces(tmp_path, keep_results=True)
+    assert read_preview(tmp_path) is None
 
 
 def test_a_report_that_cannot_be_written_ends_the_job(tmp_path: Path) -> None:

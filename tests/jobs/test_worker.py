@@ -19,7 +19,7 @@ import pytest
 import torch
 from fake_jobs import ANN, BOB, Count, Counted, Stepper, count, finished, handler, make_worker, wait_until
 
-from videograin.errors import JobError, PromptError
+from videograin.errors import Cancelled, JobError, ProjectError, PromptError
 from videograin.files.atomic import write_whole
 from videograin.files.dataclass_json import to_json
 from videograin.jobs.context import JobContext
@@ -302,6 +302,46 @@ def test_to_cancel_three_times_or_after_the_end_does_no_harm(worker: Worker, ste
     assert finished(worker, again.id).job.state is JobState.DONE
 
 
+def test_what_was_told_to_stop_is_no_answer_to_the_same_request(tmp_path: Path, stepper: Stepper) -> None:
+    def keep_a_part(request: Count, context: JobContext) -> Counted:
+        try:
+            return stepper.run(request, context)
+        except Cancelled:
+            return Counted(request.word[:1], Path("word.txt"))
+
+    worker = running_with(tmp_path, keep_a_part)
+    first = started(worker, worker.submit(ANN, JobKind.EDIT, Count("fox", steps=1000)))
+    worker.cancel(first.id, ANN)
+    second = worker.submit(ANN, JobKind.EDIT, Count("fox", steps=1000))  # while the first one's step goes on
+    assert second.id != first.id
+    stepper.let()
+    assert finished(worker, first.id).result.word == "f"
+    assert worker.submit(ANN, JobKind.EDIT, Count("fox", steps=1000)).id == second.id
+    stepper.let(1000)
+    assert finished(worker, second.id).result.word == "fox"
+    assert worker.submit(ANN, JobKind.EDIT, Count("fox", steps=1000)).id == second.id
+    assert worker.stop()
+
+
+def test_a_waiting_job_that_has_run_before_leaves_nothing_when_it_is_cancelled(
+    tmp_path: Path, stepper: Stepper
+) -> None:
+    """As after a restart, or where its place was lost."""
+    worker = make_worker(tmp_path, {JobKind.EDIT: handler(stepper.run)})
+    worker.submit(ANN, JobKind.EDIT, Count("first"))
+    job = worker.submit(ANN, JobKind.EDIT, Count("second"))
+    (JobContext(worker._store.folder(job)).segments / "000000.npz").touch()
+    worker._store.move(job, JobState.RUNNING)
+    assert worker.stop()
+    worker = make_worker(tmp_path, {JobKind.EDIT: handler(stepper.run)})
+    worker.start()
+    assert worker.cancel(job.id, ANN).state is JobState.CANCELLED
+    folder = worker._store.folder(job)
+    assert sorted(path.name for path in folder.iterdir()) == ["job.json", "request.json"]
+    stepper.let(1000)
+    assert worker.stop()
+
+
 def test_a_cancelled_job_lets_go_of_its_tensors(tmp_path: Path, stepper: Stepper) -> None:
     held: list[weakref.ref[torch.Tensor]] = []
 
@@ -499,6 +539,21 @@ def test_a_step_that_takes_too_long_does_not_hold_up_the_stop(tmp_path: Path, st
     before = time.monotonic()
     assert not worker.stop(timeout=0.2)
     assert 0.2 <= time.monotonic() - before < 2
+    stepper.let(100)
+    assert worker.stop()
+
+
+def test_a_full_disk_does_not_keep_the_studio_from_stopping(
+    tmp_path: Path, stepper: Stepper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise ProjectError("No space left on device")
+
+    worker = make_worker(tmp_path, {JobKind.EDIT: handler(stepper.run)})
+    worker.start()
+    started(worker, worker.submit(ANN, JobKind.EDIT, Count("fox")))
+    monkeypatch.setattr("videograin.jobs.worker.ask_to_stop", full)
+    assert not worker.stop(timeout=0)
     stepper.let(100)
     assert worker.stop()
 

@@ -22,7 +22,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from videograin.errors import Cancelled
+from videograin.errors import Cancelled, ProjectError
 from videograin.files.atomic import write_whole
 from videograin.files.dataclass_json import from_json, to_json
 from videograin.jobs.store import Job
@@ -201,8 +201,14 @@ def write_result(folder: Path, result: object) -> None:
 
 
 def ask_to_stop(folder: Path, *, for_restart: bool = False) -> None:
-    """Make a running job stop at its next report; for a restart of the studio, it is to go on afterwards."""
-    (folder / "stop").write_text(_RESTART if for_restart else "")
+    """Make a running job stop at its next report; for a restart of the studio, it is to go on afterwards.
+
+    The job may look at any moment: a file without its word yet would be taken for its user's.
+
+    Raises:
+        ProjectError: that cannot be written down.
+    """
+    write_whole(folder / "stop", _RESTART.encode() if for_restart else b"")
 
 
 def is_restarting(folder: Path) -> bool:
@@ -222,12 +228,21 @@ def may_resume(folder: Path) -> bool:
     was its user.
     """
     finished, resumed = _count_segments(folder), folder / "resumed"
-    before = int(resumed.read_text()) if resumed.exists() else 0
-    if finished <= before or (is_asked_to_stop(folder) and not is_restarting(folder)):
+    if finished <= _read_count(resumed) or (is_asked_to_stop(folder) and not is_restarting(folder)):
         return False
-    resumed.write_text(str(finished))
-    (folder / "stop").unlink(missing_ok=True)
+    try:
+        write_whole(resumed, str(finished).encode())
+        (folder / "stop").unlink(missing_ok=True)
+    except (ProjectError, OSError):  # where nothing can be written, nothing can be finished
+        return False
     return True
+
+
+def _read_count(file: Path) -> int:
+    """Return the number in a file, 0 where there is none or a power failure cut it short."""
+    with suppress(FileNotFoundError, ValueError):
+        return int(file.read_text())
+    return 0
 
 
 def _count_segments(folder: Path) -> int:
@@ -251,10 +266,16 @@ def remove_traces(folder: Path, *, keep_results: bool) -> None:
         *_numbered(folder, FINISHED),
         *folder.glob(".*.part"),
     ):
-        file.unlink(missing_ok=True)
+        _try_to_remove(file)
     if not keep_results:
-        (folder / "result.json").unlink(missing_ok=True)
+        _try_to_remove(folder / "result.json")
         shutil.rmtree(results_folder(folder), ignore_errors=True)
+
+
+def _try_to_remove(file: Path) -> None:
+    """Remove a file if that can be done; a disk that can only be read must not keep a job from ending."""
+    with suppress(OSError):
+        file.unlink()
 
 
 def _numbered(folder: Path, name: str) -> list[Path]:

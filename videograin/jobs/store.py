@@ -37,6 +37,9 @@ if sys.platform != "win32":
 
 Plain = TypeVar("Plain")
 
+ID_BYTES = 24
+"""Random bytes of a job's id."""
+
 MIN_OWNER = 16
 """Characters that an owner's text has at least; a session's id from a browser may be shorter and is no secret."""
 
@@ -95,6 +98,7 @@ class Job:
         message: why it ended, in plain words; empty where there is nothing to say.
         notes: for the user, besides the message, in plain words.
         place_seconds: how long places have worked on it, those that helped among them.
+        is_stopped: whether its user has asked it to stop while it ran, so that its result may be a part of it.
     """
 
     id: str
@@ -109,6 +113,7 @@ class Job:
     message: str = ""
     notes: tuple[str, ...] = ()
     place_seconds: float = 0.0
+    is_stopped: bool = False
 
 
 class JobFiles:
@@ -219,7 +224,7 @@ class JobStore(JobFiles):
         if self._room:
             self._room.check_owner(self.root / owner_digest(owner))
         key = request_key(kind, request)
-        job = Job(secrets.token_urlsafe(24), owner_digest(owner), kind, key, time.time(), expected_seconds)
+        job = Job(secrets.token_urlsafe(ID_BYTES), owner_digest(owner), kind, key, time.time(), expected_seconds)
         folder = self.folder(job)
         try:
             folder.mkdir(parents=True)
@@ -256,9 +261,10 @@ class JobStore(JobFiles):
             return sorted(self._jobs.values(), key=lambda job: job.created)
 
     def find_same(self, owner: str, kind: JobKind, request: object) -> Job | None:
-        """Return the owner's latest job with an equal request that waits, runs or is done."""
+        """Return the owner's latest job with an equal request that waits, runs or is done, and was not stopped."""
         key, useful = request_key(kind, request), (JobState.QUEUED, JobState.RUNNING, JobState.DONE)
-        return next((job for job in self.jobs_of(owner) if job.key == key and job.state in useful), None)
+        same = (job for job in self.jobs_of(owner) if job.key == key and job.state in useful and not job.is_stopped)
+        return next(same, None)
 
     def move(self, job: Job, state: JobState, message: str = "", notes: tuple[str, ...] = ()) -> Job:
         """Take a job to another state and return it; it stays as it is where its life does not lead there."""
@@ -272,6 +278,12 @@ class JobStore(JobFiles):
             self._jobs[job.id] = job
         self._write(job)
         return job
+
+    def mark_stopped(self, job: Job) -> None:
+        """Write down that a running job's user has asked it to stop."""
+        with self._lock:
+            self._jobs[job.id] = job = replace(self._jobs[job.id], is_stopped=True)
+        self._write(job)
 
     def spend(self, job: Job, seconds: float) -> None:
         """Account for seconds that a place has worked on a job; one that was deleted meanwhile is left out."""
@@ -344,6 +356,11 @@ class JobStore(JobFiles):
 def jobs_folder(data_folder: Path) -> Path:
     """Return where a studio keeps its jobs."""
     return data_folder / "jobs"
+
+
+def is_job_id(name: str) -> bool:
+    """Whether a name may be a job's."""
+    return re.fullmatch(rf"[\w-]{{{ID_BYTES * 4 // 3}}}", name, re.ASCII) is not None
 
 
 def owner_digest(owner: str) -> str:

@@ -11,12 +11,13 @@ is carried out, an edit with finished windows goes on behind them, and what else
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from contextvars import Context, copy_context
 from dataclasses import replace
 from threading import Condition, Thread
 from typing import Any
 
-from videograin.errors import JobError
+from videograin.errors import JobError, ProjectError
 from videograin.files.dataclass_json import texts_in
 from videograin.jobs.context import (
     Handler,
@@ -59,7 +60,6 @@ Purge = Callable[[float], None]
 
 STOPPED = "Stopped, as you asked."
 INTERRUPTED = "The studio was restarted while this was running. Start it again."
-
 NOT_PREPARED = "The model could not be loaded; the log says why."
 ENDING = "The studio is about to stop."
 LOST = "The machine that worked on this was lost {} times. Try again, with fewer frames or a smaller size."
@@ -146,7 +146,8 @@ class Worker:
                 for job in lane.running.values():
                     if not is_asked_to_stop(self._store.folder(job)):
                         lane.interrupted.add(job.id)
-                        ask_to_stop(self._store.folder(job), for_restart=True)
+                        with suppress(ProjectError):  # a full disk: the next process finds it as one that ran
+                            ask_to_stop(self._store.folder(job), for_restart=True)
             self._changed.notify_all()
         deadline = time.monotonic() + timeout
         started = [thread for thread in self._threads if thread.ident is not None]
@@ -173,7 +174,7 @@ class Worker:
             expected_seconds: how long it should take, where the asker knows that better than the handler.
 
         Returns:
-            The job, or the owner's earlier one with the same request if that waits, runs or is done.
+            The job, or the owner's earlier one with the same request, unless that was stopped or has failed.
 
         Raises:
             VideoGrainError: it cannot be done, too many jobs wait, or the studio is about to stop.
@@ -208,8 +209,9 @@ class Worker:
             lane = self._lane_of(job.kind)
             if lane.runs(job.id):
                 ask_to_stop(self._store.folder(job))
+                self._store.mark_stopped(job)
             elif lane.waiting.remove(job.id):
-                self._store.move(job, JobState.CANCELLED, STOPPED)
+                self._end(job, Outcome(JobState.CANCELLED, STOPPED))  # it may have run before its place was lost
         return self._store.find(job_id, owner)
 
     def jobs(self, owner: str) -> list[Job]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from secrets import token_hex
+from secrets import token_hex, token_urlsafe
 from threading import Event
 
 import numpy as np
@@ -17,7 +17,7 @@ from videograin.jobs.context import Handler, JobContext
 from videograin.jobs.executor import Outcome, Place, Task
 from videograin.jobs.runner import JobRunner
 from videograin.jobs.settings import OperatorSettings
-from videograin.jobs.store import Job, JobKind, JobState, JobStore
+from videograin.jobs.store import ID_BYTES, Job, JobKind, JobState, JobStore
 from videograin.jobs.worker import STOPPED, Worker
 from videograin.progress import Phase, Progress
 
@@ -155,11 +155,12 @@ def test_the_next_run_of_the_studio_goes_on_behind_what_was_finished(studio: Stu
     job = studio.submit()
     wait_until(lambda: studio.store.folder(job).joinpath("segments/000000.npz").exists())
     assert studio.worker.stop()
-    studio.between.create("forgotten/request.json", b"of a job that ended while the studio was down")
+    studio.between.create(f"{token_urlsafe(ID_BYTES)}/request.json", b"of a job that ended while the studio was down")
+    studio.between.create("holidays/beach.mp4", b"of the operator")
     again = open_studio(tmp_path, url)
     again.place.let.set()
     assert finished(again.worker, job.id).job.state is JobState.DONE
-    assert studio.between.marks("") == {}
+    assert [*studio.between.marks("")] == ["holidays/beach.mp4"]
     assert again.worker.stop()
 
 

@@ -30,7 +30,7 @@ from videograin.files.shared_folder import SharedFolder, StoredFolder
 from videograin.jobs.cluster.board import WindowBoard, session_of
 from videograin.jobs.context import is_asked_to_stop, is_restarting
 from videograin.jobs.settings import OperatorSettings
-from videograin.jobs.store import Job, JobFiles, jobs_folder
+from videograin.jobs.store import Job, JobFiles, is_job_id, jobs_folder
 
 Plain = TypeVar("Plain")
 
@@ -138,7 +138,8 @@ class StudioFiles(_StoredFiles):
         """Remove from the store what is left of jobs that have ended, as where the studio was ended hard."""
         try:
             for name in self._store.folders():
-                if not any(self.root.glob(f"*/jobs/{name}/segments")):  # which a job has until it ends
+                is_running = any(self.root.glob(f"*/jobs/{name}/segments"))  # which a job has until it ends
+                if is_job_id(name) and not is_running:  # the bucket may hold other files of the operator's
                     self._store.remove(name)
         except Exception:  # out of reach for a while, say; it is done again in a few minutes
             log.exception("the store of jobs' files was not tidied")

@@ -5,14 +5,15 @@ import math
 import os
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from threading import Event, Thread
+from functools import partial
+from threading import Event, Lock, Thread
 from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError, RaySystemError
+from ray.exceptions import GetTimeoutError, RayActorError, RaySystemError, RayTaskError
 
 from videograin.errors import SettingsError
 from videograin.jobs.cluster.actor import ActorState, Editor
@@ -84,6 +85,7 @@ class RayPlace(Place):
         self._rest_seconds = settings.ray_idle_minutes * 60 if rests and settings.ray_idle_minutes else math.inf
         self._used_at = time.monotonic()
         self.state: ActorState | None = None
+        self._replacing = Lock()  # guards which actor it is, whether it rests and what it told
         self._start()
 
     def wait_until_there(self, *, is_needed: bool) -> bool:
@@ -92,7 +94,8 @@ class RayPlace(Place):
             if is_needed or time.monotonic() - self._used_at < self._rest_seconds:
                 return True
             self.close()
-            self._rests, self.state = True, None
+            with self._replacing:
+                self._rests, self.state = True, None
             log.info("an actor is given back")
         if self._rests:
             if not is_needed:
@@ -152,9 +155,9 @@ class RayPlace(Place):
         """End the actor."""
         ray.kill(self._actor)
 
-    def ask_state(self) -> Any:
-        """Return a reference to the actor's state."""
-        return self._ask(self._actor.state)
+    def ask_state(self) -> tuple[Any, Callable[[ActorState], None]]:
+        """Return a reference to the actor's state, and what takes it over, unless the actor is another by then."""
+        return self._ask(self._actor.state), partial(self._take_over, self._actor)
 
     def estimate(
         self, model: str, controls: tuple[ControlKind, ...], clip_shape: ClipShape, settings: EditSettings
@@ -168,9 +171,16 @@ class RayPlace(Place):
     def _start(self) -> None:
         remote: Any = ray.remote  # whose types know no concurrency groups
         actor_class = remote(**self._options, concurrency_groups={WORK: 1, ASIDE: 2})(_RemoteEditor)
-        self._rests, self.state = False, None
-        self._actor = actor_class.remote(self._settings, self.name)
+        with self._replacing:
+            self._rests, self.state = False, None
+            self._actor = actor_class.remote(self._settings, self.name)
         self._prepared = self._actor.prepare.options(concurrency_group=WORK).remote()
+
+    def _take_over(self, asked: Any, state: ActorState) -> None:
+        """Take over what an actor has told of itself; a lost one may have told it just before."""
+        with self._replacing:
+            if asked is self._actor and not self._rests:
+                self.state = state
 
     def _ask(self, method: Any, *arguments: object) -> Any:
         return method.options(concurrency_group=ASIDE).remote(*arguments)
@@ -186,6 +196,8 @@ class RayPlace(Place):
                 ray.kill(self._actor)  # one that is only out of reach must not go on with what others do
             self._start()
             raise PlaceLost from error
+        except RayTaskError as error:  # whose text is a trace of another host's
+            raise error.cause from error
         self._used_at = time.monotonic()
         return result
 
@@ -284,11 +296,11 @@ class RayCluster:
     def _watch(self) -> None:
         while not self._closed.wait(STATE_SECONDS):
             with suppress(Exception):  # the connection is lost for a while, or for good; places say so
-                asked = {place.ask_state(): place for place in self._places if place.state is not None}
+                asked = dict(place.ask_state() for place in self._places if place.state is not None)
                 answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=ASK_SECONDS)
                 for reference in answered:
                     with suppress(*LOST):
-                        asked[reference].state = ray.get(reference)
+                        asked[reference](ray.get(reference))
             self.shelf.update(self._settings.models[0])
 
 
