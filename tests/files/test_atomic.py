@@ -1,3 +1,4 @@
+import errno
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,16 @@ def test_a_folder_with_something_in_it_is_not_replaced(tmp_path: Path) -> None:
 def test_a_place_that_does_not_exist_is_named(tmp_path: Path) -> None:
     with pytest.raises(ProjectError, match=r"nowhere/a\.json' cannot be written"):
         write_whole(tmp_path / "nowhere" / "a.json", b"")
+
+
+def test_a_file_system_that_can_only_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, *_: object, **__: object) -> None:  # also to remove what is not there
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(ProjectError, match=r"a\.json' cannot be written \(Read-only file system\)"):
+        write_whole(tmp_path / "a.json", b"")
 
 
 def test_names_that_some_system_refuses_are_altered() -> None:

@@ -1,5 +1,6 @@
 """Repositories of a hub that plays its part on this machine, received whole whatever the network does."""
 
+import errno
 import json
 import logging
 import time
@@ -125,6 +126,30 @@ def test_a_disk_that_fills_up_is_named_and_given_back(
     with pytest.raises(ModelError, match="is full"):
         fetch(NETWORK, Layout.NETWORK)
     assert not list((hub.root.parent / "hub-cache").rglob("*.part"))
+
+
+@pytest.mark.parametrize("layout", [Layout.NETWORK, Layout.CONFIGS])
+def test_a_cache_that_cannot_be_written_is_not_taken_for_a_lack_of_network(
+    hub: LoopbackHub, network: Path, monkeypatch: pytest.MonkeyPatch, layout: Layout
+) -> None:
+    (hub.root.parent / "hub-cache").mkdir()
+    (hub.root.parent / "hub-cache" / "models--owner--network").touch()
+    with pytest.raises(ModelError, match=r"cannot be written .* or set HF_HOME"):
+        fetch(NETWORK, layout)
+    (hub.root.parent / "file").touch()
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(hub.root.parent / "file" / "cache"))
+    with pytest.raises(ModelError, match=r"cannot be written .* or set HF_HOME"):
+        fetch(NETWORK, layout)
+
+
+def test_a_file_system_without_locks_is_no_reason_not_to_download(
+    hub: LoopbackHub, network: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(download, "flock", unknown)
+    assert same_content(fetch(NETWORK, Layout.NETWORK), network)
 
 
 TOP = ["model_index.json", "v1-5-pruned.safetensors", "README.md", "safety_checker/model.safetensors"]

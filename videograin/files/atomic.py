@@ -6,8 +6,9 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -37,9 +38,10 @@ def written_aside(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise ProjectError(f"'{path}' cannot be written ({error.strerror}). Choose another place.") from error
     finally:
-        if aside.is_dir():
-            shutil.rmtree(aside)
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):  # where nothing can be written nothing can be removed, and the error says the former
+            if aside.is_dir():
+                shutil.rmtree(aside)
+            aside.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -52,6 +54,19 @@ def write_whole(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def check_writable(path: Path) -> None:
+    """Find out whether a file can be written, before the work whose result it is to hold.
+
+    Raises:
+        ProjectError: it cannot.
+    """
+    try:
+        with TemporaryFile(dir=path.absolute().parent):
+            pass
+    except OSError as error:
+        raise ProjectError(f"'{path}' cannot be written ({error.strerror}). Choose another place.") from error
 
 
 def mapped_array(path: Path, shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:

@@ -48,6 +48,9 @@ NO_CONNECTION = "No connection to the model hub. The embedded model works withou
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 """The errors of a disk without room for the user or for anyone."""
 
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+"""The errors of a file system that knows no locks, as clusters' may not; there a user starts no download twice."""
+
 _CHUNK = 2**20  # bytes
 _CHUNKS_AHEAD = 8
 _BUSY = (408, 429, 500, 502, 503, 504)  # HTTP's ways to say "later"
@@ -155,6 +158,15 @@ def receive(source: RemoteFile, target: Path, meter: ByteMeter) -> None:
         raise _explained(error, source, target) from error
 
 
+def make_room(size: int, folder: Path) -> None:
+    """Make a folder for a download; raise ModelError where it cannot be written or has no room for `size` bytes."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    check_room(size, folder)
+
+
 def check_room(size: int, folder: Path) -> None:
     """Raise ModelError where a folder's disk has no room for `size` bytes."""
     free = shutil.disk_usage(folder).free
@@ -190,6 +202,9 @@ def _lock(file: BinaryIO) -> bool:
         flock(file, LOCK_EX | LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
     return True
 
 
@@ -294,7 +309,7 @@ def _explained(error: Exception, source: RemoteFile, target: Path) -> ModelError
     if isinstance(error, OSError) and error.errno in NO_ROOM:
         return ModelError(f"The disk of '{target.parent}' is full; nothing of the download stays there. Make room.")
     if isinstance(error, OSError) and error.filename is not None:
-        return ModelError(f"'{target}' cannot be written ({error.strerror}). Check the folder's permissions.")
+        return cannot_write(target, error)
     kept = target.with_name(f"{target.name}.part")
     size = kept.stat().st_size if kept.exists() else 0
     if not size:
@@ -303,6 +318,14 @@ def _explained(error: Exception, source: RemoteFile, target: Path) -> ModelError
     return ModelError(
         f"The connection broke after {size / 1e6:.0f} of {source.size / 1e6:.0f} MB of '{target.name}' ({error}). "
         "Start the download again; it goes on from there."
+    )
+
+
+def cannot_write(path: Path, error: OSError) -> ModelError:
+    """Return the error that tells a user that a file or folder cannot be written."""
+    return ModelError(
+        f"'{path}' cannot be written ({error.strerror}). Check the folder's permissions, or set HF_HOME and "
+        "XDG_CACHE_HOME to another one."
     )
 
 

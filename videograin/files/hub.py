@@ -32,8 +32,9 @@ from videograin.files.download import (
     NO_ROOM,
     ByteMeter,
     RemoteFile,
-    check_room,
+    cannot_write,
     is_whole,
+    make_room,
     receive,
     say_no_connection,
     status_words,
@@ -264,9 +265,7 @@ def _download(repository: Repository, layout: Layout, report: Report) -> Path:
     weights = repository.weights(layout)
     missing = [(source, target) for source, target in weights if not is_whole(target, source)]
     size = sum(source.size for source, _ in missing)
-    cache = Path(constants.HF_HUB_CACHE)
-    cache.mkdir(parents=True, exist_ok=True)
-    check_room(size, cache)
+    make_room(size, Path(constants.HF_HUB_CACHE))
     meter = ByteMeter(size, report)
     for source, target in missing:
         receive(source, target, meter)
@@ -355,4 +354,6 @@ def _explaining(hub_id: str) -> Iterator[None]:
     except (OSError, HTTPError) as error:
         if getattr(error, "errno", None) in NO_ROOM:
             raise ModelError(f"The disk of '{constants.HF_HUB_CACHE}' is full. Make room.") from error
+        if isinstance(error, OSError) and error.filename is not None:
+            raise cannot_write(Path(error.filename), error) from error
         raise say_no_connection(error) from error

@@ -1,6 +1,7 @@
 """Tensors that can be computed again, kept on disk under a hash of the inputs that they follow from."""
 
 import hashlib
+import logging
 import os
 import secrets
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ CACHE_BYTES = 4 * 2**30
 
 SAMPLES_PER_PARAMETER = 64
 """Values of each weight that `fingerprint` hashes."""
+
+log = logging.getLogger(__name__)
 
 
 class TensorCache:
@@ -45,9 +48,20 @@ class TensorCache:
         return path
 
     def store(self, key: str, path: Tensor) -> None:
-        """Keep a path (K, F, 4, h, w); one that is larger than the cap is not kept."""
+        """Keep a path (K, F, 4, h, w); not one that is larger than the cap, nor where nothing can be written."""
         if path.nbytes > self.max_bytes:
             return
+        try:
+            self._write(key, path)
+            self._shrink()
+        except (OSError, SafetensorError) as error:  # a full disk, say: it is computed again when it is needed again
+            log.warning("an inversion is not kept in '%s': %s", self.folder, error)
+
+    def purge(self, max_age: float) -> None:
+        """Remove paths not used for `max_age` seconds: a path begins with the latents of a user's clip."""
+        remove_unused(self.folder, max_age)
+
+    def _write(self, key: str, path: Tensor) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         # Not by the number of this process: hosts that share the folder may have one alike, as containers do.
         aside = self._file(key).with_suffix(f".{secrets.token_hex(8)}.part")
@@ -56,11 +70,6 @@ class TensorCache:
             aside.replace(self._file(key))
         finally:
             aside.unlink(missing_ok=True)
-        self._shrink()
-
-    def purge(self, max_age: float) -> None:
-        """Remove paths not used for `max_age` seconds: a path begins with the latents of a user's clip."""
-        remove_unused(self.folder, max_age)
 
     def _file(self, key: str) -> Path:
         return self.folder / f"{key}.safetensors"

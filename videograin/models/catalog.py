@@ -7,7 +7,7 @@ from pathlib import Path
 
 from videograin.controls import DEPTH_MODELS, PEOPLE_MODEL, POSE_MODEL
 from videograin.errors import ModelError
-from videograin.files.download import ByteMeter, RemoteFile, check_room, is_whole, receive
+from videograin.files.download import ByteMeter, RemoteFile, is_whole, make_room, receive
 from videograin.files.hub import Layout, fetch, find_snapshot, is_hub_id, list_repository
 from videograin.models.adapters import Adapter
 from videograin.models.architecture import check_folder
@@ -202,8 +202,7 @@ class CatalogEntry:
         missing = [pair for part in self.parts for pair in part.missing()]
         size = sum(source.size for source, _ in missing)
         for _, target in missing[:1]:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            check_room(size, target.parent)
+            make_room(size, target.parent)
         meter = ByteMeter(size, report)
         for source, target in missing:
             receive(source, target, meter)
