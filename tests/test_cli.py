@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from synthetic_video import make, moving_scene
 from videograin.cli.edit import PROJECT
 from videograin.cli.main import INTERRUPTED, OK, UNEXPECTED, UNREAD, USAGE, main
 from videograin.cli.terminal import LABELS
+from videograin.errors import ModelError
 from videograin.finding.finder import Finder, FoundObject, Hits
 from videograin.media.encode import GREEN, save_video
 from videograin.media.video import ClipOptions, load_clip, probe
@@ -246,6 +248,39 @@ def test_what_the_person_can_mend_is_one_line(
     (complaint,) = [line for line in capsys.readouterr().err.splitlines() if not bars.fullmatch(line)]
     assert complaint.startswith("error: ")
     assert message in complaint
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_a_place_that_cannot_be_written_is_told_before_the_work(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["edit", str(project), "-o", "/proc/out.mp4", "--device", "cpu"]) == USAGE
+    (complaint,) = capsys.readouterr().err.splitlines()
+    assert complaint.startswith("error: '/proc/out.mp4' cannot be written")
+
+
+def test_ctrl_c_is_no_mistake_of_the_user_s_whatever_error_comes_of_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_options: object) -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt as error:  # as native code may turn it into another one
+            raise ModelError("The model cannot be loaded.") from error
+
+    monkeypatch.setattr("videograin.cli.models.run", interrupted)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert main(["models"]) == INTERRUPTED
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert capsys.readouterr().err == "Stopped; nothing is left half-written.\n"
+
+
+def test_a_name_that_is_not_utf_8_is_no_defect(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clip = project.with_name("clip.mp4").rename(project.with_name(os.fsdecode(b"caf\xe9.mp4")))
+    assert main(["info", str(clip)]) == OK
+    assert "caf\\udce9.mp4: 96×64" in capsys.readouterr().out
 
 
 def test_a_defect_says_how_to_report_it(

@@ -19,7 +19,7 @@ from ui.rendering.theme import CSS, studio_theme
 from ui.work.service import StudioService
 from ui.work.web_files import keep_web_files_in
 from videograin.errors import SettingsError
-from videograin.jobs.settings import OperatorSettings, read_operator_settings, variable_of
+from videograin.jobs.settings import OperatorSettings, make_data_folder, read_operator_settings, variable_of
 from videograin.json_log import log_as_json, log_what_is_printed
 
 OPEN_TABS = 250
@@ -42,6 +42,7 @@ def run_studio(host: str | None = None, port: int | None = None, *, open_browser
         VideoGrainError: the operator's settings are wrong, or the model is not to be had.
     """
     settings = read_operator_settings()
+    make_data_folder(settings)
     log_as_json(log_words=settings.log_prompts)
     check_mcp(settings)
     keep_web_files_in(settings.data_folder / "web")

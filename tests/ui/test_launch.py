@@ -4,12 +4,23 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from ui.launch import wait_for_signal
+from videograin.cli.main import USAGE, main
 
 TOO_LONG = 20
+
+
+def test_a_data_folder_that_cannot_be_written_is_told_with_its_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("VIDEOGRAIN_DATA_FOLDER", str(tmp_path / "file" / "data"))
+    assert main(["app"]) == USAGE
+    assert "error: VIDEOGRAIN_DATA_FOLDER is" in capsys.readouterr().err
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from videograin.cli.edit import add_model_options, drawing, obtain_needed
-from videograin.cli.projects import read_project
+from videograin.cli.projects import check_place, read_project
 from videograin.cli.score import add_measuring_options, obtain_scorer, shown
 from videograin.cli.terminal import ProgressBars, print_notes, silence_libraries
 from videograin.device import choose_device
@@ -100,6 +100,7 @@ def _folder(options: argparse.Namespace) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ProjectError(f"'{folder}' cannot be made a folder ({error.strerror}). Name another with -o.") from error
+    check_place(folder / "strip.png")
     return folder
 
 

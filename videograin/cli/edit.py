@@ -310,6 +310,7 @@ def check_output(clip: Path, output: Path, strip: Path | None, is_green: bool = 
 
     output_format = OutputFormat.GREEN_SCREEN if is_green else OutputFormat.of(output)
     check_target(output, output_format)
+    check_place(output)
     if output.exists() and clip.exists() and output.samefile(clip):
         raise ProjectError(f"'{output}' is the clip that is edited. Name the result otherwise with -o.")
     if strip:

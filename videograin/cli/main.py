@@ -5,6 +5,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from io import TextIOWrapper
 
 from videograin import __version__
 from videograin.cli import app, compare, download, edit, info, mask, models, reproduce, score, vote
@@ -46,17 +47,19 @@ exit codes: 0 done, 1 unexpected failure, 2 something to mend in the input, 130 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     options = _parser().parse_args(arguments)
+    if isinstance(sys.stdout, TextIOWrapper):  # a name of a file that the terminal cannot show is no reason to fail
+        sys.stdout.reconfigure(errors="backslashreplace")
     with CtrlC() as ctrl_c:
         try:
             options.run(options)
             sys.stdout.flush()
-        except VideoGrainError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return USAGE
         except (KeyboardInterrupt, Exception) as error:
             if ctrl_c.came or isinstance(error, KeyboardInterrupt):
                 print("Stopped; nothing is left half-written.", file=sys.stderr)
                 return INTERRUPTED
+            if isinstance(error, VideoGrainError):
+                print(f"error: {error}", file=sys.stderr)
+                return USAGE
             if isinstance(error, BrokenPipeError):
                 _print_no_more()
                 return UNREAD

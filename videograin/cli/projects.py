@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from videograin.cli.terminal import print_notes
 from videograin.errors import ProjectError
+from videograin.files.atomic import check_writable
 from videograin.project.examples import example_names, example_path
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def check_place(path: Path, ending: str = "") -> None:
         raise ProjectError(f"'{path}' must end in {ending}.")
     if not path.absolute().parent.is_dir():
         raise ProjectError(f"There is no folder '{path.parent}' to write '{path.name}' to. Create it first.")
+    check_writable(path)
 
 
 def is_example(path: Path) -> bool:

@@ -8,7 +8,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-from videograin.errors import SettingsError
+from videograin.errors import ProjectError, SettingsError
+from videograin.files.atomic import check_writable
 from videograin.media.video import MAX_FRAMES
 from videograin.models.bundles import DEFAULT_MODEL
 from videograin.models.segmenters import OFFERED_SEGMENTERS
@@ -157,6 +158,23 @@ def variable_of(name: str) -> str:
 def user_data_folder() -> Path:
     """Return the folder for data that a user would miss."""
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "videograin"
+
+
+def make_data_folder(settings: OperatorSettings) -> None:
+    """Make the data folder, and find out whether files can be written there.
+
+    Raises:
+        SettingsError: they cannot.
+    """
+    folder = settings.data_folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        check_writable(folder / "jobs")
+    except (OSError, ProjectError) as error:
+        raise SettingsError(
+            f"{variable_of('data_folder')} is '{folder}', which cannot be written. Give it to the user that runs the "
+            "studio, or choose another folder."
+        ) from error
 
 
 def _check_spelling(environment: Mapping[str, str], known: list[str]) -> None:
