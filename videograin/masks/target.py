@@ -124,7 +124,8 @@ def _frames_less(clip: Clip, options: ClipOptions, stated: int) -> int:
         return 1
     is_cut = frames == options.max_frames
     if not is_cut and (options.end is None or options.end >= info.duration):
-        return max(1, stated - round((clip.start + clip.duration) * info.fps) + 1)
+        last = clip.start + (frames - 1) / clip.fps  # is shown at least
+        return max(1, stated - round(last * info.fps))
     tail = round(SOUND_TAIL * info.fps)
     uncut, _, _ = clip_shape(info, replace(options, max_frames=MAX_FRAMES))
     # Where the first frames of a clip are shown that is nearly as long as its video, masks may be those of the clip.
