@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageSequence
-from synthetic_video import COUNTER, ffmpeg, make, moving_scene, psnr, sound_of
+from synthetic_video import COUNTER, FPS, count_of, ffmpeg, make, moving_scene, psnr, sound_of
 
 from videograin.errors import RegionError, SettingsError, VideoError
 from videograin.files import atomic
@@ -102,6 +102,18 @@ def test_the_sound_of_the_clips_time_is_kept_in_sync(tmp_path, beep, start):
     assert onset == pytest.approx(1 - start, abs=0.01)
     assert len(load_clip(tmp_path / "a.mp4", small()).frames) == len(clip.frames)
     assert len(sound) / 8000 == pytest.approx(clip.duration, abs=0.05)
+
+
+@pytest.mark.parametrize("start", [0.0, 0.4])
+def test_a_picture_that_begins_after_its_sound_as_phones_record_it_is_read_from_its_first_frame(tmp_path, start):
+    streams = ("-f", "lavfi", "-i", BEEP, "-map", "0:v", "-map", "1:a", tmp_path / "phone.mp4")
+    ffmpeg("-itsoffset", "0.12", "-f", "lavfi", "-i", COUNTER, *streams)
+    clip = load_clip(tmp_path / "phone.mp4", small(start=start))
+    first = round(start * FPS)
+    assert count_of(clip.frames) == list(range(first, 50))
+    save_video(tmp_path / "a.mp4", clip.frames, clip.fps, audio=clip.audio)
+    onset = np.argmax(abs(sound_of(tmp_path / "a.mp4")) > 0.3) / 8000
+    assert onset == pytest.approx(1 - 0.12 - start, abs=0.01)
 
 
 def test_sound_that_ends_early_is_followed_by_silence(tmp_path, beep):

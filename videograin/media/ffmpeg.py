@@ -61,7 +61,8 @@ class VideoInfo:
     Attributes:
         width, height: pixels after rotation and with square pixels.
         fps: frames per second: the declared rate, or the average where that is variable, missing or absurd.
-        duration: seconds.
+        duration: seconds that the picture lasts, where its sound is no longer.
+        picture_start: seconds that sound comes before the picture, as phones record it.
         container, codec, pixel_format: ffmpeg's names, such as "matroska,webm", "h264" and "yuv420p".
         track: number of the video stream among all streams: the default one, or the largest where that is a thumbnail.
         is_turned: whether ffmpeg turns or mirrors the stored picture, so that it stands upright.
@@ -75,6 +76,7 @@ class VideoInfo:
     height: int
     fps: float
     duration: float
+    picture_start: float
     container: str
     codec: str
     pixel_format: str
@@ -295,11 +297,14 @@ def _read_info(log: str, path: Path, track: int) -> VideoInfo:
     pixel_format = frame[1]
     sar_numerator, sar_denominator, width, height = (int(number) for number in frame.groups()[1:5])
     fps, duration, is_seekable = _read_timing(header, chosen, log, path)
+    shown = re.search(r"pts_time:(\d[\d.e+-]*)", log)
+    picture_start = float(shown[1]) if shown else 0.0
     return VideoInfo(
         width=max(1, round(width * sar_numerator / sar_denominator)) if sar_numerator else width,
         height=height,
         fps=fps,
-        duration=duration,
+        duration=duration - picture_start if picture_start < duration else duration,
+        picture_start=picture_start,
         container=header.partition("Input #0, ")[2].partition(", from ")[0],
         codec=description.split()[0].rstrip(","),
         pixel_format=pixel_format,

@@ -26,8 +26,8 @@ def track_filters(info: VideoInfo) -> list[str]:
 
 
 def sampling_filters(info: VideoInfo, start: float, fps: float) -> list[str]:
-    """Return the filters that sample and hold: frame k is what the source shows at `start + k / fps`."""
-    shift = round((start + JITTER / info.fps) * 1e6)
+    """Return the filters that sample and hold: frame k is what the source shows at `start + k / fps` of its picture."""
+    shift = round((info.picture_start + start + JITTER / info.fps) * 1e6)
     return ["settb=1/1000000", f"setpts=PTS-{shift}", f"fps=fps={rate_of(fps)}:round=up:start_time=0"]
 
 

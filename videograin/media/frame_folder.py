@@ -55,6 +55,7 @@ def probe_folder(folder: Path) -> VideoInfo:
         height=height,
         fps=DEFAULT_FPS,
         duration=len(files) / DEFAULT_FPS,
+        picture_start=0.0,
         container=CONTAINER,
         codec=PICTURES[files[0].suffix.lower()].lower(),
         pixel_format="rgb24",

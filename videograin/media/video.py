@@ -43,7 +43,7 @@ class ClipOptions:
     """Which part of a video to read, how often to sample it, and at what size.
 
     Attributes:
-        start, end: seconds from the beginning of the video; `end` None or beyond the video means its end.
+        start, end: seconds from the beginning of the picture; `end` None or beyond the video means its end.
         fps: frames per second to sample at; None keeps the source's rate.
         stride: sample every `stride`-th source frame instead. Not together with `fps`.
         max_frames: most frames that are read.
@@ -145,7 +145,7 @@ def load_clip(path: str | os.PathLike[str], options: ClipOptions | None = None, 
             f"'{path.name}' shows no frame from {options.start:g} s on; it lasts {info.duration:g} s. Start earlier, "
             "or convert the file if it is damaged."
         )
-    audio, note = find_sound(path, options.start, read / fps) if info.has_audio else (None, "")
+    audio, note = find_sound(path, info.picture_start + options.start, read / fps) if info.has_audio else (None, "")
     return Clip(
         frames=frames[:read],
         fps=fps,
