@@ -140,6 +140,8 @@ class Api(EditApi):
     ) -> Document:
         """Paint along points (x, y) onto an object, or erase from it; `to` 0 begins a new one."""
         found = self._at(session, frame, to or None)
+        if odd := [point for point in points if len(point) != 2]:
+            raise RegionError(f"{odd[0]} is no point of a stroke. Give x and y of each.")
         self._studio.marking.mark(found, Tool.ERASER if erase else Tool.BRUSH, [(x, y) for x, y in points], radius)
         return self._describe(found)
 

@@ -69,6 +69,7 @@ class Views:
             **self.form(session),
             **self.model(session),
             **self.jobs(session, ""),
+            self._page.shown: "",
         }
 
     def marks(self, session: Session, *, are_words_fresh: bool = False) -> Updates:
@@ -95,7 +96,7 @@ class Views:
             mark.buttons: markup.mark_buttons(
                 can_undo=bool(session.past),
                 can_redo=bool(session.future),
-                can_shrink=session.answer > 0,
+                can_shrink=bool(session.answers) and session.answer > 0,
                 can_grow=session.answer < len(session.answers) - 1,
             ),
             mark.timeline: markup.timeline(work, session.frame, len(frames)),
@@ -297,7 +298,6 @@ class Views:
         result = studio.find_result(session, shown)
         return {
             **self.following(session),
-            self._page.shown: shown,
             edit.job: _edit_panel(latest),
             edit.note: job_markup.result_note(result, latest) if result and latest else "",
             edit.compare: _compared(latest, result),

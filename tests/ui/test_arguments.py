@@ -15,7 +15,7 @@ from ui.api import ENDPOINTS, Api
 from ui.arguments import MAX_TEXT, checked
 from ui.plain_errors import in_plain_words
 from ui.work.service import StudioService
-from videograin.errors import ModelError, SettingsError, VideoGrainError, for_visitors
+from videograin.errors import ModelError, RegionError, SettingsError, VideoGrainError, for_visitors
 from videograin.files.hub import local_path
 from videograin.jobs.settings import OperatorSettings
 
@@ -107,3 +107,10 @@ def test_no_error_shows_where_the_server_keeps_its_files() -> None:
     assert error.value.message == "There is no file 'a clip.mp4'. See 'https://host/x/y' or 'a/b'."
     assert for_visitors(f"'{LONG}' is no example") == f"'{LONG[:60]}…' is no example"
     assert for_visitors(r"'C:\data\x\clip.mp4' is gone") == "'clip.mp4' is gone"
+
+
+def test_a_point_of_a_stroke_has_two_numbers(api: Api) -> None:
+    session = api.new_session()
+    api.open_example(session, "friends", frames=2)
+    with pytest.raises(RegionError, match=r"\[1.0, 2.0, 3.0\] is no point of a stroke"):
+        api.brush(session, 0, [[1.0, 2.0], [1.0, 2.0, 3.0]], 4)

@@ -1,5 +1,6 @@
 """The object under the pointer, outlined before the click."""
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -72,3 +73,20 @@ def test_a_ring_has_an_outline_within_and_one_around():
     assert [5, 5] in outlines(mask)[0]
     assert len(outlines(mask)) == 2
     assert all(len(line) <= 8 for line in outlines(mask))
+
+
+def test_of_frames_that_are_passed_by_while_one_is_encoded_the_latest_is_next(session, tmp_path, monkeypatch):
+    """A segmenter takes a second of a CPU for each: a user who moves through a clip would wait for all of them."""
+    segmenting, network, let = Segmenting(OperatorSettings(data_folder=tmp_path)), ColourNetwork(), threading.Event()
+    model, encode, before = SegmentModel("colours", network), network.encode, threading.enumerate()
+    monkeypatch.setattr(network, "encode", lambda frame: (let.wait(), encode(frame))[1])
+    monkeypatch.setattr(segmenting, "model", lambda name: model)
+    unused: Any = None
+    marking = Marking(segmenting, finders=unused, naming=unused, store=unused, worker=unused)
+    for frame in (0, 1, 0, 1):
+        session.frame = frame
+        marking.prepare_frame(session)
+    (encoding,) = [each for each in threading.enumerate() if each not in before and "encode" in each.name]
+    let.set()
+    encoding.join(timeout=60)
+    assert segmenting.embeddings.holds(model, session.clip.frames[1])

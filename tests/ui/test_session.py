@@ -211,3 +211,11 @@ def test_work_outlives_a_data_folder_that_vanished_and_is_written_again(sessions
     assert sessions.find(session.id) is session
     session.change(objects.add_object(session.opened_work))
     assert len(Sessions(tmp_path / "sessions").find(session.id).opened_work.objects) == 1
+
+
+def test_undo_never_leads_to_the_clip_before_although_its_steps_were_put_away(sessions, clip_file, tmp_path):
+    session = start(sessions.create(), clip_file)
+    session.change(objects.add_object(session.opened_work, "cat"))
+    session.put_away()
+    start(session, clip_file)
+    assert Sessions(tmp_path / "sessions").find(session.id).past == []

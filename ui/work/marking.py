@@ -5,7 +5,6 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Thread
 
 import numpy as np
 
@@ -28,6 +27,10 @@ CLUSTER_CONFIDENCE = 0.5
 """Of masks that were cut out of the whole clip: they come without a measure, and are rougher than a segmenter's."""
 
 
+STILL_FOLLOWING = "Objects are being followed in other frames. Wait until that has ended, or cancel it, then try again."
+STILL_LOOKING = "Objects are being looked for already. Wait until that has ended, or cancel it, then try again."
+
+
 class Marking:
     """Marks objects in sessions' clips.
 
@@ -47,7 +50,7 @@ class Marking:
 
     def prepare_frame(self, session: Session) -> None:
         """Encode the frame that is shown, so that the first click on it is answered at once."""
-        Thread(target=self.encode_frame, args=(session,), daemon=True).start()
+        self._segmenting.encode_ahead(session)
 
     def encode_frame(self, session: Session) -> None:
         """Encode the frame that is shown."""
@@ -82,7 +85,12 @@ class Marking:
         return None
 
     def follow(self, session: Session, direction: str) -> Job:
-        """Ask for all objects to be followed: "all" frames, or "forwards" or "backwards" from the one shown."""
+        """Ask for all objects to be followed: "all" frames, or "forwards" or "backwards" from the one shown.
+
+        Raises:
+            VideoGrainError: nothing is marked, or objects are being followed in frames that would be left out.
+        """
+        self._take_what_has_ended(session)
         work, clip = session.opened_work, session.opened_clip
         marked = [each.id for each in work.objects if each.id in work.masks and work.masks[each.id].anchors]
         if not marked:
@@ -95,6 +103,9 @@ class Marking:
             clip_options=work.clip_options,
             segmenter=self._segmenting.name_for(session),
         )
+        awaited = self._live(session, session.tracking)
+        if awaited is not None and not request.covers(self._store.request(awaited, TrackRequest)):
+            raise RegionError(STILL_FOLLOWING)
         job = self._worker.submit(session.id, JobKind.TRACK, request, visitor_address())
         session.tracking = job.id
         session.save()
@@ -119,6 +130,9 @@ class Marking:
     def take_finished(self, session: Session) -> bool:
         """Put the masks of a job that has ended in place; return whether there was one."""
         is_taken = False
+        there = {"", *(job.id for job in self._worker.jobs(session.id))}
+        if not {session.tracking, session.suggesting} <= there:  # the folder of jobs was emptied
+            session.tracking = session.suggesting = ""
         if ended := self._ended(session, session.tracking):
             session.tracking, is_taken = "", True
             self._take(session, ended)
@@ -130,10 +144,24 @@ class Marking:
         return is_taken
 
     def _suggest(self, session: Session, kind: JobKind, request: object) -> Job:
+        self._take_what_has_ended(session)
+        awaited, same = self._live(session, session.suggesting), self._store.find_same(session.id, kind, request)
+        if awaited is not None and (same is None or same.id != awaited.id):
+            raise RegionError(STILL_LOOKING)
         job = self._worker.submit(session.id, kind, request, visitor_address())
         session.suggesting = job.id
         session.save()
         return job
+
+    def _take_what_has_ended(self, session: Session) -> None:
+        """Take it before another job is awaited in its place."""
+        with session.lock:
+            self.take_finished(session)
+
+    def _live(self, session: Session, job_id: str) -> Job | None:
+        """Return a job that waits or runs, None where it has ended."""
+        live = (job for job in self._worker.jobs(session.id) if not job.state.is_final)
+        return next((job for job in live if job.id == job_id), None)
 
     def _ended(self, session: Session, job_id: str) -> JobStatus | None:
         status = self._worker.status(job_id, session.id) if job_id else None

@@ -40,7 +40,7 @@ class Segmenting:
 
     def __init__(self, settings: OperatorSettings) -> None:
         self._lock = Lock()
-        self._encoding: frozenset[str] = frozenset()  # sessions of which a frame is being encoded ahead
+        self._encoding: set[str] = set()  # ids of the sessions of which a frame is being encoded ahead
         self._settings = settings
         # A GPU is lent to jobs alone; clicks are answered without one.
         self.device = "cpu" if is_zero_gpu() else settings.device or None
@@ -111,22 +111,30 @@ class Segmenting:
         frame = session.opened_clip.frames[session.frame]
         if self.embeddings.holds(model, frame):
             return Segmenter(model, self.embeddings)
-        with self._lock:
-            is_first, self._encoding = session.id not in self._encoding, self._encoding | {session.id}
-        if is_first:
-            Thread(target=self._encode_ahead, args=(session, frame), daemon=True).start()
+        self.encode_ahead(session)
         return None
+
+    def encode_ahead(self, session: Session) -> None:
+        """Begin to encode the frame that is shown; of all that are shown until one is encoded, the latest is next."""
+        with self._lock:
+            is_first = session.id not in self._encoding
+            self._encoding.add(session.id)
+        if is_first:
+            Thread(target=self._encode_shown, args=(session,), daemon=True).start()
 
     def encode(self, session: Session, frame: np.ndarray) -> None:
         """Encode a frame (H, W, 3) uint8 RGB of a session's clip before the first click on it."""
         self.embeddings.features(self.model(self.name_for(session)), frame)
 
-    def _encode_ahead(self, session: Session, frame: np.ndarray) -> None:
+    def _encode_shown(self, session: Session) -> None:
+        encoded = None
         try:
-            self.encode(session, frame)
+            while (shown := (session.opened_clip, session.frame)) != encoded:
+                self.encode(session, shown[0].frames[shown[1]])
+                encoded = shown
         finally:
             with self._lock:
-                self._encoding -= {session.id}
+                self._encoding.remove(session.id)
 
 
 class Shelf(Generic[Loaded]):

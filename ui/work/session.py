@@ -170,6 +170,7 @@ class Session:
             self.selected = work.objects[-1].id if work.objects else None
             self.tracking = self.suggesting = self.caption = ""
             self.past, self.future = [], []
+        shutil.rmtree(self.folder / PAST, ignore_errors=True)  # were they put away, those are of the clip before
 
     def change(self, work: Workspace) -> None:
         """Take a step that can be undone.
@@ -252,6 +253,7 @@ class Session:
         if source:
             latest = self.opened_work
             with self._as_before_unless_saved():
+                self.answers, self.answer = (), 0  # to a click that may be undone
                 self._show(with_words_of(source[-1], latest))
             source.pop()
             target.append(latest)
@@ -260,6 +262,7 @@ class Session:
         self.work = work
         if self.object is None:
             self.selected = work.objects[-1].id if work.objects else None
+            self.answers, self.answer = (), 0  # to a click on another object
 
     @contextmanager
     def _as_before_unless_saved(self) -> Iterator[None]:

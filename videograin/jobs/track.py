@@ -55,6 +55,10 @@ class TrackRequest:
     clip_options: ClipOptions = field(default_factory=ClipOptions)
     segmenter: str = DEFAULT_SEGMENTER
 
+    def covers(self, other: "TrackRequest") -> bool:
+        """Whether all frames that another request follows are followed by this one too."""
+        return self.first <= other.first and other.last <= self.last
+
 
 @dataclass(frozen=True)
 class TrackFiles:
