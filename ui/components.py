@@ -242,9 +242,9 @@ class Page:
         edit = self.edit
         files = {edit.downloads, edit.takeaway, edit.format, edit.result_out}
         results = {edit.job, edit.note, edit.compare, edit.variations, edit.phrases, edit.history, *files}
-        return {*self.following, self.shown, *results}
+        return {*self.following, *results}
 
     @property
     def everything(self) -> set[Block]:
         """Components that show a whole work and its jobs."""
-        return {*self.marks, *self.form, *self.models, *self.jobs}
+        return {*self.marks, *self.form, *self.models, *self.jobs, self.shown}

@@ -83,11 +83,11 @@ def _wire_page(blocks: gr.Blocks, page: Page, handlers: WholePageHandlers) -> No
         blocks.load, handlers.load, page.kept, {page.kept, page.session, page.tabs, *page.everything},
         js=widgets.script("session_claim.js"),
     ).then(None, page.kept, None, js=widgets.script("session_keep.js"))  # fmt: skip
-    for name in ("quiet_player.js", "keys.js", "drawers.js", "toasts.js"):
+    for name in ("quiet_player.js", "keys.js", "drawers.js", "toasts.js", "half_typed.js"):
         blocks.load(None, None, None, js=widgets.script(name), api_visibility="private")
     page.tabs.change(None, None, None, js=widgets.script("begin_step.js"), api_visibility="private")
-    _on(page.download.act, handlers.download_action, [page.session, page.shown], page.jobs)
-    _on(page.progress.act, handlers.job_action, [page.session, page.shown], page.jobs)
+    _on(page.download.act, handlers.download_action, [page.session, page.shown], page.jobs, mode="multiple")
+    _on(page.progress.act, handlers.job_action, [page.session, page.shown], page.jobs, mode="multiple")
     _on(
         page.timer.tick, handlers.tick, [page.session, page.shown, page.timer, page.installed],
         {page.mark.overlay, *page.marks, *page.jobs, *page.segmenters},
@@ -100,11 +100,10 @@ def _wire_clip(page: Page, handlers: ClipHandlers) -> None:
         clip.video.change, handlers.video_chosen, clip.video,
         {clip.video, clip.measured, clip.part, clip.amount, clip.start, clip.end, clip.fps}, mode="always_last",
     )  # fmt: skip
-    _on(  # the strip comes after the fields that it fills
-        video_chosen.then, handlers.show_video, [session, clip.video, page.model],
-        {clip.trim, clip.is_photograph, clip.notice}, mode="always_last", is_long=True,
+    shown = _on(  # the strip comes after the fields that it fills
+        video_chosen.then, handlers.show_video, clip.video, {clip.trim, clip.is_photograph}, mode="always_last",
+        is_long=True,
     )  # fmt: skip
-    _on(page.model.change, handlers.notice, [session, clip.is_photograph, page.model], clip.notice, mode="always_last")
     for notice in (clip.notice, page.mark.notice):
         _on(
             notice.act, handlers.switch_to_photographs, [session, clip.is_photograph],
@@ -114,21 +113,23 @@ def _wire_clip(page: Page, handlers: ClipHandlers) -> None:
         clip.amount.input, handlers.amount_chosen, [clip.measured, clip.amount, clip.start, clip.end],
         {clip.start, clip.end, clip.fps}, mode="always_last",
     )  # fmt: skip
+    part = [clip.start, clip.end]  # what an event does in the browser is wired first, or it would wait for an answer
+    clip.trim.act(None, part, part, js=widgets.script("take_trim.js"), api_visibility="private")
+    for moved in (clip.start.input, clip.end.input, amount_chosen.then, shown.then):
+        moved(None, part, None, js=widgets.script("place_trim.js"), api_visibility="private")
     for moved in (clip.start.input, clip.end.input, clip.trim.act):
         _on(moved, handlers.part_changed, clip.amount, clip.amount, mode="always_last")
-    part = [clip.start, clip.end]
-    clip.trim.act(None, part, part, js=widgets.script("take_trim.js"), api_visibility="private")
-    for moved in (clip.start.input, clip.end.input, amount_chosen.then):
-        moved(None, part, None, js=widgets.script("place_trim.js"), api_visibility="private")
     _on(clip.gif_in.upload, handlers.gif_chosen, clip.gif_in, clip.video, busy=True, is_long=True)
     _on(
         partial(gr.on, [each.change for each in (clip.measured, page.held, *page.choice)]),
         handlers.estimate, {clip.measured, *page.choice}, clip.estimate, mode="always_last", in_turn="estimate",
     )  # fmt: skip
-    _on(
+    model_chosen = _on(
         page.model.change, handlers.model_chosen, [session, page.model],
         {clip.side, page.status, *page.models, *page.settings}, mode="always_last",
     )  # fmt: skip
+    for judged in (clip.is_photograph.change, model_chosen.then):
+        _on(judged, handlers.notice, [session, clip.is_photograph, page.model], clip.notice, mode="always_last")
     _on(clip.project_in.upload, handlers.open_project, [session, clip.project_in], opened, busy=True, is_long=True)
     _on(clip.examples.act, handlers.example, [session, clip.frames], {clip.video, *opened}, busy=True, is_long=True)
     _on(clip.open.click, handlers.open_clip, {session, clip.video, *page.choice}, opened, busy=True, is_long=True)
@@ -146,7 +147,10 @@ def _wire_mark(page: Page, handlers: MarkHandlers) -> None:
     _on(mark.rest.click, handlers.add_rest, session, page.marks)
     for button, direction in ((mark.track, "all"), (mark.forwards, "forwards"), (mark.backwards, "backwards")):
         _on(button.click, handlers.track, [session, gr.State(direction)], page.following)
-    _on(mark.segmenter.change, handlers.segmenter_chosen, [session, mark.segmenter], page.models, mode="always_last")
+    _on(
+        mark.segmenter.change, handlers.segmenter_chosen, [session, mark.segmenter], {page.download, *page.segmenters},
+        mode="always_last",
+    )  # fmt: skip
     _on(mark.find.submit, handlers.find, [session, mark.find], page.following)
     _on(mark.found.act, handlers.found_action, session, page.marks, mode="multiple")
     _on(mark.suggest.click, handlers.suggest, session, page.following)
@@ -160,13 +164,13 @@ def _wire_mark(page: Page, handlers: MarkHandlers) -> None:
 def _wire_edit(page: Page, handlers: EditHandlers, marking: MarkHandlers) -> None:
     edit, session = page.edit, page.session
     _on(edit.words.act, handlers.word_action, session, {edit.target, *page.words}, mode="multiple", in_turn="words")
-    _on(edit.ideas.act, handlers.random_idea, session, page.words, mode="multiple", in_turn="words")
+    _on(edit.ideas.act, handlers.random_idea, session, {edit.target, *page.words}, mode="multiple", in_turn="words")
     for field in page.texts:
         _on(
             field.change, handlers.texts_changed, {session, *page.texts}, edit.sentence, mode="always_last",
             in_turn="words",
         )  # fmt: skip
-    _on(edit.propose.click, handlers.propose_caption, session, edit.caption, in_turn="words")
+    _on(edit.propose.click, handlers.propose_caption, session, edit.caption, in_turn="caption")
     _on(edit.lora_id.submit, handlers.add_lora, [session, edit.lora_id], {edit.loras, edit.lora_id, page.download})
     _on(edit.lora_in.upload, handlers.upload_lora, [session, edit.lora_in], {edit.loras, page.download}, busy=True)
     _on(edit.loras.act, handlers.lora_action, session, {edit.loras, page.download}, mode="multiple")
@@ -178,10 +182,10 @@ def _wire_edit(page: Page, handlers: EditHandlers, marking: MarkHandlers) -> Non
     _on(edit.controls.change, handlers.controls_chosen, edit.controls, page.guidance_rows, mode="always_last")
     seen = (page.tabs.change, edit.sentence.change, page.held.change, *(each.change for each in page.settings))
     _on(partial(gr.on, list(seen)), handlers.cost, {session, *page.settings}, edit.cost, mode="always_last")
-    for field in (edit.preset, edit.quality):
+    for field, chosen in ((edit.preset, handlers.preset_chosen), (edit.quality, handlers.quality_chosen)):
         _on(
-            field.input, handlers.preset_chosen, [session, edit.preset, edit.quality], page.settings,
-            mode="always_last", in_turn="preset",
+            field.input, chosen, {session, edit.preset, *page.settings}, page.settings, mode="always_last",
+            in_turn="preset",
         )  # fmt: skip
     runs = {
         edit.preview_frame: handlers.preview_frame, edit.preview: handlers.preview, edit.vary: handlers.vary,
@@ -189,18 +193,19 @@ def _wire_edit(page: Page, handlers: EditHandlers, marking: MarkHandlers) -> Non
     }  # fmt: skip
     for button, run in runs.items():
         _on(
-            button.click, run, {session, edit.collected, *page.form}, {edit.attention, *page.words, *page.jobs},
-            js=widgets.script("collect_words.js"),
+            button.click, run, {session, edit.collected, *page.form},
+            {page.shown, edit.attention, *page.words, *page.jobs}, js=widgets.script("collect_words.js"),
         ).success(None, None, None, js=widgets.script("show_job.js"), api_visibility="private")  # fmt: skip
     for part in (edit.history, edit.variations):
         _on(
             part.act, handlers.history_action, [session, page.shown],
-            {edit.attention, *page.words, *page.form, *page.models, *page.jobs}, in_turn="words",
+            {page.shown, edit.attention, *page.words, *page.form, *page.models, *page.jobs}, mode="multiple",
+            in_turn="words",
         )  # fmt: skip
     edit.phrases.act(None, None, None, js=widgets.script("await_explanation.js"), api_visibility="private")
-    _on(edit.phrases.act, handlers.explain, session, edit.attention, busy=True).then(
-        None, None, None, js=widgets.script("show_explanation.js"), api_visibility="private"
-    )
+    explained = _on(edit.phrases.act, handlers.explain, session, edit.attention, busy=True, is_long=True)
+    for ended in (explained.success, explained.failure):
+        ended(None, None, None, js=widgets.script("show_explanation.js"), api_visibility="private")
     _on(edit.share.click, handlers.share, {session, *page.settings}, page.link).then(
         None, page.link, None, js=widgets.script("copy_link.js"), api_visibility="private"
     )

@@ -68,16 +68,19 @@ def test_the_part_is_that_of_the_last_clip(visit):
 def test_a_part_is_chosen_on_a_strip_of_pictures(visit):
     visitor = visit()
     page = visitor.page
+    held = visitor.hold_presses("show_video")
     visitor.choose_clip("friends")
+    held.wait()
+    page.get_by_label("From second").fill("0.2")  # before the strip is there
+    held.let_go()
     page.wait_for_selector("#trim img")
+    page.wait_for_function("document.querySelector('#trim input[name=start]').value == '0.2'")
     start, end = (page.locator(f"#trim input[name={name}]") for name in ("start", "end"))
     longest = float(end.input_value())
     held = Held(page, "fn_index")  # the fields follow the handles, however slowly the studio answers
-    end.focus()
-    for _ in range(5):
-        page.keyboard.press("ArrowLeft")
+    end.press("ArrowLeft")
     page.wait_for_function(
-        "seconds => document.querySelector('[aria-label=\"To second\"]').value == seconds", arg=f"{longest - 0.5:g}"
+        "seconds => document.querySelector('[aria-label=\"To second\"]').value == seconds", arg=f"{longest - 0.1:g}"
     )
     held.let_go()
     page.wait_for_selector("label.selected:has-text('A part of it')")
@@ -85,6 +88,24 @@ def test_a_part_is_chosen_on_a_strip_of_pictures(visit):
     page.wait_for_function("document.querySelector('#trim input[name=start]').value == '0.5'")
     start.fill(str(longest))  # handles never cross
     assert float(start.input_value()) < float(end.input_value())
+
+
+def test_a_number_is_taken_when_it_is_whole_and_no_digit_before_is_refused(visit):
+    visitor = visit()
+    page = visitor.page
+    visitor.choose_clip("friends")
+    visitor.open_drawer("Advanced")
+    field = page.locator("input[aria-label*='Shorter side']").first
+    field.click(click_count=3)
+    page.keyboard.press("Backspace")
+    page.keyboard.type("128", delay=300)  # each digit had an answer of its own
+    visitor.wait_for_estimate("frames of 128×128")
+    page.get_by_label("From second").fill("")
+    field.fill("")
+    field.blur()
+    visitor.wait_for_estimate("frames of 64×64")
+    assert field.input_value() == "64"
+    assert page.locator(".toast-body").count() == 0
 
 
 def test_after_a_file_that_is_no_video_another_one_can_be_chosen(visit, tmp_path: Path):

@@ -19,6 +19,14 @@ def test_every_tool_changes_the_mask(visit):
     visitor = visit()
     visitor.take_example("friends", frames=2)
     shown = visitor.picture()
+    visitor.page.mouse.move(5, 5)
+    visitor.page.mouse.down()  # what begins outside of the picture is meant for something else
+    visitor.hover(DOG)
+    visitor.page.mouse.up()
+    assert visitor.page.locator(".vg-view.vg-busy").count() == 0
+    for tool in ("box", "part", "brush", "eraser"):
+        visitor.choose_tool(tool)  # a finger draws with it, where it would move the page else
+        assert visitor.page.locator(".vg-view canvas").evaluate("node => getComputedStyle(node).touchAction") == "none"
     visitor.choose_tool("box")
     visitor.press((20, 100))
     visitor.mark((112, 215))

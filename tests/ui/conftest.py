@@ -1,11 +1,16 @@
-"""A studio without a page, and a session of it that has a small clip open."""
+"""A studio, its page without a browser, and a session that has a small clip open."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import gradio as gr
 import pytest
 from synthetic_video import make
 
+from ui.components import Page
+from ui.page import build_components, wire
+from ui.views import Updates
 from ui.work.service import ClipChoice, StudioService
 from ui.work.session import Session
 from videograin.jobs.settings import OperatorSettings
@@ -29,3 +34,30 @@ def opened(studio: StudioService, tmp_path: Path) -> Session:
     session = studio.sessions.create()
     studio.open_clip(session, tmp_path / "clip.mp4", ClipChoice(short_side=32), "emoji-world")
     return session
+
+
+@pytest.fixture
+def blocks() -> gr.Blocks:
+    return gr.Blocks()
+
+
+@pytest.fixture
+def page(studio: StudioService, blocks: gr.Blocks) -> Page:
+    with blocks:
+        page = build_components(studio)
+        wire(blocks, page, studio)
+    return page
+
+
+@pytest.fixture
+def answer(blocks: gr.Blocks, page: Page) -> Callable[..., Updates]:
+    """Call the handler of an event of the page; it may only fill what the event is wired to."""
+
+    def answer(handler: str, *arguments: Any) -> Updates:
+        wired = next(fn for fn in blocks.fns.values() if fn.api_name == f"page_{handler}")
+        assert wired.fn is not None
+        updates = wired.fn(*arguments)
+        assert updates == gr.skip() or updates.keys() <= set(wired.outputs)
+        return updates
+
+    return answer

@@ -1,16 +1,18 @@
 """What a user types is found, shown with numbers and taken: by the page, by programs."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import gradio as gr
 import numpy as np
 import pytest
+from page_events import presses
 
 from ui.api import Api
+from ui.components import Page
 from ui.page import build_components
 from ui.rendering import found_markup
-from ui.views import FOUND, Views
+from ui.views import FOUND, Updates, Views
 from ui.work.objects.finding import found_at, take_found
 from ui.work.pointing import Tool
 from ui.work.service import StudioService
@@ -156,3 +158,17 @@ def test_numbers_stand_on_what_was_found_and_on_its_buttons(studio: StudioServic
     session.frame = 2
     assert numbers() == []
     assert "on frame 1" in found_markup.found(session.found, 2)
+
+
+def test_buttons_that_are_pressed_before_the_answer_take_what_they_say(
+    session: Session, page: Page, answer: Callable[..., Updates]
+) -> None:
+    session.found = FoundOnFrame(0, (bear(2, "ann"), bear(10, "bob"), bear(20, "cy")))
+    first, second, _ = presses(found_markup.found(session.found, 0), "take")
+    for press in (first, first, second):
+        answer("found_action", session.id, press)
+    assert [each.name for each in session.opened_work.objects] == ["ann", "bob"]
+    for press in presses(found_markup.found(FoundOnFrame(0, (bear(2), bear(20))), 0), "take-all") * 2:
+        answer("found_action", session.id, press)
+    assert [each.name for each in session.opened_work.objects] == ["ann", "bob", "cy"]
+    assert session.found is None

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from fake_tracking import tiny_sam2_video
 from fakes import tiny_pipeline
+from gradio.blocks import Block, BlockFunction
 
 from ui.api import Api
 from ui.page import build_components
@@ -106,6 +107,25 @@ def test_a_video_is_judged_before_it_is_opened(studio, api, session, tmp_path):
     assert notice("emoji-world", True, "emoji-world").startswith("This clip looks filmed")
     assert notice("emoji-world", True, "grabcut").startswith("Emoji World only knows drawings")
     assert notice(studio.settings.models[1], True, "grabcut") == notice("emoji-world", False, "emoji-world") == ""
+
+
+def test_the_notice_about_a_video_goes_by_the_segmenter_of_the_model_that_was_just_chosen(studio, api, blocks, page):
+    session = studio.sessions.find(api.new_session())
+    studio.choose_model(session, studio.settings.models[1])
+    values = {page.session: session.id, page.clip.is_photograph: True, page.model: "emoji-world"}
+    shown = {}
+    for fn in runs_on_change(blocks, page.model):
+        if set(fn.inputs) <= set(values):
+            shown |= fn.fn(*[values[each] for each in fn.inputs])
+    assert "This clip looks filmed, but Emoji World only knows drawings." in shown[page.clip.notice]
+
+
+def runs_on_change(blocks: gr.Blocks, component: Block) -> Iterator[BlockFunction]:
+    """Yield what a browser runs when a field has changed: one after the other, each with what follows it."""
+    for fn in blocks.fns.values():
+        if (component._id, "change") in fn.targets:
+            yield fn
+            yield from (each for each in blocks.fns.values() if each.trigger_after == fn._id)
 
 
 def test_the_segmenter_goes_with_the_model_until_one_is_chosen(studio, api, session):

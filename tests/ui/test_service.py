@@ -7,7 +7,6 @@ from dataclasses import replace
 from html import escape
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import gradio as gr
 import numpy as np
@@ -15,13 +14,13 @@ import pytest
 import torch
 from fake_jobs import finished
 from fakes import tiny_pipeline
+from page_events import event, form_of
 from PIL import Image
 from safetensors.torch import save_file
 from synthetic_video import make, moving_scene
 
 from ui.api import LONG_ENDPOINTS, Api
 from ui.components import Page
-from ui.page import build_components, wire
 from ui.rendering import markup, model_markup
 from ui.turns import LONG_WORK
 from ui.views import BUSY_SECONDS, IDLE_SECONDS, Updates, Views
@@ -73,44 +72,6 @@ def session(studio: StudioService, tmp_path: Path) -> Session:
     work = objects.change_object(work, 1, lambda each: replace(each, prompt="a red panda"))
     session.change(replace(work, settings=EditSettings(num_inference_steps=2)))
     return session
-
-
-@pytest.fixture
-def blocks() -> gr.Blocks:
-    return gr.Blocks()
-
-
-@pytest.fixture
-def page(studio: StudioService, blocks: gr.Blocks) -> Page:
-    with blocks:
-        page = build_components(studio)
-        wire(blocks, page, studio)
-    return page
-
-
-@pytest.fixture
-def answer(blocks: gr.Blocks, page: Page) -> Callable[..., Updates]:
-    """Call the handler of an event of the page; it may only fill what the event is wired to."""
-
-    def answer(handler: str, *arguments: Any) -> Updates:
-        wired = next(fn for fn in blocks.fns.values() if fn.api_name == f"page_{handler}")
-        assert wired.fn is not None
-        updates = wired.fn(*arguments)
-        assert updates == gr.skip() or updates.keys() <= set(wired.outputs)
-        return updates
-
-    return answer
-
-
-def event(action: str, number: int = 0, value: str = "") -> gr.EventData:
-    return gr.EventData(None, {"action": action, "id": number, "value": value})
-
-
-def form_of(page: Page, session: Session, studio: StudioService) -> Updates:
-    """Return what the page's fields hold for a session when a button is pressed."""
-    form = Views(studio, page).form(session)
-    held = {field: shown["value"] if isinstance(shown, dict) else shown for field, shown in form.items()}
-    return {page.session: session.id, page.edit.collected: "{}", **held}
 
 
 def finish(studio: StudioService, session: Session) -> None:
@@ -496,7 +457,7 @@ def test_long_work_of_the_page_takes_turns_and_clicks_and_reads_never_wait_for_i
     long = {name for name, turns in limits.items() if turns == (LONG_WORK.name, LONG_WORK.limit)}
     assert {name.removeprefix("page_").rstrip("_0123456789") for name in long} == {
         "open_clip", "example", "open_project", "import_masks", "export_masks", "export_project", "export_result",
-        "overlay_video", "show_video", "gif_chosen",
+        "overlay_video", "show_video", "gif_chosen", "explain",
     }  # fmt: skip
     for name in ("page_mark", "page_tick", "page_object_action", "page_load"):
         assert limits[name][1] is None, name

@@ -54,8 +54,8 @@ class ClipHandlers:
             clip.fps: round(info.fps, 3) if info else None,
         }
 
-    def show_video(self, session_id: str, file: str | None, model: str) -> Updates:
-        """Show pictures of a video, on which a part is chosen, and say at once where it does not suit the model.
+    def show_video(self, file: str | None) -> Updates:
+        """Show pictures of a video, on which a part is chosen, and judge whether it was filmed.
 
         Of a video that cannot be used there are none, and `video_chosen` says why.
         """
@@ -65,8 +65,7 @@ class ClipHandlers:
                 info = self._studio.check_video(Path(file))
                 pictures = self._studio.film_strip(Path(file), info)
                 strip, is_photograph = trim_strip(pictures, info.duration), looks_like_photograph(pictures)
-        notice = self.notice(session_id, is_photograph, model)
-        return {clip.trim: strip, clip.is_photograph: is_photograph, **notice}
+        return {clip.trim: strip, clip.is_photograph: is_photograph}
 
     def notice(self, session_id: str, is_photograph: bool, model: str) -> Updates:
         """Say where a video was filmed and the model only knows drawings."""
@@ -163,7 +162,7 @@ class ClipHandlers:
     def _choice(self, values: Mapping[Block, Any]) -> ClipChoice:
         clip = self._page.clip
         return ClipChoice(
-            start=values[clip.start],
+            start=values[clip.start] or 0.0,
             end=values[clip.end],
             fps=values[clip.fps],
             frames=values[clip.frames],

@@ -66,18 +66,17 @@ class EditHandlers:
             before = session.opened_work
             work = WORD_ACTIONS[event.action](before, int(event.id), event.value)
             session.set_words(work)
-            words = self._views.words(session)
-        if work.target_prompt == before.target_prompt:  # the user may be typing in it
-            return words
-        return {**words, self._page.edit.target: work.target_prompt}
+            return {**self._views.words(session), **self._sentence(before, work)}
 
     def random_idea(self, session_id: str) -> Updates:
         """Say at random what the objects become."""
         session = self._studio.sessions.find(session_id)
         with session.lock:
             session.typed = {}
-            session.set_words(random_idea(session.opened_work))
-            return self._views.words(session, are_fresh=True)
+            before = session.opened_work
+            work = random_idea(before)
+            session.set_words(work)
+            return {**self._views.words(session, are_fresh=True), **self._sentence(before, work)}
 
     def texts_changed(self, values: Mapping[Block, Any]) -> Updates:
         """Take caption, background, what to avoid and the sentence."""
@@ -97,11 +96,19 @@ class EditHandlers:
         """Show the fields of the ControlNets that are ticked."""
         return self._views.guidance_rows(controls)
 
-    def preset_chosen(self, session_id: str, preset: str, quality: str | None) -> Updates:
-        """Set the settings that a preset and a quality mean; none is chosen where they were changed one by one."""
-        bundle = self._studio.bundle(self._studio.sessions.find(session_id))
-        own, chosen = bundle.settings, apply_preset(Preset(preset), bundle.settings)
-        return self._views.settings(apply_quality(Quality(quality or Quality.EXACT), chosen, own), bundle)
+    def preset_chosen(self, values: Mapping[Block, Any]) -> Updates:
+        """Set the settings that a preset means, with the seed and quality of the form."""
+        edit, bundle = self._page.edit, self._studio.bundle(self._studio.sessions.find(values[self._page.session]))
+        seed = values[edit.settings["seed"]] or 0
+        chosen = replace(apply_preset(Preset(values[edit.preset]), bundle.settings), seed=seed)
+        quality = Quality(values[edit.quality] or Quality.EXACT)  # none where settings were changed one by one
+        return self._views.settings(apply_quality(quality, chosen, bundle.settings), bundle)
+
+    def quality_chosen(self, values: Mapping[Block, Any]) -> Updates:
+        """Set the settings that a quality means; all others stay as the form has them."""
+        bundle = self._studio.bundle(self._studio.sessions.find(values[self._page.session]))
+        quality = Quality(values[self._page.edit.quality])
+        return self._views.settings(apply_quality(quality, self._settings(values), bundle.settings), bundle)
 
     def share(self, values: Mapping[Block, Any]) -> Updates:
         """Return a link's part that carries the model and the settings of the form."""
@@ -141,7 +148,7 @@ class EditHandlers:
         """Show an earlier result, or put its words, settings and model into the form."""
         session = self._studio.sessions.find(session_id)
         if event.action == "show":
-            return {**self._views.jobs(session, event.value), self._page.edit.attention: ""}
+            return self._shown(session, event.value)
         before = self._studio.bundle(session).name
         transfer.use_again(self._studio, session, event.value)
         if event.action == "take":
@@ -154,6 +161,7 @@ class EditHandlers:
             **self._views.form(session),
             **self._views.model(session),
             **self._views.jobs(session, shown),
+            self._page.shown: shown,
         }
 
     def explain(self, session_id: str, event: gr.EventData) -> Updates:
@@ -190,8 +198,8 @@ class EditHandlers:
                 found = tuple(replace(each, weight=float(event.value)) for each in found)
             elif event.action == "words":
                 found = tuple(replace(each, words=event.value.strip()) for each in found)
-            else:
-                found = ()
+            else:  # a second press may come before the first has moved another one to this place
+                found = tuple(each for each in found if each.title != event.value)
             return (*before, *found, *after)
 
         self._studio.change_adapters(session, change)
@@ -252,7 +260,16 @@ class EditHandlers:
             gr.Warning(escape(note), title="These words change nothing")
 
     def _asked(self, session: Session, shown: str) -> Updates:
-        return {**self._views.words(session), **self._views.jobs(session, shown), self._page.edit.attention: ""}
+        return {**self._views.words(session), **self._shown(session, shown)}
+
+    def _shown(self, session: Session, shown: str) -> Updates:
+        """Return a result that is shown from now on."""
+        return {**self._views.jobs(session, shown), self._page.shown: shown, self._page.edit.attention: ""}
+
+    def _sentence(self, before: Workspace, work: Workspace) -> Updates:
+        """Return the sentence in the user's own words if it has changed; else the user may be typing in it."""
+        is_same = work.target_prompt == before.target_prompt
+        return {} if is_same else {self._page.edit.target: work.target_prompt}
 
     def _settings(self, values: Mapping[Block, Any]) -> EditSettings:
         return settings_from_form({name: values[field] for name, field in self._page.edit.settings.items()})

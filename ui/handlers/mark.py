@@ -7,6 +7,7 @@ import gradio as gr
 
 from ui.components import Page
 from ui.plain_errors import plain_text
+from ui.rendering.found_markup import where
 from ui.rendering.pictures import outlines
 from ui.views import Updates, Views
 from ui.work import pointing, transfer
@@ -83,7 +84,7 @@ class MarkHandlers:
             self._studio.segmenters.choose(session, name)
         except VideoGrainError as error:
             gr.Warning(escape(plain_text(error)), title="This segmenter cannot be used", duration=None)
-        return self._views.model(session)
+        return {**self._views.segmenters(session), **self._views.download(session)}
 
     def find(self, session_id: str, text: str) -> Updates:
         """Find what a user typed on the frame that is shown."""
@@ -98,7 +99,7 @@ class MarkHandlers:
             if event.action == "dismiss":
                 session.found = None
             else:
-                take_found(session, [int(event.id)] if event.action == "take" else None)
+                self._take_found(session, event)
             return self._views.marks(session)
 
     def suggest(self, session_id: str) -> Updates:
@@ -137,6 +138,12 @@ class MarkHandlers:
             page.edit.caption: session.opened_work.source_prompt,
             **self._views.marks(session),
         }
+
+    def _take_found(self, session: Session, event: gr.EventData) -> None:
+        """Take the object that a button is for, or all, unless the press before has."""
+        there, is_every = session.found.objects if session.found else (), event.action == "take-all"
+        if places := [place for place, each in enumerate(there) if is_every or where(each) == event.value]:
+            take_found(session, places)
 
     def _act(self, session: Session, action: str, number: int, value: str) -> None:
         work, clip = session.opened_work, session.opened_clip

@@ -28,6 +28,7 @@ class WholePageHandlers:
     def load(self, kept_id: str, request: gr.Request) -> Updates:
         """Open the page: find the work and the jobs of this browser again, and take the settings of a link."""
         session, page = self._studio.sessions.find_or_create(kept_id), self._page
+        session.typed = {}  # the fields of a page that is opened have what was taken
         if token := request.query_params.get(PARAMETER):
             self._take_settings(session, token)
         step = "clip" if session.work is None else ("edit" if self._studio.edits(session) else "mark")
@@ -48,7 +49,7 @@ class WholePageHandlers:
             awaited = session.tracking
             has_news = self._studio.marking.take_finished(session)
             marks = self._views.marks(session) if has_news else self._views.sentence(session)
-            is_followed = awaited != session.tracking and self._is_done(awaited, session.id)
+            is_followed = has_news and awaited != session.tracking and self._is_done(awaited, session.id)
         playing = self._views.playing(session) if is_followed else {}
         is_listed = installed == self._studio.segmenters.installed()
         listed = {} if is_listed else self._views.segmenters(session)

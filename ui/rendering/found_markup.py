@@ -3,6 +3,7 @@
 from html import escape
 
 from ui.rendering.icons import icon
+from videograin.finding.finder import FoundObject
 from videograin.jobs.suggest import FoundOnFrame
 
 
@@ -15,17 +16,22 @@ def found(on_frame: FoundOnFrame, shown: int) -> str:
     """
     if not on_frame.objects:
         return "<p class='vg-note' role='status'>What you typed is in the list already.</p>"
-    names = [each.name for each in on_frame.objects]
+    many = len(on_frame.objects) > 1
     each = "".join(
-        f"<button type='button' class='vg-button' data-action='take' data-id='{place}' "
-        f"aria-label='Take {number}, {escape(name)}'><b>{number}</b> {escape(name)}</button>"
-        for place, (number, name) in enumerate(zip(range(1, len(names) + 1), names, strict=True))
+        f"<button type='button' class='vg-button' data-action='take' data-value='{where(each)}' "
+        f"aria-label='Take {number}, {escape(each.name)}'><b>{number}</b> {escape(each.name)}</button>"
+        for number, each in enumerate(on_frame.objects, 1)
     )
-    every = "<button type='button' class='vg-button' data-action='take-all'>Take all</button>" if len(names) > 1 else ""
+    every = "<button type='button' class='vg-button' data-action='take-all'>Take all</button>" if many else ""
     place = "" if on_frame.frame == shown else f" on frame {on_frame.frame + 1}"
-    count = f"{len(names)} object{'s' * (len(names) != 1)} found{place}. Click on those that you want."
+    count = f"{len(on_frame.objects)} object{'s' * many} found{place}. Click on those that you want."
     return (
         f"<div class='vg-buttons' role='group' aria-label='Objects found'><span class='vg-note'>{count}</span>{each}"
         f"{every}<button type='button' class='vg-button' data-action='dismiss' aria-label='Take none of them'>"
         f"{icon('delete')}</button></div>"
     )
+
+
+def where(found: FoundObject) -> str:
+    """Return how a button tells which object it takes: its number becomes another's as soon as one is taken."""
+    return " ".join(map(str, found.box))

@@ -80,7 +80,7 @@ def _lora_row(number: int, each: Adapter) -> str:
         f"</label><label class='vg-pull'><small>Weight <b>{each.weight:g}</b></small><input type='range' min='-1' "
         f"max='2' step='0.05' data-value='{each.weight:g}' data-action='weight' data-id='{number}' "
         f"aria-label='Weight'></label><button type='button' class='vg-button' data-action='remove' "
-        f"data-id='{number}'>Remove</button></div>"
+        f"data-id='{number}' data-value='{escape(each.title)}'>Remove</button></div>"
     )
 
 

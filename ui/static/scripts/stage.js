@@ -129,7 +129,7 @@ canvas.addEventListener("pointerleave", () => {
   draw();
 });
 canvas.addEventListener("pointerup", (event) => {
-  if (event.button || isMoving) return;
+  if (event.button || isMoving || !canvas.hasPointerCapture(event.pointerId)) return; // it was pressed elsewhere
   const [x, y] = at(event);
   if (strokes()) {
     mark({ points, radius: radius() });

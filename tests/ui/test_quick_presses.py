@@ -1,0 +1,161 @@
+"""Presses before the answer to the one before, and fields that are empty for a moment: nothing else is hit."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
+
+import gradio as gr
+import numpy as np
+import pytest
+from page_events import event, form_of, presses
+
+from ui.components import Page
+from ui.rendering import model_markup
+from ui.views import BUSY_SECONDS, Updates
+from ui.work.marking import Marking
+from ui.work.segmenting import Segmenting
+from ui.work.service import StudioService
+from ui.work.session import Session
+from videograin.errors import RegionError
+from videograin.jobs.suggest import suggest_handlers
+from videograin.jobs.track import track_handlers
+from videograin.jobs.worker import Worker
+from videograin.models.adapters import Adapter
+from videograin.models.bundles import find_bundle
+from videograin.models.presets import PRESETS, Preset
+from videograin.project import objects
+
+Answer = Callable[..., Updates]
+
+
+def half(size: tuple[int, int], *, is_left: bool) -> np.ndarray:
+    mask = np.zeros(size, bool)
+    mask[:, : size[1] // 2] = True
+    return mask if is_left else ~mask
+
+
+@pytest.fixture
+def session(opened: Session) -> Session:
+    """Two objects, each marked on the first frame, of which one is a red panda."""
+    frames, *size = opened.opened_clip.frames.shape[:3]
+    for number in (1, 2):
+        work = objects.add_object(opened.opened_work)
+        work = objects.set_mask(work, number, 0, half((size[0], size[1]), is_left=number == 1), frames)
+        opened.change(work)
+    opened.set_words(objects.say(opened.opened_work, 1, "a red panda"))
+    return opened
+
+
+def test_a_lora_s_button_that_is_pressed_twice_removes_no_other(session: Session, answer: Answer) -> None:
+    loras = Adapter(hub_id="ann/paper"), Adapter(hub_id="ann/clay")
+    session.set_words(replace(session.opened_work, adapters=loras))
+    press = presses(model_markup.lora_list(loras), "remove")[0]
+    for _ in range(2):
+        answer("lora_action", session.id, press)
+    assert session.opened_work.adapters == loras[1:]
+
+
+def test_a_random_idea_shows_what_it_makes_of_a_sentence_in_own_words(
+    session: Session, page: Page, answer: Answer
+) -> None:
+    session.set_words(replace(session.opened_work, target_prompt="I see a red panda"))
+    shown = answer("random_idea", session.id)[page.edit.target]
+    assert shown == session.opened_work.target_prompt == f"I see {session.opened_work.objects[0].prompt}"
+    assert "panda" not in shown
+
+
+def test_a_larger_answer_to_a_click_that_was_undone_goes_to_no_other_object(session: Session, answer: Answer) -> None:
+    before = session.opened_work.masks[1].masks
+    whole = np.ones(before.shape[1:], bool)
+    session.selected, session.answers, session.answer = 2, (session.opened_work.masks[2].masks[0], whole), 0
+    answer("object_action", session.id, event("undo"))
+    assert session.selected == 1
+    with pytest.raises(gr.Error, match="There is no larger object under this click"):
+        answer("object_action", session.id, event("bigger"))
+    assert np.array_equal(session.opened_work.masks[1].masks, before)
+
+
+def test_an_answer_to_the_clock_or_a_cancel_does_not_say_which_result_is_shown(
+    session: Session, page: Page, answer: Answer
+) -> None:
+    """It was asked for before the user chose another one, and may come after that."""
+    assert page.shown not in answer("tick", session.id, "", BUSY_SECONDS, [])
+    assert answer("history_action", session.id, "", event("show", value="a job"))[page.shown] == "a job"
+
+
+def test_another_segmenter_leaves_controls_that_were_ticked(session: Session, page: Page, answer: Answer) -> None:
+    updates = answer("segmenter_chosen", session.id, "grabcut")
+    assert updates[page.mark.segmenter].value == "grabcut"
+    assert page.edit.controls not in updates
+
+
+def test_a_quality_keeps_all_other_settings_and_a_preset_the_seed(
+    studio: StudioService, session: Session, page: Page, answer: Answer
+) -> None:
+    fields, own = page.edit.settings, find_bundle("emoji-world").settings
+    form = form_of(page, session, studio) | {
+        fields["seed"]: 7, fields["strength"]: 0.5, page.edit.preset: Preset.BOLD, page.edit.quality: "draft"
+    }  # fmt: skip
+    shown = answer("quality_chosen", form)
+    assert [shown[fields[name]]["value"] for name in ("seed", "strength", "cache_interval")] == [7, 0.5, 3]
+    shown = answer("preset_chosen", form)
+    assert [shown[fields[name]]["value"] for name in ("seed", "cache_interval")] == [7, 3]
+    assert shown[fields["mask_growth"]]["value"] == own.mask_growth + PRESETS[Preset.BOLD].room
+
+
+def test_a_start_that_was_cleared_is_that_of_the_video(
+    studio: StudioService, session: Session, page: Page, answer: Answer
+) -> None:
+    clip = page.clip
+    values = {
+        clip.measured: studio.check_video(session.opened_work.clip), clip.end: 0.5, clip.fps: 8, clip.frames: 16,
+        clip.side: 32, clip.fit: "crop", page.model: "emoji-world",
+    }  # fmt: skip
+    assert answer("estimate", values | {clip.start: None}) == answer("estimate", values | {clip.start: 0})
+
+
+def test_a_page_is_opened_although_the_jobs_that_it_awaits_are_gone_and_shows_what_was_taken(
+    session: Session, page: Page, answer: Answer
+) -> None:
+    session.tracking = "a job of a folder that was emptied"
+    answer("word_action", session.id, event("typed", 1, "a half typed"))
+    shown = answer("load", session.id, SimpleNamespace(query_params={}))
+    assert "a red panda" in shown[page.edit.sentence]
+    assert session.tracking == ""
+
+
+def test_no_press_on_a_button_that_names_its_job_is_left_out(blocks: gr.Blocks, page: Page) -> None:
+    modes = {fn.api_name: fn.trigger_mode for fn in blocks.fns.values()}
+    for name in ("job_action", "download_action", "history_action", "found_action"):
+        assert modes[f"page_{name}"] == "multiple", name
+
+
+def test_an_explanation_that_fails_is_no_longer_waited_for(blocks: gr.Blocks, page: Page) -> None:
+    asked = next(fn for fn in blocks.fns.values() if fn.api_name == "page_explain")
+    ends = [fn for fn in blocks.fns.values() if fn.trigger_after == asked._id and "vg-busy" in str(fn.js)]
+    assert any(fn.trigger_only_on_success for fn in ends)
+    assert any(fn.trigger_only_on_failure for fn in ends)
+
+
+def test_no_masks_that_are_awaited_are_left_for_others(studio: StudioService, session: Session) -> None:
+    """Who follows forwards, and then backwards before that has ended, would get what was followed backwards alone."""
+    segmenting, unused = Segmenting(studio.settings), cast(Any, None)
+    handlers = track_handlers(segmenting) | suggest_handlers(segmenting)
+    waiting = Worker(studio.store, handlers, studio.settings)  # was never started
+    marking = Marking(segmenting, unused, unused, studio.store, waiting)
+    session.frame = 1
+    forwards = marking.follow(session, "forwards")
+    with pytest.raises(RegionError, match="being followed in other frames"):
+        marking.follow(session, "backwards")
+    assert marking.follow(session, "forwards").id == forwards.id == session.tracking
+    assert marking.follow(session, "all").id == session.tracking
+    looked = marking.suggest_on_frame(session)
+    assert marking.suggest_on_frame(session).id == looked.id
+    session.frame = 2
+    with pytest.raises(RegionError, match="being looked for already"):
+        marking.suggest_on_frame(session)
+    for job in studio.live_jobs(session):
+        waiting.cancel(job.id, session.id)
+    assert marking.suggest_on_frame(session).id == session.suggesting != looked.id
+    waiting.cancel(session.suggesting, session.id)
