@@ -1,3 +1,4 @@
+import tracemalloc
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -110,6 +111,18 @@ def test_shades_of_grey_are_one_object(tmp_path: Path) -> None:
 def test_an_unlabelled_border_is_no_object(tmp_path: Path) -> None:
     Image.fromarray(np.array([[0, 1, 2, 255]], np.uint8)).save(tmp_path / "void.png")
     assert list(load_objects(tmp_path / "void.png", frames_of(1, 1, 4)).masks) == ["1", "2"]
+
+
+def test_masks_are_enlarged_one_by_one_while_they_are_written(tmp_path: Path) -> None:
+    masks = np.zeros((40, 8, 8), bool)
+    masks[:, 2:6, 3:7] = True
+    tracemalloc.start()
+    save_png_folders(tmp_path / "masks", {"dog": masks}, (512, 512))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 6 * 512 * 512 * np.float32().nbytes
+    written = np.asarray(Image.open(tmp_path / "masks/dog/00039.png")) > 0
+    assert np.array_equal(written[32::64, 32::64], masks[0])
 
 
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:

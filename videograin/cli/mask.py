@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 WORK_SIDE = 512
 """Shorter side in pixels at which a clip is read to be marked; the masks get the video's own size."""
 
-HALF_COVERED = 0.5
-"""Share of an enlarged pixel above which it belongs to a mask."""
-
 STROKE_STEP = 2.0
 """Pixels between the points by which a segmenter is told of a stroke."""
 
@@ -249,24 +246,26 @@ def _save(output: Path, tracks: "dict[str, Track]", size: tuple[int, int]) -> No
     from videograin.masks.export import save_npz, save_png_folders
     from videograin.project.archive import pack_folder
 
-    masks = {name: _enlarged(track.masks, size) for name, track in tracks.items()}
+    masks = {name: track.masks for name, track in tracks.items()}
     if output.suffix.lower() == ".npz":
-        save_npz(output, masks)
+        save_npz(output, {name: _all_enlarged(each, size) for name, each in masks.items()})
     elif output.suffix.lower() == ".zip":
         with TemporaryDirectory(prefix="videograin-") as folder:
-            save_png_folders(Path(folder, "masks"), masks)
+            save_png_folders(Path(folder, "masks"), masks, size)
             pack_folder(Path(folder, "masks"), output)
     else:
-        save_png_folders(output, masks)
+        save_png_folders(output, masks, size)
 
 
-def _enlarged(masks: "np.ndarray", size: tuple[int, int]) -> "np.ndarray":
-    import cv2
+def _all_enlarged(masks: "np.ndarray", size: tuple[int, int]) -> "np.ndarray":
     import numpy as np
 
-    if masks.shape[1:] == size:
-        return masks
-    return np.stack([cv2.resize(mask.astype(np.float32), size[::-1]) > HALF_COVERED for mask in masks])
+    from videograin.masks.export import enlarged
+
+    result = np.empty((len(masks), *size), bool)
+    for frame, mask in enumerate(masks):
+        result[frame] = enlarged(mask, size)
+    return result
 
 
 def _summary(track: "Track") -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -10,13 +11,17 @@ from videograin.files.atomic import file_names, written_aside
 from videograin.masks.shapes import MAX_LABELS, check_masks, label_map
 from videograin.media.npz import write_npz
 
+HALF_COVERED = 0.5
+"""Share of an enlarged pixel above which it belongs to a mask."""
 
-def save_png_folders(folder: Path, objects: Mapping[str, np.ndarray]) -> None:
+
+def save_png_folders(folder: Path, objects: Mapping[str, np.ndarray], size: tuple[int, int] | None = None) -> None:
     """Write a folder for each object with a black and white PNG for each frame, 00000.png and so on.
 
     Args:
         folder: new or empty.
         objects: (F, H, W) bool by name; a name that no file can have is altered.
+        size: (H, W) to which each frame's mask is brought while it is written; None keeps theirs.
 
     Raises:
         RegionError: no objects, or masks of several shapes.
@@ -27,7 +32,8 @@ def save_png_folders(folder: Path, objects: Mapping[str, np.ndarray]) -> None:
         for name, masks in zip(file_names(objects), objects.values(), strict=True):
             (aside / name).mkdir(parents=True)
             for frame, mask in enumerate(masks):
-                Image.fromarray(mask.view(np.uint8) * np.uint8(255)).save(aside / name / f"{frame:05}.png")
+                plane = enlarged(mask, size or mask.shape)
+                Image.fromarray(plane.view(np.uint8) * np.uint8(255)).save(aside / name / f"{frame:05}.png")
 
 
 def save_indexed_pngs(folder: Path, objects: Mapping[str, np.ndarray]) -> None:
@@ -65,6 +71,13 @@ def save_npz(path: Path, objects: Mapping[str, np.ndarray]) -> None:
     """
     check_masks(*objects.values())
     write_npz(path, dict(zip(file_names(objects), objects.values(), strict=True)))
+
+
+def enlarged(mask: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """Return a mask (h, w) bool at a size (H, W), with smooth outlines."""
+    if mask.shape == size:
+        return mask
+    return cv2.resize(mask.astype(np.float32), size[::-1]) > HALF_COVERED
 
 
 def davis_palette() -> np.ndarray:
