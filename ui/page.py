@@ -165,11 +165,10 @@ def _wire_edit(page: Page, handlers: EditHandlers, marking: MarkHandlers) -> Non
     edit, session = page.edit, page.session
     _on(edit.words.act, handlers.word_action, session, {edit.target, *page.words}, mode="multiple", in_turn="words")
     _on(edit.ideas.act, handlers.random_idea, session, {edit.target, *page.words}, mode="multiple", in_turn="words")
-    for field in page.texts:
-        _on(
-            field.change, handlers.texts_changed, {session, *page.texts}, edit.sentence, mode="always_last",
-            in_turn="words",
-        )  # fmt: skip
+    _on(  # one event for all: of several that an answer changes at once, the first is sent with the others' old values
+        partial(gr.on, [each.change for each in page.texts]), handlers.texts_changed, {session, *page.texts},
+        edit.sentence, mode="always_last", in_turn="words",
+    )  # fmt: skip
     _on(edit.propose.click, handlers.propose_caption, session, edit.caption, in_turn="caption")
     _on(edit.lora_id.submit, handlers.add_lora, [session, edit.lora_id], {edit.loras, edit.lora_id, page.download})
     _on(edit.lora_in.upload, handlers.upload_lora, [session, edit.lora_in], {edit.loras, page.download}, busy=True)

@@ -11,8 +11,9 @@ import pytest
 from page_events import event, form_of, presses
 
 from ui.components import Page
+from ui.handlers.whole_page import WholePageHandlers
 from ui.rendering import model_markup
-from ui.views import BUSY_SECONDS, Updates
+from ui.views import BUSY_SECONDS, Updates, Views
 from ui.work.marking import Marking
 from ui.work.segmenting import Segmenting
 from ui.work.service import StudioService
@@ -159,3 +160,24 @@ def test_no_masks_that_are_awaited_are_left_for_others(studio: StudioService, se
         waiting.cancel(job.id, session.id)
     assert marking.suggest_on_frame(session).id == session.suggesting != looked.id
     waiting.cancel(session.suggesting, session.id)
+
+
+def test_texts_that_an_answer_changes_together_are_sent_one_after_the_other(blocks: gr.Blocks, page: Page) -> None:
+    """Side by side, the first one's event could be the last to arrive, and it has what the others held before."""
+    (sending,) = [fn for fn in blocks.fns.values() if fn.api_name and fn.api_name.startswith("page_texts_changed")]
+    assert {each for each, _ in sending.targets} == {field._id for field in page.texts}
+    assert sending.trigger_mode == "always_last"
+
+
+def test_masks_that_arrive_are_shown_with_what_was_marked_while_they_were_made_to_play(
+    studio: StudioService, session: Session, page: Page, answer: Answer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def goes_on(_views: Views, marked: Session) -> Updates:
+        marked.change(objects.add_object(marked.opened_work, "marked meanwhile"))
+        return {}
+
+    session.tracking = "followed"
+    monkeypatch.setattr(studio.marking, "take_finished", lambda taker: setattr(taker, "tracking", "") or True)
+    monkeypatch.setattr(WholePageHandlers, "_is_done", lambda *_: True)
+    monkeypatch.setattr(Views, "playing", goes_on)
+    assert "marked meanwhile" in answer("tick", session.id, "", BUSY_SECONDS, [])[page.mark.objects]

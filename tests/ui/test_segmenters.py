@@ -116,6 +116,7 @@ def test_the_notice_about_a_video_goes_by_the_segmenter_of_the_model_that_was_ju
     shown = {}
     for fn in runs_on_change(blocks, page.model):
         if set(fn.inputs) <= set(values):
+            assert fn.fn is not None
             shown |= fn.fn(*[values[each] for each in fn.inputs])
     assert "This clip looks filmed, but Emoji World only knows drawings." in shown[page.clip.notice]
 

@@ -48,12 +48,14 @@ class WholePageHandlers:
         with session.lock:
             awaited = session.tracking
             has_news = self._studio.marking.take_finished(session)
-            marks = self._views.marks(session) if has_news else self._views.sentence(session)
             is_followed = has_news and awaited != session.tracking and self._is_done(awaited, session.id)
         playing = self._views.playing(session) if is_followed else {}
         is_listed = installed == self._studio.segmenters.installed()
         listed = {} if is_listed else self._views.segmenters(session)
-        return {**marks, **playing, **self._views.jobs(session, shown), **listed}
+        jobs = self._views.jobs(session, shown)
+        with session.lock:  # at last: a press may have been answered meanwhile
+            marks = self._views.marks(session) if has_news else self._views.sentence(session)
+        return {**marks, **playing, **jobs, **listed}
 
     def download_action(self, session_id: str, shown: str, event: gr.EventData) -> Updates:
         """Download what the user was told the size of, or stop that."""
