@@ -12,7 +12,7 @@ from videograin.media.video import ClipOptions, load_clip
 from videograin.segment.model import Features, Prompts, SegmentModel
 from videograin.segment.segmenter import Segmenter
 from videograin.segment.zoo import load_segmenter
-from videograin.tracking.flow_engine import FlowEngine
+from videograin.tracking.flow_engine import WORK_SIDE, FlowEngine
 from videograin.tracking.object_memory import Appearance, Picture
 from videograin.tracking.occlusion import OcclusionOrder
 from videograin.tracking.propagator import Propagator
@@ -106,6 +106,15 @@ def test_an_object_that_left_the_picture_leaves_nothing_behind():
     track = follow(frames, {"object": {0: masks[0][0]}}).tracks["object"]
     assert not masks[0][-1].any()
     assert track.states[-1] is FrameState.ABSENT
+
+
+def test_a_mark_too_small_for_reduced_frames_is_absent_in_the_others():
+    frames = np.repeat(texture(64, 2 * WORK_SIDE, 3)[None], 3, 0)
+    speck = np.zeros(frames.shape[1:3], bool)
+    speck[30, 100] = True
+    track = follow(frames, {"speck": {0: speck}}).tracks["speck"]
+    assert track.masks.sum((1, 2)).tolist() == [1, 0, 0]
+    assert track.states == (FrameState.VISIBLE, FrameState.ABSENT, FrameState.ABSENT)
 
 
 def test_a_frame_that_sam_makes_nothing_of_is_flagged():

@@ -170,8 +170,8 @@ class TrackedObject:
         """
         seen = replace(View.of_mask(picture, mask, is_anchor=True), known=~taken | mask, to_present=UNMOVED)
         if not mask.any():
-            others = [view.at(None) for view in others]
-            return cls(Memory(others), mask, seen.logits, 0, unseen=PATIENCE + 1)
+            views = [view.at(None) for view in others] or [seen.at(None)]  # a mark too small for the reduced frame
+            return cls(Memory(views), mask, seen.logits, 0, unseen=PATIENCE + 1)
         memory = Memory([*(_aligned(view, seen, taken) for view in others), seen])
         return cls(memory, mask, seen.logits, int(mask.sum()))
 
