@@ -119,7 +119,9 @@ def test_what_is_no_adapter_is_said(tmp_path: Path) -> None:
     (tmp_path / "text.safetensors").write_text("nothing")
     save_file({"a.hada_w1_a": torch.zeros(1)}, tmp_path / "loha.safetensors")
     save_file({"a": torch.zeros(1), "b": torch.zeros(1)}, tmp_path / "model.safetensors")
-    for name, words in (("text", "as safetensors"), ("loha", "LyCORIS"), ("model", "neither a LoRA nor")):
+    save_file({"emb_params": torch.tensor(1.0)}, tmp_path / "scalar.safetensors")
+    refused = {"text": "as safetensors", "loha": "LyCORIS", "model": "neither a LoRA nor", "scalar": "neither a LoRA"}
+    for name, words in refused.items():
         with pytest.raises(ModelError, match=words):
             read_adapter(tmp_path / f"{name}.safetensors")
     with pytest.raises(SettingsError, match="choose a value from -4 to 4"):

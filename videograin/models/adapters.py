@@ -151,7 +151,7 @@ def lora_family(shapes: Mapping[str, Sequence[int]]) -> str:
     for family, names in _FOREIGN.items():
         if any(names.search(name) for name in shapes):
             return family
-    widths = {shape[-1] for name, shape in shapes.items() if _TEXT_KEYS.search(name)}
+    widths = {shape[-1] for name, shape in shapes.items() if shape and _TEXT_KEYS.search(name)}
     return FAMILY_OF_WIDTH.get(max(widths), "") if widths else ""
 
 
@@ -185,10 +185,10 @@ def read_pickle(path: Path) -> "Tensor":
 
 
 def _embedding_family(shapes: Iterable[Sequence[int]]) -> str:
-    return FAMILY_OF_WIDTH.get(max(shape[-1] for shape in shapes), "")
+    return FAMILY_OF_WIDTH.get(max(shape[-1] for shape in shapes if shape), "")
 
 
 def _is_embedding(shapes: Mapping[str, Sequence[int]]) -> bool:
-    return any(name in shapes for name in _EMBEDDING_KEYS) or (
-        len(shapes) == 1 and all(len(shape) <= 2 for shape in shapes.values()) and "lora" not in next(iter(shapes))
+    return any(shapes.get(name) for name in _EMBEDDING_KEYS) or (
+        len(shapes) == 1 and all(1 <= len(each) <= 2 for each in shapes.values()) and "lora" not in next(iter(shapes))
     )
