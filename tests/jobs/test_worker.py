@@ -661,6 +661,16 @@ def test_after_a_server_ends_the_next_one_marks_what_ran_and_runs_what_waited(
     assert worker.stop()
 
 
+def test_a_studio_stops_at_once_while_its_model_is_loaded(tmp_path: Path) -> None:
+    loaded, settings = Event(), OperatorSettings(data_folder=tmp_path)
+    worker = Worker(JobStore(tmp_path / "jobs"), {}, settings, prepare=lambda: loaded.wait(60))
+    worker.start()
+    before = time.monotonic()
+    assert worker.stop(30)
+    assert time.monotonic() - before < 20
+    loaded.set()
+
+
 def test_what_prepares_the_worker_runs_before_the_first_job_and_may_fail(tmp_path: Path) -> None:
     prepared = Event()
     ready = Event()

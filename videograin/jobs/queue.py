@@ -18,6 +18,9 @@ from videograin.jobs.store import Job, JobKind
 SHORT = (JobKind.TRACK, JobKind.SUGGEST, JobKind.DISCOVER, JobKind.FIND, JobKind.PREVIEW)
 """Kinds that take seconds, for which a user waits at the screen."""
 
+MARKING = frozenset({JobKind.TRACK, JobKind.SUGGEST, JobKind.FIND})
+"""Kinds that mark objects: they have a lane of their own."""
+
 
 @dataclass(frozen=True)
 class Waiting:

@@ -35,7 +35,7 @@ from videograin.jobs.context import (
 )
 from videograin.jobs.executor import Executor, Outcome, Place, PlaceLost, on_own_thread
 from videograin.jobs.failures import in_plain_words
-from videograin.jobs.queue import FairQueue, Lane, Waiting, refuse_if_full
+from videograin.jobs.queue import MARKING, FairQueue, Lane, Waiting, refuse_if_full
 from videograin.jobs.runner import JobRunner
 from videograin.jobs.settings import OperatorSettings
 from videograin.jobs.store import Job, JobKind, JobState, JobStore, owner_digest
@@ -51,9 +51,6 @@ HELP_SECONDS = 0.5
 
 MOST_LOSSES = 3
 """How often a job may lose its place without having finished a part since; it may be what ends the process."""
-
-MARKING = frozenset({JobKind.TRACK, JobKind.SUGGEST, JobKind.FIND})
-"""Kinds of jobs that mark objects: they have a lane of their own."""
 
 Purge = Callable[[float], None]
 """Removes what has not been used for a number of seconds."""
@@ -150,7 +147,8 @@ class Worker:
                             ask_to_stop(self._store.folder(job), for_restart=True)
             self._changed.notify_all()
         deadline = time.monotonic() + timeout
-        started = [thread for thread in self._threads if thread.ident is not None]
+        busy = self._threads[1:] if self.is_preparing else self._threads  # the first one loads a model, and has no job
+        started = [thread for thread in busy if thread.ident is not None]
         for thread in started:
             thread.join(max(0.0, deadline - time.monotonic()))
         if any(thread.is_alive() for thread in started):
