@@ -9,9 +9,10 @@ SHARED := -n 2 --dist loadfile --no-loadscope-reorder
 setup: $(READY)
 
 $(READY): requirements.txt requirements-ray.txt requirements-s3.txt requirements-dev.txt
-	@command -v uv >/dev/null || python3 -m pip install --quiet uv
-	uv venv --quiet --allow-existing .venv
-	uv pip install --quiet --python $(PYTHON) -r requirements-dev.txt
+# Systems let no program be installed beside their own Python's: where there is no uv, .venv gets one first.
+	@command -v uv >/dev/null || { python3 -m venv .venv && $(PYTHON) -m pip install --quiet uv; }
+	@PATH="$$PATH:.venv/bin"; uv venv --quiet --allow-existing .venv \
+		&& uv pip install --quiet --python $(PYTHON) -r requirements-dev.txt
 	@touch $@
 
 app: $(READY)
