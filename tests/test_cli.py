@@ -19,13 +19,13 @@ from synthetic_video import make, moving_scene
 
 from videograin.cli.edit import PROJECT
 from videograin.cli.main import INTERRUPTED, OK, UNEXPECTED, UNREAD, USAGE, main
-from videograin.cli.terminal import LABELS
+from videograin.cli.terminal import LABELS, ProgressBars
 from videograin.errors import ModelError
 from videograin.finding.finder import Finder, FoundObject, Hits
 from videograin.media.encode import GREEN, save_video
 from videograin.media.video import ClipOptions, load_clip, probe
 from videograin.models.presets import QUALITIES, Quality
-from videograin.progress import Phase, Report, ignore
+from videograin.progress import Phase, Progress, Report, ignore
 from videograin.project.project import load_project
 from videograin.project.workspace import from_project
 from videograin.project.workspace_files import save_workspace
@@ -361,6 +361,14 @@ def test_emoji_world_edits_from_the_command_line(project: Path) -> None:
 
 def test_every_phase_has_words_for_the_bar() -> None:
     assert set(LABELS) == set(Phase)
+
+
+def test_a_phase_without_steps_shows_no_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    with ProgressBars() as bars:
+        bars(Progress(Phase.INVERT, 0, 0, None))
+        assert capsys.readouterr().err == ""
+        bars(Progress(Phase.EDIT, 0, 2, None))
+        assert "Editing" in capsys.readouterr().err
 
 
 @pytest.fixture

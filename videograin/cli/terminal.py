@@ -35,7 +35,9 @@ class ProgressBars:
             self._bar.close()
 
     def __call__(self, progress: Progress) -> None:
-        """Show where the work is."""
+        """Show where the work is; a phase without steps, as an inversion that the cache has, shows none."""
+        if not progress.total:
+            return
         phase = (progress.phase, progress.part)
         if self._bar is None or phase != self._phase or progress.done < self._bar.n:  # frames, then masks, are read
             self.__exit__()
