@@ -44,4 +44,4 @@ bench: $(READY)
 	fi
 
 clean:
-	rm -rf .venv output
+	rm -rf .venv output build *.egg-info

@@ -127,6 +127,14 @@ def test_a_download_that_no_user_can_agree_to_is_no_defect(
     assert "nothing was downloaded. 'videograin download NAME --yes' asks nothing" in capsys.readouterr().err
 
 
+def test_a_lora_that_is_not_there_is_told_before_the_clip_is_read(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project.with_name("clip.mp4").unlink()
+    assert main(["edit", str(project), "--device", "cpu", "--lora", "gone.safetensors"]) == USAGE
+    assert "There is no file 'gone.safetensors'" in capsys.readouterr().err
+
+
 def test_a_preset_takes_the_place_of_the_project_s_settings(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["edit", str(project), "--device", "cpu", "--preset", "faithful", "--steps", "10"]) == OK
     assert "9 steps" in capsys.readouterr().out
@@ -230,13 +238,17 @@ def test_sound_is_kept(project: Path) -> None:
         ),
         (["edit", "{project}", "--device", "cpu", "--dtype", "float16"], "float16 is several times slower"),
         (["edit", "{project}", "--model", "nobody/nothing", "--offline"], "not in the hub's local cache"),
+        (["edit", "{project}", "--model", "sd1.5"], "There is no model 'sd1.5'. Choose one of emoji-world, sd15"),
+        (["download", "./gone.safetensors"], "There is no model at './gone.safetensors'"),
         (["info", "never.mp4"], "'never.mp4' is not on this machine"),
+        (["info", "{project.parent}/tiny/unet"], "unet' is neither a clip"),
         (
             ["score", "{project}", "{project.parent}/clip.mp4", "--json", "/no/such/x.json"],
             "There is no folder '/no/such'",
         ),
         (["mask", "/no/such/dog.mp4", "--click", "1,2"], "There is no file '/no/such/dog.mp4'"),
         (["mask", "{project.parent}/clip.mp4", "--click", "1,2", "--frames", "0"], "max_frames is 0"),
+        (["mask", "{project.parent}/clip.mp4", "--click", "1,2", "-o", "matte.mp4"], "not written as 'matte.mp4'"),
     ],
 )
 def test_what_the_person_can_mend_is_one_line(

@@ -21,10 +21,13 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(options: argparse.Namespace) -> None:
     """Say what it takes, ask, and download it."""
-    from videograin.models.catalog import find_entry
+    from videograin.models.bundles import check_obtainable, find_bundle
+    from videograin.models.catalog import Purpose, find_entry
 
     silence_libraries()
     entry = find_entry(options.name)
+    if entry.purpose is Purpose.EDIT:
+        check_obtainable(find_bundle(options.name), offline=False)
     if entry.is_installed:
         print(f"{entry.title} is on this machine already.")
         return

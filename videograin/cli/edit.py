@@ -21,7 +21,7 @@ from videograin.device import DTYPES, choose_device, choose_dtype, choose_second
 from videograin.errors import ProjectError
 from videograin.files.atomic import write_whole
 from videograin.models.adapters import parse_adapter
-from videograin.models.bundles import Prediction, find_bundle, named_bundles
+from videograin.models.bundles import Prediction, check_obtainable, find_bundle, named_bundles
 from videograin.models.presets import Preset, Quality, apply_preset, apply_quality
 from videograin.project.examples import example_names
 from videograin.region import MAX_SEED, ControlGuidance, ControlKind
@@ -82,7 +82,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("--frame", type=int, metavar="N", help="edit only this frame, counted from 0")
     presets = [preset.name.lower() for preset in Preset]
     parser.add_argument("--preset", choices=presets, help="how daring (default: the settings of the project)")
-    parser.add_argument("--quality", choices=[*Quality], help="how much is left out to be quicker (default: nothing)")
+    qualities = [quality.value for quality in Quality]
+    parser.add_argument("--quality", choices=qualities, help="how much is left out to be quicker (default: nothing)")
     parser.add_argument("--steps", type=int, help="denoising steps, 1 to 1000")
     parser.add_argument(
         "--control", action="append", metavar="KIND[:SCALE[:START:END]]",
@@ -196,9 +197,14 @@ def _score(project: "EditInputs", output: Path, device: "torch.device", offline:
 
 
 def obtain_needed(project: "EditInputs", offline: bool) -> None:
-    """Download what an edit needs where the user agrees; an edit that its model cannot carry out is refused before."""
+    """Download what an edit needs where the user agrees; what cannot be had or carried out is refused before."""
+    from videograin.models.adapting import locate
     from videograin.models.catalog import check_references, needed_entries
 
+    check_obtainable(find_bundle(project.model), offline=False)
+    for adapter in project.adapters:
+        if adapter.file is not None:
+            locate(adapter)
     check_references(project.model, project.has_references)
     if not offline:
         for name in needed_entries(project.model, project.controls, project.adapters, project.has_references):

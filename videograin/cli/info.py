@@ -9,6 +9,9 @@ from videograin.device import choose_device
 from videograin.errors import ModelError
 from videograin.models.bundles import ModelBundle, find_bundle, named_bundles
 
+INDEX = "model_index.json"
+"""What every model in diffusers' layout has."""
+
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command and its options."""
@@ -24,6 +27,10 @@ def run(options: argparse.Namespace) -> None:
         _print_machine()
     elif _is_clip(Path(target)):
         _print_clip(Path(target))
+    elif Path(target).is_dir() and not Path(target, INDEX).is_file():
+        raise ModelError(
+            f"The folder '{target}' is neither a clip, for it holds no pictures, nor a model, for it holds no {INDEX}."
+        )
     elif target in named_bundles() or _is_here(find_bundle(target)):
         _print_bundle(find_bundle(target))
     else:

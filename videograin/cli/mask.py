@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from mimetypes import guess_type
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -234,6 +235,8 @@ def _check_frame(frame: int, count: int) -> None:
 def _check_output(output: Path) -> Path:
     """Return where the masks go; what cannot be written fails now, not after minutes of work."""
     check_place(output)
+    if output.suffix.lower() != ".zip" and guess_type(output.name)[0]:
+        raise ProjectError(f"Masks are not written as '{output.name}'. Name a folder, a .zip or an .npz.")
     if output.is_dir() and any(output.iterdir()):
         raise ProjectError(f"The folder '{output}' holds something already. Name another, or empty it.")
     return output

@@ -15,7 +15,9 @@ def run(options: argparse.Namespace) -> None:  # noqa: ARG001 (every command tak
     """Print a line for each: name, title, size, and whether it is on this machine."""
     from videograin.models.catalog import catalog, size_words
 
-    for entry in catalog(named_bundles()):
+    entries = catalog(named_bundles())
+    width = max(len(entry.name) for entry in entries)
+    for entry in entries:
         state = "here" if entry.is_installed else size_words(entry.size)
-        print(f"{entry.name:18} {state:>8}  {entry.title}")
+        print(f"{entry.name:{width}} {state:>8}  {entry.title}")
     print("\nDownload one by its name: videograin download NAME")

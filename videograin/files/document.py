@@ -120,7 +120,9 @@ class DocumentReader:
         required = [name for name, part in parts.items() if _is_required(part)]
         for name in required:
             if name not in value:
-                raise self._error(_join(where, name), "is missing.")
+                near = get_close_matches(name, value.keys() - parts.keys(), n=1)
+                hint = f" Is '{near[0]}' meant? It is unknown." if near else ""
+                raise self._error(_join(where, name), f"is missing.{hint}")
         values = self._values(kind, parts, value, where)
         try:
             return kind(**values)

@@ -209,3 +209,8 @@ def check_obtainable(bundle: ModelBundle, offline: bool) -> None:
     """Raise ModelError where a bundle's weights certainly cannot be obtained; nothing is downloaded."""
     if offline or not is_hub_id(bundle.source):
         fetch(bundle.source, Layout.PIPELINE, offline=True)
+    elif "/" not in bundle.source:
+        raise ModelError(
+            f"There is no model '{bundle.source}'. Choose one of {', '.join(named_bundles())}, or give a folder, a "
+            "file, or a hub id with its owner, OWNER/NAME."
+        )
