@@ -271,6 +271,26 @@ def test_a_place_that_cannot_be_written_is_told_before_the_work(
     assert complaint.startswith("error: '/proc/out.mp4' cannot be written")
 
 
+def test_whatever_signal_stops_a_command_leaves_no_temporary_files(tmp_path: Path) -> None:
+    """In a process of its own, since a signal that is not caught ends it."""
+    code = f"""if True:
+        import signal, tempfile
+        from videograin.cli import main, models
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            def work(_options):
+                with tempfile.TemporaryDirectory(dir={str(tmp_path)!r}):
+                    signal.raise_signal(number)
+            models.run = work
+            print(main.main(["models"]), flush=True)
+    """
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == [str(INTERRUPTED)] * 3
+    assert done.stderr == 3 * "Stopped; nothing is left half-written.\n"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_ctrl_c_is_no_mistake_of_the_user_s_whatever_error_comes_of_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

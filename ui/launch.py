@@ -31,7 +31,7 @@ SIGNAL_SECONDS = 0.5
 
 
 def run_studio(host: str | None = None, port: int | None = None, *, open_browser: bool = False) -> int:
-    """Serve the page until told to stop by SIGTERM or Ctrl-C, and return the process's exit code.
+    """Serve the page until told to stop (`set_on_signals`), and return the process's exit code.
 
     Args:
         host: address to listen on; None is this machine only.
@@ -52,8 +52,7 @@ def run_studio(host: str | None = None, port: int | None = None, *, open_browser
     metrics.watch(studio)
     log_what_is_printed()  # from here on; what the operator must mend was told above, in plain words
     stopped = Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: stopped.set())
+    set_on_signals(stopped)
     routes = [health_route(studio), *([metrics_route(metrics)] if settings.metrics else [])]
     url = serve(studio, settings, routes, host, port, open_browser=open_browser)
     served.set()
@@ -61,6 +60,15 @@ def run_studio(host: str | None = None, port: int | None = None, *, open_browser
     sys.stdout.flush()
     wait_for_signal(stopped)
     return 0 if studio.worker.stop() else 1
+
+
+def set_on_signals(told: Event) -> None:
+    """Set an event on SIGTERM, on Ctrl-C, and at the end of the terminal unless that is ignored, as under nohup."""
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    for number in numbers:
+        signal.signal(number, lambda *_: told.set())
 
 
 def wait_for_signal(told: Event) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ui.launch import wait_for_signal
+from ui.launch import set_on_signals, wait_for_signal
 from videograin.cli.main import USAGE, main
 
 TOO_LONG = 20
@@ -30,6 +30,22 @@ def told() -> Iterator[threading.Event]:
     before = signal.signal(signal.SIGUSR1, lambda *_: event.set())
     yield event
     signal.signal(signal.SIGUSR1, before)
+
+
+@pytest.mark.parametrize("is_to_outlive", [True, False], ids=["nohup", "terminal"])
+def test_a_studio_ends_with_its_terminal_unless_it_is_to_outlive_it(*, is_to_outlive: bool) -> None:
+    told = threading.Event()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    signal.signal(signal.SIGHUP, signal.SIG_IGN if is_to_outlive else signal.SIG_DFL)
+    try:
+        set_on_signals(told)
+        signal.raise_signal(signal.SIGHUP)
+        assert told.is_set() is not is_to_outlive
+        signal.raise_signal(signal.SIGTERM)
+        assert told.is_set()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("is_main", [True, False])

@@ -39,8 +39,8 @@ examples:
   videograin download sd15
   videograin app --open
 
-exit codes: 0 done, 1 unexpected failure, 2 something to mend in the input, 130 stopped by Ctrl-C,
-141 the output's reader (head, say) had seen enough
+exit codes: 0 done, 1 unexpected failure, 2 something to mend in the input, 130 stopped by Ctrl-C
+or SIGTERM, 141 the output's reader (head, say) had seen enough
 """
 
 
