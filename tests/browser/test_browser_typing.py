@@ -71,6 +71,22 @@ def test_a_slider_that_is_moved_on_does_not_jump_back(visit):
     assert slider.input_value() == "1.3"
 
 
+def test_a_slider_that_was_moved_away_and_back_goes_along_with_the_next_frame(visit):
+    visitor = visit()
+    page = visitor.page
+    visitor.take_example("friends", frames=3)
+    slider = page.locator("input[data-action=frame]")
+    held = visitor.hold("frame")
+    slider.evaluate(
+        "node => ['1', '0'].forEach((frame) => {"
+        " node.value = frame; node.dispatchEvent(new Event('input', { bubbles: true })); })"
+    )
+    held.let_go()  # the answer has nothing new
+    page.click("[aria-label='Next frame']")
+    page.wait_for_function("document.querySelector('#timeline output').innerText.startsWith('2')")
+    assert slider.input_value() == "1"
+
+
 def test_use_again_puts_words_back_that_have_been_changed_since(visit):
     visitor = visit()
     page = visitor.page

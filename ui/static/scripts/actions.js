@@ -1,6 +1,9 @@
 // Buttons, menus and fields with data-action become events: {action, id, value}. Text fields send in fields.js.
-const send = (node, value) =>
+let noteSent = () => {}; // where a panel has fields, fields.js
+const send = (node, value) => {
+  noteSent(node, String(value ?? ""));
   trigger("act", { action: node.dataset.action, id: Number(node.dataset.id ?? 0), value: String(value ?? "") });
+};
 
 element.addEventListener("click", (event) => {
   const button = event.target.closest("button[data-action]");
