@@ -13,6 +13,7 @@ from synthetic_video import COUNTER, FPS, count_of, ffmpeg, make, moving_scene, 
 
 from videograin.errors import RegionError, SettingsError, VideoError
 from videograin.files import atomic
+from videograin.media import ffmpeg as limits
 from videograin.media.encode import GREEN, OutputFormat, save_clip, save_video
 from videograin.media.sound import AudioSource, Mix, find_sound
 from videograin.media.video import ClipOptions, load_clip, probe
@@ -122,6 +123,12 @@ def test_sound_that_ends_early_is_followed_by_silence(tmp_path, beep):
     assert abs(sound[1000:3000]).max() > 0.3
     assert abs(sound[5000:]).max() < 0.01
     assert probe(tmp_path / "a.mp4").duration == pytest.approx(2, abs=0.05)
+
+
+def test_a_long_sound_has_its_time_to_be_tried(beep, monkeypatch):
+    monkeypatch.setattr(limits, "MAX_SECONDS", 0.001)
+    audio, _ = find_sound(beep, 0, 99)
+    assert audio is not None
 
 
 def test_a_clip_without_sound_has_no_audio(tmp_path):

@@ -5,6 +5,8 @@ import pytest
 from synthetic_video import make
 
 from videograin.errors import VideoError
+from videograin.media import ffmpeg as limits
+from videograin.media import playable
 from videograin.media.playable import make_playable
 from videograin.media.video import ClipOptions, load_clip
 
@@ -25,6 +27,15 @@ def test_a_gif_becomes_an_mp4_of_the_same_frames(tmp_path: Path) -> None:
     assert after.frames.shape == before.frames.shape == (8, 64, 96, 3)
     assert (after.info.codec, after.info.pixel_format, after.fps) == ("h264", "yuv420p", 10)
     assert np.abs(blocks(after.frames) - blocks(before.frames)).max() < 8  # the colours of a dither are shared by four
+
+
+def test_a_long_gif_has_as_much_time_as_its_frames_need(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gif = make(tmp_path / "clip.gif", "testsrc=s=32x32:r=25:d=4")
+    info = playable.probe(gif)
+    monkeypatch.setattr(playable, "probe", lambda _: info)
+    monkeypatch.setattr(limits, "MAX_SECONDS", 0.001)
+    make_playable(gif, tmp_path / "clip.mp4")
+    assert (tmp_path / "clip.mp4").exists()
 
 
 def test_what_cannot_be_read_leaves_no_file(tmp_path: Path) -> None:

@@ -151,9 +151,13 @@ class FFmpeg:
                 return False
         return True
 
-    def finish(self) -> tuple[bool, str]:
-        """Wait for the end and return whether ffmpeg was content, and its log; raise if a limit was met."""
-        with self._time_limit(self._patience):
+    def finish(self, more: float = 0.0) -> tuple[bool, str]:
+        """Wait for the end, some seconds more than usual, and return whether ffmpeg was content, and its log.
+
+        Raises:
+            VideoError: a limit was met.
+        """
+        with self._time_limit(self._patience + more):
             if self._process.stdin:
                 with suppress(BrokenPipeError):
                     self._process.stdin.close()
@@ -190,10 +194,10 @@ class FFmpeg:
             )
 
 
-def run(arguments: Sequence[str], name: str, *, is_own: bool = False) -> tuple[bool, str]:
-    """Run ffmpeg to its end and return whether it was content, and its log; arguments are those of `FFmpeg`."""
+def run(arguments: Sequence[str], name: str, *, is_own: bool = False, more: float = 0.0) -> tuple[bool, str]:
+    """Run ffmpeg to its end; arguments are those of `FFmpeg` and of `FFmpeg.finish`, and so is what is returned."""
     with FFmpeg(arguments, name, is_own=is_own) as child:
-        return child.finish()
+        return child.finish(more)
 
 
 def input_arguments(path: Path) -> list[str]:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from videograin.errors import VideoError
 from videograin.files.atomic import written_aside
-from videograin.media.ffmpeg import FFmpeg, alpha_decoder, input_arguments, probe, run
+from videograin.media.ffmpeg import SECONDS_A_FRAME, FFmpeg, alpha_decoder, input_arguments, probe, run
 from videograin.media.filters import picture_filters, sampling_filters, track_filters, yuv_filters
 from videograin.media.frame_folder import frame_files, probe_folder, read_frames
-from videograin.media.video import ClipOptions, clip_size
+from videograin.media.video import MAX_FRAMES, ClipOptions, clip_size
 
 NEARLY_LOSSLESS = 12
 """CRF of H.264 at which the few colours of a GIF stay what they are to the eye."""
@@ -31,7 +31,8 @@ def make_playable(path: Path, target: Path) -> None:
     h264 = ["-c:v", "libx264", "-crf", str(NEARLY_LOSSLESS), "-movflags", "+faststart"]
     with written_aside(target) as aside:
         output = ["-map", f"0:{info.track}", "-vf", ",".join(filters), "-an", *h264, "-f", "mp4", str(aside)]
-        content, log = run(["-v", "error", *alpha_decoder(info), *input_arguments(path), *output], path.name)
+        arguments = ["-v", "error", *alpha_decoder(info), *input_arguments(path), *output]
+        content, log = run(arguments, path.name, more=SECONDS_A_FRAME * min(MAX_FRAMES, info.duration * info.fps))
         if not content:
             raise VideoError(f"'{path.name}' cannot be shown ({log.strip()[:200]}). Convert it to MP4 and upload that.")
 

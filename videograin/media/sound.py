@@ -18,6 +18,10 @@ AAC = ("-c:a", "aac", "-b:a", "192k")
 """What every browser plays in an MP4; 192 kbit/s is transparent for stereo."""
 
 
+SHARE_OF_SOUND = 0.25
+"""Of a sound's duration, that encoding may take beyond the usual limit: one core needs an eightieth."""
+
+
 class Mix(StrEnum):
     """How a track's channels become those of the result."""
 
@@ -60,7 +64,8 @@ def find_sound(path: Path, start: float, duration: float) -> tuple[AudioSource |
     for track in range(MAX_TRACKS):
         for mix in Mix:
             audio = AudioSource(path, start, duration, track, mix)
-            content, log = run([*_input(audio), *_output(audio, duration), *AAC, "-f", "null", "-"], path.name)
+            arguments = [*_input(audio), *_output(audio, duration), *AAC, "-f", "null", "-"]
+            content, log = run(arguments, path.name, more=SHARE_OF_SOUND * duration)
             if content:
                 return audio, _note(audio)
             if "matches no streams" in log:
