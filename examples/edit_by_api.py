@@ -42,4 +42,6 @@ def wait(client: Client, session: str, job: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) == 1:
+        sys.exit(__doc__)
     main(*sys.argv[1:])

@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from ui.guard import Guard
+from ui.operations.address import check_address
 from ui.operations.health import health_route
 from ui.operations.metrics import StudioMetrics, metrics_route
 from ui.page import build_page
@@ -39,9 +40,10 @@ def run_studio(host: str | None = None, port: int | None = None, *, open_browser
         open_browser: whether to open the page in a browser.
 
     Raises:
-        VideoGrainError: the operator's settings are wrong, or the model is not to be had.
+        VideoGrainError: the operator's settings are wrong, the address is taken, or the model is not to be had.
     """
     settings = read_operator_settings()
+    check_address(host, port)
     make_data_folder(settings)
     log_as_json(log_words=settings.log_prompts)
     check_mcp(settings)

@@ -1,15 +1,18 @@
 """A studio ends when it is told to, whichever of its threads the system hands the signal."""
 
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ui.launch import set_on_signals, wait_for_signal
 from videograin.cli.main import USAGE, main
+from videograin.media.encode import save_video
 
 TOO_LONG = 20
 
@@ -21,6 +24,26 @@ def test_a_data_folder_that_cannot_be_written_is_told_with_its_variable(
     monkeypatch.setenv("VIDEOGRAIN_DATA_FOLDER", str(tmp_path / "file" / "data"))
     assert main(["app"]) == USAGE
     assert "error: VIDEOGRAIN_DATA_FOLDER is" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["app"], ["vote", "study"]])
+def test_an_address_that_is_taken_or_of_another_machine_is_told_at_once(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VIDEOGRAIN_DATA_FOLDER", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "study").mkdir()
+    for name in ("a", "b"):
+        save_video(tmp_path / f"study/{name}.mp4", np.zeros((1, 16, 16, 3), np.uint8), 8)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        assert main([*command, "--port", port]) == USAGE
+    assert f"cannot be served at 127.0.0.1, port {port} (Address already in use)" in capsys.readouterr().err
+    assert main([*command, "--host", "203.0.113.1"]) == USAGE  # an address of documentation (RFC 5737)
+    assert "cannot be served at 203.0.113.1 (Cannot assign requested address)" in capsys.readouterr().err
+    assert main([*command, "--port", "70000"]) == USAGE
+    assert "port is 70000; choose a value from 1 to 65535" in capsys.readouterr().err
+    assert not (tmp_path / "data").exists()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 
+from ui.operations.address import check_address
 from ui.rendering.theme import studio_theme
 from ui.study.booth import LEFT, NEITHER, QUESTIONS, RIGHT, Booth, Voter
 from videograin.errors import ProjectError
@@ -76,7 +77,9 @@ def run_study(folder: Path, host: str | None, port: int | None, *, open_browser:
 
     Raises:
         ProjectError: the folder has no two results of an edit, or its votes cannot be kept.
+        SettingsError: the address is taken, or not of this machine.
     """
+    check_address(host, port)
     with TemporaryDirectory(prefix="videograin-study-") as scratch:
         page = build_vote_page(Booth(folder, Path(scratch)))
         _, url, _ = page.launch(
