@@ -1,6 +1,7 @@
 """The scores of an edit, on clips whose scores are known exactly."""
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -167,6 +168,18 @@ def test_psnr_counts_the_chosen_pixels_only():
     where = np.array([[[True, True], [False, False]]])
     assert psnr(frames, reference, where) == pytest.approx(10 * np.log10(2 / 0.2**2))
     assert psnr(frames, reference, np.array([[[False, True], [False, False]]])) == float("inf")
+
+
+def test_scores_of_pixels_hold_a_few_frames_of_a_long_clip_at_a_time():
+    frames = np.full((48, 64, 64, 3), 9, np.uint8)
+    still, seen = np.zeros((47, 2, 64, 64), np.float32), np.zeros((47, 64, 64), bool)
+    flow = OpticalFlow(still, still, still[:, 0], seen, seen)
+    tracemalloc.start()
+    assert psnr(frames, frames + np.uint8(1), np.ones(frames.shape[:3], bool)) == pytest.approx(20 * np.log10(255))
+    assert warp_error(frames, flow) == 0
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 12 * frames[0].size * np.float64().nbytes
 
 
 def test_regional_accuracy_and_mixing_are_shares_of_the_frames():

@@ -149,10 +149,12 @@ def warp_error(result: np.ndarray, flow: OpticalFlow) -> float:
         Mean squared difference of pixels in [0, 1] where the source's next frame shows them, in thousandths; nan
         where no pixel is shown again.
     """
-    pixels = result.astype(np.float32) / 255
-    squared = np.stack([np.square(warp(pixels[t + 1], flow.forward[t]) - pixels[t]) for t in range(len(pixels) - 1)])
-    seen = ~flow.forward_occluded
-    return 1000 * float(squared[seen].mean()) if seen.any() else float("nan")
+    total, count = 0.0, 0
+    for t, motion in enumerate(flow.forward):  # one pair at a time: of a long clip all together take gigabytes
+        frame, following = (result[number].astype(np.float32) / 255 for number in (t, t + 1))
+        squared = np.square(warp(following, motion) - frame)[~flow.forward_occluded[t]]
+        total, count = total + float(squared.sum(dtype=np.float64)), count + squared.size
+    return 1000 * total / count if count else float("nan")
 
 
 def q_edit(score: float, error: float) -> float:
@@ -167,7 +169,11 @@ def psnr(frames: np.ndarray, reference: np.ndarray, where: np.ndarray) -> float:
         frames, reference: (F, H, W, 3) uint8.
         where: (F, H, W) bool, at least one.
     """
-    squared = np.mean(np.square(frames[where].astype(np.float64) - reference[where]))
+    total = sum(
+        float(np.square(frame[part].astype(np.float64) - other[part]).sum())
+        for frame, other, part in zip(frames, reference, where, strict=True)
+    )
+    squared = total / (3 * np.count_nonzero(where))
     return float(10 * np.log10(255**2 / squared)) if squared else float("inf")
 
 
