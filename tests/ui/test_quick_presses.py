@@ -1,5 +1,6 @@
 """Presses before the answer to the one before, and fields that are empty for a moment: nothing else is hit."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
@@ -181,3 +182,24 @@ def test_masks_that_arrive_are_shown_with_what_was_marked_while_they_were_made_t
     monkeypatch.setattr(WholePageHandlers, "_is_done", lambda *_: True)
     monkeypatch.setattr(Views, "playing", goes_on)
     assert "marked meanwhile" in answer("tick", session.id, "", BUSY_SECONDS, [])[page.mark.objects]
+
+
+def test_marks_that_are_made_while_objects_are_followed_stay_and_a_new_one_gets_nothing_of_a_deleted_one(
+    studio: StudioService, session: Session
+) -> None:
+    studio.marking.follow(session, "all")
+    while studio.live_jobs(session):
+        time.sleep(0.02)
+    frames, *size = session.opened_clip.frames.shape[:3]
+    corner = np.zeros(size, bool)
+    corner[:8, :8] = True
+    session.change(objects.set_mask(session.opened_work, 1, 0, corner, frames))  # a correction on the same frame
+    session.change(objects.delete_object(session.opened_work, 2))
+    work = objects.add_object(session.opened_work)
+    session.change(objects.set_mask(work, 2, 0, corner, frames))
+    assert studio.marking.take_finished(session)
+    first, second = (session.opened_work.masks[number].masks for number in (1, 2))
+    assert np.array_equal(first[0], corner)
+    assert first[1:].any((1, 2)).all()
+    assert np.array_equal(second[0], corner)
+    assert not second[1:].any()

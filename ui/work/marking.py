@@ -107,7 +107,7 @@ class Marking:
         if awaited is not None and not request.covers(self._store.request(awaited, TrackRequest)):
             raise RegionError(STILL_FOLLOWING)
         job = self._worker.submit(session.id, JobKind.TRACK, request, visitor_address())
-        session.tracking = job.id
+        session.tracking, session.gone = job.id, frozenset()
         session.save()
         return job
 
@@ -182,10 +182,11 @@ class Marking:
         work, clip = session.opened_work, session.opened_clip
         for key, track in read_tracks(status.results / status.result.tracks).items():
             known = work.masks.get(int(key))
-            if known is None or track.masks.shape != clip.frames.shape[:3]:
+            if known is None or int(key) in session.gone or track.masks.shape != clip.frames.shape[:3]:
                 continue
-            for anchor in set(known.anchors) - set(track.anchors):
-                track = track.corrected(anchor, known.masks[anchor], float(known.confidence[anchor]))
+            for anchor in known.anchors:
+                if anchor not in track.anchors or not np.array_equal(known.masks[anchor], track.masks[anchor]):
+                    track = track.corrected(anchor, known.masks[anchor], float(known.confidence[anchor]))
             work = objects.set_track(work, int(key), track)
         session.change(work)
 

@@ -89,6 +89,7 @@ class Session:
         answers: masks (H, W) that the latest click may have meant, the smallest first.
         answer: which of them was taken.
         tracking: id of the job whose masks are awaited; empty where there is none.
+        gone: ids of objects that were deleted since others are followed; another object may have got the same since.
         suggesting: id of the job that suggests objects, while one does.
         model: that was chosen before there is a clip; empty takes the default.
         settings: for that model, from a link; None takes its own.
@@ -114,6 +115,7 @@ class Session:
     answers: tuple[np.ndarray, ...] = ()
     answer: int = 0
     tracking: str = ""
+    gone: frozenset[int] = frozenset()
     suggesting: str = ""
     model: str = ""
     settings: EditSettings | None = None
@@ -259,6 +261,7 @@ class Session:
             target.append(latest)
 
     def _show(self, work: Workspace) -> None:
+        self.gone |= {each.id for each in self.opened_work.objects} - {each.id for each in work.objects}
         self.work = work
         if self.object is None:
             self.selected = work.objects[-1].id if work.objects else None
