@@ -224,9 +224,9 @@ def test_pngs_hold_the_frames_exactly(tmp_path):
     assert np.array_equal(pictures, frames)
 
 
-@pytest.mark.parametrize(("fps", "count"), [(8, 10), (50, 5)])
-def test_a_gif_has_the_clips_time_at_a_rate_that_gifs_can_have(tmp_path, fps, count):
-    save_clip(tmp_path / "a.gif", moving_scene(10, 90, 1000), fps, OutputFormat.GIF)
+@pytest.mark.parametrize(("fps", "frames", "count"), [(8, 10, 10), (50, 10, 5), (60, 1, 1)])
+def test_a_gif_has_the_clips_time_at_a_rate_that_gifs_can_have(tmp_path, fps, frames, count):
+    save_clip(tmp_path / "a.gif", moving_scene(frames, 90, 1000), fps, OutputFormat.GIF)
     with Image.open(tmp_path / "a.gif") as gif:
         assert gif.size == (640, 58)
         assert len(list(ImageSequence.Iterator(gif))) == count

@@ -99,7 +99,7 @@ _VP9 = (
 _PRORES = (*_converted("yuva444p10le"), "-c:v", "prores_ks", "-profile:v", "4444", "-alpha_bits", "16")
 _GIF = (
     "-vf",
-    f"fps=min(source_fps\\,{GIF_FPS:g}),scale=min({GIF_SIDE}\\,iw):min({GIF_SIDE}\\,ih):"
+    f"fps=min(source_fps\\,{GIF_FPS:g}):round=up,scale=min({GIF_SIDE}\\,iw):min({GIF_SIDE}\\,ih):"
     "force_original_aspect_ratio=decrease:flags=lanczos,split[a][b];[a]palettegen=stats_mode=diff[p];"
     "[b][p]paletteuse=dither=sierra2_4a",
 )
