@@ -6,7 +6,7 @@ import pytest
 from gradio.processing_utils import save_file_to_cache
 from gradio.utils import get_upload_folder
 
-from ui.work.web_files import ABANDONED_SECONDS, keep_web_files_in, purge_web_files
+from ui.work.web_files import ABANDONED_SECONDS, cached, keep_web_files_in, purge_web_files
 
 HOUR = 3600.0
 
@@ -65,3 +65,20 @@ def test_an_upload_whose_sender_is_gone_is_removed_and_one_under_way_stays(folde
     monkeypatch.setattr("ui.work.web_files.time", SimpleNamespace(time=lambda: started + ABANDONED_SECONDS + 10))
     purge_web_files(24 * HOUR)
     assert (abandoned.exists(), whole.exists()) == (False, True)
+
+
+def test_a_file_that_is_shown_again_and_again_is_read_once_unless_it_changes_or_its_copy_is_gone(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+    monkeypatch.setattr(
+        "ui.work.web_files.save_file_to_cache", lambda file, to: (read.append(file), save_file_to_cache(file, to))[1]
+    )
+    video = tmp_path / "edit.mp4"
+    video.write_bytes(b"edit")
+    assert cached(video) == cached(video)
+    assert len(read) == 1
+    Path(cached(video)).unlink()
+    assert Path(cached(video)).read_bytes() == b"edit"
+    video.write_bytes(b"another")
+    assert Path(cached(video)).read_bytes() == b"another"

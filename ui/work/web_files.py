@@ -3,6 +3,7 @@
 import os
 import time
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 from gradio.processing_utils import save_file_to_cache
@@ -15,9 +16,24 @@ def keep_web_files_in(folder: Path) -> None:
     os.environ["GRADIO_TEMP_DIR"] = str(folder)
 
 
+KNOWN_FILES = 4096
+"""Whose copies' names are kept: they follow from the content, and a page asks for all of its results each second."""
+
+
 def cached(file: Path) -> str:
     """Copy a file to where the server may serve it from, under a name that cannot be guessed without the file."""
-    return save_file_to_cache(file, get_upload_folder())
+    there, folder = file.stat(), get_upload_folder()
+    copy = _copied(file, there.st_mtime_ns, there.st_size, folder)
+    try:
+        os.utime(copy)  # its age counts from its last use
+    except OSError:  # it was purged
+        return save_file_to_cache(file, folder)
+    return copy
+
+
+@lru_cache(KNOWN_FILES)
+def _copied(file: Path, _modified: int, _size: int, folder: str) -> str:
+    return save_file_to_cache(file, folder)
 
 
 ABANDONED_SECONDS = 600.0
