@@ -6,6 +6,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Sequence
+from dataclasses import fields
 from functools import partial
 from io import StringIO
 from pathlib import Path
@@ -26,7 +27,7 @@ from videograin.media.encode import GREEN, save_video
 from videograin.media.video import ClipOptions, load_clip, probe
 from videograin.models.presets import QUALITIES, Quality
 from videograin.progress import Phase, Progress, Report, ignore
-from videograin.project.project import load_project
+from videograin.project.project import Project, load_project
 from videograin.project.workspace import from_project
 from videograin.project.workspace_files import save_workspace
 
@@ -174,6 +175,9 @@ def test_the_project_that_the_help_shows_can_be_read(tmp_path: Path) -> None:
     (tmp_path / "project.json").write_text(PROJECT[PROJECT.index("{") : PROJECT.rindex("}") + 1])
     project = load_project(tmp_path / "project.json")
     assert (project.clip, project.regions[0].prompt) == (tmp_path / "dog.mp4", "a fox")
+    shown = json.loads((tmp_path / "project.json").read_text())
+    also = set(re.findall(r'"(\w+)"', PROJECT[PROJECT.index("also:") :]))
+    assert also | shown.keys() == {field.name for field in fields(Project)} | {"version", "quality"}
 
 
 def test_an_example_is_edited_by_its_name_into_the_current_folder(

@@ -53,7 +53,8 @@ a project (paths are relative to its file; docs/masks.md lists what masks may be
     ]
   }
 "prompt": "nothing" removes an object: what is behind it is taken from frames that show it
-also: "model", "target_prompt", "negative_prompt", "controls", "settings", "clip_options", "output"
+also: "model", "quality", "target_prompt", "negative_prompt", "controls", "control_guidance", "adapters", "settings",
+"clip_options", "output"
 """
 
 
