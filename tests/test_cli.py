@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import re
@@ -244,6 +245,8 @@ def test_sound_is_kept(project: Path) -> None:
         (["edit", "{project}", "--model", "nobody/nothing", "--offline"], "not in the hub's local cache"),
         (["edit", "{project}", "--model", "sd1.5"], "There is no model 'sd1.5'. Choose one of emoji-world, sd15"),
         (["download", "./gone.safetensors"], "There is no model at './gone.safetensors'"),
+        (["edit", "{project}", "--lora", "~ghost/x:0.5"], "'~ghost/x' cannot be a model's name or path"),
+        (["info", "x" * 300], "xxx' cannot be used (File name too long)"),
         (["info", "never.mp4"], "'never.mp4' is not on this machine"),
         (["info", "{project.parent}/tiny/unet"], "unet' is neither a clip"),
         (
@@ -327,6 +330,19 @@ def test_a_defect_says_how_to_report_it(
     assert "Run the command again with --debug" in capsys.readouterr().err
     assert main(["--debug", "edit", str(project)]) == UNEXPECTED
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_no_defect(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("videograin.production.source_edit.SourceEdit.prepare", full)
+    assert main(["edit", str(project), "--device", "cpu"]) == UNEXPECTED
+    said = capsys.readouterr().err
+    assert "The disk is full" in said
+    assert "defect" not in said
 
 
 def test_info_describes_clip_model_and_machine(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

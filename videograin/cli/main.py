@@ -1,6 +1,7 @@
 """The command `videograin`: its commands, their errors in plain words, and exit codes."""
 
 import argparse
+import errno
 import os
 import sys
 import traceback
@@ -11,9 +12,12 @@ from videograin import __version__
 from videograin.cli import app, compare, download, edit, info, mask, models, reproduce, score, vote
 from videograin.cli.ctrl_c import CtrlC
 from videograin.errors import VideoGrainError
-from videograin.jobs.failures import is_out_of_memory
+from videograin.jobs.failures import is_out_of_memory, is_out_of_space
 
 OK, UNEXPECTED, USAGE, INTERRUPTED, UNREAD = 0, 1, 2, 130, 141
+
+FILES_OWN = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.EROFS)
+"""Errors that are about a file that the user has named, or its folder, rather than about the program."""
 
 COMMANDS = (edit, reproduce, score, compare, vote, mask, info, models, download, app)
 """In the order of `--help`. Each module has `add_parser`, which names the function that carries the command out."""
@@ -57,8 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if ctrl_c.came or isinstance(error, KeyboardInterrupt):
                 print("Stopped; nothing is left half-written.", file=sys.stderr)
                 return INTERRUPTED
-            if isinstance(error, VideoGrainError):
-                print(f"error: {error}", file=sys.stderr)
+            if mendable := _what_to_mend(error):
+                print(f"error: {mendable}", file=sys.stderr)
                 return USAGE
             if isinstance(error, BrokenPipeError):
                 _print_no_more()
@@ -83,6 +87,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _what_to_mend(error: BaseException) -> str:
+    """Return what the user can mend about an error, empty where that is nothing."""
+    if isinstance(error, VideoGrainError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno in FILES_OWN and error.filename is not None:
+        return f"'{error.filename}' cannot be used ({error.strerror}). Check its name and its permissions."
+    return ""
+
+
 def _print_no_more() -> None:
     """Send what is left in the buffer nowhere: flushing it at the end would fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -93,6 +106,8 @@ def _report_defect(error: BaseException, debug: bool) -> None:
         traceback.print_exc()
     if is_out_of_memory(error):
         hint = "The device ran out of memory: choose fewer frames or a smaller size."
+    elif is_out_of_space(error):
+        hint = "The disk is full: make room, or set TMPDIR to a folder on a larger one for what is kept meanwhile."
     else:
         hint = "This is a defect. Run the command again with --debug and report what it prints."
     print(f"unexpected {type(error).__name__}: {error}\n{hint}", file=sys.stderr)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from safetensors import SafetensorError, safe_open
 
 from videograin.errors import ModelError, SettingsError
-from videograin.files.hub import ADAPTER_SUFFIXES
+from videograin.files.hub import ADAPTER_SUFFIXES, local_path
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -106,13 +106,14 @@ def parse_adapter(text: str) -> Adapter:
 
     Raises:
         SettingsError: the weight is outside its range.
+        ModelError: it can be neither.
     """
     source, separator, weight = text.rpartition(":")
     try:
         source, number = (source, float(weight)) if separator else (text, 1.0)
     except ValueError:  # a colon in a path
         source, number = text, 1.0
-    path = Path(source).expanduser()
+    path = local_path(source)
     is_file = path.is_file() or path.is_absolute() or source.startswith(".") or "/" not in source
     return Adapter(file=path, weight=number) if is_file else Adapter(hub_id=source, weight=number)
 
