@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -219,3 +220,18 @@ def test_undo_never_leads_to_the_clip_before_although_its_steps_were_put_away(se
     session.put_away()
     start(session, clip_file)
     assert Sessions(tmp_path / "sessions").find(session.id).past == []
+
+
+def test_a_session_that_several_requests_need_at_once_is_read_once(sessions, clip_file, tmp_path, monkeypatch):
+    known, restarted, read = start(sessions.create(), clip_file), Sessions(tmp_path / "sessions"), []
+    restore = Session.restore
+
+    def slowly(session: Session) -> None:
+        read.append(session)
+        time.sleep(0.2)
+        restore(session)
+
+    monkeypatch.setattr(Session, "restore", slowly)
+    with ThreadPoolExecutor(3) as threads:
+        found = list(threads.map(restarted.find, [known.id] * 3))
+    assert found == read * 3

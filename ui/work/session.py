@@ -310,6 +310,7 @@ class Sessions:
         self._root, self._kept_bytes = root, kept_bytes
         self._alive: WeakValueDictionary[str, Session] = WeakValueDictionary()
         self._kept: OrderedDict[str, Session] = OrderedDict()  # the one that was asked for last at the end
+        self._turns: WeakValueDictionary[str, Lock] = WeakValueDictionary()  # to read a session
         self._lock = Lock()
 
     def create(self) -> Session:
@@ -333,12 +334,11 @@ class Sessions:
             ProjectError: there is none.
         """
         with self._lock:
-            session = self._alive.get(session_id)
+            session, turn = self._alive.get(session_id), self._turns.setdefault(session_id, Lock())
         if session is None:
             if not ID.fullmatch(session_id) or not self._folder(session_id).is_dir():
                 raise ProjectError("This session is over; work is deleted after a while. Load the page again.")
-            session = Session(session_id, self._folder(session_id))
-            session.restore()
+            session = self._restored(session_id, turn)
         with suppress(OSError):  # a disk that cannot be written may still be read
             session.folder.touch()  # its age counts from its last use
         return self._remember(session)
@@ -362,6 +362,16 @@ class Sessions:
             if folder.stat().st_mtime < oldest:
                 self._forget(folder)
                 shutil.rmtree(folder, ignore_errors=True)
+
+    def _restored(self, session_id: str, turn: Lock) -> Session:
+        with turn:  # of several requests that need it at once the first one reads it
+            with self._lock:
+                session = self._alive.get(session_id)
+            if session is None:
+                session = Session(session_id, self._folder(session_id))
+                session.restore()
+                session = self._remember(session)
+        return session
 
     def _forget(self, folder: Path) -> None:
         with self._lock:
