@@ -19,15 +19,17 @@ from fakes import tiny_pipeline
 from PIL import Image
 from synthetic_video import make, moving_scene
 
-from videograin.cli.edit import PROJECT
+from videograin.cli.edit import PROJECT, world_notes
 from videograin.cli.main import INTERRUPTED, OK, UNEXPECTED, UNREAD, USAGE, main
 from videograin.cli.terminal import LABELS, ProgressBars
 from videograin.errors import ModelError
 from videograin.finding.finder import Finder, FoundObject, Hits
 from videograin.media.encode import GREEN, save_video
 from videograin.media.video import ClipOptions, load_clip, probe
+from videograin.models.bundles import find_bundle
 from videograin.models.presets import QUALITIES, Quality
 from videograin.progress import Phase, Progress, Report, ignore
+from videograin.project.examples import example_path
 from videograin.project.project import Project, load_project
 from videograin.project.workspace import from_project
 from videograin.project.workspace_files import save_workspace
@@ -127,6 +129,13 @@ def test_a_download_that_no_user_can_agree_to_is_no_defect(
     monkeypatch.setattr("sys.stdin", StringIO())
     assert main(["download", "sam2.1-tiny"]) == USAGE
     assert "nothing was downloaded. 'videograin download NAME --yes' asks nothing" in capsys.readouterr().err
+
+
+def test_a_filmed_clip_is_told_from_a_model_s_drawn_world() -> None:
+    filmed = np.random.default_rng(0).integers(0, 256, (3, 64, 96, 3), np.uint8)
+    assert "only knows drawings; --model sd15" in world_notes(find_bundle("emoji-world"), filmed)[0]
+    assert not world_notes(find_bundle("emoji-world"), load_clip(example_path("friends") / "clip.mp4").frames)
+    assert not world_notes(find_bundle("sd15"), filmed)
 
 
 def test_a_lora_that_is_not_there_is_told_before_the_clip_is_read(

@@ -21,7 +21,7 @@ from videograin.device import DTYPES, choose_device, choose_dtype, choose_second
 from videograin.errors import ProjectError
 from videograin.files.atomic import write_whole
 from videograin.models.adapters import parse_adapter
-from videograin.models.bundles import Prediction, check_obtainable, find_bundle, named_bundles
+from videograin.models.bundles import ModelBundle, Prediction, check_obtainable, find_bundle, named_bundles
 from videograin.models.presets import Preset, Quality, apply_preset, apply_quality
 from videograin.project.examples import example_names
 from videograin.region import MAX_SEED, ControlGuidance, ControlKind
@@ -230,8 +230,8 @@ def drawing(
     if request is None:
         yield source, None
         return
-    print_notes(sampler_notes(project.adapters, project.settings))
     bundle = find_bundle(project.model)
+    print_notes([*sampler_notes(project.adapters, project.settings), *world_notes(bundle, source.clip.frames)])
     if options.prediction:
         bundle = replace(bundle, prediction=Prediction(options.prediction))
     dtype = choose_dtype(device, options.dtype)
@@ -259,6 +259,15 @@ def drawing(
         drawn_after(pipeline, request.regions, offline=options.offline),
     ):
         yield replace(source, request=with_words(request, project.adapters, pipeline)), pipeline
+
+
+def world_notes(bundle: ModelBundle, frames: np.ndarray) -> list[str]:
+    """Return what to tell of a filmed clip (F, H, W, 3) uint8 where the model knows a small drawn world alone."""
+    from videograin.media.appearance import looks_like_photograph
+
+    if bundle.knows_photographs or not looks_like_photograph(frames):
+        return []
+    return [f"this clip looks filmed, but {bundle.title} only knows drawings; --model sd15, say, knows photographs"]
 
 
 def _write(frames: "_Frames", output: Path, output_format: "OutputFormat") -> None:

@@ -49,7 +49,7 @@ def _check_kind(path: Path) -> None:
         return
     if path.suffix.lower() == ".zip":
         raise ProjectError(f"'{path}' is packed. Unpack it, then name its folder.")
-    if (guess_type(path.name)[0] or "").startswith(("video/", "image/")):
+    if (guess_type(path.name)[0] or "").startswith(("video/", "image/gif")):
         raise ProjectError(
             f"'{path}' is no project, which says what a clip's objects become. Mark them with 'videograin mask "
             f"{path}'; 'videograin edit --help' shows a project."
