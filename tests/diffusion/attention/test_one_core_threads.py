@@ -1,9 +1,9 @@
-from threading import Thread
+from threading import Thread, get_ident
 
 import pytest
 import torch
 
-from videograin.diffusion.attention.kernels.one_core_threads import share_out
+from videograin.diffusion.attention.kernels.one_core_threads import on_one_core, share_out
 
 
 def cores_of_a_new_thread() -> int:
@@ -38,6 +38,19 @@ def test_tasks_are_shared_out_and_each_share_computes_on_one_core():
 @pytest.mark.usefixtures("three_cores")
 def test_all_other_threads_go_on_with_all_cores():
     share_out(lambda _tasks: None, range(3))
+    assert (torch.get_num_threads(), cores_of_a_new_thread()) == (3, 3)
+
+
+@pytest.mark.usefixtures("three_cores")
+def test_what_is_done_on_one_core_stays_there_with_what_it_shares_out():
+    def work():
+        threads = []
+        share_out(lambda tasks: threads.append((tasks, get_ident())), range(3))
+        return torch.get_num_threads(), threads, get_ident()
+
+    cores, threads, own = on_one_core(work)
+    assert (cores, threads) == (1, [(range(3), own)])
+    assert own != get_ident()
     assert (torch.get_num_threads(), cores_of_a_new_thread()) == (3, 3)
 
 

@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -30,6 +31,25 @@ def test_a_device_is_timed_at_first_use_and_known_to_later_processes(
     monkeypatch.setattr(measuring, "measure_rates", lambda *_: pytest.fail("timed again"))
     assert device_rates(unet, CPU, kept) == rates
     assert [*json.loads(kept.read_text()).values()] == [vars(rates)]
+
+
+def test_a_cpu_is_timed_on_one_core_for_helpers_that_wait_awake_count_as_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    unet, cores, forward = tiny_unet(), [], measuring._forward
+    install_layout_attention(unet)
+
+    def watched(*given: Any) -> object:
+        cores.append(torch.get_num_threads())
+        return forward(*given)
+
+    monkeypatch.setattr(measuring, "_forward", watched)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        measuring.measure_rates(unet, CPU)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert set(cores) == {1}
 
 
 def test_a_model_with_other_blocks_is_timed_for_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from threading import Lock
@@ -18,6 +19,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
 
+from videograin.diffusion.attention.kernels.one_core_threads import on_one_core
 from videograin.diffusion.attention.layout import TEXT_TOKENS
 from videograin.diffusion.attention.modulation import SharedRegions, modulated_attention
 from videograin.diffusion.attention.plain import attention
@@ -99,9 +101,18 @@ def device_rates(unet: UNet2DConditionModel, device: torch.device, kept: Path | 
         return known[key]
 
 
-@torch.no_grad()
 def measure_rates(unet: UNet2DConditionModel, device: torch.device) -> DeviceRates:
-    """Time a short forward, and attention at the largest resolution with and without modulation."""
+    """Time a short forward, and attention at the largest resolution with and without modulation.
+
+    A CPU is timed on one core: where programs beside it want the others, OpenMP's helpers wait awake for one another,
+    and a share that is none would be kept.
+    """
+    measure = partial(_measure_rates, unet, device)
+    return on_one_core(measure) if device.type == "cpu" else measure()
+
+
+@torch.no_grad()
+def _measure_rates(unet: UNet2DConditionModel, device: torch.device) -> DeviceRates:
     layer = _first_attention(unet)
     dim = cast(torch.nn.Linear, layer.to_q).out_features // layer.heads
     tokens = TOKENS[device.type]
@@ -129,8 +140,8 @@ def _forward(unet: UNet2DConditionModel, side: int, device: torch.device) -> obj
 
 
 def _time(work: Callable[[], object], device: torch.device) -> float:
-    """Return how long work takes, on a CPU in time of the processor: shares are the same whatever else it has to do."""
-    clock = time.process_time if device.type == "cpu" else time.perf_counter
+    """Return how long work takes, on a CPU in time of this thread: shares are the same whatever else it has to do."""
+    clock = time.thread_time if device.type == "cpu" else time.perf_counter
     seconds = []
     for _ in range(1 + REPEATS):  # the first one warms up
         started = clock()
@@ -147,7 +158,7 @@ def _first_attention(unet: UNet2DConditionModel) -> Attention:
 
 def _key(unet: UNet2DConditionModel, device: torch.device) -> str:
     """Name a device and a model: its architecture, and the classes that compute it, for fused ones are quicker."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type}, {torch.get_num_threads()}"
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     classes = " ".join(type(module).__qualname__ for module in unet.modules())
     model = hashlib.sha256(f"{unet.to_json_string()} {classes}".encode()).hexdigest()[:12]
     return f"{name}, {unet.dtype}, torch {torch.__version__}, {model}"

@@ -15,6 +15,7 @@ from typing import TypeVar
 import torch
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 def share_out(work: Callable[[Sequence[T]], None], tasks: Sequence[T]) -> None:
@@ -27,9 +28,17 @@ def share_out(work: Callable[[Sequence[T]], None], tasks: Sequence[T]) -> None:
     Raises:
         Exception: what `work` raises; what it does on other cores is done to its end.
     """
+    cores, work = torch.get_num_threads(), torch.inference_mode()(work)
+    if cores == 1:  # of the machine, or of such a thread
+        work(tasks)
+    else:
+        list(_threads(cores, os.getpid()).map(work, [tasks[first::cores] for first in range(cores)]))
+
+
+def on_one_core(work: Callable[[], R]) -> R:
+    """Have work done in one of these threads, and return what it returns; what it shares out stays there."""
     cores = torch.get_num_threads()
-    threads = _threads(cores, os.getpid())
-    list(threads.map(torch.inference_mode()(work), [tasks[first::cores] for first in range(cores)]))
+    return work() if cores == 1 else _threads(cores, os.getpid()).submit(work).result()
 
 
 @cache
