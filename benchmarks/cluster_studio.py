@@ -59,7 +59,7 @@ class Studio:
 
     def stages(self) -> dict[str, dict[Stage, float]]:
         """Return the seconds that each stage of edits has taken at each actor since it was started, by its name."""
-        states = cast(list[ActorState], ray.get([place.ask_state() for place in self.places]))
+        states = cast(list[ActorState], ray.get([place.ask_state()[0] for place in self.places]))
         return {place.name: dict(state.seconds) for place, state in zip(self.places, states, strict=True)}
 
     def forget_inversions(self) -> None:
