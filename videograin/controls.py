@@ -1,10 +1,12 @@
 """What holds an edit to its source: kinds of ControlNets, what finds their images, and how far and when one acts."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib.util import find_spec
 from typing import Self
 
-from videograin.errors import SettingsError, check_range
+from videograin.errors import ModelError, SettingsError, check_range
 
 
 class ControlKind(StrEnum):
@@ -29,6 +31,11 @@ DEPTH_MODELS = {
 PEOPLE_MODEL = "Tau-J/RTMPose/rtmposev1/onnx_sdk/yolox_m_8xb8-300e_humanart-c2c7a14a.zip"
 POSE_MODEL = "Tau-J/RTMPose/rtmw/onnx_sdk/rtmw-dw-x-l_simcc-cocktail14_270e-256x192_20231122.zip"
 """What finds people, and their joints: rtmlib's own choice ("balanced")."""
+
+NO_POSES = (
+    "Poses are found by the optional package 'rtmlib', which is not installed. Run in the studio's clone: "
+    "uv tool install '.[pose]' or pip install '.[pose]'. Or hold the edit to edges or depth."
+)
 
 
 @dataclass(frozen=True)
@@ -75,3 +82,9 @@ class ControlGuidance:
         if values is None or len(values) not in (0, 1, 3):
             raise SettingsError(f"Control '{text}' is not understood. Give kind, kind:scale or kind:scale:start:end.")
         return cls(ControlKind(kind), *values)
+
+
+def check_packages(kinds: Iterable[ControlKind]) -> None:
+    """Raise ModelError where images of a kind cannot be found, before gigabytes are downloaded for it."""
+    if {ControlKind.POSE, ControlKind.POSE_BODY} & set(kinds) and find_spec("rtmlib") is None:
+        raise ModelError(NO_POSES)

@@ -1,5 +1,6 @@
 """Downloads that users ask for: what they take is said before, they show bytes, stop at once and go on later."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -91,6 +92,14 @@ def test_only_what_the_operator_offers_is_downloaded(worker: Worker, tmp_path: P
     admit = download_handlers(OperatorSettings(data_folder=tmp_path, offline=True))[JobKind.DOWNLOAD].admit
     with pytest.raises(ModelError, match="kept off the network"):
         admit(DownloadRequest("sd15"))
+
+
+def test_a_controlnet_whose_images_cannot_be_found_is_not_downloaded(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "rtmlib", None)
+    with pytest.raises(ModelError, match=r"'rtmlib', which is not installed.*install '\.\[pose\]'"):
+        worker.submit(ANN, JobKind.DOWNLOAD, DownloadRequest("sd15+pose"))
 
 
 def test_the_catalog_lists_what_may_have_to_be_downloaded(sd15: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:

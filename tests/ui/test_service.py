@@ -528,6 +528,11 @@ def test_a_job_that_programs_are_told_has_ended_has_its_masks_put_in_place(
     assert told is JobState.RUNNING or not session.tracking
 
 
+def test_an_unknown_direction_is_told(studio: StudioService, session: Session) -> None:
+    with pytest.raises(RegionError, match=r"'sideways' is unknown\. Use one of: all, forwards, backwards"):
+        Api(studio).track(session.id, "sideways")
+
+
 def test_a_frame_is_previewed_before_anything_is_followed(studio: StudioService, session: Session) -> None:
     work, clip = session.opened_work, session.opened_clip
     alone = objects.set_mask(replace(work, masks={}), 1, 2, work.masks[1].masks[2], len(clip.frames))

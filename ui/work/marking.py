@@ -27,6 +27,8 @@ CLUSTER_CONFIDENCE = 0.5
 """Of masks that were cut out of the whole clip: they come without a measure, and are rougher than a segmenter's."""
 
 
+DIRECTIONS = ("all", "forwards", "backwards")
+
 STILL_FOLLOWING = "Objects are being followed in other frames. Wait until that has ended, or cancel it, then try again."
 STILL_LOOKING = "Objects are being looked for already. Wait until that has ended, or cancel it, then try again."
 
@@ -88,8 +90,11 @@ class Marking:
         """Ask for all objects to be followed: "all" frames, or "forwards" or "backwards" from the one shown.
 
         Raises:
-            VideoGrainError: nothing is marked, or objects are being followed in frames that would be left out.
+            VideoGrainError: there is no such direction, nothing is marked, or objects are being followed in frames that
+                would be left out.
         """
+        if direction not in DIRECTIONS:
+            raise RegionError(f"Direction '{direction}' is unknown. Use one of: {', '.join(DIRECTIONS)}.")
         self._take_what_has_ended(session)
         work, clip = session.opened_work, session.opened_clip
         marked = [each.id for each in work.objects if each.id in work.masks and work.masks[each.id].anchors]

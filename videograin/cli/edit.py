@@ -17,6 +17,7 @@ import numpy as np
 from videograin.cli.download import obtain
 from videograin.cli.projects import check_place, read_project
 from videograin.cli.terminal import ProgressBars, duration, print_notes, silence_libraries
+from videograin.controls import check_packages
 from videograin.device import DTYPES, choose_device, choose_dtype, choose_second_device
 from videograin.errors import ProjectError
 from videograin.files.atomic import write_whole
@@ -207,6 +208,7 @@ def obtain_needed(project: "EditInputs", offline: bool) -> None:
         if adapter.file is not None:
             locate(adapter)
     check_references(project.model, project.has_references)
+    check_packages(project.controls)
     if not offline:
         for name in needed_entries(project.model, project.controls, project.adapters, project.has_references):
             obtain(name)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from videograin.controls import DEPTH_MODEL, DEPTH_MODELS, PEOPLE_MODEL, POSE_MODEL
+from videograin.controls import DEPTH_MODEL, DEPTH_MODELS, NO_POSES, PEOPLE_MODEL, POSE_MODEL
 from videograin.errors import ModelError, SettingsError
 from videograin.files.atomic import mapped_array, write_whole
 from videograin.files.hub import Layout, fetch, user_cache_dir
@@ -223,10 +223,7 @@ class PoseDetector(Detector):
         try:
             from rtmlib import Wholebody, draw_skeleton  # pyright: ignore[reportMissingImports]
         except ImportError as error:
-            raise ModelError(
-                f"Pose control images need the optional package 'rtmlib' ({error}). "
-                "Run in the studio's clone: uv tool install '.[pose]' or pip install '.[pose]'"
-            ) from error
+            raise ModelError(f"{NO_POSES} ({error})") from error
         people = Wholebody(
             det=str(_network_of(PEOPLE_MODEL)),
             det_input_size=PEOPLE_SIDES,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from videograin.controls import ControlKind, check_packages
 from videograin.errors import ModelError
 from videograin.jobs.context import Handler, JobContext
 from videograin.jobs.limits import check_model
@@ -46,6 +47,8 @@ def download_handlers(settings: OperatorSettings) -> dict[JobKind, Handler[Downl
     def admit(request: DownloadRequest) -> None:
         entry = find_entry(request.name)
         check_offered(entry, settings)
+        if entry.purpose is Purpose.CONTROL:
+            check_packages([ControlKind(entry.name.rpartition("+")[2])])
         if settings.offline:
             raise ModelError(OFFLINE)
         if entry.purpose is Purpose.ADAPT and entry.missing_bytes() > settings.max_upload_mb * 1e6:
@@ -69,6 +72,7 @@ def check_offered(entry: CatalogEntry, settings: OperatorSettings) -> None:
 def check_installed(inputs: EditInputs) -> None:
     """Raise ModelError where an edit's model, or what it uses besides, is not on this machine yet or does not fit."""
     check_references(inputs.model, inputs.has_references)
+    check_packages(inputs.controls)
     for name in needed_entries(inputs.model, inputs.controls, inputs.adapters, inputs.has_references):
         entry = find_entry(name)
         if not entry.is_installed:

@@ -2,8 +2,9 @@
 const TITLE = "VideoGrain Studio";
 let running = "";
 
-const mayAsk = () => "Notification" in window && Notification.permission === "default";
-const mayTell = () => "Notification" in window && Notification.permission === "granted";
+const canTell = "Notification" in window && !/Android/.test(navigator.userAgent); // there only service workers notify
+const mayAsk = () => canTell && Notification.permission === "default";
+const mayTell = () => canTell && Notification.permission === "granted";
 
 function show() {
   const bar = element.querySelector("[role=progressbar]");

@@ -128,6 +128,11 @@ canvas.addEventListener("pointerleave", () => {
   pointer = null;
   draw();
 });
+canvas.addEventListener("pointercancel", () => { // by the system, as for a call or a second finger
+  points = [];
+  corner = null;
+  draw();
+});
 canvas.addEventListener("pointerup", (event) => {
   if (event.button || isMoving || !canvas.hasPointerCapture(event.pointerId)) return; // it was pressed elsewhere
   const [x, y] = at(event);
