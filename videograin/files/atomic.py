@@ -36,7 +36,7 @@ def written_aside(path: Path) -> Iterator[Path]:
             path.rmdir()
         os.replace(aside, path)
     except OSError as error:
-        raise ProjectError(f"'{path}' cannot be written ({error.strerror}). Choose another place.") from error
+        raise not_writable(path, error) from error
     finally:
         with suppress(OSError):  # where nothing can be written nothing can be removed, and the error says the former
             if aside.is_dir():
@@ -66,7 +66,12 @@ def check_writable(path: Path) -> None:
         with TemporaryFile(dir=path.absolute().parent):
             pass
     except OSError as error:
-        raise ProjectError(f"'{path}' cannot be written ({error.strerror}). Choose another place.") from error
+        raise not_writable(path, error) from error
+
+
+def not_writable(path: Path, error: OSError) -> ProjectError:
+    """Return the error that tells a user that a file or folder cannot be written."""
+    return ProjectError(f"'{path}' cannot be written ({error.strerror}). Choose another place.")
 
 
 def mapped_array(path: Path, shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:

@@ -25,9 +25,7 @@ if sys.platform == "linux":
 
 MAX_SECONDS = 30.0  # of waiting for a child that reads someone's file
 SECONDS_A_FRAME = 0.25  # more for each frame that is decoded at once: twenty times what full HD takes one core
-ENCODE_SECONDS = (
-    600.0  # of waiting for a child that is fed our own frames, of which it may have fifty to finish, or files
-)
+ENCODE_SECONDS = 600.0  # of waiting for a child that works on our own files, or may have fifty of our frames to finish
 MAX_FRAME_PIXELS = 64 * 2**20
 MAX_MEMORY = 4 * 2**30  # bytes of the child's address space (Linux)
 MAX_LOG = 2**20  # bytes of the child's stderr that are kept

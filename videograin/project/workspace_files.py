@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from videograin.errors import ProjectError, RegionError
-from videograin.files.atomic import write_whole, written_aside
+from videograin.files.atomic import not_writable, write_whole, written_aside
 from videograin.files.document import DocumentReader, format_document, parse_document, to_plain
 from videograin.media.ffmpeg import check_file
 from videograin.media.frame_folder import frame_files
@@ -284,4 +284,4 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ProjectError(f"'{folder}' cannot be written ({error.strerror}). Choose another place.") from error
+        raise not_writable(folder, error) from error

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("ray", reason="Ray is not installed: pip install 'videograin-studio[ray]'")
+pytest.importorskip("ray", reason="Ray is not installed: pip install -r requirements-ray.txt")
 
 from ray.exceptions import RayActorError, RayTaskError
 
