@@ -19,6 +19,7 @@ from videograin.jobs.settings import OperatorSettings
 from videograin.jobs.store import JobKind, JobState, JobStore
 from videograin.jobs.worker import Worker
 from videograin.media.video import load_clip, probe
+from videograin.production import produce
 from videograin.production.segments import Segments
 from videograin.project.project import Project
 
@@ -78,7 +79,7 @@ def test_a_cancelled_edit_keeps_its_finished_windows_as_a_clip(
     assert not (store.folder(status.job) / "segments").exists()
 
 
-def test_a_window_is_written_while_the_next_one_is_edited(
+def test_a_window_is_written_while_a_gpu_edits_the_next_one(
     open_worker: Open, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     next_is_asked_for, add = Event(), Segments.add
@@ -88,6 +89,7 @@ def test_a_window_is_written_while_the_next_one_is_edited(
         add(*arguments)
 
     monkeypatch.setattr(Segments, "add", wait_and_add)
+    monkeypatch.setattr(produce, "_host_is_free", lambda _: True)
     after_windows(monkeypatch, 1, next_is_asked_for.set)
     worker, store = open_worker()
     worker.start()

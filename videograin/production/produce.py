@@ -1,4 +1,4 @@
-"""Carry out the edit of a file window by window; each is written by the host while the device works on the next one."""
+"""Carry out the edit of a file window by window; while a GPU edits the next one, its host writes the one before."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -73,7 +73,7 @@ def produce(
         segments: take the finished windows, and may have some of an earlier run.
         report: told after every step of every phase; may raise `Cancelled`, which leaves the finished windows.
         forming: shows each window while it forms, at the crop's size.
-        on_written: called as soon as a window is written, while the next one is edited: in a thread of its own.
+        on_written: called as soon as a window is written, where a GPU edits in a thread beside that of the edit.
         record_attention: see `VideoGrainPipeline.edit`.
         edit_windows: edits; None is `VideoGrainPipeline.edit_windows`, one window after the other.
     """
@@ -100,7 +100,16 @@ def produce(
         on_written()
         return finished
 
-    yield from map_beside(write, windows if forming is None else forming.apart(windows))
+    in_order = map_beside if _host_is_free(pipeline) else map
+    yield from in_order(write, windows if forming is None else forming.apart(windows))
+
+
+def _host_is_free(pipeline: VideoGrainPipeline) -> bool:
+    """Whether the host's cores have little to do while a pipeline edits.
+
+    On a CPU they would do both at once and take longer: 129 s instead of 95 for 32 frames of 1080×1920 on two of them.
+    """
+    return pipeline.device.type != "cpu"
 
 
 def _write(
