@@ -1,9 +1,8 @@
 import time
-from threading import Event
 
 import pytest
 
-from videograin.threads import map_beside, map_in_threads
+from videograin.threads import map_in_threads
 
 
 def test_results_come_in_the_order_of_the_arguments():
@@ -21,39 +20,3 @@ def test_results_come_in_the_order_of_the_arguments():
 def test_what_a_call_raises_reaches_the_caller():
     with pytest.raises(ZeroDivisionError):
         map_in_threads(lambda x: 1 / x, [1, 0])
-
-
-def test_what_comes_of_an_item_is_computed_while_the_next_one_is_made():
-    next_is_made = Event()
-
-    def items():
-        yield "first"
-        next_is_made.set()
-        yield "second"
-
-    def change(item):
-        assert next_is_made.wait(10)
-        return item.upper()
-
-    assert list(map_beside(change, items())) == ["FIRST", "SECOND"]
-
-
-def test_where_no_more_items_can_be_made_something_has_come_of_all_that_were():
-    ended = []
-
-    def items():
-        yield from ("first", "second")
-        raise ZeroDivisionError
-
-    def take_its_time(item):
-        time.sleep(0.1)
-        ended.append(item)
-
-    with pytest.raises(ZeroDivisionError):
-        list(map_beside(take_its_time, items()))
-    assert ended == ["first", "second"]
-
-
-def test_what_a_call_beside_raises_reaches_the_caller():
-    with pytest.raises(ZeroDivisionError):
-        list(map_beside(lambda x: 1 / x, [0]))
