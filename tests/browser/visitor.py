@@ -48,12 +48,17 @@ class Held:
         self._page.context.unroute("**/queue/join*")
 
     def let_go_first(self) -> None:
-        """Let the first arrive."""
-        self._routes.pop(0).continue_()
+        """Let the first arrive, and wait until it has: what is done next is not to overtake it."""
+        self._let_go(0)
 
     def let_go_last(self) -> None:
-        """Let the last overtake the others."""
-        self._routes.pop().continue_()
+        """Let the last overtake the others, as above."""
+        self._let_go(-1)
+
+    def _let_go(self, place: int) -> None:
+        route = self._routes.pop(place)
+        route.continue_()
+        route.request.response()  # of the queue: it has taken the action
 
     def __len__(self) -> int:
         """Return how many have not arrived yet."""
