@@ -17,6 +17,7 @@ or chooses once is not what a cluster is about.
 import argparse
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -86,11 +87,15 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         project = _edit(options, Path(folder))
         for count in sorted(options.actors):
+            tell(f"starting {count} actors")
             with _opened(options, count, project) as opened:
+                tell("warming up")
                 warm_up(opened, project)
+                tell("editing")
                 before = opened.stages()
                 asked = opened.submit(JobKind.EDIT, "plain", project)
                 report.seconds[count] = length(asked.end())
+                tell(f"edited in {report.seconds[count]:.1f} s")
                 report.stages[count] = [
                     {stage: seconds - before[name][stage] for stage, seconds in after.items()}
                     for name, after in opened.stages().items()
@@ -111,6 +116,11 @@ def main() -> None:
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(asdict(report), indent=2))
+
+
+def tell(words: str) -> None:
+    """Say what is under way since when: a run takes minutes, and may be ended before its tables."""
+    print(f"{time.strftime('%X')} {words}", flush=True)
 
 
 def warm_up(opened: Studio, project: Project) -> None:
