@@ -72,7 +72,7 @@ class SharedWindows:
         finished: int,
         tail: np.ndarray | None,
     ) -> Iterator[EditedWindow]:
-        """Yield the windows in their order; the same, bit for bit, as where one place makes all of them."""
+        """Yield the windows in their order; the same, up to rounding on a GPU, as where one place makes all of them."""
         count = len(request_windows(request))
         if count - finished < 2:
             WindowBoard.offer_none(self._job)
