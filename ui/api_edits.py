@@ -84,9 +84,7 @@ class EditApi(ModelApi):
             raise RegionError(f"Frame {frame} is not in the clip; it has {len(clip.frames)}, counted from 0.")
         if number is not None and all(each.id != number for each in work.objects):
             raise RegionError(f"There is no object {number}. Known are: {[each.id for each in work.objects]}.")
-        shown = found.frame if frame is None else frame
-        if (shown, number) != (found.frame, found.selected):
-            found.frame, found.selected, found.answers = shown, number, ()
+        found.frame, found.selected = found.frame if frame is None else frame, number
         return found
 
 

@@ -16,6 +16,7 @@ from ui.rendering.score_markup import score_button
 from ui.settings_form import SETTING_FIELDS, described, settings_to_form
 from ui.steps import SEGMENTER_INFO, STROKES_INFO, SUGGEST, SUGGEST_MOVING
 from ui.work import attention_maps
+from ui.work.pointing import other_answer
 from ui.work.service import StudioService
 from ui.work.session import Session
 from ui.work.web_files import cached
@@ -96,8 +97,8 @@ class Views:
             mark.buttons: markup.mark_buttons(
                 can_undo=bool(session.past),
                 can_redo=bool(session.future),
-                can_shrink=bool(session.answers) and session.answer > 0,
-                can_grow=session.answer < len(session.answers) - 1,
+                can_shrink=other_answer(session, -1) is not None,
+                can_grow=other_answer(session, 1) is not None,
             ),
             mark.timeline: markup.timeline(work, session.frame, len(frames)),
             mark.found: found_markup.found(session.found, session.frame) if session.found else "",

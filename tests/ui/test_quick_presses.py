@@ -1,5 +1,6 @@
 """Presses before the answer to the one before, and fields that are empty for a moment: nothing else is hit."""
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +17,7 @@ from ui.handlers.whole_page import WholePageHandlers
 from ui.rendering import model_markup
 from ui.views import BUSY_SECONDS, Updates, Views
 from ui.work.marking import Marking
+from ui.work.pointing import Answers
 from ui.work.segmenting import Segmenting
 from ui.work.service import StudioService
 from ui.work.session import Session
@@ -35,6 +37,12 @@ def half(size: tuple[int, int], *, is_left: bool) -> np.ndarray:
     mask = np.zeros(size, bool)
     mask[:, : size[1] // 2] = True
     return mask if is_left else ~mask
+
+
+def offered_sizes(buttons: str) -> list[str]:
+    return [
+        size for size, rest in re.findall("data-action='(smaller|bigger)'([^>]*)", buttons) if "disabled" not in rest
+    ]
 
 
 @pytest.fixture
@@ -70,12 +78,29 @@ def test_a_random_idea_shows_what_it_makes_of_a_sentence_in_own_words(
 def test_a_larger_answer_to_a_click_that_was_undone_goes_to_no_other_object(session: Session, answer: Answer) -> None:
     before = session.opened_work.masks[1].masks
     whole = np.ones(before.shape[1:], bool)
-    session.selected, session.answers, session.answer = 2, (session.opened_work.masks[2].masks[0], whole), 0
+    session.selected, session.answers = 2, Answers(2, 0, (session.opened_work.masks[2].masks[0], whole))
     answer("object_action", session.id, event("undo"))
     assert session.selected == 1
     with pytest.raises(gr.Error, match="There is no larger object under this click"):
         answer("object_action", session.id, event("bigger"))
     assert np.array_equal(session.opened_work.masks[1].masks, before)
+
+
+def test_sizes_are_offered_while_the_mask_is_an_answer_to_the_click(
+    session: Session, page: Page, answer: Answer
+) -> None:
+    small, large = session.opened_work.masks[2].masks[0], np.ones(session.opened_clip.frames.shape[1:3], bool)
+    session.selected, session.answers = 2, Answers(2, 0, (small, large))
+    for press in ("bigger", "undo", "bigger"):  # what was undone can be chosen again
+        shown = answer("object_action", session.id, event(press))
+    assert offered_sizes(shown[page.mark.buttons]) == ["smaller"]
+    corner = np.zeros_like(small)
+    corner[:8, :8] = True
+    session.change(objects.set_mask(session.opened_work, 2, 0, corner, 4))
+    assert offered_sizes(answer("object_action", session.id, event("frame", value="0"))[page.mark.buttons]) == []
+    with pytest.raises(gr.Error, match="There is no smaller object under this click"):
+        answer("object_action", session.id, event("smaller"))
+    assert np.array_equal(session.opened_work.masks[2].masks[0], corner)
 
 
 def test_an_answer_to_the_clock_or_a_cancel_does_not_say_which_result_is_shown(

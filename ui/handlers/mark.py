@@ -59,7 +59,7 @@ class MarkHandlers:
         session = self._studio.sessions.find(session_id)
         with session.lock:
             session.change(objects.add_object(session.opened_work))
-            session.selected, session.answers = session.opened_work.objects[-1].id, ()
+            session.selected = session.opened_work.objects[-1].id
             return self._views.marks(session)
 
     def add_rest(self, session_id: str) -> Updates:
@@ -150,10 +150,9 @@ class MarkHandlers:
         match action:
             case "frame":
                 session.frame = max(0, min(len(clip.frames) - 1, int(value)))
-                session.answers = ()
                 self._studio.marking.prepare_frame(session)
             case "select":
-                session.selected, session.answers = (None if session.selected == number else number), ()
+                session.selected = None if session.selected == number else number
             case "undo":
                 session.undo()
             case "redo":

@@ -61,6 +61,21 @@ class Stroke:
     is_eraser: bool
 
 
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """Masks that one click may have meant.
+
+    Attributes:
+        number: id of the object that was clicked on.
+        frame: the click's, counted from 0.
+        masks: (H, W) bool each, the smallest first.
+    """
+
+    number: int
+    frame: int
+    masks: tuple[np.ndarray, ...]
+
+
 def click(session: Session, segmenter: "Segmenter", tool: Tool, x: float, y: float) -> None:
     """Take a click on the frame that is shown: a new object, or more or less of the one that is selected.
 
@@ -128,7 +143,7 @@ def draw(session: Session, segmenter: "Segmenter", stroke: Stroke) -> None:
     mask = np.zeros(size, bool) if mask is None else mask
     drawn = paint(size, stroke)
     mask = mask & ~drawn if stroke.is_eraser else mask | drawn
-    _take(session, set_mask(work, number, session.frame, mask, frames), number, ())
+    _take(session, set_mask(work, number, session.frame, mask, frames), number)
 
 
 def choose_answer(session: Session, steps: int) -> None:
@@ -137,14 +152,26 @@ def choose_answer(session: Session, steps: int) -> None:
     Raises:
         RegionError: there is none.
     """
-    wanted = session.answer + steps
-    number, answers = session.selected, session.answers
-    if number is None or not 0 <= wanted < len(answers):
+    mask, number = other_answer(session, steps), session.selected
+    if mask is None or number is None:
         size = "smaller" if steps < 0 else "larger"
         raise RegionError(f"There is no {size} object under this click. Add or remove parts with more clicks.")
-    work, clip = session.opened_work, session.opened_clip
-    session.change(set_mask(work, number, session.frame, answers[wanted], len(clip.frames)))
-    session.answer = wanted
+    frames = len(session.opened_clip.frames)
+    session.change(set_mask(session.opened_work, number, session.frame, mask, frames))
+
+
+def other_answer(session: Session, steps: int) -> np.ndarray | None:
+    """Return the next smaller (-1) or larger (1) mask (H, W) bool that the latest click may have meant.
+
+    None where there is none, where another object or frame is looked at, and where the object's mask has become none of
+    that click's answers.
+    """
+    given = session.answers
+    if given is None or (given.number, given.frame) != (session.selected, session.frame):
+        return None
+    mask = mask_at(session.opened_work, given.number, given.frame)
+    wanted = next((place + steps for place, each in enumerate(given.masks) if np.array_equal(each, mask)), -1)
+    return given.masks[wanted] if 0 <= wanted < len(given.masks) else None
 
 
 def paint(size: tuple[int, int], stroke: Stroke) -> np.ndarray:
@@ -185,8 +212,8 @@ def _answer(session: Session, segmenter: "Segmenter", work: Workspace, number: i
     found = _ask(session, segmenter, work, number)
     answers = sorted((found, *found.alternatives), key=lambda answer: answer.area)
     work = set_mask(work, number, session.frame, found.mask, len(session.opened_clip.frames), found.confidence)
-    _take(session, work, number, _distinct(answers))
-    session.answer = next(i for i, mask in enumerate(session.answers) if np.array_equal(mask, found.mask))
+    _take(session, work, number)
+    session.answers = Answers(number, session.frame, _distinct(answers))
 
 
 def _ask(session: Session, segmenter: "Segmenter", work: Workspace, number: int) -> "Segmentation":
@@ -214,7 +241,7 @@ def _unite(session: Session, segmenter: "Segmenter", work: Workspace, number: in
     before = mask_at(work, number, session.frame)
     mask = found.mask if before is None else before | found.mask
     work = set_mask(work, number, session.frame, mask, len(session.opened_clip.frames), found.confidence)
-    _take(session, work, number, ())
+    _take(session, work, number)
 
 
 def _set_frame(session: Session, segmenter: "Segmenter") -> None:
@@ -247,6 +274,6 @@ def _distinct(answers: Sequence["Segmentation"]) -> tuple[np.ndarray, ...]:
     return tuple(masks)
 
 
-def _take(session: Session, work: Workspace, number: int, answers: tuple[np.ndarray, ...]) -> None:
+def _take(session: Session, work: Workspace, number: int) -> None:
     session.change(work)
-    session.selected, session.answers, session.answer = number, answers, 0
+    session.selected = number

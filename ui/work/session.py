@@ -15,8 +15,6 @@ from threading import Lock, RLock, Thread
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from weakref import WeakValueDictionary
 
-import numpy as np
-
 from videograin.errors import ProjectError, VideoGrainError
 from videograin.files.atomic import write_whole
 from videograin.files.dataclass_json import from_json, to_json
@@ -30,6 +28,7 @@ from videograin.project.workspace_files import load_workspace, save_workspace
 from videograin.region import EditSettings
 
 if TYPE_CHECKING:
+    from ui.work.pointing import Answers
     from videograin.segment.segmenter import Segmenter
 
 AWAITED = "awaited.json"
@@ -86,8 +85,7 @@ class Session:
         clip: its frames; None before a clip is chosen.
         frame: that is shown, counted from 0.
         selected: id of the object that further clicks refine; None begins a new one.
-        answers: masks (H, W) that the latest click may have meant, the smallest first.
-        answer: which of them was taken.
+        answers: to the latest click that a segmenter answered (`pointing.other_answer`).
         tracking: id of the job whose masks are awaited; empty where there is none.
         gone: ids of objects that were deleted since others are followed; another object may have got the same since.
         suggesting: id of the job that suggests objects, while one does.
@@ -112,8 +110,7 @@ class Session:
     clip: Clip | None = None
     frame: int = 0
     selected: int | None = None
-    answers: tuple[np.ndarray, ...] = ()
-    answer: int = 0
+    answers: "Answers | None" = None
     tracking: str = ""
     gone: frozenset[int] = frozenset()
     suggesting: str = ""
@@ -168,7 +165,7 @@ class Session:
         with self._as_before_unless_saved():
             self.work, self.clip = work, clip
             self.is_photograph = looks_like_photograph(clip.frames)
-            self.frame, self.answers, self.answer, self.segmenter, self.found = 0, (), 0, None, None
+            self.frame, self.answers, self.segmenter, self.found = 0, None, None, None
             self.selected = work.objects[-1].id if work.objects else None
             self.tracking = self.suggesting = self.caption = ""
             self.past, self.future = [], []
@@ -255,7 +252,6 @@ class Session:
         if source:
             latest = self.opened_work
             with self._as_before_unless_saved():
-                self.answers, self.answer = (), 0  # to a click that may be undone
                 self._show(with_words_of(source[-1], latest))
             source.pop()
             target.append(latest)
@@ -265,7 +261,6 @@ class Session:
         self.work = work
         if self.object is None:
             self.selected = work.objects[-1].id if work.objects else None
-            self.answers, self.answer = (), 0  # to a click on another object
 
     @contextmanager
     def _as_before_unless_saved(self) -> Iterator[None]:

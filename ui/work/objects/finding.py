@@ -120,6 +120,6 @@ def take_found(session: Session, places: Iterable[int] | None = None) -> None:
         work = objects.add_object(work, free_name(work, each.name[: objects.MAX_NAME]))
         work = objects.set_mask(work, work.objects[-1].id, found.frame, each.mask, len(clip.frames))
     session.change(work)
-    session.selected, session.answers = work.objects[-1].id, ()
+    session.selected = work.objects[-1].id
     left = tuple(each for place, each in enumerate(found.objects) if place not in chosen)
     session.found = replace(found, objects=left) if left else None
