@@ -76,6 +76,13 @@ def test_a_sentence_in_own_words_goes_before_the_composed_one(work):
     )
 
 
+@pytest.mark.parametrize("phrase", ["İstanbul", "a KÖPEK", "一只熊猫", "🐼 (C++)"])
+def test_a_phrase_has_its_colour_in_any_script(phrase):  # "İ" in small letters is two characters
+    animal = MarkedObject(1, "animal", "#ff0000", prompt=phrase)
+    html = markup.coloured(f"İ, {phrase.upper()}", [animal])
+    assert html == f"İ, <mark style='--colour:#ff0000'>{phrase.upper()}</mark>"
+
+
 def test_a_word_that_is_not_in_the_sentence_is_left_uncoloured(work):
     assert "<mark" not in markup.coloured("something else", work.objects)
 

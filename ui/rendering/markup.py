@@ -5,6 +5,7 @@ is what the server knows; what it shows may be newer (scripts/fields.js).
 """
 
 import math
+import re
 import secrets
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -250,12 +251,10 @@ def coloured(prompt: str, objects: Sequence[MarkedObject]) -> str:
     """Return a prompt with the objects' phrases marked in their colours; longer phrases choose first."""
     taken = [-1] * len(prompt)
     for number, each in sorted(enumerate(objects), key=lambda pair: -len(pair[1].edit_prompt)):
-        phrase = each.edit_prompt.strip().lower()
-        start = prompt.lower().find(phrase) if phrase else -1
-        while start >= 0 and any(place >= 0 for place in taken[start : start + len(phrase)]):
-            start = prompt.lower().find(phrase, start + 1)
-        if start >= 0:
-            taken[start : start + len(phrase)] = [number] * len(phrase)
+        phrase = re.compile(f"(?=({re.escape(each.edit_prompt.strip())}))", re.IGNORECASE)  # also where it overlaps
+        spans = (found.span(1) for found in phrase.finditer(prompt))
+        start, stop = next((span for span in spans if max(taken[slice(*span)], default=0) < 0), (0, 0))
+        taken[start:stop] = [number] * (stop - start)
     return "".join(
         escape(text) if number < 0 else f"<mark style='--colour:{objects[number].colour}'>{escape(text)}</mark>"
         for number, text in _runs(prompt, taken)
