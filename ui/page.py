@@ -82,7 +82,7 @@ def _wire_page(blocks: gr.Blocks, page: Page, handlers: WholePageHandlers) -> No
     _on(
         blocks.load, handlers.load, page.kept, {page.kept, page.session, page.tabs, *page.everything},
         js=widgets.script("session_claim.js"),
-    ).then(None, page.kept, None, js=widgets.script("session_keep.js"))  # fmt: skip
+    ).success(None, page.kept, None, js=widgets.script("session_keep.js"))  # fmt: skip
     for name in ("quiet_player.js", "keys.js", "drawers.js", "toasts.js", "half_typed.js"):
         blocks.load(None, None, None, js=widgets.script(name), api_visibility="private")
     page.tabs.change(None, None, None, js=widgets.script("begin_step.js"), api_visibility="private")
@@ -205,7 +205,7 @@ def _wire_edit(page: Page, handlers: EditHandlers, marking: MarkHandlers) -> Non
     explained = _on(edit.phrases.act, handlers.explain, session, edit.attention, busy=True, is_long=True)
     for ended in (explained.success, explained.failure):
         ended(None, None, None, js=widgets.script("show_explanation.js"), api_visibility="private")
-    _on(edit.share.click, handlers.share, {session, *page.settings}, page.link).then(
+    _on(edit.share.click, handlers.share, {session, *page.settings}, page.link).success(
         None, page.link, None, js=widgets.script("copy_link.js"), api_visibility="private"
     )
     _download(page, edit.result_out, handlers.export_result, [session, page.shown, edit.format])
@@ -216,7 +216,7 @@ def _wire_edit(page: Page, handlers: EditHandlers, marking: MarkHandlers) -> Non
 def _download(page: Page, button: gr.Button, handler: Handler, inputs: Inputs) -> None:
     """Have a button make a file and the browser fetch it."""
     made = _on(button.click, handler, inputs, page.file, busy=True, is_long=True)
-    made.then(None, page.file, None, js=widgets.script("download.js"))
+    made.success(None, page.file, None, js=widgets.script("download.js"))
 
 
 def _on(
@@ -245,6 +245,7 @@ def _on(
         in_turn: events of the same name are answered one after the other, so that no answer is overtaken by an older.
         is_long: whether a clip or file is read or written: of all users' few are at a time (`LONG_WORK`), and the page
             shows the place of those that wait.
+        is_queued: whether Gradio's queue takes it; else it is answered at once, by the request itself.
     """
     turns = LONG_WORK if is_long else Turns(in_turn, 1 if in_turn else None)
     return listener(

@@ -14,7 +14,7 @@ from page_events import event, form_of, presses
 
 from ui.components import Page
 from ui.handlers.whole_page import WholePageHandlers
-from ui.rendering import model_markup
+from ui.rendering import model_markup, widgets
 from ui.views import BUSY_SECONDS, Updates, Views
 from ui.work.marking import Marking
 from ui.work.pointing import Answers
@@ -163,6 +163,13 @@ def test_an_explanation_that_fails_is_no_longer_waited_for(blocks: gr.Blocks, pa
     ends = [fn for fn in blocks.fns.values() if fn.trigger_after == asked._id and "vg-busy" in str(fn.js)]
     assert any(fn.trigger_only_on_success for fn in ends)
     assert any(fn.trigger_only_on_failure for fn in ends)
+
+
+def test_where_no_file_or_link_could_be_made_the_one_before_is_not_given_again(blocks: gr.Blocks, page: Page) -> None:
+    scripts = {widgets.script(f"{name}.js") for name in ("download", "copy_link", "session_keep")}
+    giving = [fn for fn in blocks.fns.values() if str(fn.js) in scripts]
+    assert {str(fn.js) for fn in giving} == scripts
+    assert all(fn.trigger_only_on_success for fn in giving)
 
 
 def test_no_masks_that_are_awaited_are_left_for_others(studio: StudioService, session: Session) -> None:
