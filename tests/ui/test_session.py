@@ -86,6 +86,28 @@ def test_a_new_change_forgets_what_was_undone(sessions, clip_file):
     assert [each.name for each in session.opened_work.objects] == ["dog"]
 
 
+def test_what_changes_nothing_is_no_step(sessions, clip_file):
+    session = start(sessions.create(), clip_file)
+    for name in ("cat", "dog"):
+        session.change(objects.add_object(session.opened_work, name))
+    session.undo()
+    for _ in range(2):  # it is on top already
+        session.change(objects.move_object(session.opened_work, 1, 1))
+    session.redo()
+    for _ in range(2):  # a button that is pressed twice
+        session.change(objects.delete_object(session.opened_work, 2))
+    session.undo()
+    assert [each.name for each in session.opened_work.objects] == ["cat", "dog"]
+
+
+def test_words_that_no_file_can_hold_are_taken_back(sessions, clip_file):
+    session = start(sessions.create(), clip_file)
+    with pytest.raises(UnicodeEncodeError):
+        session.set_words(replace(session.opened_work, background="half of an emoji: \ud83d"))
+    session.set_words(replace(session.opened_work, negative_prompt="blurry"))
+    assert (session.opened_work.background, session.opened_work.negative_prompt) == ("", "blurry")
+
+
 def test_the_work_is_there_after_a_restart(sessions, clip_file, tmp_path):
     session = start(sessions.create(), clip_file)
     work = objects.add_object(session.opened_work, "cat")
@@ -206,9 +228,10 @@ def test_one_session_reads_or_writes_one_file_at_a_time_and_others_meanwhile(ses
     assert read(ann, lambda: "the next") == "the next"
 
 
-def test_work_outlives_a_data_folder_that_vanished_and_is_written_again(sessions, clip_file, tmp_path):
+@pytest.mark.parametrize("is_alone", [True, False])
+def test_work_outlives_a_folder_that_vanished_and_is_written_again(sessions, clip_file, tmp_path, is_alone):
     session = start(sessions.create(), clip_file)
-    shutil.rmtree(tmp_path / "sessions")
+    shutil.rmtree(session.folder if is_alone else tmp_path / "sessions")
     assert sessions.find(session.id) is session
     session.change(objects.add_object(session.opened_work))
     assert len(Sessions(tmp_path / "sessions").find(session.id).opened_work.objects) == 1

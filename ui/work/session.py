@@ -1,6 +1,7 @@
 """One browser's work: in memory while it is used, and in a folder of its own for when the browser comes back."""
 
 import logging
+import os
 import re
 import secrets
 import shutil
@@ -172,12 +173,14 @@ class Session:
         shutil.rmtree(self.folder / PAST, ignore_errors=True)  # were they put away, those are of the clip before
 
     def change(self, work: Workspace) -> None:
-        """Take a step that can be undone.
+        """Take a step that can be undone, unless nothing changes.
 
         Raises:
             ProjectError: it cannot be saved; then it was not taken.
         """
         before, clip = self.opened_work, self.opened_clip
+        if (work, work.masks) == (before, before.masks):
+            return
         steps = max(3, min(MAX_UNDO, UNDO_BYTES // clip.frames[..., 0].size))
         with self._as_before_unless_saved():
             self.past, self.future = [*self.past, before][-steps:], []
@@ -269,7 +272,7 @@ class Session:
         try:
             yield
             self.save()
-        except ProjectError:
+        except Exception:
             vars(self).update(before)
             raise
 
@@ -335,7 +338,7 @@ class Sessions:
                 raise ProjectError("This session is over; work is deleted after a while. Load the page again.")
             session = self._restored(session_id, turn)
         with suppress(OSError):  # a disk that cannot be written may still be read
-            session.folder.touch()  # its age counts from its last use
+            os.utime(session.folder)  # its age counts from its last use
         return self._remember(session)
 
     def find_or_create(self, session_id: str | None) -> Session:
