@@ -13,6 +13,7 @@ from synthetic_video import COUNTER, FPS, count_of, ffmpeg, make, moving_scene, 
 
 from videograin.errors import RegionError, SettingsError, VideoError
 from videograin.files import atomic
+from videograin.jobs.failures import is_out_of_space
 from videograin.media import ffmpeg as limits
 from videograin.media.encode import GREEN, OutputFormat, save_clip, save_video
 from videograin.media.sound import AudioSource, Mix, find_sound
@@ -273,8 +274,9 @@ def test_an_interrupted_save_leaves_the_older_file_and_nothing_else(tmp_path, er
 def test_a_full_disk_is_reported_and_nothing_is_left(tmp_path, monkeypatch):
     monkeypatch.setattr(atomic.secrets, "token_hex", lambda _: "full")
     (tmp_path / ".full.part").symlink_to("/dev/full")
-    with pytest.raises(VideoError, match="does not fit on the disk"):
+    with pytest.raises(VideoError, match="does not fit on the disk") as full:
         save_video(tmp_path / "a.mp4", moving_scene(), 25)
+    assert is_out_of_space(full.value)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -39,3 +40,13 @@ def test_the_sound_is_as_long_as_the_joined_picture_and_a_large_one_has_its_time
     assert probe(tmp_path / "whole.mp4").duration == pytest.approx(1.0, abs=0.03)
     assert len(sound_of(tmp_path / "whole.mp4")) == pytest.approx(8000, abs=300)
     assert {file.name for file in tmp_path.iterdir()} == {"a.mp4", "b.mp4", "sound.mp4", "whole.mp4"}
+
+
+def test_a_name_as_long_as_one_may_be_and_a_folder_that_is_not_utf_8_are_joined(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    save_part(folder / "a.mp4", np.zeros((2, 64, 64, 3), np.uint8), 8)
+    target = tmp_path / f"{251 * 'x'}.mp4"
+    join_videos([folder / "a.mp4"], target, 0.25)
+    assert len(load_clip(target, WHOLE).frames) == 2
+    assert sorted(tmp_path.iterdir()) == sorted([folder, target])

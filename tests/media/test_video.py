@@ -1,5 +1,6 @@
 """The video module against real files: made here by ffmpeg, and the clips in the folder VIDEOGRAIN_CLIPS."""
 
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -484,6 +485,11 @@ def test_a_flood_of_messages_is_cut_and_does_not_block(counter):
 
 
 # Nothing half-written
+
+
+def test_ctrl_c_at_the_terminal_does_not_end_a_child_before_the_program_has_decided_what_to_do():
+    with limits.FFmpeg(["-f", "lavfi", "-i", "anullsrc", "-f", "null", "-"], "silence") as child:
+        assert os.getpgid(child._process.pid) != os.getpgrp()
 
 
 def test_an_interrupted_load_kills_its_child(counter, monkeypatch):

@@ -19,6 +19,8 @@ OK, UNEXPECTED, USAGE, INTERRUPTED, UNREAD = 0, 1, 2, 130, 141
 FILES_OWN = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.EROFS)
 """Errors that are about a file that the user has named, or its folder, rather than about the program."""
 
+DISK_FULL = "The disk is full: make room, or set TMPDIR to a folder on a larger one for what is kept meanwhile."
+
 COMMANDS = (edit, reproduce, score, compare, vote, mask, info, models, download, app)
 """In the order of `--help`. Each module has `add_parser`, which names the function that carries the command out."""
 
@@ -63,6 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return INTERRUPTED
             if mendable := _what_to_mend(error):
                 print(f"error: {mendable}", file=sys.stderr)
+                if is_out_of_space(error):
+                    print(DISK_FULL, file=sys.stderr)
                 return USAGE
             if isinstance(error, BrokenPipeError):
                 _print_no_more()
@@ -84,6 +88,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
     for command in COMMANDS:
         command.add_parser(commands)
+    for own in commands.choices.values():  # where a user adds it to the command that has failed
+        own.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     return parser
 
 
@@ -107,7 +113,7 @@ def _report_defect(error: BaseException, debug: bool) -> None:
     if is_out_of_memory(error):
         hint = "The device ran out of memory: choose fewer frames or a smaller size."
     elif is_out_of_space(error):
-        hint = "The disk is full: make room, or set TMPDIR to a folder on a larger one for what is kept meanwhile."
+        hint = DISK_FULL
     else:
         hint = "This is a defect. Run the command again with --debug and report what it prints."
     print(f"unexpected {type(error).__name__}: {error}\n{hint}", file=sys.stderr)

@@ -5,6 +5,7 @@ that a hostile or damaged upload ends in one `VideoError`. Playlists, scripts an
 or addresses, are not opened at all: their kinds are not among `CONTAINERS`.
 """
 
+import errno
 import os
 import re
 import subprocess
@@ -41,6 +42,7 @@ _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # ffmpeg's own decoder
 _NOT_A_VIDEO = "is not a video that can be opened. Choose an MP4, MOV, WebM, MKV, AVI or GIF."
 _CUT_OFF = "has no index: it was cut off while it was copied or recorded. Copy or upload it again."
 _TOO_MUCH_MEMORY = f"needs more than {MAX_MEMORY >> 30} GiB to decode. Scale it down first."
+_FULL = "No space left on device"
 _REFUSALS = {  # what ffmpeg's stderr says when a limit is met, and what we say
     "exceeds specified max pixel count": f"has more than {MAX_FRAME_PIXELS} pixels in a frame. Scale it down first.",
     "Cannot allocate memory": _TOO_MUCH_MEMORY,
@@ -48,7 +50,6 @@ _REFUSALS = {  # what ffmpeg's stderr says when a limit is met, and what we say
     "failed to map segment": _TOO_MUCH_MEMORY,  # no room for ffmpeg itself, under a lower limit of the machine's
     "cannot map zero-fill pages": _TOO_MUCH_MEMORY,
     "not on whitelist": _NOT_A_VIDEO,
-    "No space left on device": "does not fit on the disk. Free some space or choose another folder.",
 }
 
 
@@ -113,7 +114,10 @@ class FFmpeg:
         self._log = bytearray()
         self._timed_out = False
         self._patience = ENCODE_SECONDS if reads_frames or is_own else MAX_SECONDS
-        self._process = subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        # In a group of its own: Ctrl-C at a terminal would end it before the program has decided what to do.
+        self._process = subprocess.Popen(
+            command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, process_group=0
+        )
         self._stdout = cast(BufferedReader, self._process.stdout)
         self._stderr = cast(BufferedReader, self._process.stderr)
         if sys.platform == "linux":
@@ -162,6 +166,10 @@ class FFmpeg:
             status = self._process.wait()
         self._drain.join()
         log = self._log.decode(errors="replace")
+        if _FULL in log:
+            raise VideoError(
+                f"'{self._name}' does not fit on the disk. Free some space or choose another folder."
+            ) from OSError(errno.ENOSPC, _FULL)
         for sign, reason in _REFUSALS.items():
             if sign in log:
                 raise VideoError(f"'{self._name}' {reason}")

@@ -1,5 +1,6 @@
 """Join MP4s that were written one after the other, without encoding them again."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,11 +22,10 @@ def join_videos(parts: Sequence[Path], target: Path, seconds: float, audio: Audi
     Raises:
         VideoError: they cannot be joined.
     """
-    names = target.with_name(f".{target.stem}.parts.part")
-    silent = target.with_name(f".{target.stem}.silent.part")
     with written_aside(target) as aside:
+        names, silent = (aside.with_name(f"{aside.stem}.{kind}.part") for kind in ("parts", "silent"))
         try:
-            names.write_text("".join(f"file {_quoted(part)}\n" for part in parts), encoding="utf-8")
+            names.write_bytes(os.fsencode("".join(f"file {_quoted(part)}\n" for part in parts)))
             joined = silent if audio else aside
             copy = ["-map", "0:v", "-c", "copy", "-map_metadata", "-1", "-movflags", "+faststart", "-f", "mp4"]
             source = ["-v", "error", "-f", "concat", "-safe", "0", "-i", f"file:{names.absolute()}"]

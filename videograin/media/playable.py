@@ -30,8 +30,9 @@ def make_playable(path: Path, target: Path) -> None:
     ]
     h264 = ["-c:v", "libx264", "-crf", str(NEARLY_LOSSLESS), "-movflags", "+faststart"]
     with written_aside(target) as aside:
-        output = ["-map", f"0:{info.track}", "-vf", ",".join(filters), "-an", *h264, "-f", "mp4", str(aside)]
-        arguments = ["-v", "error", *alpha_decoder(info), *input_arguments(path), *output]
+        output = [*h264, "-f", "mp4", f"file:{aside.absolute()}"]
+        picture = ["-map", f"0:{info.track}", "-vf", ",".join(filters), "-an"]
+        arguments = ["-v", "error", *alpha_decoder(info), *input_arguments(path), *picture, *output]
         content, log = run(arguments, path.name, more=SECONDS_A_FRAME * min(MAX_FRAMES, info.duration * info.fps))
         if not content:
             raise VideoError(f"'{path.name}' cannot be shown ({log.strip()[:200]}). Convert it to MP4 and upload that.")
@@ -60,7 +61,8 @@ def pack_frames(folder: Path, target: Path) -> None:
     ]
     lossless = ["-c:v", "libx264rgb", "-crf", "0", "-preset", "veryfast", "-f", "matroska"]
     with written_aside(target) as aside:
-        with FFmpeg(["-v", "error", *pictures, *lossless, str(aside)], folder.name, reads_frames=True) as child:
+        output = [*lossless, f"file:{aside.absolute()}"]
+        with FFmpeg(["-v", "error", *pictures, *output], folder.name, reads_frames=True) as child:
             for frame in read_frames(folder, list(range(len(frame_files(folder)))), size):
                 if not child.write(frame.tobytes()):
                     break
