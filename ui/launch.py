@@ -20,8 +20,10 @@ from ui.rendering.theme import CSS, studio_theme
 from ui.work.service import StudioService
 from ui.work.web_files import keep_web_files_in
 from videograin.errors import SettingsError
+from videograin.files.disk import keep_temporary_files_in
 from videograin.jobs.settings import OperatorSettings, make_data_folder, read_operator_settings, variable_of
 from videograin.json_log import log_as_json, log_what_is_printed
+from videograin.progress import stop_signals
 
 OPEN_TABS = 250
 """Whose components Gradio remembers, a third of a megabyte each; open tabs ask now and then, so closed ones go first.
@@ -51,6 +53,7 @@ def run_studio(host: str | None = None, port: int | None = None, *, open_browser
     metrics = StudioMetrics()
     served = Event()
     studio = StudioService(settings, metrics.note, served)
+    keep_temporary_files_in(settings.data_folder / "temporary")  # no other studio's: this one has the folder now
     metrics.watch(studio)
     log_what_is_printed()  # from here on; what the operator must mend was told above, in plain words
     stopped = Event()
@@ -65,11 +68,8 @@ def run_studio(host: str | None = None, port: int | None = None, *, open_browser
 
 
 def set_on_signals(told: Event) -> None:
-    """Set an event on SIGTERM, on Ctrl-C, and at the end of the terminal unless that is ignored, as under nohup."""
-    numbers = [signal.SIGTERM, signal.SIGINT]
-    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-        numbers.append(signal.SIGHUP)
-    for number in numbers:
+    """Set an event on the signals that are to end a program."""
+    for number in stop_signals():
         signal.signal(number, lambda *_: told.set())
 
 

@@ -1,5 +1,6 @@
 """How long work tells where it is, and how it is stopped."""
 
+import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass, replace
@@ -20,6 +21,10 @@ class Phase(StrEnum):
     INVERT = "invert"
     EDIT = "edit"
     DECODE = "decode"
+
+
+STOPPING = ("SIGINT", "SIGTERM", "SIGHUP")
+"""Signals that end a program: by Ctrl-C, by another program and with its terminal. Windows knows some of them."""
 
 
 @dataclass(frozen=True)
@@ -90,3 +95,13 @@ def track(phase: Phase, items: SizedIterable[T_co], report: Report) -> Iterator[
     for done, item in enumerate(items, 1):
         yield item
         report(Progress(phase, done, total, (time.monotonic() - started) / done * (total - done)))
+
+
+def stop_signals() -> list[signal.Signals]:
+    """Return the signals that are to end this program.
+
+    Where one is ignored, as Ctrl-C is in a background job of a shell and the terminal's end under nohup, that stays so,
+    and so does what a program in another language that runs this one does on it (None).
+    """
+    known = [signal.Signals[name] for name in STOPPING if name in signal.Signals.__members__]
+    return [number for number in known if signal.getsignal(number) not in (signal.SIG_IGN, None)]

@@ -1,11 +1,12 @@
 """Room on the disk: of all, of one owner, and what stays free."""
 
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from videograin.errors import ProjectError
-from videograin.files.disk import DiskRoom, free_bytes, used_bytes
+from videograin.files.disk import DiskRoom, free_bytes, keep_temporary_files_in, used_bytes
 
 
 def write(path: Path, size: int) -> None:
@@ -44,3 +45,14 @@ def test_some_of_the_disk_stays_free(tmp_path: Path) -> None:
 def test_a_folder_that_vanished_has_nothing_and_a_disk_all_the_same(tmp_path: Path) -> None:
     assert used_bytes(tmp_path / "gone/for/good") == 0
     assert free_bytes(tmp_path / "gone/for/good") > 0
+
+
+def test_temporary_files_lie_in_a_folder_without_those_of_a_process_that_was_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    write(tmp_path / "own" / "videograin-old" / "clip.frames", 3)
+    keep_temporary_files_in(tmp_path / "own")
+    assert list((tmp_path / "own").iterdir()) == []
+    with tempfile.TemporaryDirectory() as scratch:
+        assert Path(scratch).parent == tmp_path / "own"

@@ -56,12 +56,15 @@ def told() -> Iterator[threading.Event]:
 
 
 @pytest.mark.parametrize("is_to_outlive", [True, False], ids=["nohup", "terminal"])
-def test_a_studio_ends_with_its_terminal_unless_it_is_to_outlive_it(*, is_to_outlive: bool) -> None:
+def test_a_studio_ends_with_its_terminal_and_what_is_ignored_stays_so(*, is_to_outlive: bool) -> None:
     told = threading.Event()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     signal.signal(signal.SIGHUP, signal.SIG_IGN if is_to_outlive else signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in a background job of a shell: Ctrl-C is meant for another
     try:
         set_on_signals(told)
+        signal.raise_signal(signal.SIGINT)
+        assert not told.is_set()
         signal.raise_signal(signal.SIGHUP)
         assert told.is_set() is not is_to_outlive
         signal.raise_signal(signal.SIGTERM)

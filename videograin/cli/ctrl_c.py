@@ -4,9 +4,7 @@ import signal
 from types import FrameType
 from typing import Self
 
-STOPPING = {"SIGINT": signal.default_int_handler, "SIGTERM": signal.SIG_DFL, "SIGHUP": signal.SIG_DFL}
-"""Signals that end a command, by Ctrl-C, by another program and with its terminal, and what Python does on them by
-itself. Where one is ignored, as Ctrl-C is in a background job and the terminal's end under nohup, that stays so."""
+from videograin.progress import stop_signals
 
 
 class CtrlC:
@@ -20,10 +18,7 @@ class CtrlC:
 
     def __init__(self) -> None:
         self.came = False
-        known = [
-            (signal.Signals[name], usual) for name, usual in STOPPING.items() if name in signal.Signals.__members__
-        ]
-        self._before = {number: usual for number, usual in known if signal.getsignal(number) == usual}
+        self._before = {number: signal.getsignal(number) for number in stop_signals()}
 
     def __enter__(self) -> Self:
         for number in self._before:
@@ -31,8 +26,8 @@ class CtrlC:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, usual in self._before.items():
-            signal.signal(number, usual)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         self.came = True

@@ -1,7 +1,8 @@
-"""How much of a disk the users' files may take, and what must stay free on it."""
+"""How much of a disk the users' files may take, what must stay free on it, and where temporary ones lie."""
 
 import os
 import shutil
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,17 @@ MEASURED_SECONDS = 10.0
 """How long a folder's size is believed; to add it up takes milliseconds for each hundred files."""
 
 FULL = "The disk of this server is full, so that nothing more can be kept. What you have is safe. Try again later."
+
+
+def keep_temporary_files_in(folder: Path) -> None:
+    """Have this process's temporary files made in a folder of its own, emptied of what a killed one before has left.
+
+    The system's own may be small, and be memory: a container's is, and a long clip's frames are gigabytes.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):  # on a full disk, say, the system's own has to do
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        tempfile.tempdir = str(folder)
 
 
 def remove_unused(folder: Path, max_age: float) -> None:
