@@ -11,6 +11,7 @@ from PIL import Image
 
 from videograin.errors import Cancelled, ProjectError
 from videograin.jobs.context import (
+    HELPING,
     JobContext,
     ask_to_stop,
     is_asked_to_stop,
@@ -74,6 +75,14 @@ def test_a_second_attempt_starts_with_no_results(tmp_path: Path) -> None:
     assert list(context.results.iterdir()) == []
 
 
+def test_a_folder_that_cannot_go_yet_as_on_nfs_is_no_reason_to_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    JobContext(tmp_path)
+    monkeypatch.setattr("shutil.rmtree", lambda *_, **__: None)
+    assert JobContext(tmp_path, is_lean=True).scratch.is_dir()
+
+
 @pytest.mark.parametrize("keep", [True, False])
 def test_only_results_outlive_a_job_and_only_if_they_are_to(tmp_path: Path, keep: bool) -> None:
     context = JobContext(tmp_path)
@@ -81,6 +90,7 @@ def test_only_results_outlive_a_job_and_only_if_they_are_to(tmp_path: Path, keep
     context.preview(FRAMES, fps=8)
     (context.results / "edit.mp4").touch()
     (tmp_path / ".0123.part").touch()
+    (tmp_path / f"{HELPING}a place that was killed").mkdir()
     write_result(tmp_path, Counted("fox", Path()))
     ask_to_stop(tmp_path)
     remove_traces(tmp_path, keep_results=keep)

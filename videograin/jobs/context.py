@@ -10,6 +10,7 @@ Everything that a running job says goes through files in its folder, since some 
     segments/          finished parts, from which a later attempt goes on
     windows/           parts that several places work on (`cluster/board.py`)
     scratch/           files that one attempt needs
+    helping-…/         files that another place of a cluster needs to help with it
     stop               there as soon as it is to stop
 """
 
@@ -34,6 +35,9 @@ Result = TypeVar("Result")
 
 PREVIEWS, FINISHED = "preview-{}.webp", "finished-{}.mp4"
 PREVIEWS_KEPT = 2
+
+HELPING = "helping-"
+"""What the names begin with of folders in which places of a cluster help; a process that is killed leaves its own."""
 
 _RESTART = "restart"
 
@@ -65,7 +69,7 @@ class JobContext:
         self.segments, self.scratch = folder / "segments", folder / "scratch"
         for fresh in (self.results, self.scratch):
             shutil.rmtree(fresh, ignore_errors=True)
-            fresh.mkdir()
+            fresh.mkdir(exist_ok=True)  # on NFS a file that is still open keeps its folder from going
         self.segments.mkdir(exist_ok=True)
 
     @property
@@ -256,8 +260,8 @@ def is_asked_to_stop(folder: Path) -> bool:
 
 def remove_traces(folder: Path, *, keep_results: bool) -> None:
     """Remove what only a running job needs, and what it made unless that is to be kept."""
-    for leftover in ("segments", "windows", "scratch"):
-        shutil.rmtree(folder / leftover, ignore_errors=True)
+    for leftover in (folder / "segments", folder / "windows", folder / "scratch", *folder.glob(f"{HELPING}*")):
+        shutil.rmtree(leftover, ignore_errors=True)
     for file in (
         folder / "progress.json",
         folder / "stop",

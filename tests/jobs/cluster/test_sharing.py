@@ -203,13 +203,22 @@ def test_a_place_that_finds_nothing_to_draw_is_not_asked_to_help_again(
 ) -> None:
     (tmp_path / "segments").mkdir()
     WindowBoard.expect(job := SharedFolder(tmp_path))
-    monkeypatch.setattr(SourceEdit, "prepare", lambda *_: SimpleNamespace(request=None))
+    scratches: list[Path] = []
+
+    def prepare(_project: Project, scratch: Path, *_: object) -> SimpleNamespace:
+        scratches.append(scratch)
+        return SimpleNamespace(request=None)
+
+    monkeypatch.setattr(SourceEdit, "prepare", prepare)
     jobs = EditJobs(ModelShelf(tmp_path, "cpu"), settings_for(tmp_path, project))
     WindowHelper(jobs, torch.device("cpu"), "run-1", StageClock()).help(project, tmp_path, job, lambda: False)
     board = WindowBoard.of(job)
     assert board is not None
     assert board.is_offered
     assert not board.free
+    (scratch,) = scratches
+    assert scratch.parent == tmp_path, "where it goes with the job, though the process were killed"
+    assert not scratch.exists()
 
 
 def test_a_cancelled_edit_stops_at_all_places_and_the_next_one_has_them(

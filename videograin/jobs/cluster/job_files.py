@@ -138,8 +138,9 @@ class StudioFiles(_StoredFiles):
         """Remove from the store what is left of jobs that have ended, as where the studio was ended hard."""
         try:
             for name in self._store.folders():
-                is_running = any(self.root.glob(f"*/jobs/{name}/segments"))  # which a job has until it ends
-                if is_job_id(name) and not is_running:  # the bucket may hold other files of the operator's
+                if not is_job_id(name):  # the bucket may hold other files of the operator's
+                    continue
+                if not any(self.root.glob(f"*/jobs/{name}/segments")):  # which a job has until it ends
                     self._store.remove(name)
         except Exception:  # out of reach for a while, say; it is done again in a few minutes
             log.exception("the store of jobs' files was not tidied")

@@ -19,7 +19,7 @@ from videograin.errors import Cancelled
 from videograin.files.shared_folder import SharedFolder
 from videograin.jobs.cluster.board import SharedPlan, WindowBoard
 from videograin.jobs.cluster.stages import Stage, StageClock
-from videograin.jobs.context import JobContext, is_asked_to_stop
+from videograin.jobs.context import HELPING, JobContext, is_asked_to_stop
 from videograin.jobs.editing.edit_jobs import EditJobs
 from videograin.media.video import clip_shape, probe
 from videograin.production.source_edit import SourceEdit
@@ -207,7 +207,7 @@ class WindowHelper:
             return
         try:
             check()
-            with TemporaryDirectory() as scratch:
+            with TemporaryDirectory(prefix=HELPING, dir=folder) as scratch:
                 source = SourceEdit.prepare(project, Path(scratch), self._device, check)
                 if source.request is None:  # nothing is drawn, so that the edit's own place will offer nothing
                     WindowBoard.offer_none(shared)
