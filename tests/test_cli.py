@@ -244,6 +244,7 @@ def test_sound_is_kept(project: Path) -> None:
         (["edit", "frends"], "There is no project 'frends'. Did you mean the example 'friends'?"),
         (["edit", "{project}", "--strip", "strip.jpg"], "'strip.jpg' must end in .png"),
         (["edit", "{project}", "--steps", "0"], "num_inference_steps is 0"),
+        (["edit", "{project}", "--frame", "1", "--score", "--device", "cpu"], "One frame has no motion to be scored"),
         (["edit", "{project}", "--control", "edges"], "There is no ControlNet 'edges'"),
         (["edit", "{project}", "--device", "toaster"], "Device 'toaster'"),
         (
@@ -337,8 +338,9 @@ def test_a_defect_says_how_to_report_it(
     monkeypatch.setattr("videograin.production.source_edit.SourceEdit.prepare", lambda *_: 1 / 0)
     assert main(["edit", str(project)]) == UNEXPECTED
     assert "Run the command again with --debug" in capsys.readouterr().err
-    assert main(["--debug", "edit", str(project)]) == UNEXPECTED
-    assert "Traceback" in capsys.readouterr().err
+    for command in (["--debug", "edit", str(project)], ["edit", str(project), "--debug"]):
+        assert main(command) == UNEXPECTED
+        assert "Traceback" in capsys.readouterr().err
 
 
 def test_a_full_disk_is_no_defect(
@@ -357,6 +359,9 @@ def test_a_full_disk_is_no_defect(
 def test_info_describes_clip_model_and_machine(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info", str(project.with_name("clip.mp4"))]) == OK
     assert "96×64, 8 fps" in capsys.readouterr().out
+    (project.with_name("tiny") / "results.jpg").touch()  # as published models have
+    assert main(["info", str(project.with_name("tiny"))]) == OK
+    assert "on this machine" in capsys.readouterr().out
     assert main(["info", "sd15"]) == OK
     assert "ControlNets: canny, depth, depth_dpt, depth_zoe, pose, pose_body" in capsys.readouterr().out
     assert main(["info"]) == OK
@@ -515,3 +520,14 @@ def test_a_mark_that_is_no_mark_or_not_in_the_clip_is_named(
 def test_masks_never_replace_a_folder_of_other_files(ball_clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["mask", str(ball_clip), "--click", "30,25", "-o", str(ball_clip.parent)]) == USAGE
     assert "holds something already" in capsys.readouterr().err
+
+
+def test_the_current_folder_may_be_the_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ball").mkdir()
+    for number in range(2):
+        frame = np.full((48, 64, 3), 128, np.uint8)
+        cv2.circle(frame, (30, 25), 12, (220, 40, 30), cv2.FILLED)
+        Image.fromarray(frame).save(tmp_path / f"ball/{number}.png")
+    monkeypatch.chdir(tmp_path / "ball")
+    assert main(["mask", ".", "--box", "16,10,46,40", "--segmenter", "grabcut"]) == OK
+    assert len(list(tmp_path.glob("ball-masks/object/*.png"))) == 2

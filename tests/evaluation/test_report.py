@@ -147,6 +147,8 @@ def test_a_result_is_scored_on_the_command_line(tmp_path: Path, capsys: pytest.C
     assert scores["whole"]["clip_f"] == pytest.approx(float(said.split("CLIP-F, %")[1].split()[0]), abs=0.01)
     assert scores["seam_ratio"] is None
     assert Image.open(files[3]).size == (4 * 64, 2 * 64)
+    assert main(["score", *files[:2], "--frames", "3", "--device", "cpu"]) == OK
+    assert "3 frames at 64×64" in capsys.readouterr().out
     assert main(["score", files[0], str(tmp_path / "masks.npz")]) == USAGE
     assert main(["score", *files[:2], "--worst", "worst.jpg"]) == USAGE
     assert "must end in .png" in capsys.readouterr().err

@@ -42,7 +42,7 @@ def test_it_has_the_masks_of_that_frame(work):
 
 
 def test_a_frame_without_what_changes_is_refused(work):
-    with pytest.raises(RegionError, match="Frame 5 shows none of the objects that change"):
+    with pytest.raises(RegionError, match="This frame shows none of the objects that change"):
         single_frame(work, 4)
     with pytest.raises(RegionError, match="Frame 5 is not in the clip; it has 5"):
         single_frame(work, 5)

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from videograin.cli.edit import add_model_options, drawing, obtain_needed
-from videograin.cli.projects import check_place, read_project
+from videograin.cli.projects import check_place, read_project, with_first_frames
 from videograin.cli.score import add_measuring_options, obtain_scorer, shown
 from videograin.cli.terminal import ProgressBars, print_notes, silence_libraries
 from videograin.device import choose_device
@@ -89,8 +89,7 @@ def _read_project(options: argparse.Namespace) -> "EditInputs":
     project = read_project(options.project, options.model)
     given = {"num_inference_steps": options.steps, "seed": options.seed}
     settings = replace(project.settings, **{name: value for name, value in given.items() if value is not None})
-    clip_options = replace(project.clip_options, max_frames=options.frames)
-    return replace(project, settings=settings, clip_options=clip_options)
+    return with_first_frames(replace(project, settings=settings), options.frames)
 
 
 def _folder(options: argparse.Namespace) -> Path:

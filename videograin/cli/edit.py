@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from videograin.cli.download import obtain
-from videograin.cli.projects import check_place, read_project
+from videograin.cli.projects import check_place, read_project, with_first_frames
 from videograin.cli.terminal import ProgressBars, duration, print_notes, silence_libraries
-from videograin.controls import check_packages
 from videograin.device import DTYPES, choose_device, choose_dtype, choose_second_device
 from videograin.errors import ProjectError
 from videograin.files.atomic import write_whole
@@ -186,6 +185,8 @@ def _prepare_score(project: "EditInputs", output_format: "OutputFormat", offline
 
     if output_format is not OutputFormat.MP4:
         raise ProjectError(f"A result can be scored as an MP4, not as {output_format.description}. Leave out --score.")
+    if project.clip_options.max_frames == 1:
+        raise ProjectError("One frame has no motion to be scored. Leave out --score, or edit two frames or more.")
     obtain_scorer(project.model, None, offline)
 
 
@@ -201,17 +202,16 @@ def _score(project: "EditInputs", output: Path, device: "torch.device", offline:
 def obtain_needed(project: "EditInputs", offline: bool) -> None:
     """Download what an edit needs where the user agrees; what cannot be had or carried out is refused before."""
     from videograin.models.adapting import locate
-    from videograin.models.catalog import check_references, needed_entries
+    from videograin.project.needs import missing_entries
 
     check_obtainable(find_bundle(project.model), offline=False)
     for adapter in project.adapters:
         if adapter.file is not None:
             locate(adapter)
-    check_references(project.model, project.has_references)
-    check_packages(project.controls)
+    missing = missing_entries(project)
     if not offline:
-        for name in needed_entries(project.model, project.controls, project.adapters, project.has_references):
-            obtain(name)
+        for entry in missing:
+            obtain(entry.name)
 
 
 @contextmanager
@@ -311,11 +311,8 @@ def _read_project(options: argparse.Namespace) -> "EditInputs":
     if options.control:
         guidance = tuple(ControlGuidance.parse(text) for text in options.control)
         project = replace(project, controls=tuple(each.kind for each in guidance), control_guidance=guidance)
-    clip_options = project.clip_options
-    if options.frames is not None:
-        clip_options = replace(clip_options, max_frames=options.frames)
     settings = replace(project.settings, **changes)
-    project = replace(project, settings=settings, clip_options=clip_options, adapters=adapters)
+    project = with_first_frames(replace(project, settings=settings, adapters=adapters), options.frames)
     return project if options.frame is None else single_frame(project, options.frame)
 
 

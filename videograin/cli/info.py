@@ -45,7 +45,8 @@ def _is_clip(path: Path) -> bool:
     from videograin.media.frame_folder import PICTURES
 
     if path.is_dir():
-        return any(each.suffix.lower() in PICTURES for each in path.iterdir())
+        has_pictures = any(each.suffix.lower() in PICTURES for each in path.iterdir())
+        return has_pictures and not (path / INDEX).is_file()  # a model may come with pictures of its results
     return path.is_file() and path.suffix not in (".safetensors", ".ckpt")
 
 

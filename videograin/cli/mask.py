@@ -98,7 +98,8 @@ def run(options: argparse.Namespace) -> None:
     if not marks and options.text is None:
         raise ProjectError("Nothing is marked. Give a --text, or at least one --click X,Y or --box X0,Y0,X1,Y1.")
     info = probe(options.clip)
-    output = _check_output(options.output or options.clip.with_name(f"{options.clip.stem}-masks"))
+    beside = options.clip if options.clip.name else options.clip.absolute()  # "." is a clip where pictures lie there
+    output = _check_output(options.output or beside.with_name(f"{beside.stem}-masks"))
     silence_libraries()
     side = min(WORK_SIDE, info.width, info.height)
     clip_options = ClipOptions(

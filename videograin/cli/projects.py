@@ -1,5 +1,6 @@
 """Projects as commands name them: a file, the folder of a work, or an example by its name."""
 
+from dataclasses import replace
 from difflib import get_close_matches
 from mimetypes import guess_type
 from pathlib import Path
@@ -25,6 +26,13 @@ def read_project(path: Path, model: str | None = None) -> "EditInputs":
     file = example_path(path.name) / "project.json" if is_example(path) else path
     _check_kind(file)
     return _read_folder(file, model) if file.is_dir() else load_project(file, model)
+
+
+def with_first_frames(project: "EditInputs", count: int | None) -> "EditInputs":
+    """Return an edit of the first frames alone; None is all that the project has."""
+    if count is None:
+        return project
+    return replace(project, clip_options=replace(project.clip_options, max_frames=count))
 
 
 def check_place(path: Path, ending: str = "") -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from videograin.cli.download import obtain
-from videograin.cli.projects import check_place, read_project
+from videograin.cli.projects import check_place, read_project, with_first_frames
 from videograin.cli.terminal import silence_libraries
 from videograin.device import choose_device
 from videograin.files.atomic import write_whole
@@ -24,6 +24,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.set_defaults(run=run)
     parser.add_argument("project", type=Path, help="project JSON, folder of a work, or an example's name")
     parser.add_argument("result", type=Path, help="the edited video")
+    parser.add_argument("--frames", type=int, metavar="N", help="only the first N frames, as of 'edit --frames N'")
     add_measuring_options(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the scores as JSON")
     parser.add_argument("--worst", type=Path, metavar="FILE.png", help="also draw the frames of the largest warp error")
@@ -55,7 +56,7 @@ def run(options: argparse.Namespace) -> None:
     if options.json:
         check_place(options.json)
     silence_libraries()
-    project = read_project(options.project)
+    project = with_first_frames(read_project(options.project), options.frames)
     device = choose_device(options.device)
     obtain_scorer(project.model, options.clip, options.offline)
     scorer = load_scorer(project.model, options.clip, device, options.offline)

@@ -8,7 +8,8 @@ from videograin.jobs.context import Handler, JobContext
 from videograin.jobs.limits import check_model
 from videograin.jobs.settings import OperatorSettings
 from videograin.jobs.store import JobKind
-from videograin.models.catalog import CatalogEntry, Purpose, check_references, find_entry, needed_entries, size_words
+from videograin.models.catalog import CatalogEntry, Purpose, find_entry, size_words
+from videograin.project.needs import missing_entries
 from videograin.project.project import EditInputs
 
 OFFLINE = "This studio is kept off the network. The embedded model works without one."
@@ -71,11 +72,7 @@ def check_offered(entry: CatalogEntry, settings: OperatorSettings) -> None:
 
 def check_installed(inputs: EditInputs) -> None:
     """Raise ModelError where an edit's model, or what it uses besides, is not on this machine yet or does not fit."""
-    check_references(inputs.model, inputs.has_references)
-    check_packages(inputs.controls)
-    for name in needed_entries(inputs.model, inputs.controls, inputs.adapters, inputs.has_references):
-        entry = find_entry(name)
-        if not entry.is_installed:
-            raise ModelError(
-                f"{entry.title} is not on this machine yet. Press 'Download' first: it takes {size_words(entry.size)}."
-            )
+    for entry in missing_entries(inputs):
+        raise ModelError(
+            f"{entry.title} is not on this machine yet. Press 'Download' first: it takes {size_words(entry.size)}."
+        )

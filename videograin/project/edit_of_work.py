@@ -38,7 +38,7 @@ def edit_of(work: Workspace, clip: Clip, keep: Callable[[Path], Path], frame: in
         masks = frame_masks(masks, frame)
     shown = [each for each in work.objects if each.id in masks and masks[each.id].any()]
     if frame is not None:
-        check_shown([each.edit_prompt for each in shown], frame)
+        check_shown([each.edit_prompt for each in shown])
     with TemporaryDirectory(prefix="videograin-") as folder:
         path = Path(folder, "masks.npz")
         write_npz(path, {str(each.id): masks[each.id] for each in shown})

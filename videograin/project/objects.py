@@ -33,6 +33,7 @@ CLEAN_UP_SHARE = 0.01
 """Holes and specks below this share of the object are a segmenter's errors; the gap between arm and body is larger."""
 
 SAME = 0.6
+"""Intersection over union above which two masks are of one object."""
 
 
 def add_object(work: Workspace, name: str = "") -> Workspace:

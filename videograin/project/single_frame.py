@@ -43,7 +43,7 @@ def single_frame(inputs: EditInputs, number: int) -> SingleFrame:
     options = frame_options(inputs.clip_options, clip, number)
     regions = inputs.load_regions(clip)
     masks = frame_masks({place: region.masks for place, region in enumerate(regions)}, number)
-    check_shown([regions[place].prompt for place in masks], number)
+    check_shown([regions[place].prompt for place in masks])
     shown = tuple(replace(regions[place], masks=mask) for place, mask in masks.items())
     given: dict[str, Any] = {part.name: getattr(inputs, part.name) for part in fields(EditInputs)}
     given["clip_options"] = options
@@ -67,7 +67,7 @@ def frame_masks(masks: Mapping[int, np.ndarray], number: int) -> dict[int, np.nd
     return {key: each[number : number + 1] for key, each in masks.items() if each[number].any()}
 
 
-def check_shown(prompts: list[str], number: int) -> None:
+def check_shown(prompts: list[str]) -> None:
     """Raise RegionError where none of the objects that a frame shows has a prompt."""
-    if not any(prompts):
-        raise RegionError(f"Frame {number + 1} shows none of the objects that change. Go to another frame.")
+    if not any(prompts):  # the frame has no number here: the page counts from 1, its API and the command line from 0
+        raise RegionError("This frame shows none of the objects that change. Choose another one.")
