@@ -151,6 +151,17 @@ def test_the_least_recently_used_goes_first(tmp_path):
     assert {file.stem for file in tmp_path.iterdir()} == {"first", "third"}
 
 
+def test_what_a_killed_process_has_left_counts_as_well_and_goes_first(tmp_path):
+    first, second = paths(2)
+    cache, left = TensorCache(tmp_path), tmp_path / "key.0123456789abcdef.part"
+    cache.store("first", first)
+    left.write_bytes((tmp_path / "first.safetensors").read_bytes())
+    os.utime(left, (0, 0))
+    cache.max_bytes = 2 * left.stat().st_size
+    cache.store("second", second)
+    assert {file.name for file in tmp_path.iterdir()} == {"first.safetensors", "second.safetensors"}
+
+
 def test_what_was_not_used_for_a_while_goes(tmp_path):
     cache, (old, used) = TensorCache(tmp_path), paths(2)
     yesterday = time.time() - 86_400

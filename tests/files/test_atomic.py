@@ -1,4 +1,5 @@
 import errno
+import os
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from videograin.errors import ProjectError
-from videograin.files.atomic import MAX_NAME, file_names, mapped_array, write_whole, written_aside
+from videograin.files.atomic import MAX_NAME, check_writable, file_names, mapped_array, write_whole, written_aside
 
 
 def break_off(path: Path) -> None:
@@ -60,6 +61,16 @@ def test_a_file_system_that_can_only_be_read_is_named(tmp_path: Path, monkeypatc
     monkeypatch.setattr(Path, "unlink", refuse)
     with pytest.raises(ProjectError, match=r"a\.json' cannot be written \(Read-only file system\)"):
         write_whole(tmp_path / "a.json", b"")
+
+
+def test_no_file_takes_the_place_of_a_device_or_a_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for write in (check_writable, lambda path: write_whole(path, b"two")):
+        with pytest.raises(ProjectError, match="is a device or a pipe, not a file"):
+            write(pipe)
+    assert pipe.is_fifo()
+    assert list(tmp_path.iterdir()) == [pipe]
 
 
 def test_names_that_some_system_refuses_are_altered() -> None:

@@ -5,6 +5,7 @@ import json
 import logging
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from safetensors.torch import save_file
 
 from benchmarks.hub import LoopbackHub, sha256
 from videograin.errors import Cancelled, ModelError
-from videograin.files import download
+from videograin.files import download, lock
 from videograin.files.hub import Layout, fetch, needed_files
 from videograin.progress import Progress
 
@@ -148,7 +149,26 @@ def test_a_file_system_without_locks_is_no_reason_not_to_download(
     def unknown(*_: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(download, "flock", unknown)
+    monkeypatch.setattr(lock, "flock", unknown)
+    assert same_content(fetch(NETWORK, Layout.NETWORK), network)
+
+
+def test_what_has_come_already_needs_no_room_again(
+    hub: LoopbackHub, network: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(progress: Progress) -> None:
+        if progress.done > 2**19:
+            raise Cancelled
+
+    hub.bytes_per_second = 2**20
+    with pytest.raises(Cancelled):
+        fetch(NETWORK, Layout.NETWORK, report=stop)
+    (part,) = (hub.root.parent / "hub-cache").rglob("*.part")
+    left = (network / "model.safetensors").stat().st_size - part.stat().st_size
+    monkeypatch.setattr(download.shutil, "disk_usage", lambda _: SimpleNamespace(free=left - 1))
+    with pytest.raises(ModelError, match="has room for"):
+        fetch(NETWORK, Layout.NETWORK)
+    monkeypatch.setattr(download.shutil, "disk_usage", lambda _: SimpleNamespace(free=left))
     assert same_content(fetch(NETWORK, Layout.NETWORK), network)
 
 

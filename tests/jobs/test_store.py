@@ -98,6 +98,17 @@ def test_two_processes_cannot_share_a_folder(store: JobStore) -> None:
     JobStore(store.root).close()
 
 
+def test_a_file_system_without_locks_is_no_other_studio(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def unknown(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("videograin.files.lock.flock", unknown)
+    JobStore(tmp_path).close()
+    assert "two processes are not kept apart there" in caplog.text
+
+
 @pytest.mark.parametrize("content", [b"", b'{"id": "x"', b"{}"])
 def test_a_damaged_record_is_left_out_and_removed_in_time(store: JobStore, content: bytes) -> None:
     good, bad = (store.add(ANN, JobKind.EDIT, Count(word)) for word in ("fox", "panda"))

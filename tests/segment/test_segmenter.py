@@ -1,6 +1,5 @@
 import threading
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +9,6 @@ from segment_anything import SamPredictor
 from transformers import Sam2Processor
 
 from videograin.errors import NothingFoundError, SegmentError
-from videograin.files.tensor_cache import TensorCache
-from videograin.segment.model import Network, Prompts
 from videograin.segment.networks import Sam2Network, SamNetwork
 from videograin.segment.segmenter import EmbeddingCache, Segmenter, SegmentModel
 
@@ -197,122 +194,6 @@ def test_sam2_answers_as_transformers_own_processor_and_model_do(size, prompt):
         assert found.score == pytest.approx(answer.iou_scores[0, 0, i].item(), abs=1e-6)
         np.testing.assert_allclose(found.logits[0], answer.pred_masks[0, 0, i], atol=1e-5)
         assert (found.mask != masks[i].numpy()).mean() < 0.01
-
-
-@pytest.mark.parametrize("make", [lambda: SamNetwork(tiny_sam()), lambda: Sam2Network(*tiny_sam2())])
-@pytest.mark.parametrize("size", [(48, 30), (20, 60)])
-def test_a_mask_given_as_an_earlier_answer_lies_where_it_lay(make, size):
-    segmenter = Segmenter(SegmentModel("tiny", make()))
-    segmenter.set_frame(noise(*size))
-    mask = np.zeros(size, bool)
-    mask[2 : size[0] // 2, size[1] // 3 :] = True
-    given = segmenter.as_previous(mask)
-    assert given.shape == (1, *segmenter.model.network.logits_size)
-    assert given.dtype == np.float32
-    back = segmenter.model.network.upscale(torch.from_numpy(given)[None], size)[0, 0].numpy() > 0
-    assert (back & mask).sum() / (back | mask).sum() > 0.9
-    assert len(segmenter.candidates([(size[1] - 1, 2)], [1], previous=given)) == 1
-
-
-@pytest.mark.parametrize("make", [lambda: SamNetwork(tiny_sam()), lambda: Sam2Network(*tiny_sam2())])
-@pytest.mark.parametrize("multimask", [True, False])
-def test_several_masks_asked_for_together_are_those_asked_for_alone(make, multimask):
-    model, dice = SegmentModel("tiny", make()), torch.Generator().manual_seed(0)
-    features = model.encode(noise(20, 60))
-    points, corners = 20 * torch.rand(3, 2, 2, generator=dice), 9 * torch.rand(3, 2, generator=dice)
-    logits = torch.randn(3, 1, *model.network.logits_size, generator=dice)
-    prompts = Prompts(points, torch.tensor([[1, 0]] * 3), torch.cat([corners, corners + 9], 1)[:, None], logits)
-    for given in (prompts, replace(prompts, logits=None)):
-        together = model.decode(features, (20, 60), given, multimask)
-        assert together[0].shape == (3, 3 if multimask else 1, *model.network.logits_size)
-        for index, one in enumerate(given.each()):
-            for all_of_them, alone in zip(together, model.decode(features, (20, 60), one, multimask), strict=True):
-                torch.testing.assert_close(all_of_them[index], alone[0], atol=1e-6, rtol=1e-4)
-
-
-def test_an_earlier_answer_changes_the_next_one():
-    segmenter = Segmenter(SegmentModel("tiny", SamNetwork(tiny_sam())))
-    segmenter.set_frame(noise(20, 60))
-    first, *_ = segmenter.candidates([(30, 10)], [1])
-    plain, fed = (segmenter.candidates([(30, 10), (5, 5)], [1, 0], previous=x)[0] for x in (None, first.logits))
-    assert np.abs(plain.logits - fed.logits).max() > 1e-4
-
-
-def test_the_second_click_on_a_frame_costs_only_the_decoder(segmenter, network):
-    for _ in range(3):
-        segmenter.click([(8, 8)], [1])
-    assert (network.encoded, network.decoded) == (1, 9)  # each click is gone over twice
-
-
-def test_a_frame_that_was_seen_is_not_encoded_again(network):
-    model, cache = SegmentModel("colours", network), EmbeddingCache()
-    for frame in (two_squares(), noise(8, 8), two_squares()):
-        Segmenter(model, cache).set_frame(frame)
-    assert network.encoded == 2
-
-
-def test_frames_of_the_same_bytes_and_another_shape_are_told_apart(network):
-    model, cache = SegmentModel("colours", network), EmbeddingCache()
-    for frame in (noise(8, 4), noise(8, 4).reshape(4, 8, 3)):
-        Segmenter(model, cache).set_frame(frame)
-    assert network.encoded == 2
-
-
-def test_two_models_share_a_cache_without_mixing_their_features():
-    cache, frame = EmbeddingCache(), noise(20, 20)
-    answers = []
-    for seed in (0, 1, 0):
-        segmenter = Segmenter(SegmentModel("tiny", SamNetwork(tiny_sam(seed))), cache)
-        segmenter.set_frame(frame)
-        answers.append(segmenter.candidates([(4, 4)], [1])[0].logits)
-    np.testing.assert_array_equal(answers[0], answers[2])
-    assert np.abs(answers[0] - answers[1]).max() > 1e-3
-
-
-def test_the_least_recently_used_frames_leave_when_the_bytes_are_spent(network):
-    model = SegmentModel("colours", network)
-    frames = [noise(10, 10, seed) for seed in range(3)]
-    cache = EmbeddingCache(max_bytes=2 * frames[0].nbytes)
-    for index in (0, 1, 0, 2):  # 2 pushes out 1, which was used before 0
-        cache.features(model, frames[index])
-    assert network.encoded == 3
-    cache.features(model, frames[0])
-    assert network.encoded == 3
-    cache.features(model, frames[1])
-    assert network.encoded == 4
-
-
-def test_a_frame_larger_than_the_cap_is_worked_on_all_the_same(network):
-    segmenter = Segmenter(SegmentModel("colours", network), EmbeddingCache(max_bytes=10))
-    segmenter.set_frame(two_squares())
-    assert segmenter.click([(8, 8)], [1]).area == 100
-
-
-@pytest.mark.parametrize("make", [lambda: SamNetwork(tiny_sam()), lambda: Sam2Network(*tiny_sam2())])
-def test_embeddings_on_disk_outlive_the_session(tmp_path: Path, make):
-    answers, frame = [], noise(20, 20)
-    for _ in range(2):
-        network: Network = make()
-        segmenter = Segmenter(SegmentModel("tiny", network), EmbeddingCache(disk=TensorCache(tmp_path)))
-        segmenter.set_frame(frame)
-        answers.append(segmenter.candidates([(4, 4)], [1])[0].logits)
-        assert len(list(tmp_path.iterdir())) == network.levels
-    np.testing.assert_array_equal(*answers)
-
-
-def test_a_frame_that_disk_holds_is_not_encoded(tmp_path: Path, network):
-    model = SegmentModel("colours", network)
-    for _ in range(2):
-        EmbeddingCache(disk=TensorCache(tmp_path)).features(model, two_squares())
-    assert network.encoded == 1
-
-
-def test_embeddings_half_gone_from_disk_are_made_anew(tmp_path: Path):
-    model, frame = SegmentModel("tiny", Sam2Network(*tiny_sam2())), noise(20, 20)
-    whole = EmbeddingCache(disk=TensorCache(tmp_path)).features(model, frame)
-    next(tmp_path.iterdir()).unlink()
-    again = EmbeddingCache(disk=TensorCache(tmp_path)).features(model, frame)
-    assert len(again) == len(whole) == len(list(tmp_path.iterdir())) == 3
 
 
 def test_two_clips_clicked_in_parallel_give_each_its_own_masks():

@@ -27,10 +27,11 @@ def written_aside(path: Path) -> Iterator[Path]:
     """Yield a free name beside `path`; the file or folder written there is renamed to `path`, or removed on an error.
 
     Raises:
-        ProjectError: it cannot be written, or `path` is a folder that is not empty.
+        ProjectError: it cannot be written, or `path` is a device or a folder that is not empty.
     """
     aside = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
+        _check_no_device(path)
         yield aside
         if aside.is_dir() and path.is_dir():
             path.rmdir()
@@ -63,6 +64,7 @@ def check_writable(path: Path) -> None:
         ProjectError: it cannot.
     """
     try:
+        _check_no_device(path)
         with TemporaryFile(dir=path.absolute().parent):
             pass
     except OSError as error:
@@ -72,6 +74,12 @@ def check_writable(path: Path) -> None:
 def not_writable(path: Path, error: OSError) -> ProjectError:
     """Return the error that tells a user that a file or folder cannot be written."""
     return ProjectError(f"'{path}' cannot be written ({error.strerror}). Choose another place.")
+
+
+def _check_no_device(path: Path) -> None:
+    """Raise ProjectError where a rename would put a file in the place of a device, as of /dev/null, or of a pipe."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ProjectError(f"'{path}' is a device or a pipe, not a file. Name a file.")
 
 
 def mapped_array(path: Path, shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:

@@ -5,10 +5,9 @@ import hashlib
 import logging
 import os
 import shutil
-import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPException
@@ -20,10 +19,8 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from videograin.errors import ModelError
+from videograin.files.lock import claim
 from videograin.progress import Phase, Progress, Report, ignore
-
-if sys.platform != "win32":
-    from fcntl import LOCK_EX, LOCK_NB, flock
 
 CONNECT_SECONDS = 4.0
 """How long the network may take to answer at all, name servers included, before it counts as absent."""
@@ -47,9 +44,6 @@ NO_CONNECTION = "No connection to the model hub. The embedded model works withou
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 """The errors of a disk without room for the user or for anyone."""
-
-NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
-"""The errors of a file system that knows no locks, as clusters' may not; there a user starts no download twice."""
 
 _CHUNK = 2**20  # bytes
 _CHUNKS_AHEAD = 8
@@ -136,7 +130,7 @@ def is_whole(target: Path, source: RemoteFile) -> bool:
 
 def receive(source: RemoteFile, target: Path, meter: ByteMeter) -> None:
     """Download a file as `download` does, as one of several that share a meter."""
-    aside = target.with_name(f"{target.name}.part")
+    aside = _aside(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _claimed(aside, meter) as file:
@@ -158,13 +152,13 @@ def receive(source: RemoteFile, target: Path, meter: ByteMeter) -> None:
         raise _explained(error, source, target) from error
 
 
-def make_room(size: int, folder: Path) -> None:
-    """Make a folder for a download; raise ModelError where it cannot be written or has no room for `size` bytes."""
+def make_room(missing: Sequence[tuple[RemoteFile, Path]], folder: Path) -> None:
+    """Make a folder for files and their places; raise ModelError where they cannot be written or have no room there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise cannot_write(folder, error) from error
-    check_room(size, folder)
+    check_room(sum(source.size - _size_of(_aside(target)) for source, target in missing), folder)
 
 
 def check_room(size: int, folder: Path) -> None:
@@ -183,29 +177,25 @@ def say_no_connection(error: BaseException) -> ModelError:
     return ModelError(NO_CONNECTION)
 
 
+def _aside(target: Path) -> Path:
+    """Return where the part of a file lies that has come."""
+    return target.with_name(f"{target.name}.part")
+
+
+def _size_of(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
+
+
 @contextmanager
 def _claimed(aside: Path, meter: ByteMeter) -> Iterator[BinaryIO]:
     """Yield a partial file, open at its end, for this process alone; wait while another one receives it."""
     while True:
         with aside.open("a+b") as file:
-            if _lock(file) and aside.exists() and os.path.samestat(os.fstat(file.fileno()), aside.stat()):
+            if claim(file) and aside.exists() and os.path.samestat(os.fstat(file.fileno()), aside.stat()):
                 yield file
                 return
         meter.add(0)
         time.sleep(TICK_SECONDS)
-
-
-def _lock(file: BinaryIO) -> bool:
-    if sys.platform == "win32":
-        return True
-    try:
-        flock(file, LOCK_EX | LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        if error.errno not in NO_LOCKS:
-            raise
-    return True
 
 
 def _complete(file: BinaryIO, source: RemoteFile, meter: ByteMeter) -> str:
@@ -310,8 +300,8 @@ def _explained(error: Exception, source: RemoteFile, target: Path) -> ModelError
         return ModelError(f"The disk of '{target.parent}' is full; nothing of the download stays there. Make room.")
     if isinstance(error, OSError) and error.filename is not None:
         return cannot_write(target, error)
-    kept = target.with_name(f"{target.name}.part")
-    size = kept.stat().st_size if kept.exists() else 0
+    kept = _aside(target)
+    size = _size_of(kept)
     if not size:
         kept.unlink(missing_ok=True)
         return say_no_connection(error)

@@ -265,7 +265,7 @@ def _download(repository: Repository, layout: Layout, report: Report) -> Path:
     weights = repository.weights(layout)
     missing = [(source, target) for source, target in weights if not is_whole(target, source)]
     size = sum(source.size for source, _ in missing)
-    make_room(size, Path(constants.HF_HUB_CACHE))
+    make_room(missing, Path(constants.HF_HUB_CACHE))
     meter = ByteMeter(size, report)
     for source, target in missing:
         receive(source, target, meter)

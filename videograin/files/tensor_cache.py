@@ -83,7 +83,7 @@ class TensorCache:
 
     def _used_files(self) -> Iterator[tuple[float, int, Path]]:
         """Yield when each file was used last, its bytes and its path."""
-        for file in self.folder.glob("*.safetensors"):
+        for file in self.folder.glob("*"):  # also what a process that was killed has left half written
             with suppress(FileNotFoundError):  # another place of a cluster makes room as well
                 status = file.stat()
                 yield status.st_mtime, status.st_size, file

@@ -16,7 +16,6 @@ import platform
 import re
 import secrets
 import shutil
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -31,9 +30,7 @@ from videograin.errors import JobError, ProjectError
 from videograin.files.atomic import write_whole
 from videograin.files.dataclass_json import from_json, paths_in, to_json
 from videograin.files.disk import DiskRoom
-
-if sys.platform != "win32":
-    from fcntl import LOCK_EX, LOCK_NB, flock
+from videograin.files.lock import claim
 
 Plain = TypeVar("Plain")
 
@@ -329,18 +326,14 @@ class JobStore(JobFiles):
 
     def _refuse_company(self) -> None:
         """Claim the folder until this process ends, however it ends."""
-        if sys.platform == "win32":
-            return
-        try:
-            flock(self._claim, LOCK_EX | LOCK_NB)
-        except OSError as error:
+        if not claim(self._claim):
             self._claim.seek(0)
             holder = self._claim.read() or "an unknown process"
             self._claim.close()
             raise JobError(
                 f"The folder '{self.root}' is in use by another studio ({holder}). Stop it, or choose another folder "
                 "with VIDEOGRAIN_DATA_FOLDER."
-            ) from error
+            )
         self._claim.truncate(0)
         self._claim.write(f"process {os.getpid()} on {platform.node()}")
         self._claim.flush()

@@ -201,8 +201,8 @@ class CatalogEntry:
             check_folder(self.name, fetch(part.source, Layout.CONFIGS))
         missing = [pair for part in self.parts for pair in part.missing()]
         size = sum(source.size for source, _ in missing)
-        for _, target in missing[:1]:
-            make_room(size, target.parent)
+        if missing:
+            make_room(missing, missing[0][1].parent)
         meter = ByteMeter(size, report)
         for source, target in missing:
             receive(source, target, meter)

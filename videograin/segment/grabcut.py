@@ -96,7 +96,6 @@ class _Marks:
 class GrabCutNetwork:
     """Cut out by colour what boxes, strokes and earlier masks mark; fulfils `Network`."""
 
-    levels: int = 1
     input_size: int = INPUT_SIZE
     logits_size: tuple[int, int] = (INPUT_SIZE, INPUT_SIZE)
 

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from videograin.files.tensor_cache import TensorCache, fingerprint
+from videograin.files.tensor_cache import fingerprint
 
 CACHE_BYTES = 512 * 2**20
-"""Default size of an `EmbeddingCache` in memory."""
+"""Default size of an `EmbeddingCache`."""
 
 Features = tuple[Tensor, ...]
 """Image embedding of a frame: one tensor (1, C, h, w), or one for each resolution."""
@@ -56,12 +56,10 @@ class Network(Protocol):
     Attributes:
         input_size: longer side in pixels at which it sees a frame.
         logits_size: (h, w) of the masks it decodes and accepts.
-        levels: number of tensors in its features.
     """
 
     input_size: int
     logits_size: tuple[int, int]
-    levels: int
 
     @property
     def module(self) -> nn.Module:
@@ -143,13 +141,11 @@ class EmbeddingCache:
     """Features of frames by content and model; the least recently used go first. Threads may share one.
 
     Args:
-        max_bytes: size cap in memory; 0 keeps nothing there.
-        disk: where features are kept between sessions; None is nowhere.
+        max_bytes: size cap; 0 keeps nothing.
     """
 
-    def __init__(self, max_bytes: int = CACHE_BYTES, disk: TensorCache | None = None) -> None:
+    def __init__(self, max_bytes: int = CACHE_BYTES) -> None:
         self.max_bytes = max_bytes
-        self.disk = disk
         self._kept: OrderedDict[str, Features] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
@@ -157,15 +153,12 @@ class EmbeddingCache:
     def features(self, model: SegmentModel, frame: np.ndarray) -> Features:
         """Return a model's features of a frame (H, W, 3) uint8 RGB, encoding it only where they are not kept."""
         key = _content_key(model, frame)
-        features = self._recall(key) or self._load(key, model.network.levels)
-        if features is None:
-            features = model.encode(frame)
-            self._store(key, features)
+        features = self._recall(key) or model.encode(frame)
         self._keep(key, features)
         return features
 
     def holds(self, model: SegmentModel, frame: np.ndarray) -> bool:
-        """Whether a model's features of a frame (H, W, 3) uint8 RGB are in memory."""
+        """Whether a model's features of a frame (H, W, 3) uint8 RGB are kept."""
         return self._recall(_content_key(model, frame)) is not None
 
     def _recall(self, key: str) -> Features | None:
@@ -181,18 +174,6 @@ class EmbeddingCache:
                 self._bytes += _bytes(features)
             while self._bytes > self.max_bytes:
                 self._bytes -= _bytes(self._kept.popitem(last=False)[1])
-
-    def _load(self, key: str, levels: int) -> Features | None:
-        if self.disk is None:
-            return None
-        loaded = [self.disk.load(f"{key}-{level}") for level in range(levels)]
-        features = tuple(feature for feature in loaded if feature is not None)
-        return features if len(features) == levels else None
-
-    def _store(self, key: str, features: Features) -> None:
-        if self.disk is not None:
-            for level, feature in enumerate(features):
-                self.disk.store(f"{key}-{level}", feature)
 
 
 def _content_key(model: SegmentModel, frame: np.ndarray) -> str:

@@ -89,8 +89,6 @@ class SamNetwork:
     It follows `SamPredictor` step by step, without that class's state.
     """
 
-    levels = 1
-
     def __init__(self, sam: Sam) -> None:
         self.module = sam
         self.input_size: int = sam.image_encoder.img_size
@@ -143,7 +141,6 @@ class Sam2Network:
         self.module = model
         self.input_size = cast(int, model.prompt_encoder.input_image_size)
         self.logits_size = cast(tuple[int, int], tuple(model.prompt_encoder.mask_input_size))
-        self.levels: int = model.num_feature_levels
         self._processor = processor
 
     def encode(self, frame: np.ndarray) -> Features:
