@@ -112,6 +112,21 @@ def test_compose_gives_the_studio_time_to_stop_its_volumes_and_limits(
     assert compose["services"]["studio-gpu"]["profiles"] == ["gpu"]
 
 
+def test_each_command_of_compose_starts_services_that_exist_and_do_not_share_a_port(compose: dict[str, Any]) -> None:
+    services, commands = compose["services"], []
+    for page in ("docker-compose.yml", "docs/deploy.md", "README.md", "CHANGELOG.md"):
+        text = re.sub(r"\n#? *", " ", (ROOT / page).read_text())
+        commands += re.findall(r"docker compose ((?:--\S+ \S+ )*)up((?: [\w-]+)*)", text)
+    assert len(commands) >= 4
+    for options, named in commands:
+        chosen = re.findall(r"--profile (\S+)", options)
+        started = [name for name in named.split() if name in services]
+        if not started:
+            started = [name for name, each in services.items() if set(each.get("profiles", ())) <= set(chosen)]
+        ports = [port for name in started for port in services[name]["ports"]]
+        assert len(ports) == len(set(ports)), (options, named)
+
+
 def test_compose_and_kubernetes_start_a_cluster_with_settings_that_there_are(compose: dict[str, Any]) -> None:
     studio, worker = (compose["services"][f"cluster-{name}"] for name in ("studio", "worker"))
     given = {name: str(value).replace("${STUDIO_GPUS:-1}", "1") for name, value in studio["environment"].items()}
