@@ -1,8 +1,10 @@
 """An object of a file is removed at the source's size; only what no frame shows is drawn."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,6 +13,7 @@ from fake_jobs import ANN, finished
 from fakes import tiny_pipeline
 
 from videograin.cli.main import main
+from videograin.errors import Cancelled
 from videograin.files.document import to_plain
 from videograin.jobs.editing.edit_jobs import EditJobs
 from videograin.jobs.model_shelf import ModelShelf
@@ -20,10 +23,10 @@ from videograin.jobs.worker import Worker
 from videograin.masks.load import MaskSource
 from videograin.media.encode import save_video
 from videograin.media.npz import write_npz
-from videograin.media.video import ClipOptions, load_clip
+from videograin.media.video import ClipOptions, load_clip, stream_frames
 from videograin.production.plate import Plate
 from videograin.production.source_edit import SourceEdit
-from videograin.progress import ignore
+from videograin.progress import Progress, ignore
 from videograin.project.project import Project, ProjectRegion
 from videograin.region import NOTHING
 
@@ -75,6 +78,23 @@ def test_what_is_seen_in_other_frames_needs_no_model(tmp_path: Path) -> None:
     assert error[hidden].mean() < 6, "what video compression left of it"
     far = ~cv2.dilate(np.asarray(hidden.any(0), np.uint8), np.ones((9, 9), np.uint8)).astype(bool)
     assert np.array_equal(source.plate.frames[:, far], before[:, far])
+
+
+def test_reading_a_large_source_stops_within_a_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+
+    def counted(*arguments: Any) -> Iterator[np.ndarray]:
+        for frame in stream_frames(*arguments):
+            read.append(frame)
+            yield frame
+
+    def stop(_progress: Progress) -> None:
+        raise Cancelled
+
+    monkeypatch.setattr("videograin.production.plate.stream_frames", counted)
+    with pytest.raises(Cancelled):
+        SourceEdit.prepare(project_with(tmp_path, speed=10.0), tmp_path, report=stop)
+    assert len(read) == 1
 
 
 def test_what_no_frame_shows_is_drawn_as_background_from_noise_alone(tmp_path: Path) -> None:

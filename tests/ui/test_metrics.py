@@ -1,6 +1,7 @@
 """/metrics counts jobs from their beginning to their end, and says what is so when it is asked."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -16,7 +17,7 @@ from ui.work.service import StudioService
 from videograin.jobs.context import JobContext
 from videograin.jobs.model_shelf import GpuMemory
 from videograin.jobs.settings import OperatorSettings
-from videograin.jobs.store import JobKind, JobStore
+from videograin.jobs.store import Job, JobKind, JobState, JobStore
 from videograin.jobs.worker import Worker
 
 
@@ -77,6 +78,14 @@ def test_waits_lengths_and_failures_add_up(studio: SimpleNamespace, stepper: Ste
     spent = told["videograin_place_seconds_total edit"] + told["videograin_place_seconds_total preview"]
     assert told["videograin_session_seconds_gsum"] == pytest.approx(spent)
     assert told["videograin_session_seconds_bucket +Inf"] == told["videograin_session_seconds_bucket 7200.0"] == 1
+
+
+def test_a_clock_that_is_set_back_takes_nothing_from_what_has_added_up() -> None:
+    metrics, job = StudioMetrics(), Job("id", "owner", JobKind.EDIT, "key", created=100.0)
+    metrics.note(replace(job, state=JobState.RUNNING, started=40.0))
+    metrics.note(replace(job, state=JobState.DONE, started=40.0, ended=10.0))
+    told = read(metrics)
+    assert told["videograin_job_wait_seconds_sum edit"] == told["videograin_job_seconds_sum edit"] == 0
 
 
 def test_no_owner_and_no_word_is_among_them(studio: SimpleNamespace, stepper: Stepper) -> None:

@@ -37,11 +37,11 @@ class StudioMetrics:
     def note(self, job: Job) -> None:
         """Count a job that has just begun or ended."""
         if job.state is JobState.RUNNING and job.started is not None:
-            self._waits.labels(job.kind).observe(job.started - job.created)
+            self._waits.labels(job.kind).observe(_seconds(job.created, job.started))
         elif job.state.is_final:
             self._ends.labels(job.kind, job.state).inc()
             if job.started is not None and job.ended is not None:
-                self._durations.labels(job.kind).observe(job.ended - job.started)
+                self._durations.labels(job.kind).observe(_seconds(job.started, job.ended))
 
     def watch(self, studio: StudioService) -> None:
         """Have a studio asked how it is whenever the numbers are read."""
@@ -80,6 +80,11 @@ class _Present(Collector):
             memory.add_metric([str(number), "used"], each.used_bytes)
             memory.add_metric([str(number), "free"], each.total_bytes - each.used_bytes)
         yield memory
+
+
+def _seconds(start: float, end: float) -> float:
+    """Return how long it was between two times of the clock; one that was set back meanwhile would count negatively."""
+    return max(0.0, end - start)
 
 
 def _shares(seconds: list[float]) -> Metric:

@@ -14,7 +14,7 @@ from videograin.media.shot_cuts import shot_starts
 from videograin.media.video import Clip, stream_frames
 from videograin.production.crops import Crops
 from videograin.production.source_masks import ClipPlace
-from videograin.progress import Report
+from videograin.progress import Phase, Progress, Report
 from videograin.project.project import EditInputs
 from videograin.region import Region
 from videograin.removal.clean_plate import clean_plate
@@ -47,7 +47,7 @@ class Plate:
             inputs: the edit; with `focus` the frames are as large as the source's.
             regions: all of the edit; where a smaller one lies in one that is removed, it stays.
             scratch: folder for the frames.
-            report: told after every frame; may raise `Cancelled`.
+            report: told of every frame that is read and from which objects are removed; may raise `Cancelled`.
 
         Raises:
             VideoError: the source has become unreadable.
@@ -58,6 +58,7 @@ class Plate:
         frames = mapped_array(scratch / "plate.frames", (len(removed), size[1], size[0], 3), np.uint8)
         is_clip = size == clip.frames.shape[2:0:-1]
         for number, picture in enumerate(clip.frames if is_clip else stream_frames(clip, inputs.clip_options)):
+            report(Progress(Phase.REMOVE, 0, 2 * len(removed), None))  # to read a minute of 4K takes minutes
             frames[number] = picture
         place, target = ClipPlace.of(clip.info, inputs.clip_options), MaskTarget.of(clip, inputs.clip_options)
 

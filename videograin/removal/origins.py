@@ -76,7 +76,7 @@ def sample(frames: np.ndarray, origins: Origins) -> np.ndarray:
     for number in np.unique(origins.seen_in[origins.seen_in != UNKNOWN]):
         here = origins.seen_in == number
         places = origins.places[here]
-        padded = np.pad(places, [(0, -len(places) % _ROW), (0, 0)]).reshape(-1, min(_ROW, 1 << 15), 2)
+        padded = np.pad(places, [(0, -len(places) % _ROW), (0, 0)]).reshape(-1, _ROW, 2)
         found = cv2.remap(
             frames[number], np.ascontiguousarray(padded[..., 0]), np.ascontiguousarray(padded[..., 1]),
             cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE,
