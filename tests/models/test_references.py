@@ -152,6 +152,21 @@ def test_an_edit_with_a_picture_differs_from_one_without_and_leaves_the_pipeline
     assert np.array_equal(edit(None), without)
 
 
+def test_a_picture_is_followed_in_every_window_of_a_long_clip(adapter: Path) -> None:
+    pipeline, frames = tiny_pipeline(), 8
+    regions = [Region(box(2, 2, 8, 12, frames), "a red panda", reference=Reference(PICTURE))]
+
+    def edit() -> Tensor:
+        return pipeline(
+            tiny_frames(frames), regions, "a man", num_inference_steps=1, window_frames=6, anchor_frames=2,
+            output_type="latent",
+        ).latents  # fmt: skip
+
+    without = edit()
+    pipeline.references = ImagePrompts.load(adapter).references(regions, pipeline.unet)
+    assert (edit() != without).flatten(1).any(1).all()
+
+
 def test_a_model_of_another_family_is_refused(adapter: Path) -> None:
     region = Region(box(0, 0, 8, 8), "a fox", reference=Reference(PICTURE))
     with pytest.raises(ModelError, match=r"family of Stable Diffusion 1\.5"):

@@ -27,9 +27,9 @@ class RegionReference:
     keys: Mapping[nn.Module, tuple[Tensor, Tensor]]
 
     def placed(self, layout: Layout) -> "PlacedReference":
-        """Return it with the cells of its region in a layout."""
-        cells = {tokens: level.masks[self.region].flatten(1).float() for tokens, level in layout.levels.items()}
-        return PlacedReference(self, cells)
+        """Return it with the cells of its region in a layout, without those of anchors, which attend by themselves."""
+        masks = {tokens: level.masks[self.region, : level.own_frames] for tokens, level in layout.levels.items()}
+        return PlacedReference(self, {tokens: own.flatten(1).float() for tokens, own in masks.items()})
 
 
 @dataclass(frozen=True, eq=False)
