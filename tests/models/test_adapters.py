@@ -10,9 +10,10 @@ from torch import Tensor
 
 from benchmarks.hub import LoopbackHub
 from videograin.diffusion.pipeline import VideoGrainPipeline
+from videograin.diffusion.prompt_embeds import embed_prompts, encode_prompts
 from videograin.errors import ModelError, SettingsError
 from videograin.models.adapters import Adapter, parse_adapter, read_adapter
-from videograin.models.adapting import adapted, with_words
+from videograin.models.adapting import adapted, with_triggers
 from videograin.models.catalog import find_entry
 from videograin.region import EditRequest
 
@@ -133,19 +134,24 @@ def test_what_is_no_adapter_is_said(tmp_path: Path) -> None:
 def test_trigger_words_end_the_target_prompt(lora: Path) -> None:
     pipeline, adapters = tiny_pipeline(), [Adapter(file=lora, words="in red")]
     with adapted(pipeline, adapters):
-        assert with_words(request(), adapters, pipeline).target_prompt == "a red panda and a blue fire engine, in red"
-        assert with_words(request(target_prompt="a fox"), adapters, pipeline).target_prompt == "a fox, in red"
+        assert with_triggers(request(), adapters).target_prompt == "a red panda and a blue fire engine, in red"
+        assert with_triggers(request(target_prompt="a fox"), adapters).target_prompt == "a fox, in red"
 
 
 def test_the_word_of_a_textual_inversion_stands_for_all_its_vectors(embedding: Path) -> None:
     pipeline, adapters = tiny_pipeline(), [Adapter(file=embedding)]
     before = len(pipeline.tokenizer)
     with adapted(pipeline, adapters):
-        words = with_words(request(background="on zorb"), adapters, pipeline).background
-        assert words == "on zorb zorb_1"
-        ids = pipeline.tokenizer(words).input_ids
+        ids = pipeline.tokenizer("on zorb zorb_1").input_ids
         vectors = pipeline.text_encoder.get_input_embeddings().weight[ids[-3:-1]]
         assert torch.equal(vectors, torch.ones(2, TEXT_WIDTH))
+        asked = with_triggers(request(background="on zorb"), adapters)
+        told = embed_prompts(
+            pipeline.tokenizer, pipeline.text_encoder, asked, torch.device("cpu"), pipeline.expanded
+        ).plain_target[-1]
+        words = "a red panda and a blue fire engine on zorb zorb_1"
+        (expected,) = encode_prompts(pipeline.tokenizer, pipeline.text_encoder, [words])
+        assert torch.allclose(told, expected, atol=1e-6)
     assert len(pipeline.tokenizer) == before
 
 
@@ -160,7 +166,7 @@ def test_a_textual_inversion_may_be_a_pickle_of_tensors(tmp_path: Path, name: st
     torch.save(held, tmp_path / name)
     pipeline, adapters = tiny_pipeline(), [Adapter(file=tmp_path / name)]
     with adapted(pipeline, adapters):
-        assert with_words(request(background="on zorb"), adapters, pipeline).background == "on zorb zorb_1"
+        assert pipeline.expanded("on zorb") == "on zorb zorb_1"
         word = pipeline.tokenizer.convert_tokens_to_ids("zorb")
         assert torch.equal(pipeline.text_encoder.get_input_embeddings().weight[word], torch.ones(TEXT_WIDTH))
 

@@ -222,7 +222,7 @@ def drawing(
 
     A second device computes half of guidance.
     """
-    from videograin.models.adapting import adapted, sampler_notes, with_words
+    from videograin.models.adapting import adapted, sampler_notes, with_triggers
     from videograin.models.loading import load_pipeline
     from videograin.models.memory import apply_plan, estimate_edit, plan_memory
     from videograin.models.references import drawn_after
@@ -260,7 +260,7 @@ def drawing(
         adapted(pipeline, project.adapters, offline=options.offline),
         drawn_after(pipeline, request.regions, offline=options.offline),
     ):
-        yield replace(source, request=with_words(request, project.adapters, pipeline)), pipeline
+        yield replace(source, request=with_triggers(request, project.adapters)), pipeline
 
 
 def world_notes(bundle: ModelBundle, frames: np.ndarray) -> list[str]:

@@ -158,7 +158,7 @@ def align_tokens(source: Sequence[int], target: Sequence[int]) -> list[int]:
 def edit_after_fatezero(pipeline: VideoGrainPipeline, request: EditRequest, report: Report) -> EditResult:
     """Edit a clip as FateZero does."""
     source, wanted = (
-        pipeline.tokenizer(read_prompt(text).text, padding="max_length", truncation=True).input_ids
+        pipeline.tokenizer(read_prompt(pipeline.expanded(text)).text, padding="max_length", truncation=True).input_ids
         for text in (request.source_prompt, target_prompt(request))
     )
     aligned = torch.tensor(align_tokens(source, wanted))

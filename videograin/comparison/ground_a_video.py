@@ -84,7 +84,7 @@ def edit_after_ground_a_video(pipeline: VideoGrainPipeline, request: EditRequest
     grid = (request.frames.shape[1] // pipeline.vae_scale_factor, request.frames.shape[2] // pipeline.vae_scale_factor)
     regions = RegionMasks.of(request, range(len(request.frames)))
     edited = [number for number, region in enumerate(request.regions) if region.is_edited]
-    words = [read_prompt(request.regions[number].prompt).text for number in edited]
+    words = [read_prompt(pipeline.expanded(request.regions[number].prompt)).text for number in edited]
     make = partial(
         GroundedDenoising,
         phrases=encode_prompts(pipeline.tokenizer, pipeline.text_encoder, words),

@@ -120,6 +120,13 @@ class VideoGrainPipeline(
         """The ControlNets, none, one or several."""
         return controlnets_in(self.controlnet)
 
+    def expanded(self, prompt: str) -> str:
+        """Return a prompt in which textual inversions of several vectors are as many words, "zorb" as "zorb zorb_1".
+
+        To be done to a prompt once: the first of these words is the inversion's own and would be written out again.
+        """
+        return cast(str, self.maybe_convert_prompt(prompt, self.tokenizer))
+
     def interrupt(self) -> None:
         """Stop the running edit before its next step; it raises `Cancelled`. Safe to call from any thread."""
         self._interrupt = True
@@ -312,7 +319,7 @@ class VideoGrainPipeline(
         device = self._execution_device
         return ClipEdit(
             request=request,
-            prompts=embed_prompts(self.tokenizer, self.text_encoder, request, device, self._expand),
+            prompts=embed_prompts(self.tokenizer, self.text_encoder, request, device, self.expanded),
             vae=self.vae,
             denoiser=self._denoiser(request.settings),
             schedule=NoiseSchedule.of(self.scheduler, request.settings),
@@ -350,10 +357,6 @@ class VideoGrainPipeline(
                 f"inject_steps is {request.settings.inject_steps} but this UNet lacks the layers whose features are "
                 "injected. Set it to 0."
             )
-
-    def _expand(self, prompt: str) -> str:
-        """Write out textual inversions of several vectors, which take up as many tokens."""
-        return cast(str, self.maybe_convert_prompt(prompt, self.tokenizer))
 
     def _stoppable(self, report: Report) -> Report:
         def stoppable(progress: Progress) -> None:

@@ -83,35 +83,20 @@ def sampler_notes(adapters: Sequence[Adapter], settings: EditSettings) -> list[s
     ]
 
 
-def with_words(request: EditRequest, adapters: Sequence[Adapter], pipeline: VideoGrainPipeline) -> EditRequest:
-    """Return a request whose target prompt ends with the LoRAs' trigger words, in the words of textual inversions.
-
-    To be called within `adapted`: an inversion of several vectors is as many tokens.
-    """
+def with_triggers(request: EditRequest, adapters: Sequence[Adapter]) -> EditRequest:
+    """Return a request whose target prompt ends with the trigger words of LoRAs, which are on this machine by now."""
     files = [locate(adapter, offline=True) for adapter in adapters]
     triggers = [
         adapter.words
         for adapter, file in zip(adapters, files, strict=True)
         if file.kind is AdapterKind.LORA and adapter.words.strip()
     ]
-    if triggers:
-        composed = request.target_prompt or compose_target_prompt(
-            [region.prompt for region in request.regions], request.background
-        )
-        request = replace(request, target_prompt=", ".join([composed, *triggers]))
-    if all(file.kind is AdapterKind.LORA for file in files):
+    if not triggers:
         return request
-
-    def expand(text: str) -> str:
-        return str(pipeline.maybe_convert_prompt(text, pipeline.tokenizer))
-
-    return replace(
-        request,
-        regions=[replace(region, prompt=expand(region.prompt)) for region in request.regions],
-        target_prompt=expand(request.target_prompt),
-        background=expand(request.background),
-        negative_prompt=expand(request.negative_prompt),
+    composed = request.target_prompt or compose_target_prompt(
+        [region.prompt for region in request.regions], request.background
     )
+    return replace(request, target_prompt=", ".join([composed, *triggers]))
 
 
 def _load(pipeline: VideoGrainPipeline, adapter: Adapter, file: AdapterFile, name: str) -> None:

@@ -23,7 +23,7 @@ from videograin.jobs.model_shelf import ModelShelf
 from videograin.jobs.settings import OperatorSettings
 from videograin.jobs.store import JobKind
 from videograin.media.preview_webp import encode_preview
-from videograin.models.adapting import adapted, sampler_notes, with_words
+from videograin.models.adapting import adapted, sampler_notes, with_triggers
 from videograin.models.memory import MemoryPlan, apply_plan, leanest_plan, plan_memory
 from videograin.models.references import drawn_after
 from videograin.models.time_left import TimeLeft
@@ -127,7 +127,7 @@ class EditJobs:
             is_lean: whether memory ran out in an earlier attempt.
 
         Yields:
-            The pipeline, and the request with settings that fit and words as the models know them.
+            The pipeline, and the request with settings that fit and the trigger words of LoRAs.
         """
         pipeline = self._shelf.get(project.model, project.controls, check)
         device, shape = self._shelf.device, request.frames.shape[:3]
@@ -140,7 +140,7 @@ class EditJobs:
             apply_plan(pipeline, plan, device)
             try:
                 with smaller_chunks(plan.chunk_divisor):
-                    yield pipeline, with_words(replace(request, settings=fit(plan)), project.adapters, pipeline)
+                    yield pipeline, with_triggers(replace(request, settings=fit(plan)), project.adapters)
             finally:
                 pipeline.maybe_free_model_hooks()  # keeps no more on the device than before
 
