@@ -18,6 +18,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from videograin.diffusion.attention.processors import SelfAttentionProcessor
+from videograin.diffusion.attention.step import AttentionStep
+from videograin.diffusion.denoiser import Denoiser
 from videograin.diffusion.pipeline import VideoGrainPipeline
 from videograin.diffusion.schedule import NoiseSchedule
 from videograin.errors import Cancelled, ModelError, PromptError, RegionError, SettingsError
@@ -111,6 +113,18 @@ def test_with_everything_off_it_is_the_plain_pipeline_bit_for_bit(kind):
 def test_freeu_leaves_no_trace_in_the_edits_after_it(pipe):
     before, _, after = (edit(pipe, freeu=is_on).latents for is_on in (False, True, False))
     assert torch.equal(before, after)
+
+
+def test_tokens_have_the_neighbours_that_the_release_gives_them_at_each_resolution(pipe, monkeypatch):
+    windows, forward = {}, Denoiser.predict_noise
+
+    def watched(self: Denoiser, latents: Tensor, timestep: int, conditioning, step: AttentionStep) -> Tensor:
+        windows.update({tokens: paths.window for tokens, paths in step.trajectories.items()})
+        return forward(self, latents, timestep, conditioning, step)
+
+    monkeypatch.setattr(Denoiser, "predict_noise", watched)
+    edit(pipe, num_inference_steps=1, trajectory_levels=2)
+    assert windows == {64: 5, 16: 3}
 
 
 @pytest.mark.parametrize(

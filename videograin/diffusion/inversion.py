@@ -126,6 +126,6 @@ def _path_key(
         *models,
         str(sorted(schedule.scheduler.config.items(), key=str)),
         f"{schedule.spacing} {schedule.gap} {acting} {settings.joint_group_norm} {settings.freeu}",
-        f"{step.mode} {step.frames}",
+        f"{step.mode} {step.frames} {[paths.window for paths in step.trajectories.values()]}",
         f"{settings.key_frames} {settings.cache_interval}",
     )

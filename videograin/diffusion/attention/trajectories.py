@@ -12,6 +12,9 @@ import torch
 
 from videograin.media.flow import OpticalFlow
 
+TOP_WINDOW, LOWER_WINDOW = 5, 3
+"""Sides of the squares of neighbours at the highest resolution and at those below, as the release has them."""
+
 
 @dataclass(frozen=True)
 class Trajectories:
@@ -21,8 +24,7 @@ class Trajectories:
 
     Attributes:
         grid: (F, h, w).
-        window: side of the square of neighbours around a token, odd; the release has 5 at the top resolution
-            and 3 below.
+        window: side of the square of neighbours around a token, odd.
         path: (N, longest - 1) int32; the other tokens of the trajectory in time order, 0 where there are none.
         path_valid: (N, longest - 1) bool.
     """
@@ -87,7 +89,7 @@ class Trajectories:
         return torch.cat([token, window, self.path], dim=1), torch.cat([itself, inside, self.path_valid], dim=1)
 
 
-def trajectories(flow: OpticalFlow, grid: tuple[int, int], window: int = 5) -> Trajectories:
+def trajectories(flow: OpticalFlow, grid: tuple[int, int], window: int = TOP_WINDOW) -> Trajectories:
     """Follow every token along the flow.
 
     A token of frame t continues at the cell of frame t+1 nearest to where the flow at its own cell's first

@@ -12,7 +12,7 @@ from videograin.diffusion.attention.layout import build_layout
 from videograin.diffusion.attention.phrase_maps import PhraseMaps
 from videograin.diffusion.attention.reference import RegionReference
 from videograin.diffusion.attention.step import AttentionStep, Forward, PrepareStep, unprepared
-from videograin.diffusion.attention.trajectories import Trajectories, trajectories
+from videograin.diffusion.attention.trajectories import LOWER_WINDOW, TOP_WINDOW, Trajectories, trajectories
 from videograin.diffusion.autoencoder import decode_latents, encode_frames, to_uint8
 from videograin.diffusion.compositing import composite
 from videograin.diffusion.denoiser import Control, Denoiser
@@ -350,4 +350,7 @@ class ClipEdit:
             return []
         flow = optical_flow(self.request.frames[list(frames)])
         grids = [(-(-grid[0] // 2**level), -(-grid[1] // 2**level)) for level in range(settings.trajectory_levels)]
-        return [trajectories(flow, each).to(self.device) for each in grids]
+        return [
+            trajectories(flow, each, LOWER_WINDOW if level else TOP_WINDOW).to(self.device)
+            for level, each in enumerate(grids)
+        ]
