@@ -15,7 +15,7 @@ from benchmarks.clips import Folders, Told
 from videograin.cli.main import OK, USAGE, main
 from videograin.errors import RegionError, VideoError
 from videograin.evaluation.metrics import ClipScorer
-from videograin.evaluation.report import EditReport, score_request
+from videograin.evaluation.report import EditReport, as_document, score_request
 from videograin.files.assets import EMBEDDED_MODEL
 from videograin.masks.export import save_npz
 from videograin.media.encode import save_video
@@ -116,6 +116,16 @@ def test_the_worst_frames_and_the_joints_of_windows_are_found(scorer: ClipScorer
     assert report.seam_ratio > 10
     result[1] = result[0]
     assert math.isinf(score_request(scorer, still, result, "a cat", "mini CLIP").seam_ratio)
+
+
+def test_weights_of_words_are_no_words_to_clip(scorer: ClipScorer) -> None:
+    plain = tiny_request()
+    weighed = replace(plain, regions=[replace(plain.regions[0], prompt="a (cat:1.3)"), plain.regions[1]])
+    scores = [
+        score_request(scorer, request, plain.frames, words, "mini CLIP")
+        for request, words in ((plain, "a cat"), (weighed, "a (cat:1.3)"))
+    ]
+    assert as_document(scores[0]) == as_document(scores[1])
 
 
 def test_a_result_of_another_clip_is_refused(scorer: ClipScorer) -> None:

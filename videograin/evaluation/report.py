@@ -8,6 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from videograin.diffusion.prompt import read_prompt
 from videograin.errors import RegionError, VideoError
 from videograin.evaluation.flows import DIS, NamedFlow
 from videograin.evaluation.metrics import ClipScorer, EditScores, crop_regions, psnr, score_edit, share_seen
@@ -27,7 +28,7 @@ class RegionScores:
 
     Attributes:
         name: of the region, or its phrase.
-        prompt: its phrase.
+        prompt: its phrase, without the weights of its words.
         clip_t: mean cosine of the squares with the phrase, percent.
         own: share of the frames in which its own phrase fits best among those of all regions; 1 where it is alone.
         leakage: share of the frames in which another region's phrase fits better.
@@ -53,7 +54,7 @@ class EditReport:
             changed, nan where nothing lies outside.
         seam_ratio: warp error where windows meet over that elsewhere; nan where there is one window.
         worst: numbers of the frames behind the pairs of the largest warp error, the worst first.
-        target_prompt: that CLIP-T is measured with.
+        target_prompt: that CLIP-T is measured with, without the weights of its words.
         clip: which CLIP measured.
         flow: which optical flow.
         size: width and height at which it was measured.
@@ -88,7 +89,7 @@ def score_request(
         scorer: the CLIP.
         request: source frames and regions.
         result: its edit, (F, H, W, 3) uint8 RGB.
-        target_prompt: the whole prompt that the result was made for.
+        target_prompt: the whole prompt that the result was made for; CLIP is shown it without the weights of words.
         clip: the CLIP's name, for the report.
         measured_by: the optical flow.
 
@@ -104,18 +105,18 @@ def score_request(
         )
     if len(source) < 2:
         raise VideoError("One frame has no motion to be scored. Give a clip of two frames or more.")
-    flow = measured_by.estimate(source)
+    flow, target = measured_by.estimate(source), read_prompt(target_prompt).text
     regions = _regions(scorer, request, result)
     errors = np.nan_to_num(pair_errors(result, flow))
     return EditReport(
-        whole=score_edit(scorer, source, result, target_prompt, flow),
+        whole=score_edit(scorer, source, result, target, flow),
         regions=regions,
         regional_clip_t=_mean([each.clip_t for each in regions]),
         leakage=_mean([each.leakage for each in regions]),
         outside_psnr=_outside_psnr(request, result),
         seam_ratio=seam_ratio(result, flow, request),
         worst=tuple(int(pair) + 1 for pair in np.argsort(-errors, kind="stable")[:WORST]),
-        target_prompt=target_prompt,
+        target_prompt=target,
         clip=clip,
         flow=measured_by.name,
         size=(source.shape[2], source.shape[1]),
@@ -138,21 +139,21 @@ def _finite(value: Any) -> Any:
 
 def _regions(scorer: ClipScorer, request: EditRequest, result: np.ndarray) -> tuple[RegionScores, ...]:
     edited = [region for region in request.regions if region.is_edited]
-    phrases = [region.prompt for region in edited]
+    phrases = [read_prompt(region.prompt).text for region in edited]
     if not edited:
         raise RegionError("No region of this project has a prompt, so that there is no edit to score.")
     found, texts = [], scorer.embed_texts(phrases)
-    for region in edited:
+    for region, phrase in zip(edited, phrases, strict=True):
         crops = crop_regions(result, region.masks, scorer.image_size)
         fits = (scorer.embed_frames(crops) @ texts.T).cpu().numpy()
         seen = [phrases[index] for index in fits.argmax(1)]
         found.append(
             RegionScores(
-                name=region.name or region.prompt,
-                prompt=region.prompt,
-                clip_t=100 * float(fits[:, phrases.index(region.prompt)].mean()),
-                own=share_seen(seen, [region.prompt]),
-                leakage=share_seen(seen, [phrase for phrase in phrases if phrase != region.prompt]),
+                name=region.name or phrase,
+                prompt=phrase,
+                clip_t=100 * float(fits[:, phrases.index(phrase)].mean()),
+                own=share_seen(seen, [phrase]),
+                leakage=share_seen(seen, [other for other in phrases if other != phrase]),
             )
         )
     return tuple(found)
