@@ -52,7 +52,7 @@ class EditReport:
         leakage: mean of the regions' `leakage`.
         outside_psnr: dB outside the edited regions, `RIM` pixels away from them, to the source; infinite where nothing
             changed, nan where nothing lies outside.
-        seam_ratio: warp error where windows meet over that elsewhere; nan where there is one window.
+        seam_ratio: warp error where windows meet within a shot over that elsewhere; nan where none meet.
         worst: numbers of the frames behind the pairs of the largest warp error, the worst first.
         target_prompt: that CLIP-T is measured with, without the weights of its words.
         clip: which CLIP measured.

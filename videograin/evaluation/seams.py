@@ -7,23 +7,27 @@ import numpy as np
 from videograin.diffusion.windows.plan import Window, request_windows
 from videograin.evaluation.metrics import warp_error
 from videograin.media.flow import OpticalFlow
+from videograin.media.shot_cuts import shot_starts
 from videograin.region import EditRequest
 
 
 def seam_ratio(frames: np.ndarray, flow: OpticalFlow, request: EditRequest) -> float:
-    """Return the warp error at the windows' joints over that elsewhere; nan where there is one window.
+    """Return the warp error at the windows' joints over that elsewhere; nan where no windows meet.
 
-    It is infinite where nothing moves against the source but at the joints.
+    It is infinite where nothing moves against the source but at the joints. A cut is the source's own and counts as
+    neither.
 
     Args:
         frames: (F, H, W, 3) uint8 RGB, the edit.
         flow: of the source.
         request: whose windows they are.
     """
-    joints = [pair for window in request_windows(request) for pair in _joint(window)]
-    others = [pair for pair in range(len(frames) - 1) if pair not in joints]
+    windows = request_windows(request)
+    cuts = {start - 1 for start in shot_starts(request.frames)} if len(windows) > 1 else set[int]()
+    joints = [pair for window in windows for pair in _joint(window) if pair not in cuts]
     if not joints:
         return float("nan")
+    others = [pair for pair in range(len(frames) - 1) if pair not in cuts.union(joints)]
     at_joints, elsewhere = _error(frames, flow, joints), _error(frames, flow, others)
     if not elsewhere:
         return float("inf") if at_joints else 1.0
