@@ -149,6 +149,11 @@ def test_outside_the_masks_the_sources_self_attention_holds_and_inside_the_edits
     assert torch.equal(out[1][~inside[:, 0]], source[0][~inside[:, 0]])
 
 
+def test_a_map_holds_scores_whose_products_are_beyond_half_precision() -> None:
+    query = torch.full((1, 1, 64), 40, dtype=torch.float16)  # times itself 102,400
+    assert attention_map(query, torch.cat([query, -query], 1), 1 / 8).tolist() == [[[1, 0]]]
+
+
 def test_words_that_the_source_has_are_attended_to_as_in_the_source() -> None:
     torch.manual_seed(0)
     query, key, value = torch.randn(2, 1, 5, 4), torch.randn(2, 1, 3, 4), torch.randn(2, 1, 3, 4)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from videograin.comparison.frame_attention import attend_to_own_and_middle
 from videograin.comparison.method import Method, WholePromptDenoising, edit_by, target_prompt, without_regions
-from videograin.diffusion.attention.modulation import attention
+from videograin.diffusion.attention.plain import attention
 from videograin.diffusion.attention.step import AttentionStep
 from videograin.diffusion.denoiser import Conditioning, Denoiser
 from videograin.diffusion.inversion import invert
@@ -144,7 +144,7 @@ def invert_seeing_middle(
 
 def attention_map(query: Tensor, key: Tensor, scale: float) -> Tensor:
     """Return how much queries (..., n, d) attend to keys (..., m, d): (..., n, m)."""
-    return (scale * (query @ key.mT)).softmax(-1)
+    return ((scale * query) @ key.mT).softmax(-1)  # unscaled, products of Stable Diffusion 2.x overflow in fp16
 
 
 def align_tokens(source: Sequence[int], target: Sequence[int]) -> list[int]:

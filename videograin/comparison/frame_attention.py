@@ -4,7 +4,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from videograin.diffusion.attention.modulation import attention
+from videograin.diffusion.attention.plain import attention
 
 
 def attend_jointly(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:

@@ -2,7 +2,7 @@ import pytest
 import torch
 from einops import rearrange
 
-from videograin.diffusion.attention.modulation import attention
+from videograin.diffusion.attention.plain import attention
 from videograin.diffusion.shortcuts.key_frames import key_frame_attention, key_frame_table
 
 CPU = torch.device("cpu")

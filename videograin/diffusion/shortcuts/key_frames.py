@@ -4,7 +4,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from videograin.diffusion.attention.modulation import attention
+from videograin.diffusion.attention.plain import attention
 
 
 def key_frame_table(own: int, others: int, count: int, device: torch.device) -> Tensor | None:
