@@ -222,11 +222,14 @@ class EditSettings:
     def deep_step(self, index: int) -> int:
         """Return the denoising step whose deep features the one of this index uses: its own where it computes them.
 
-        A step with guidance needs them of both halves.
+        A step with guidance needs them of both halves, and computes them where the step that was to do it had one.
         """
         first = max(self.modulated_steps, self.inject_steps)
-        latest = index if index < first else index - (index - first) % self.cache_interval
-        return latest if self.halves_at(latest) >= self.halves_at(index) else index
+        if index < first:
+            return index
+        due = index - (index - first) % self.cache_interval
+        guided = (each for each in range(index, due, -1) if self.halves_at(each) > self.halves_at(due))
+        return next(guided, due)
 
     def deep_inversion_step(self, index: int) -> int:
         """Return the inversion step whose deep features the one of this index uses."""

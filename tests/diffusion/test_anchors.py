@@ -86,6 +86,14 @@ def test_so_is_what_steps_with_shortcuts_saw() -> None:
     assert same_edit_in_any_room(tiny_pipeline(), quick, [2**30, 0])
 
 
+def test_so_is_what_a_step_saw_after_the_only_one_with_guidance() -> None:
+    guided_once = replace(
+        SETTINGS, num_inference_steps=4, modulated_fraction=0.0, guidance_start=0.25, guidance_end=0.5,
+        cache_interval=4,
+    )  # fmt: skip
+    assert same_edit_in_any_room(tiny_pipeline(), guided_once, [2**30, 0])
+
+
 @pytest.mark.slow
 def test_so_is_what_anchors_saw_of_landmarks() -> None:
     settings = replace(SETTINGS, num_inference_steps=1, anchor_frames=6)  # two landmarks, and two groups of two
