@@ -1,6 +1,6 @@
 import pytest
 import torch
-from fakes import TEXT_WIDTH, tiny_text_encoder, tiny_tokenizer
+from fakes import TEXT_WIDTH, box, tiny_frames, tiny_text_encoder, tiny_tokenizer
 from golden_pipeline import SETS, golden_spans
 from torch import Tensor
 
@@ -12,8 +12,9 @@ from videograin.diffusion.prompt import (
     local_prompt,
     read_prompt,
 )
-from videograin.diffusion.prompt_embeds import encode_prompts, insert_local_embeds, token_weights
+from videograin.diffusion.prompt_embeds import embed_prompts, encode_prompts, insert_local_embeds, token_weights
 from videograin.errors import PromptError
+from videograin.region import EditRequest, Region
 
 TOKENIZER = tiny_tokenizer()
 
@@ -205,6 +206,20 @@ def test_a_span_gets_the_embeddings_of_its_phrase_alone():
     assert torch.equal(result[3:5], first[1:3])
     assert torch.equal(result[:3], prompt[:3])
     assert torch.equal(result[5:], prompt[5:])
+
+
+def test_a_phrase_counts_as_the_target_prompt_weighs_it_unless_it_has_a_weight_of_its_own():
+    encoder = tiny_text_encoder(TOKENIZER)
+
+    def embedded(target_prompt: str, phrase: str) -> Tensor:
+        request = EditRequest(tiny_frames(), [Region(box(2, 2, 8, 12), phrase)], "a man", target_prompt)
+        return embed_prompts(TOKENIZER, encoder, request, torch.device("cpu"), str).target[-1]
+
+    plain = embedded("a fox on grass", "a fox")
+    for phrase, weight in {"a fox": 1.5, "(a fox:0.5)": 0.5}.items():
+        weighed = embedded("(a fox:1.5) on grass", phrase)
+        assert torch.allclose(weighed[1:3], weight * plain[1:3])
+        assert torch.allclose(weighed[3:], plain[3:])
 
 
 def test_where_spans_overlap_the_shorter_one_wins_in_any_order():

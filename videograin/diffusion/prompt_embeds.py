@@ -70,7 +70,11 @@ def embed_prompts(
     others = [read_prompt(expanded(words)) for words in ("", request.source_prompt, negative, request.negative_prompt)]
     prompts = [*others, full_prompt, *phrases]
     embeds = encode_prompts(tokenizer, text_encoder, [prompt.text for prompt in prompts]).to(device)
-    embeds *= torch.stack([token_weights(tokenizer, prompt) for prompt in prompts])[..., None].to(embeds)
+    weights = torch.stack([token_weights(tokenizer, prompt) for prompt in prompts])
+    for own, phrase, span in zip(weights[5:], phrases, found.spans, strict=True):
+        if span is not None and not phrase.weights:  # then those count that the target prompt gives to its words
+            own[1 : 1 + span[1] - span[0]] = weights[4, span[0] : span[1]]
+    embeds *= weights[..., None].to(embeds)
     empty, source, unconditional, plain_unconditional, target = embeds[:5]
     local_target = insert_local_embeds(target, embeds[5:], found.spans)
     halves = 2 if request.settings.guidance_scale > 1 else 1
