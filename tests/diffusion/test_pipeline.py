@@ -326,6 +326,11 @@ def test_words_that_were_cut_off_are_told(pipe):
     assert warning.startswith("The prompt is too long; these words were left out: ")
     assert warning.endswith("on grass on grass")
     assert edit(pipe).warnings == ()
+    told = edit(pipe, source_prompt=SOURCE + " on grass" * 36, negative_prompt="a " * 75 + "fox").warnings
+    assert told == (
+        "The source prompt is too long; these words were left out: on grass on grass",
+        "The negative prompt is too long; these words were left out: fox",
+    )
 
 
 def test_in_the_release_the_negative_prompt_reaches_the_controlnet_alone():

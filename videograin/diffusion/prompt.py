@@ -163,7 +163,7 @@ def find_token_spans(tokenizer: "PreTrainedTokenizerBase", prompt: str, phrases:
         for phrase, span in zip(phrases, spans, strict=True)
         if span is not None and words[span[0] - 1][0] != words[span[0] - 1][1]
     )
-    return PromptSpans(spans, _beyond(tokenizer, prompt, limit - 1), inside)
+    return PromptSpans(spans, dropped_words(tokenizer, prompt), inside)
 
 
 def assign_spans(
@@ -207,9 +207,9 @@ def _word_starts(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> list[tupl
     return [(start, len(_WORD_BEFORE.sub("", prompt[:start]))) for start in starts]
 
 
-def _beyond(tokenizer: "PreTrainedTokenizerBase", prompt: str, kept: int) -> str:
-    """Return the prompt's words from the first one that is not wholly among the first `kept` tokens."""
-    offsets = token_offsets(tokenizer, prompt)
+def dropped_words(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> str:
+    """Return the end of a prompt that does not fit into the text encoder, from the first word cut; empty if all fits."""
+    offsets, kept = token_offsets(tokenizer, prompt), tokenizer.model_max_length - 2  # beside start and end token
     if len(offsets) <= kept:
         return ""
     return prompt[prompt.rfind(" ", 0, offsets[kept][0]) + 1 :]

@@ -12,6 +12,7 @@ from videograin.diffusion.prompt import (
     TokenSpan,
     WeightedPrompt,
     compose_target_prompt,
+    dropped_words,
     find_token_spans,
     read_prompt,
     token_offsets,
@@ -78,17 +79,23 @@ def embed_prompts(
     empty, source, unconditional, plain_unconditional, target = embeds[:5]
     local_target = insert_local_embeds(target, embeds[5:], found.spans)
     halves = 2 if request.settings.guidance_scale > 1 else 1
-    too_long = f"The prompt is too long; these words were left out: {found.dropped}"
+    dropped = {
+        "prompt": found.dropped,
+        "source prompt": dropped_words(tokenizer, others[1].text),
+        "negative prompt": dropped_words(tokenizer, others[3].text),
+    }
     return PromptEmbeds(
         target_prompt=target_prompt,
         target=torch.stack([unconditional, local_target])[-halves:],
         plain_target=torch.stack([plain_unconditional, target])[-halves:],
         source=torch.stack([empty, source]),
         token_regions=span_regions(found.spans, device, tokens=embeds.shape[1]),
-        warnings=((too_long,) if found.dropped else ())
-        + tuple(
-            f"'{phrase}' is in the target prompt only as a part of '{word}'; that part becomes it."
-            for phrase, word in found.inside
+        warnings=(
+            *(f"The {what} is too long; these words were left out: {cut}" for what, cut in dropped.items() if cut),
+            *(
+                f"'{phrase}' is in the target prompt only as a part of '{word}'; that part becomes it."
+                for phrase, word in found.inside
+            ),
         ),
     )
 
