@@ -35,7 +35,7 @@ class Measured:
 
     Attributes:
         result: what became of it.
-        first_step: (F, 4, h, w), its latents after the first step.
+        first_step: (F, C, h, w), its latents after the first step.
         seconds: in all.
         phases: seconds of each of `PHASES`.
         peaks: GiB that were allocated at most, of each device.

@@ -160,7 +160,7 @@ class EditResult:
 
     Attributes:
         frames: (F, H, W, 3) uint8 RGB; none where only the latents were asked for.
-        latents: (F, 4, H/8, W/8) float32, scaled as the UNet expects them.
+        latents: (F, C, H/8, W/8) float32, scaled as the UNet expects them; C is 4 with Stable Diffusion.
         target_prompt: as given, or as composed of the regions' phrases.
         warnings: for the user, in plain words (that the prompt was cut, say).
         seconds: wall time from frames to frames.

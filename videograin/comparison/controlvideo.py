@@ -75,7 +75,7 @@ def picture_between(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 
 def shared_noise(seed: int, _denoiser: object, latents: Tensor, schedule: NoiseSchedule, *_: object) -> Tensor:
-    """Return in place of an inversion path the clip and one picture of noise for all frames, (2, F, 4, h, w)."""
+    """Return in place of an inversion path the clip and one picture of noise for all frames, (2, F, C, h, w)."""
     noise = randn_tensor(latents[:1].shape, torch.Generator().manual_seed(seed), latents.device, latents.dtype)
     return torch.stack([latents, schedule.noised(torch.zeros_like(latents), noise, schedule.levels[-1])])
 

@@ -48,7 +48,7 @@ class GroundedDenoising(WholePromptDenoising):
 
     @cached_property
     def start(self) -> Tensor:
-        """The inverted latents (F, 4, h, w), in which what stands still has the same noise in all frames."""
+        """The inverted latents (F, C, h, w), in which what stands still has the same noise in all frames."""
         latents, still = self.path[-1].clone(), self.still.to(self.path.device)
         for frame in range(1, len(latents)):
             latents[frame] = torch.where(still[frame], latents[frame - 1], latents[frame])
@@ -62,7 +62,7 @@ class GroundedDenoising(WholePromptDenoising):
         return replace(self.words, unet_embeds=embeds, controlnet_embeds=embeds)
 
     def guided_noise(self, timestep: int, latents: Tensor, step: AttentionStep) -> Tensor:
-        """Predict the noise (F, 4, h, w), guided in each region by its own phrase and elsewhere by the prompt."""
+        """Predict the noise (F, C, h, w), guided in each region by its own phrase and elsewhere by the prompt."""
         noise_pred = self.denoiser.predict_noise(latents, timestep, self.grounded_words, step)
         whole = self.words.halves
         wanted = noise_pred[whole - 1]

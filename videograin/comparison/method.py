@@ -103,9 +103,9 @@ class WholePromptDenoising(Denoising):
         return replace(self.conditioning, unet_embeds=self.conditioning.controlnet_embeds)
 
     def guided_noise(self, timestep: int, latents: Tensor, step: AttentionStep) -> Tensor:
-        """Predict the noise (F, 4, h, w) of the whole prompt with classifier-free guidance."""
+        """Predict the noise (F, C, h, w) of the whole prompt with classifier-free guidance."""
         return self.guide(self.denoiser.predict_noise(latents, timestep, self.words, step))
 
     def guide(self, noise_pred: Tensor) -> Tensor:
-        """Return the guided noise (F, 4, h, w) of that of all halves, unconditional first."""
+        """Return the guided noise (F, C, h, w) of that of all halves, unconditional first."""
         return noise_pred[0] + self.settings.guidance_scale * (noise_pred[-1] - noise_pred[0])

@@ -21,7 +21,7 @@ def check_frame_size(frames: np.ndarray, multiple: int) -> None:
 
 
 def encode_frames(vae: AutoencoderKL, frames: np.ndarray, batch: int, device: torch.device, report: Report) -> Tensor:
-    """Encode frames (F, H, W, 3) uint8 RGB to scaled latents (F, 4, H/8, W/8) float32, the mean of each posterior.
+    """Encode frames (F, H, W, 3) uint8 RGB to scaled latents (F, C, H/8, W/8) float32, the mean of each posterior.
 
     Args:
         vae: any AutoencoderKL.
@@ -39,7 +39,7 @@ def encode_frames(vae: AutoencoderKL, frames: np.ndarray, batch: int, device: to
 
 
 def decode_latents(vae: AutoencoderKL, latents: Tensor, batch: int, report: Report) -> Iterator[Tensor]:
-    """Decode scaled latents (F, 4, h, w), yielding pixels (≤ batch, 3, H, W) float32 in [0, 1] as they come."""
+    """Decode scaled latents (F, C, h, w), yielding pixels (≤ batch, 3, H, W) float32 in [0, 1] as they come."""
     for chunk in track(Phase.DECODE, latents.split(batch), report):
         pixels = vae.decode((chunk / vae.config["scaling_factor"]).to(vae.dtype), return_dict=False)[0]
         yield (pixels.float() / 2 + 0.5).clamp(0, 1)

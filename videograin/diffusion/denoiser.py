@@ -144,13 +144,13 @@ class Denoiser:
         """Predict the noise (or v, as the model was trained) of noisy latents.
 
         Args:
-            latents: (F, 4, h, w), the same for all halves, or (halves, F, 4, h, w).
+            latents: (F, C, h, w), the same for all halves, or (halves, F, C, h, w).
             timestep: up to 999; below 0 the latents are clean, and the model is told its lowest, 0.
             conditioning: text, and control images of all frames; each half gets its own text.
             step: what the attention layers do.
 
         Returns:
-            (halves, F, 4, h, w) in the dtype of `latents`.
+            (halves, F, C, h, w) in the dtype of `latents`.
         """
         is_one_sample = latents.ndim == 4
         if is_one_sample:
@@ -195,7 +195,7 @@ class Denoiser:
         """Return what the ControlNets that act at a timestep add to the UNet's skip tensors and to its middle.
 
         Args:
-            sample: (halves·F, 4, h, w).
+            sample: (halves·F, C, h, w).
             timestep: from 0.
             conditioning: of all halves.
             is_one_sample: whether it is the same for all halves.

@@ -33,18 +33,18 @@ FRESH_NOISE = -1
 StepHook = Callable[[int, int, dict[str, Tensor]], dict[str, Tensor]]
 """Called after each step: (step index, timestep, tensors) → the tensors to replace.
 
-The tensors, (F, 4, h, w) each: "latents", and "pred_original_sample", the clean latents that the step predicted.
+The tensors, (F, C, h, w) each: "latents", and "pred_original_sample", the clean latents that the step predicted.
 """
 
 
 def noised_path(latents: Tensor, schedule: NoiseSchedule, seed: int) -> Tensor:
-    """Return a path (2, F, 4, h, w) that leads from clean latents straight to its last level, by a seed's noise."""
+    """Return a path (2, F, C, h, w) that leads from clean latents straight to its last level, by a seed's noise."""
     noise = clip_noise(latents, seed, FRESH_NOISE)
     return torch.stack([latents, schedule.noised(latents, noise.expand_as(latents), schedule.levels[-1])])
 
 
 def clip_noise(latents: Tensor, seed: int, number: int) -> Tensor:
-    """Return noise (1, 4, h, w) in the place of a frame's number: one picture, so that objects look alike in all."""
+    """Return noise (1, C, h, w) in the place of a frame's number: one picture, so that objects look alike in all."""
     (generator,) = frame_generators(seed, [number])
     return draw_noise(latents[:1].shape, generator, latents.device, latents.dtype)
 
@@ -61,9 +61,9 @@ class Denoising:
         source_conditioning: of the source prompt with as many halves, for the injected features.
         step: what the attention layers do in every step, unmodulated.
         modulation: the layout modulation of the first `settings.modulated_steps` steps.
-        path: (K, F, 4, h, w) from inversion; path[0] is the source, path[-1] where denoising starts.
+        path: (K, F, C, h, w) from inversion; path[0] is the source, path[-1] where denoising starts.
         edited: (F, 1, h, w) bool, where the result may differ from the source.
-        kept: (F, 4, h, w), the clean latents of all that is not edited.
+        kept: (F, C, h, w), the clean latents of all that is not edited.
         generator: source of the noise in which the kept part is drowned, or one for each frame.
         fresh: (F, 1, h, w) float in [0, 1], the share of fresh noise in which cells start; None is none.
         path_mean: what the predicted clean latents are drawn to; None leaves them.
@@ -98,7 +98,7 @@ class Denoising:
 
     @cached_property
     def start(self) -> Tensor:
-        """Where denoising starts, (F, 4, h, w): the end of the path, with its share of fresh noise."""
+        """Where denoising starts, (F, C, h, w): the end of the path, with its share of fresh noise."""
         latents = self.path[-1]
         if self.fresh is None:
             return latents
@@ -106,7 +106,7 @@ class Denoising:
         return self.schedule.renoised(latents, self.path[0], noise, self.fresh)
 
     def run(self, report: Report, on_step_end: StepHook | None = None) -> Tensor:
-        """Denoise from the end of the path; returns clean latents (F, 4, h, w)."""
+        """Denoise from the end of the path; returns clean latents (F, C, h, w)."""
         latents, before = self.start, None
         for index, timestep in enumerate(track(Phase.EDIT, self.schedule.timesteps, report)):
             latents, clean = self.advance(index, timestep, latents, before)
@@ -124,7 +124,7 @@ class Denoising:
         Args:
             index: of the step.
             timestep: where it begins.
-            latents: (F, 4, h, w) there.
+            latents: (F, C, h, w) there.
             before: of the step before, for samplers that look back; None in the first one.
 
         Returns:
@@ -146,7 +146,7 @@ class Denoising:
         return self.keep_source(timestep, latents), clean
 
     def guided_noise(self, timestep: int, latents: Tensor, step: AttentionStep) -> Tensor:
-        """Predict the noise (F, 4, h, w) with classifier-free guidance (arXiv 2207.12598, eq. 6).
+        """Predict the noise (F, C, h, w) with classifier-free guidance (arXiv 2207.12598, eq. 6).
 
         Where the step is told of one half alone, or there is but one, that is the conditional prediction.
         """
@@ -187,9 +187,9 @@ class Denoising:
 
         Args:
             timestep: where the step began.
-            latents: (F, 4, h, w), where it led.
-            clean: (F, 4, h, w), what it predicted.
-            mean: (F, 4, h, w), of `clean`.
+            latents: (F, C, h, w), where it led.
+            clean: (F, C, h, w), what it predicted.
+            mean: (F, C, h, w), of `clean`.
             slope: how far `latents` move with `clean`; a step is linear in them.
         """
         signal = float(self.schedule.signal(timestep))

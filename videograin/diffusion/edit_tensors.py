@@ -20,8 +20,8 @@ class EditTensors:
     Attributes:
         settings: those of the request.
         prompts: embeddings, and whose phrase each token is.
-        latents: (F, 4, h, w) float32, the source's.
-        kept: (F, 4, h, w) float32, what stays where nothing is edited: the source's, but for what they show of objects
+        latents: (F, C, h, w) float32, the source's.
+        kept: (F, C, h, w) float32, what stays where nothing is edited: the source's, but for what they show of objects
             that are edited beside.
         layout: the regions of frames and anchors at every resolution of the UNet.
         edited: (F, 1, h, w) bool, the latent cells that may differ from the source.

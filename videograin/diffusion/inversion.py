@@ -34,7 +34,7 @@ def invert(
 
     Args:
         denoiser: predicts the noise.
-        path: (K, F, 4, h, w), the latents at the first K levels; path[0] are the clip's own latents, K ≥ 1.
+        path: (K, F, C, h, w), the latents at the first K levels; path[0] are the clip's own latents, K ≥ 1.
         schedule: the levels, and the step between them.
         conditioning: one half, of the source prompt.
         step: what the attention layers do, unmodulated.
@@ -43,7 +43,7 @@ def invert(
         cache_interval: as in `EditSettings`.
 
     Returns:
-        (len(schedule.levels), F, 4, h, w), or `path` where it reaches as far already.
+        (len(schedule.levels), F, C, h, w), or `path` where it reaches as far already.
     """
     if len(path) < len(schedule.levels):  # or the deep features that the next step uses would be lacking
         path = path[: (len(path) - 1) // cache_interval * cache_interval + 1]
@@ -80,7 +80,7 @@ def inversion_path(
 
     Args:
         denoiser: predicts the noise.
-        latents: (F, 4, h, w), the clip's own.
+        latents: (F, C, h, w), the clip's own.
         schedule: how far the path goes.
         conditioning: one half, of the source prompt.
         step: what the attention layers do, unmodulated.
@@ -91,7 +91,7 @@ def inversion_path(
         seen: what determines the frames elsewhere that these see, for the cache key.
 
     Returns:
-        (len(schedule.levels), F, 4, h, w).
+        (len(schedule.levels), F, C, h, w).
     """
     if cache is None:
         return invert(denoiser, latents[None], schedule, conditioning, step, report, prepare, settings.cache_interval)

@@ -38,7 +38,7 @@ from videograin.region import ControlGuidance, EditRequest, EditResult, EditSett
 OnStepEnd = Callable[["VideoGrainPipeline", int, int, dict[str, Tensor]], dict[str, Tensor]]
 """diffusers' step callback: (pipeline, step index, timestep, tensors) → the tensors to replace.
 
-The tensors, (F, 4, h, w) each: "latents", and "pred_original_sample", the clean latents that the step predicted.
+The tensors, (F, C, h, w) each: "latents", and "pred_original_sample", the clean latents that the step predicted.
 """
 
 OnFrames = Callable[[np.ndarray], None]

@@ -38,7 +38,7 @@ class TensorCache:
         self.max_bytes = max_bytes
 
     def load(self, key: str) -> Tensor | None:
-        """Return the path (K, F, 4, h, w) kept under a key, or None; a file that cannot be read counts as absent."""
+        """Return the path (K, F, C, h, w) kept under a key, or None; a file that cannot be read counts as absent."""
         file = self._file(key)
         try:
             path = load_file(file)["path"]
@@ -48,7 +48,7 @@ class TensorCache:
         return path
 
     def store(self, key: str, path: Tensor) -> None:
-        """Keep a path (K, F, 4, h, w); not one that is larger than the cap, nor where nothing can be written."""
+        """Keep a path (K, F, C, h, w); not one that is larger than the cap, nor where nothing can be written."""
         if path.nbytes > self.max_bytes:
             return
         try:

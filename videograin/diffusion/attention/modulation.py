@@ -89,7 +89,7 @@ def modulated_attention(
         query: (B, H, Nq, d) float.
         key: (B, H, Nk, d).
         value: (B, H, Nk, d).
-        strength: a_i, (B or 1, Nq) float32, 0 to 1.
+        strength: a_i, (B or 1, Nq) float32, at most 1; below 0 where the release's sizes of overlaps exceed 1.
         regions: the classes of queries and keys.
         scale: factor of the scores, usually 1/√d.
 

@@ -26,7 +26,7 @@ class Prediction:
 
     Attributes:
         level: where the step begins.
-        clean: (F, 4, h, w), the latents without noise.
+        clean: (F, C, h, w), the latents without noise.
     """
 
     level: int
@@ -38,7 +38,7 @@ class SamplerStep:
     """A step, linear in the clean latents that were predicted.
 
     Attributes:
-        latents: (F, 4, h, w), where it leads.
+        latents: (F, C, h, w), where it leads.
         slope: how far the latents move with the clean ones.
     """
 
@@ -59,7 +59,7 @@ def sampler_step(
     Args:
         sampler: the rule.
         schedule: the noise levels.
-        latents: (F, 4, h, w), where the step begins.
+        latents: (F, C, h, w), where the step begins.
         now: what the model says there.
         before: of the step before; None in the first one.
         noise: fresh, standard normal, that spreads to the shape of the latents.

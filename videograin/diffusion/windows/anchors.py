@@ -20,7 +20,7 @@ class Anchors:
     Attributes:
         frames: their numbers in the clip, without those of the landmarks.
         denoising: of the anchors alone.
-        latents: (K, A, 4, h, w), where each of its steps begins.
+        latents: (K, A, C, h, w), where each of its steps begins.
         bank: what its forwards gave to self-attention; of those that it lacks, the forward is run again.
         landmarks: anchors that these see besides one another, and windows with them; None where there are none.
     """

@@ -46,7 +46,7 @@ class EditedWindow:
         frames: (n, H, W, 3) uint8 RGB, final, from the window's first frame to where the next window begins; none
             where only latents were asked for.
         tail: (window.next_overlap, H, W, 3) uint8, the frames behind them, which are to fade into the next window.
-        latents: (window's frames without its overlap, 4, h, w) float32.
+        latents: (window's frames without its overlap, C, h, w) float32.
         target_prompt, warnings: as in `EditResult`, of the whole edit.
         attention: as in `EditResult`, of the frames of `latents`.
     """
@@ -68,7 +68,7 @@ class WindowApart:
     Attributes:
         window, count: as in `EditedWindow`.
         chunks: all its frames in order, (n, H, W, 3) uint8 RGB each; they are decoded when they are asked for.
-        latents: (F, 4, h, w) float32, of all its frames.
+        latents: (F, C, h, w) float32, of all its frames.
         target_prompt, warnings: as in `EditResult`, of the whole edit.
         attention: as in `EditResult`, of all its frames.
     """
@@ -101,7 +101,7 @@ class Denoised:
     """Frames that were brought to noise and back.
 
     Attributes:
-        latents: (F, 4, h, w), edited.
+        latents: (F, C, h, w), edited.
         attention: (R, F, h, w) float32, as in `EditResult`; None where it was not asked for.
     """
 

@@ -1,4 +1,4 @@
-"""Where an edit's noise comes from: a source for a clip, or one for each of its frames, the same in any window."""
+"""Where an edit's noise comes from: one source for a window that is alone, else one for each frame, in any window."""
 
 from collections.abc import Sequence
 
@@ -17,8 +17,8 @@ FRAME_SEED_FACTOR = 1_000_003
 
 
 def noise_source(seed: int, generator: torch.Generator | None, window: Window) -> Noise:
-    """Return one source of noise for a clip of one window, or one for each frame, whatever the window."""
-    if window.is_whole_clip:
+    """Return one source of noise for a window that is alone, else one for each frame, whatever the window."""
+    if window.is_alone:
         return generator or torch.Generator().manual_seed(seed)
     return frame_generators(generator.initial_seed() if generator else seed, window.frames)
 

@@ -54,8 +54,8 @@ class Window:
         return range(self.start, self.stop)
 
     @property
-    def is_whole_clip(self) -> bool:
-        """Whether it is alone: nothing overlaps it and it sees nothing else."""
+    def is_alone(self) -> bool:
+        """Whether it begins the clip, meets no other window and sees nothing else: the whole clip or its first shot."""
         return not (self.start or self.anchors or self.next_overlap)
 
     @property

@@ -78,7 +78,7 @@ def one_pass_attention(
         query: (B, H, Nq, d), d a multiple of 8.
         key: (B, H, Nk, d).
         value: (B, H, Nk, d).
-        strength: a_i, (B or 1, Nq) float32, 0 to 1.
+        strength: a_i, (B or 1, Nq) float32, at most 1.
         runs: the queries in blocks, the keys' order, and which keys share a region with a block.
         scale: factor of the scores.
 
