@@ -111,7 +111,8 @@ class EditSettings:
         focus: whether the edit of a file works on a crop around the edited regions and is laid into the source, so that
             the result has the source's own size (`videograin.production`); the pipeline edits the frames it is given.
         variation: share of fresh noise, in which the edited regions start besides the inversion's: with none, a seed
-            hardly changes them; with 1, nothing but the noise level holds them to the source's shapes.
+            hardly changes them; with 1, nothing but the noise level holds them to the source's shapes. Without an
+            inversion all noise is fresh, and a seed changes them in any case.
         seed: of the fresh noise, and of the noise in the kept part where no generator is given.
         sampler: the rule of a denoising step.
         guidance_start, guidance_end: shares of the denoising steps between which there is guidance

@@ -823,3 +823,11 @@ def test_only_with_fresh_noise_does_another_seed_begin_elsewhere_in_what_is_edit
     for seed in (1, 2):
         edit(pipe, callback_on_step_end=note, seed=seed, variation=share, blend_background=False)
     assert torch.equal(*starts) == (share == 0)
+
+
+def test_without_an_inversion_all_noise_is_fresh_and_none_is_added(pipe):
+    first, other, varied = (
+        edit(pipe, inversion=False, seed=seed, variation=share).latents for seed, share in ((1, 0), (2, 0.5), (1, 0.5))
+    )
+    assert torch.equal(first, varied)
+    assert not torch.equal(other, varied)

@@ -25,7 +25,7 @@ class EditTensors:
             that are edited beside.
         layout: the regions of frames and anchors at every resolution of the UNet.
         edited: (F, 1, h, w) bool, the latent cells that may differ from the source.
-        fresh: (F, 1, h, w) float32, the share of fresh noise in which cells start; None is none.
+        fresh: (F, 1, h, w) float32, the share of fresh noise in place of the inversion's; None is none.
         controls: for each ControlNet what it is given.
         step: an unmodulated forward, with the trajectories that attention follows.
         path_mean: what temporal smoothing draws to; None where it is off.

@@ -60,7 +60,12 @@ class RegionMasks:
         return self.cells(grid)[list(self.is_edited)].any(0)
 
     def fresh_share(self, grid: tuple[int, int], request: EditRequest) -> Tensor | None:
-        """Return the share of fresh noise in which the cells of a grid start, (F, 1, h, w) float32; None for none."""
+        """Return the share of fresh noise in place of the inversion's, (F, 1, h, w) float32 for a grid; None for none.
+
+        Without an inversion all noise is fresh: to mix it with itself would make it stronger.
+        """
+        if not request.settings.inversion:
+            return None
         variation = request.settings.variation
         shares = [1.0 if each.is_new else variation if each.is_edited else 0.0 for each in request.regions]
         if not any(shares):
