@@ -14,11 +14,9 @@ from torch import Tensor
 from training.scene import Dice, Scene
 from training.vocabulary import COLOUR_NAMES, GROUNDS, NAMES, PLACES, RECOLOURED, SKIES, WEARABLES
 
-_ELSEWHERE, _OTHER_COLOUR, _BARE = (
-    0.15,
-    0.4,
-    0.4,
-)  # shares of scenes, of objects with colours, of those that wear an object
+_ELSEWHERE = 0.15  # share of scenes
+_OTHER_COLOUR = 0.4  # share of objects with colours
+_BARE = 0.4  # share of objects that wear another
 _FADES, _WHOLE = 400, 700  # timesteps between which a trace grows from nothing to all of the former state
 
 

@@ -16,6 +16,7 @@ from videograin.comparison.ground_a_video import GroundedDenoising, edit_after_g
 from videograin.comparison.methods import METHODS, find_methods
 from videograin.comparison.own_methods import ABLATION, edit_one_after_the_other
 from videograin.comparison.tokenflow import Propagation, adjacent, choose_keyframes, nearest_tokens, shares_after
+from videograin.diffusion.attention.reference import RegionReference
 from videograin.diffusion.denoiser import Denoiser
 from videograin.diffusion.pipeline import VideoGrainPipeline
 from videograin.diffusion.schedule import NoiseSchedule
@@ -73,6 +74,17 @@ def test_methods_without_regions_go_by_the_whole_prompt_alone(
     left, right = two_regions()
     swapped = [replace(left, masks=right.masks), replace(right, masks=left.masks)]
     assert torch.equal(results[name].latents, edit(pipe, name, request(swapped)).latents)
+
+
+def test_methods_after_other_papers_draw_after_no_pictures(
+    pipe: VideoGrainPipeline, results: dict[str, EditResult], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layers = [layer for name, layer in pipe.unet.named_modules() if name.endswith("attn2")]
+    tokens = {layer: tuple(torch.ones(2, 2, 4, layer.to_q.out_features)) for layer in layers}
+    monkeypatch.setattr(pipe, "references", [RegionReference(0, 1.0, tokens)])
+    for name in ("inversion", "ground-a-video"):
+        assert np.array_equal(edit(pipe, name, request()).frames, results[name].frames)
+    assert pipe.references
 
 
 def test_a_method_that_is_not_there_is_named_with_those_that_are() -> None:

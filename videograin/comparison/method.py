@@ -51,12 +51,13 @@ def by_settings(change: Callable[[EditSettings], EditSettings]) -> Carry:
 def edit_by(
     loops: EditLoops, pipeline: VideoGrainPipeline, request: EditRequest, settings: EditSettings, report: Report
 ) -> EditResult:
-    """Carry a request out by the loops of another method, under settings of its own."""
-    own, pipeline.loops = pipeline.loops, loops
+    """Carry a request out by the loops of another method, under settings of its own and without reference pictures."""
+    loops_before, references = pipeline.loops, pipeline.references
+    pipeline.loops, pipeline.references = loops, ()
     try:
         return pipeline.edit(replace(request, settings=settings), report=report)
     finally:
-        pipeline.loops = own
+        pipeline.loops, pipeline.references = loops_before, references
 
 
 def without_regions(settings: EditSettings) -> EditSettings:

@@ -3,9 +3,10 @@ after the other (its figure 9)."""
 
 from dataclasses import replace
 
-from videograin.comparison.method import Method, by_settings, without_regions
+from videograin.comparison.method import Method, by_settings, edit_by, without_regions
 from videograin.diffusion.pipeline import VideoGrainPipeline
 from videograin.diffusion.prompt import compose_target_prompt
+from videograin.diffusion.windows.clip_edit import EditLoops
 from videograin.progress import Parts, Report
 from videograin.region import EditRequest, EditResult, Region
 from videograin.settings import AttentionMode, Convention, EditSettings
@@ -19,6 +20,11 @@ def paper(settings: EditSettings) -> EditSettings:
 def release(settings: EditSettings) -> EditSettings:
     """Return the settings in the released code's convention, all frames together."""
     return replace(settings, convention=Convention.RELEASE, attention_mode=AttentionMode.FULL)
+
+
+def invert_and_denoise(pipeline: VideoGrainPipeline, request: EditRequest, report: Report) -> EditResult:
+    """Edit a clip by DDIM inversion and denoising under the target prompt alone."""
+    return edit_by(EditLoops(), pipeline, request, without_regions(request.settings), report)
 
 
 def masked_blending(settings: EditSettings) -> EditSettings:
@@ -83,7 +89,7 @@ OWN_METHODS = (
     Method(
         "inversion", "plain inversion",
         "DDIM inversion and denoising under the target prompt, all frames together; no region is known.",
-        by_settings(without_regions),
+        invert_and_denoise,
     ),
     Method(
         "blending", "masked blending",
