@@ -61,7 +61,11 @@ def choose_second_device(device: "torch.device | str", first: "torch.device") ->
     Raises:
         SettingsError: this machine has no such device, it is the first GPU itself, or it is of another kind.
     """
+    import torch
+
     second = choose_device(device)
+    if second.type == "cuda" and second.index is None:
+        second = torch.device("cuda", 0)  # a thread can only be put on a GPU that is named by its number
     is_same_gpu = second.type != "cpu" and (second.index or 0) == (first.index or 0)
     if second.type != first.type or is_same_gpu:
         raise SettingsError(

@@ -172,6 +172,7 @@ def test_a_second_device_that_cannot_be_is_named_with_what_to_do(monkeypatch: py
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     assert choose_second_device("cuda:1", torch.device("cuda")) == torch.device("cuda:1")
+    assert choose_second_device("cuda", torch.device("cuda:1")) == torch.device("cuda:0")
     for name, first in (("cuda:0", "cuda"), ("cpu", "cuda"), ("cuda:1", "cpu")):
         with pytest.raises(
             SettingsError, match=f"The second device is '{name}' and the first '{first}'. Name two GPUs"
