@@ -128,6 +128,14 @@ def test_weights_of_words_are_no_words_to_clip(scorer: ClipScorer) -> None:
     assert as_document(scores[0]) == as_document(scores[1])
 
 
+def test_where_objects_are_removed_and_no_more_there_are_no_regions_to_tell(scorer: ClipScorer) -> None:
+    plain = tiny_request()
+    removed = replace(plain, regions=[replace(plain.regions[0], prompt="nothing")])
+    report = score_request(scorer, removed, plain.frames, "nothing", "mini CLIP")
+    assert report.regions == ()
+    assert as_document(report)["regional_clip_t"] is as_document(report)["leakage"] is None
+
+
 def test_a_result_of_another_clip_is_refused(scorer: ClipScorer) -> None:
     request = tiny_request()
     with pytest.raises(VideoError, match="The result has 5 frames of 64×64, its source 6"):
@@ -141,10 +149,14 @@ def test_a_result_is_scored_on_the_command_line(tmp_path: Path, capsys: pytest.C
     request = tiny_request()
     save_video(tmp_path / "clip.mp4", request.frames, 8)
     save_video(tmp_path / "result.mp4", request.frames[..., ::-1].copy(), 8)
-    save_npz(tmp_path / "masks.npz", {"cat": request.regions[0].masks})
+    removed = np.roll(request.regions[0].masks, 28, axis=2)
+    save_npz(tmp_path / "masks.npz", {"cat": request.regions[0].masks, "dog": removed})
     document = {
         "version": 1, "clip": "clip.mp4", "source_prompt": "a dog", "clip_options": {"short_side": 64},
-        "regions": [{"masks": {"path": "masks.npz", "key": "cat"}, "prompt": "a cat", "name": "cat"}],
+        "regions": [
+            {"masks": {"path": "masks.npz", "key": "cat"}, "prompt": "a cat", "name": "cat"},
+            {"masks": {"path": "masks.npz", "key": "dog"}, "prompt": "nothing", "name": "dog"},
+        ],
     }  # fmt: skip
     (tmp_path / "project.json").write_text(json.dumps(document))
     files = [str(tmp_path / name) for name in ("project.json", "result.mp4", "scores.json", "worst.png")]
@@ -152,6 +164,7 @@ def test_a_result_is_scored_on_the_command_line(tmp_path: Path, capsys: pytest.C
     said = capsys.readouterr().out
     assert "6 frames at 64×64, 'a cat'" in said
     assert "cat: CLIP-T" in said
+    assert "dog: CLIP-T" not in said  # it is removed
     assert "Measured by mini CLIP of Emoji World" in said
     scores = json.loads((tmp_path / "scores.json").read_text())
     assert scores["whole"]["clip_f"] == pytest.approx(float(said.split("CLIP-F, %")[1].split()[0]), abs=0.01)

@@ -47,9 +47,9 @@ class EditReport:
 
     Attributes:
         whole: CLIP-F, CLIP-T, Warp-Err and Q-edit of the whole clip.
-        regions: of each edited region that some frame shows.
-        regional_clip_t: mean of the regions' `clip_t`, percent.
-        leakage: mean of the regions' `leakage`.
+        regions: of each edited region that some frame shows, but for those that are removed, which no words tell.
+        regional_clip_t: mean of the regions' `clip_t`, percent; nan where there are none.
+        leakage: mean of the regions' `leakage`; nan where there are none.
         outside_psnr: dB outside the edited regions, `RIM` pixels away from them, to the source; infinite where nothing
             changed, nan where nothing lies outside.
         seam_ratio: warp error where windows meet within a shot over that elsewhere; nan where none meet.
@@ -138,12 +138,14 @@ def _finite(value: Any) -> Any:
 
 
 def _regions(scorer: ClipScorer, request: EditRequest, result: np.ndarray) -> tuple[RegionScores, ...]:
-    edited = [region for region in request.regions if region.is_edited]
-    phrases = [read_prompt(region.prompt).text for region in edited]
-    if not edited:
+    if not any(region.is_edited for region in request.regions):
         raise RegionError("No region of this project has a prompt, so that there is no edit to score.")
+    drawn = [region for region in request.regions if region.is_edited and not region.is_removed]
+    if not drawn:
+        return ()
+    phrases = [read_prompt(region.prompt).text for region in drawn]
     found, texts = [], scorer.embed_texts(phrases)
-    for region, phrase in zip(edited, phrases, strict=True):
+    for region, phrase in zip(drawn, phrases, strict=True):
         crops = crop_regions(result, region.masks, scorer.image_size)
         fits = (scorer.embed_frames(crops) @ texts.T).cpu().numpy()
         seen = [phrases[index] for index in fits.argmax(1)]
@@ -167,4 +169,4 @@ def _outside_psnr(request: EditRequest, result: np.ndarray) -> float:
 
 
 def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values))
+    return float(np.mean(values)) if values else float("nan")

@@ -1,5 +1,6 @@
 """How good the result of a file's edit is: the file and its result are read, and scored at the clip's size."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from videograin.evaluation.report import EditReport, score_request
 from videograin.evaluation.scorers import NamedScorer
 from videograin.media.video import load_clip
 from videograin.project.project import EditInputs
+from videograin.region import NOTHING, Region
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +41,12 @@ def score_result(inputs: EditInputs, result: Path, scorer: NamedScorer, flow: Na
     request = inputs.request_for(clip.frames, list(inputs.load_shown_regions(clip).values()), [])
     whole = replace(inputs.clip_options, start=0.0, end=None, fps=None, stride=None, max_frames=len(clip.frames))
     frames = load_clip(result, whole).frames
-    phrases = [region.prompt for region in request.regions]
-    target = inputs.target_prompt or compose_target_prompt(phrases, inputs.background)
+    target = inputs.target_prompt or _composed(request.regions, inputs.background)
     report = score_request(scorer.clip, request, frames, target, scorer.name, flow)
     return ScoredResult(report, request.frames, frames)
+
+
+def _composed(regions: Sequence[Region], background: str) -> str:
+    """Return a target prompt in which objects that are removed have no part, unless there is nothing else to say."""
+    drawn = [region.prompt for region in regions if not region.is_removed]
+    return compose_target_prompt(drawn if any(drawn) or background.strip() else [NOTHING], background)
