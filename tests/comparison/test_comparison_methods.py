@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from diffusers.models.attention_processor import Attention
 from fakes import FRAMES, box, tiny_frames, tiny_pipeline
 from torch import Tensor
 
@@ -79,8 +80,8 @@ def test_methods_without_regions_go_by_the_whole_prompt_alone(
 def test_methods_after_other_papers_draw_after_no_pictures(
     pipe: VideoGrainPipeline, results: dict[str, EditResult], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    layers = [layer for name, layer in pipe.unet.named_modules() if name.endswith("attn2")]
-    tokens = {layer: tuple(torch.ones(2, 2, 4, layer.to_q.out_features)) for layer in layers}
+    layers = [each for each in pipe.unet.modules() if isinstance(each, Attention) and each.is_cross_attention]
+    tokens = {layer: (torch.ones(2, 4, layer.inner_dim), torch.ones(2, 4, layer.inner_dim)) for layer in layers}
     monkeypatch.setattr(pipe, "references", [RegionReference(0, 1.0, tokens)])
     for name in ("inversion", "ground-a-video"):
         assert np.array_equal(edit(pipe, name, request()).frames, results[name].frames)
