@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from videograin.evaluation.vocabulary import with_article
+
 
 @dataclass(frozen=True)
 class Thing:
@@ -196,13 +198,6 @@ SPARE_WORDS = (
     "kitchen village town flower animal person toy game food fruit vehicle both one other wearing in a an the emoji "
     "gray brown . , ! ? : ; - '"
 )
-
-
-def with_article(noun: str) -> str:
-    """Return the noun with "a" or "an", or bare where English wants none ("grapes", "sunglasses")."""
-    if noun.split()[-1] in ("grapes", "sunglasses"):
-        return noun
-    return f"{'an' if noun[0] in 'aeio' or noun.startswith('umb') else 'a'} {noun}"
 
 
 def worn_phrases(noun: str) -> tuple[str, str, str]:

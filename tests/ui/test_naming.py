@@ -48,7 +48,9 @@ def test_no_two_objects_get_one_name(work):
     assert naming.free_name(work, "fox") == "fox"
 
 
-@pytest.mark.parametrize(("noun", "phrase"), [("owl", "an owl"), ("ufo", "a ufo"), ("sunglasses", "sunglasses")])
+@pytest.mark.parametrize(
+    ("noun", "phrase"), [("owl", "an owl"), ("ufo", "a ufo"), ("blue sunglasses", "blue sunglasses")]
+)
 def test_nouns_have_their_article(noun, phrase):
     assert with_article(noun) == phrase
 

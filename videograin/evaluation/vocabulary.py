@@ -22,7 +22,7 @@ def known_phrases(model: str) -> tuple[str, ...]:
 
 
 def with_article(noun: str) -> str:
-    """Return a noun with "a" or "an", or bare where English wants none."""
-    if noun in _NO_ARTICLE:
+    """Return a noun with "a" or "an", or bare where English wants none ("grapes", "blue sunglasses")."""
+    if noun.split()[-1] in _NO_ARTICLE:
         return noun
     return f"{'an' if noun[0].lower() in 'aeio' or noun.startswith('umb') else 'a'} {noun}"
