@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -46,8 +47,9 @@ def test_the_seam_ratio_is_1_where_joints_change_no_more_than_other_frames(jump:
 
 
 def test_a_cut_is_no_seam() -> None:
-    frames = np.random.default_rng(0).integers(0, 128, (FRAMES, SIDE, SIDE, 3), np.uint8)
-    frames[1:6], frames[6:] = frames[0], frames[6] + 127  # another still picture from the second window on
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3), np.uint8)
+    stills = [cv2.resize(each, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC) for each in pictures]
+    frames = np.repeat(stills, 6, axis=0)  # the second window begins with the second picture
     request = whole_request(frames)
     assert len(request_windows(request)) == 2
     assert np.isnan(seam_ratio(frames, still_flow(), request))

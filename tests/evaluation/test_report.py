@@ -88,9 +88,9 @@ def test_the_right_edit_ranks_above_its_source_and_above_one_that_leaks(score: C
     assert math.isnan(right.seam_ratio)
 
 
-def tiny_request(settings: EditSettings = SETTINGS) -> EditRequest:
-    frames = np.random.default_rng(0).integers(0, 256, (6, 64, 64, 3), np.uint8)
-    masks = np.zeros((6, 64, 64), bool)
+def tiny_request(settings: EditSettings = SETTINGS, count: int = 6) -> EditRequest:
+    frames = np.random.default_rng(0).integers(0, 256, (count, 64, 64, 3), np.uint8)
+    masks = np.zeros((count, 64, 64), bool)
     masks[:, 8:24, 8:24] = True
     return EditRequest(frames, [Region(masks, "a cat"), Region(~masks)], "a dog", settings=settings)
 
@@ -119,7 +119,7 @@ def test_the_worst_frames_and_the_joints_of_windows_are_found(scorer: ClipScorer
 
 
 def test_weights_of_words_are_no_words_to_clip(scorer: ClipScorer) -> None:
-    plain = tiny_request()
+    plain = tiny_request(count=2)
     weighed = replace(plain, regions=[replace(plain.regions[0], prompt="a (cat:1.3)"), plain.regions[1]])
     scores = [
         score_request(scorer, request, plain.frames, words, "mini CLIP")
@@ -129,7 +129,7 @@ def test_weights_of_words_are_no_words_to_clip(scorer: ClipScorer) -> None:
 
 
 def test_where_objects_are_removed_and_no_more_there_are_no_regions_to_tell(scorer: ClipScorer) -> None:
-    plain = tiny_request()
+    plain = tiny_request(count=2)
     removed = replace(plain, regions=[replace(plain.regions[0], prompt="nothing")])
     report = score_request(scorer, removed, plain.frames, "nothing", "mini CLIP")
     assert report.regions == ()

@@ -208,7 +208,7 @@ def _word_starts(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> list[tupl
 
 
 def dropped_words(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> str:
-    """Return the end of a prompt that does not fit into the text encoder, from the first word cut; empty if all fits."""
+    """Return the end of a prompt that does not fit into the text encoder, from the first word cut; empty if all fit."""
     offsets, kept = token_offsets(tokenizer, prompt), tokenizer.model_max_length - 2  # beside start and end token
     if len(offsets) <= kept:
         return ""
