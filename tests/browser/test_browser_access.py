@@ -54,6 +54,12 @@ def test_keys_play_step_undo_and_choose_tools(visit):
     for key, tool in (("b", "brush"), ("e", "eraser"), ("x", "box"), ("a", "add"), ("r", "remove"), ("Escape", "pick")):
         page.keyboard.press(key)
         assert page.locator(f"[data-tool={tool}]").get_attribute("aria-pressed") == "true"
+    page.evaluate(
+        "for (const [key, code] of [['и', 'KeyB'], ['у', 'KeyE']])"  # of a Cyrillic keyboard
+        " document.body.dispatchEvent(new KeyboardEvent('keydown', { key, code, bubbles: true }))"
+    )
+    assert page.locator("[data-tool=eraser]").get_attribute("aria-pressed") == "true"
+    page.keyboard.press("Escape")
     page.keyboard.press("ArrowRight")
     page.wait_for_function("document.querySelector('.vg-scrub output').textContent.startsWith('2')")
     page.keyboard.press("ArrowLeft")

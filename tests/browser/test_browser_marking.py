@@ -27,6 +27,14 @@ def test_every_tool_changes_the_mask(visit):
     for tool in ("box", "part", "brush", "eraser"):
         visitor.choose_tool(tool)  # a finger draws with it, where it would move the page else
         assert visitor.page.locator(".vg-view canvas").evaluate("node => getComputedStyle(node).touchAction") == "none"
+    for tool in ("box", "brush"):  # a stroke that is given up marks nothing where it ends
+        visitor.choose_tool(tool)
+        visitor.hover((20, 100))
+        visitor.page.mouse.down()
+        visitor.hover(DOG)
+        visitor.page.keyboard.press("Escape")
+        visitor.page.mouse.up()
+    assert visitor.page.locator(".vg-view.vg-busy").count() == 0
     visitor.choose_tool("box")
     visitor.press((20, 100))
     visitor.mark((112, 215))
@@ -220,9 +228,25 @@ def test_a_zoomed_picture_is_marked_where_the_pointer_is(visit):
     visitor.wait_for_objects(1)
     visitor.wait_for_names("cat")
     visitor.wait_for_another(empty)
-    whole.click()
+    whole.press("Enter")  # which presses the button, and nothing below it
+    assert visitor.page.locator(".vg-view.vg-busy").count() == 0
     whole.wait_for(state="hidden")
     assert visitor.page.locator(".vg-view img").evaluate("image => image.style.transform") == ""
+
+
+def test_keys_draw_a_box_and_paint(visit):
+    visitor = visit()
+    page = visitor.page
+    visitor.take_example("friends", frames=2)
+    shown = visitor.picture()
+    page.locator(".vg-view").focus()
+    for key in ("x", *["ArrowLeft"] * 14, "Enter", *["ArrowRight"] * 13, *["ArrowDown"] * 11, "Enter"):
+        page.keyboard.press(key)
+    visitor.wait_for_names("cat")
+    shown = visitor.wait_for_another(shown)
+    page.keyboard.press("b")
+    page.keyboard.press("Enter")
+    visitor.wait_for_another(shown)
 
 
 def test_brackets_change_the_brush(visit):

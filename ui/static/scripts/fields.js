@@ -31,6 +31,7 @@ element.addEventListener("focusout", (event) => {
   send(field, field.value);
 });
 element.addEventListener("keydown", (event) => {
+  if (event.isComposing) return; // Enter takes a word that an input method proposes, for Chinese, Japanese, Korean
   if (event.key === "Enter" && event.target.matches("input[type=text]")) event.target.blur();
 });
 

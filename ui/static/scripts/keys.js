@@ -20,7 +20,9 @@
   }
 
   function answer(event) {
-    const { key, target } = event, letter = key.toLowerCase(), isPicture = target.closest(".vg-view");
+    const { key, code, target } = event, isPicture = target.closest(".vg-view");
+    const isLatin = key.charCodeAt(0) < 128; // else, as on a Cyrillic keyboard, a key counts by its place
+    const letter = (isLatin ? key : code.replace("Key", "")).toLowerCase();
     if (event.ctrlKey || event.metaKey) {
       if (letter === "z") return press(`[data-action=${event.shiftKey ? "redo" : "undo"}]`);
       return letter === "y" && press("[data-action=redo]");

@@ -2,17 +2,20 @@
 const find = (selector) => element.querySelector(selector);
 const view = find(".vg-view"), picture = find("img"), canvas = find("canvas"), brush = find("[data-brush]");
 const ink = canvas.getContext("2d");
-let tool = "pick", corner = null, points = [], pointer = null, calm = null, outlined = [];
+const CLICK = 6; // CSS pixels: a pointer that moves no farther sets a corner, one that does draws the box
+let tool = "pick", corner = null, points = [], pointer = null, isPressed = false, calm = null, outlined = [];
 
 const boxes = () => tool === "box" || tool === "part";
 const strokes = () => tool === "brush" || tool === "eraser";
-const frame = () => props.value ?? { width: 1, height: 1, markers: [], boxes: [], colour: "#fff" };
+const frame = () => props.value ?? { width: 1, height: 1, frame: 0, markers: [], boxes: [], colour: "#fff" };
 const radius = () => (Number(brush.value) / 100) * Math.min(frame().width, frame().height) * 0.25 + 1;
 
 function choose(name) {
   tool = name;
   forget();
   corner = null;
+  points = [];
+  isPressed = false; // what was begun with the tool before is given up
   for (const button of element.querySelectorAll("[data-tool]"))
     button.setAttribute("aria-pressed", String(button.dataset.tool === name));
   element.querySelector(".vg-stage").dataset.active = name;
@@ -30,7 +33,7 @@ function mark(data) {
   view.classList.add("vg-busy");
   clearTimeout(calm);
   calm = setTimeout(() => view.classList.remove("vg-busy"), 8000);
-  trigger("mark", { tool, ...data });
+  trigger("mark", { tool, frame: frame().frame, ...data });
 }
 
 function draw() {
@@ -113,9 +116,10 @@ function ring(x, y, size, ratio) {
 canvas.addEventListener("pointerdown", (event) => {
   if (event.button || isMoving) return;
   canvas.setPointerCapture(event.pointerId);
+  isPressed = true;
   pointer = at(event);
   if (strokes()) points = [pointer];
-  else if (boxes() && !corner) corner = [...pointer, event.clientX, event.clientY];
+  else if (boxes()) corner ??= pointer;
   draw();
 });
 canvas.addEventListener("pointermove", (event) => {
@@ -131,24 +135,28 @@ canvas.addEventListener("pointerleave", () => {
 canvas.addEventListener("pointercancel", () => { // by the system, as for a call or a second finger
   points = [];
   corner = null;
+  isPressed = false;
   draw();
 });
 canvas.addEventListener("pointerup", (event) => {
-  if (event.button || isMoving || !canvas.hasPointerCapture(event.pointerId)) return; // it was pressed elsewhere
-  const [x, y] = at(event);
+  const wasPressed = isPressed; // else it was pressed elsewhere
+  isPressed = false;
+  if (event.button || isMoving || !wasPressed) return;
+  const place = at(event), scale = (canvas.clientWidth / frame().width) * zoom.scale;
   if (strokes()) {
     mark({ points, radius: radius() });
     points = [];
   } else if (!boxes()) {
-    mark({ points: [[x, y]], radius: 0 });
-  } else if (Math.hypot(event.clientX - corner[2], event.clientY - corner[3]) > 6) {
-    mark({ points: [[corner[0], corner[1]], [x, y]], radius: 0 });
+    mark({ points: [place], radius: 0 });
+  } else if (Math.hypot(place[0] - corner[0], place[1] - corner[1]) * scale > CLICK) {
+    mark({ points: [corner, place], radius: 0 });
     corner = null;
   }
 });
 
-// By keyboard: arrows move a cross, Enter presses there.
+// By keyboard: arrows move a cross, Enter presses there: a click, a corner of a box, or a dab of the brush.
 view.addEventListener("keydown", (event) => {
+  if (event.target !== view) return; // a button that lies over the picture takes its own keys
   const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
   const { width, height } = frame();
   pointer ??= [width / 2, height / 2];
@@ -159,8 +167,12 @@ view.addEventListener("keydown", (event) => {
     const scale = (canvas.width / width) * zoom.scale;
     ring(pointer[0] * scale, pointer[1] * scale, 8, 2);
     event.preventDefault();
-  } else if (event.key === "Enter" && !strokes() && !boxes()) {
-    mark({ points: [pointer], radius: 0 });
+  } else if (event.key === "Enter" && boxes()) {
+    if (corner) mark({ points: [corner, pointer], radius: 0 });
+    corner = corner ? null : pointer;
+    draw();
+  } else if (event.key === "Enter") {
+    mark({ points: [pointer], radius: strokes() ? radius() : 0 });
   } else if (event.key === "Escape") {
     corner = null;
     draw();
