@@ -111,10 +111,10 @@ class Api(EditApi):
 
     def click(self, session: str, frame: int, x: float, y: float, to: int = 0, inside: bool = True) -> Document:
         """Click on frame `frame` at pixel (x, y): `to` 0 marks a new object, else more or less of that one."""
-        found = self._at(session, frame, to or None)
         tool = (Tool.ADD if inside else Tool.REMOVE) if to else Tool.PICK
-        self._studio.marking.mark(found, tool, [(x, y)], 0)
-        return self._describe(found)
+        with self._at(session, frame, to or None) as found:
+            self._studio.marking.mark(found, tool, [(x, y)], 0)
+            return self._describe(found)
 
     def outline(
         self, session: str, frame: int, x: float, y: float, to: int = 0, inside: bool = True
@@ -123,27 +123,28 @@ class Api(EditApi):
 
         There are none where nothing is found, or where the segmenter has no weights and can only answer the click.
         """
-        found = self._at(session, frame, to or None)
         tool = (Tool.ADD if inside else Tool.REMOVE) if to else Tool.PICK
-        self._studio.marking.encode_frame(found)
-        mask = self._studio.marking.would_mark(found, tool, x, y)
+        with self._at(session, frame, to or None) as found:
+            self._studio.marking.encode_frame(found)
+            mask = self._studio.marking.would_mark(found, tool, x, y)
         return [] if mask is None else outlines(mask)
 
     def box(self, session: str, frame: int, x0: float, y0: float, x1: float, y1: float, to: int = 0) -> Document:
         """Mark a new object by a box around it (`to` 0), or another part of object `to`."""
-        found = self._at(session, frame, to or None)
-        self._studio.marking.mark(found, Tool.PART if to else Tool.BOX, [(x0, y0), (x1, y1)], 0)
-        return self._describe(found)
+        with self._at(session, frame, to or None) as found:
+            self._studio.marking.mark(found, Tool.PART if to else Tool.BOX, [(x0, y0), (x1, y1)], 0)
+            return self._describe(found)
 
     def brush(
         self, session: str, frame: int, points: list[list[float]], radius: float, to: int = 0, erase: bool = False
     ) -> Document:
         """Paint along points (x, y) onto an object, or erase from it; `to` 0 begins a new one."""
-        found = self._at(session, frame, to or None)
         if odd := [point for point in points if len(point) != 2]:
             raise RegionError(f"{odd[0]} is no point of a stroke. Give x and y of each.")
-        self._studio.marking.mark(found, Tool.ERASER if erase else Tool.BRUSH, [(x, y) for x, y in points], radius)
-        return self._describe(found)
+        tool = Tool.ERASER if erase else Tool.BRUSH
+        with self._at(session, frame, to or None) as found:
+            self._studio.marking.mark(found, tool, [(x, y) for x, y in points], radius)
+            return self._describe(found)
 
     def other_size(self, session: str, bigger: bool = True) -> Document:
         """Take the next larger or smaller object that the latest click may have meant."""
@@ -184,23 +185,20 @@ class Api(EditApi):
             "strength": strength,
         }  # fmt: skip
         changes: Document = {key: value for key, value in given.items() if value is not None}
-        found = self._at(session, number=number)
-        with found.lock:
+        with self._at(session, number=number) as found:
             work = objects.rename_object(found.opened_work, number, name or "")
             found.change(objects.change_object(work, number, lambda each: replace(each, **changes)))
         return self._describe(found)
 
     def move_object(self, session: str, number: int, steps: int = 1) -> Document:
         """Move an object `steps` places towards the top, where objects overlap."""
-        found = self._at(session, number=number)
-        with found.lock:
+        with self._at(session, number=number) as found:
             found.change(objects.move_object(found.opened_work, number, steps))
         return self._describe(found)
 
     def delete_object(self, session: str, number: int) -> Document:
         """Remove an object."""
-        found = self._at(session, number=number)
-        with found.lock:
+        with self._at(session, number=number) as found:
             found.change(objects.delete_object(found.opened_work, number))
         return self._describe(found)
 
@@ -213,26 +211,23 @@ class Api(EditApi):
 
     def combine(self, session: str, number: int, other: int, how: str = Combination.UNION.value) -> Document:
         """Change an object's masks by another's: "union", "difference" (without it) or "intersection"."""
-        found = self._at(session, number=number)
         if how not in list(Combination):
             raise RegionError(f"Masks cannot be combined by '{how}'. Choose one of: {', '.join(Combination)}.")
-        with found.lock:
+        with self._at(session, number=number) as found:
             found.change(objects.combine_objects(found.opened_work, number, other, Combination(how)))
         return self._describe(found)
 
     def clean_up(self, session: str, number: int) -> Document:
         """Fill the small holes of an object's masks and remove the specks beside it, in every frame."""
-        found = self._at(session, number=number)
-        with found.lock:
+        with self._at(session, number=number) as found:
             found.change(objects.clean_up_object(found.opened_work, number))
         return self._describe(found)
 
     def suggest(self, session: str, frame: int = 0, in_all_frames: bool = False) -> str:
         """Find objects on a frame, or roughly in all frames at once, and add them to the list; return the job's id."""
-        found = self._at(session, frame)
-        if in_all_frames:
-            return self._studio.marking.suggest_in_clip(found).id
-        return self._studio.marking.suggest_on_frame(found).id
+        with self._at(session, frame) as found:
+            marking = self._studio.marking
+            return (marking.suggest_in_clip(found) if in_all_frames else marking.suggest_on_frame(found)).id
 
     def find_objects(self, session: str, text: str, frame: int = 0, finder: str = "") -> str:
         """Find what `text` describes on a frame, "the two bears" or "left man's hat"; return the job's id.
@@ -240,7 +235,8 @@ class Api(EditApi):
         What was found waits in `get_work`'s `found` until `take_found` takes it. An empty `finder` takes what suits the
         clip: the judge of a small world, or grounding-dino, mm-grounding-dino, owlv2.
         """
-        return self._studio.marking.find(self._at(session, frame), text, finder).id
+        with self._at(session, frame) as found:
+            return self._studio.marking.find(found, text, finder).id
 
     def take_found(self, session: str, numbers: list[int] | None = None) -> Document:
         """Add objects that were found to the list, by their numbers in `found`, from 1; without numbers all."""
@@ -251,7 +247,8 @@ class Api(EditApi):
 
     def track(self, session: str, direction: str = "all", frame: int = 0) -> str:
         """Follow the objects: "all", or "forwards" or "backwards" from a frame; return the job's id."""
-        return self._studio.marking.follow(self._at(session, frame), direction).id
+        with self._at(session, frame) as found:
+            return self._studio.marking.follow(found, direction).id
 
     def set_words(
         self,

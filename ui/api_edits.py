@@ -1,5 +1,7 @@
 """Edits for programs: the whole clip, a preview of it, one frame, or variations."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from videograin.errors import RegionError, SettingsError
 from videograin.files.document import DocumentReader, to_plain
 from videograin.jobs.store import JobKind
 from videograin.models.presets import Preset, Quality, apply_preset, apply_quality
+from videograin.project.objects import find_object
 from videograin.project.variations import MAX_VARIATIONS, VARIATIONS
 from videograin.region import ControlGuidance, EditSettings
 
@@ -76,16 +79,21 @@ class EditApi(ModelApi):
         kinds = tuple(each.kind for each in guidance)
         session.set_words(replace(work, settings=chosen, controls=kinds, control_guidance=guidance))
 
-    def _at(self, session: str, frame: int | None = None, number: int | None = None) -> Session:
-        """Return a session with a frame shown and an object selected, as far as they are given."""
+    @contextmanager
+    def _at(self, session: str, frame: int | None = None, number: int | None = None) -> Iterator[Session]:
+        """Hold a session, with a frame shown and an object selected as far as they are given.
+
+        Another call at the same time waits, or it would show another frame before this one has marked on its own.
+        """
         found = self._find(session)
-        work, clip = found.opened_work, found.opened_clip
-        if frame is not None and not 0 <= frame < len(clip.frames):
-            raise RegionError(f"Frame {frame} is not in the clip; it has {len(clip.frames)}, counted from 0.")
-        if number is not None and all(each.id != number for each in work.objects):
-            raise RegionError(f"There is no object {number}. Known are: {[each.id for each in work.objects]}.")
-        found.frame, found.selected = found.frame if frame is None else frame, number
-        return found
+        with found.lock:
+            count = len(found.opened_clip.frames)
+            if frame is not None and not 0 <= frame < count:
+                raise RegionError(f"Frame {frame} is not in the clip; it has {count}, counted from 0.")
+            if number is not None:
+                find_object(found.opened_work, number)
+            found.frame, found.selected = found.frame if frame is None else frame, number
+            yield found
 
 
 def _overridden(settings: EditSettings, values: Document) -> EditSettings:

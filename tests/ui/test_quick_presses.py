@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from page_events import event, form_of, presses
 
+from ui.api import Api
 from ui.components import Page
 from ui.handlers.whole_page import WholePageHandlers
 from ui.rendering import model_markup, widgets
@@ -73,6 +75,61 @@ def test_a_random_idea_shows_what_it_makes_of_a_sentence_in_own_words(
     shown = answer("random_idea", session.id)[page.edit.target]
     assert shown == session.opened_work.target_prompt == f"I see {session.opened_work.objects[0].prompt}"
     assert "panda" not in shown
+
+
+def test_a_press_marks_the_frame_that_it_was_made_on_although_another_was_asked_for(
+    session: Session, answer: Answer
+) -> None:
+    answer("object_action", session.id, event("frame", value="3"))  # its picture is still on its way
+    answer("mark", session.id, gr.EventData(None, {"tool": "brush", "frame": 1, "points": [[4, 4]], "radius": 2}))
+    number = session.selected
+    assert number is not None
+    assert session.opened_work.masks[number].anchors[-1] == session.frame == 1
+
+
+class InBetween:
+    """A session's lock before which, once, something else is done to the session."""
+
+    def __init__(self, session: Session, other: Callable[[], object]) -> None:
+        self._lock, self._other = session.lock, other
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        other, self._other = self._other, lambda: None
+        other()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def test_calls_at_the_same_time_mark_each_its_own_frame_and_object(studio: StudioService, session: Session) -> None:
+    def look_elsewhere() -> None:
+        session.frame, session.selected = 3, 1
+
+    session.lock = cast(Any, InBetween(session, look_elsewhere))
+    Api(studio).brush(session.id, 2, [[4, 4]], 2, to=2)
+    assert session.opened_work.masks[2].anchors == (0, 2)
+
+
+def test_work_is_written_while_no_other_press_can_write_it(
+    studio: StudioService, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_held() -> bool:
+        with ThreadPoolExecutor(1) as other:
+            return not other.submit(session.lock.acquire, blocking=False).result()
+
+    saved: list[bool] = []
+    monkeypatch.setattr(Session, "save", lambda _: saved.append(is_held()))
+    for job in (studio.marking.follow(session, "all"), studio.marking.suggest_on_frame(session)):
+        studio.worker.cancel(job.id, session.id)
+    assert saved == [True, True]
+
+
+@pytest.mark.parametrize("press", [event("raise", 9), event("remove", 9), event("prompt", 9, "a fox")])
+def test_a_button_of_an_object_that_is_gone_is_no_defect(session: Session, answer: Answer, press: gr.EventData) -> None:
+    handler = "object_action" if press.action == "raise" else "word_action"
+    with pytest.raises(gr.Error, match="There is no object 9"):
+        answer(handler, session.id, press)
 
 
 def test_a_larger_answer_to_a_click_that_was_undone_goes_to_no_other_object(session: Session, answer: Answer) -> None:

@@ -222,7 +222,7 @@ def test_a_clip_of_a_size_that_does_not_suit_the_model_is_told_so(studio, sessio
 def test_to_click_before_there_is_a_clip_says_what_to_do_first(studio, page, answer):
     session = studio.sessions.create().id
     with pytest.raises(gr.Error, match="There is no clip yet"):
-        answer("mark", session, gr.EventData(None, {"tool": "pick", "points": [[1, 1]], "radius": 0}))
+        answer("mark", session, gr.EventData(None, {"tool": "pick", "frame": 0, "points": [[1, 1]], "radius": 0}))
     with pytest.raises(gr.Error, match="Upload one, or take an example"):
         answer("open_clip", {page.session: session, page.clip.video: None})
 

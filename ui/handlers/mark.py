@@ -37,6 +37,7 @@ class MarkHandlers:
         session = self._studio.sessions.find(session_id)
         points = [(float(x), float(y)) for x, y in event.points]
         with session.lock:
+            self._show_frame(session, int(event.frame))  # where it was pressed; the next may be asked for already
             self._studio.marking.mark(session, Tool(event.tool), points, float(event.radius))
             return self._views.marks(session)
 
@@ -122,7 +123,8 @@ class MarkHandlers:
         """Add the objects that a file holds."""
         session = self._studio.sessions.find(session_id)
         gr.Info(escape(transfer.import_masks(session, Path(file))), title="Masks imported")
-        return self._views.marks(session)
+        with session.lock:
+            return self._views.marks(session)
 
     def export_masks(self, session_id: str, kind: str) -> Updates:
         """Write the masks to a file."""
@@ -133,11 +135,12 @@ class MarkHandlers:
         """Go on to the words, with a caption of what the clip shows where one can be guessed."""
         session, page = self._studio.sessions.find(session_id), self._page
         self._studio.suggest_caption(session)
-        return {
-            page.tabs: gr.Tabs(selected="edit"),
-            page.edit.caption: session.opened_work.source_prompt,
-            **self._views.marks(session),
-        }
+        with session.lock:
+            return {
+                page.tabs: gr.Tabs(selected="edit"),
+                page.edit.caption: session.opened_work.source_prompt,
+                **self._views.marks(session),
+            }
 
     def _take_found(self, session: Session, event: gr.EventData) -> None:
         """Take the object that a button is for, or all, unless the press before has."""
@@ -145,11 +148,14 @@ class MarkHandlers:
         if places := [place for place, each in enumerate(there) if is_every or where(each) == event.value]:
             take_found(session, places)
 
+    def _show_frame(self, session: Session, number: int) -> None:
+        session.frame = max(0, min(len(session.opened_clip.frames) - 1, number))
+
     def _act(self, session: Session, action: str, number: int, value: str) -> None:
-        work, clip = session.opened_work, session.opened_clip
+        work = session.opened_work
         match action:
             case "frame":
-                session.frame = max(0, min(len(clip.frames) - 1, int(value)))
+                self._show_frame(session, int(value))
                 self._studio.marking.prepare_frame(session)
             case "select":
                 session.selected = None if session.selected == number else number

@@ -95,26 +95,27 @@ class Marking:
         """
         if direction not in DIRECTIONS:
             raise RegionError(f"Direction '{direction}' is unknown. Use one of: {', '.join(DIRECTIONS)}.")
-        self._take_what_has_ended(session)
-        work, clip = session.opened_work, session.opened_clip
-        marked = [each.id for each in work.objects if each.id in work.masks and work.masks[each.id].anchors]
-        if not marked:
-            raise RegionError("Nothing is marked yet. Click on an object in the picture first.")
-        request = TrackRequest(
-            clip=work.clip,
-            tracks=self._keep_tracks(session, work, marked),
-            first=session.frame if direction == "forwards" else 0,
-            last=session.frame if direction == "backwards" else len(clip.frames) - 1,
-            clip_options=work.clip_options,
-            segmenter=self._segmenting.name_for(session),
-        )
-        awaited = self._live(session, session.tracking)
-        if awaited is not None and not request.covers(self._store.request(awaited, TrackRequest)):
-            raise RegionError(STILL_FOLLOWING)
-        job = self._worker.submit(session.id, JobKind.TRACK, request, visitor_address())
-        session.tracking, session.gone = job.id, frozenset()
-        session.save()
-        return job
+        with session.lock:
+            self.take_finished(session)
+            work, clip = session.opened_work, session.opened_clip
+            marked = [each.id for each in work.objects if each.id in work.masks and work.masks[each.id].anchors]
+            if not marked:
+                raise RegionError("Nothing is marked yet. Click on an object in the picture first.")
+            request = TrackRequest(
+                clip=work.clip,
+                tracks=self._keep_tracks(session, work, marked),
+                first=session.frame if direction == "forwards" else 0,
+                last=session.frame if direction == "backwards" else len(clip.frames) - 1,
+                clip_options=work.clip_options,
+                segmenter=self._segmenting.name_for(session),
+            )
+            awaited = self._live(session, session.tracking)
+            if awaited is not None and not request.covers(self._store.request(awaited, TrackRequest)):
+                raise RegionError(STILL_FOLLOWING)
+            job = self._worker.submit(session.id, JobKind.TRACK, request, visitor_address())
+            session.tracking, session.gone = job.id, frozenset()
+            session.save()
+            return job
 
     def suggest_on_frame(self, session: Session) -> Job:
         """Ask for the objects on the frame that is shown, by the segmenter."""
@@ -149,19 +150,15 @@ class Marking:
         return is_taken
 
     def _suggest(self, session: Session, kind: JobKind, request: object) -> Job:
-        self._take_what_has_ended(session)
-        awaited, same = self._live(session, session.suggesting), self._store.find_same(session.id, kind, request)
-        if awaited is not None and (same is None or same.id != awaited.id):
-            raise RegionError(STILL_LOOKING)
-        job = self._worker.submit(session.id, kind, request, visitor_address())
-        session.suggesting = job.id
-        session.save()
-        return job
-
-    def _take_what_has_ended(self, session: Session) -> None:
-        """Take it before another job is awaited in its place."""
         with session.lock:
-            self.take_finished(session)
+            self.take_finished(session)  # before another job is awaited in its place
+            awaited, same = self._live(session, session.suggesting), self._store.find_same(session.id, kind, request)
+            if awaited is not None and (same is None or same.id != awaited.id):
+                raise RegionError(STILL_LOOKING)
+            job = self._worker.submit(session.id, kind, request, visitor_address())
+            session.suggesting = job.id
+            session.save()
+            return job
 
     def _live(self, session: Session, job_id: str) -> Job | None:
         """Return a job that waits or runs, None where it has ended."""

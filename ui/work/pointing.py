@@ -14,7 +14,7 @@ import numpy as np
 from ui.work.session import Session
 from videograin.errors import RegionError
 from videograin.masks.shapes import box_around
-from videograin.project.objects import add_object, mask_at, set_mask, with_marks
+from videograin.project.objects import add_object, find_object, mask_at, set_mask, with_marks
 from videograin.project.workspace import Box, Click, MarkedObject, Scribble, Workspace
 from videograin.segment.motion import frames_beside
 from videograin.segment.names import reads_strokes
@@ -111,7 +111,7 @@ def box(
     y0, y1 = sorted(corners[1::2])
     work, number = _target(session, work, is_new=not is_part)
     boxes = [Box(session.frame, x0, y0, x1, y1)]
-    mask, marked = mask_at(work, number, session.frame), _marked(work, number)
+    mask, marked = mask_at(work, number, session.frame), find_object(work, number)
     if mask is not None and all(each.frame != session.frame for each in marked.boxes):
         boxes.insert(0, Box(session.frame, *box_around(mask).tolist()))  # around what strokes or following found
     work = with_marks(work, number, boxes=boxes)
@@ -194,10 +194,6 @@ def _target(session: Session, work: Workspace, *, is_new: bool) -> tuple[Workspa
     return work, work.objects[-1].id
 
 
-def _marked(work: Workspace, number: int) -> MarkedObject:
-    return next(each for each in work.objects if each.id == number)
-
-
 def _clicked(session: Session, tool: Tool, x: float, y: float) -> tuple[Workspace, int]:
     """Return the work with a click added to the object that it is for, and which that is."""
     work = session.opened_work
@@ -218,7 +214,7 @@ def _answer(session: Session, segmenter: "Segmenter", work: Workspace, number: i
 
 def _ask(session: Session, segmenter: "Segmenter", work: Workspace, number: int) -> "Segmentation":
     """Return the segmenter's answer to all that was said about an object on the frame that is shown."""
-    marked = _marked(work, number)
+    marked = find_object(work, number)
     clicks = [each for each in marked.clicks if each.frame == session.frame]
     boxes = [(each.x0, each.y0, each.x1, each.y1) for each in marked.boxes if each.frame == session.frame]
     _set_frame(session, segmenter)

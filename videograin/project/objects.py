@@ -117,6 +117,18 @@ def delete_object(work: Workspace, number: int) -> Workspace:
     return replace(work, objects=tuple(each for each in work.objects if each.id != number), masks=masks)
 
 
+def find_object(work: Workspace, number: int) -> MarkedObject:
+    """Return an object by its number.
+
+    Raises:
+        RegionError: there is none.
+    """
+    found = next((each for each in work.objects if each.id == number), None)
+    if found is None:
+        raise RegionError(f"There is no object {number}. Known are: {[each.id for each in work.objects]}.")
+    return found
+
+
 def change_object(work: Workspace, number: int, change: Callable[[MarkedObject], MarkedObject]) -> Workspace:
     """Return the work with one object changed."""
     return replace(work, objects=tuple(change(each) if each.id == number else each for each in work.objects))
@@ -125,16 +137,23 @@ def change_object(work: Workspace, number: int, change: Callable[[MarkedObject],
 def say(work: Workspace, number: int, prompt: str) -> Workspace:
     """Say what an object becomes, which is no longer kept then; a sentence of one's own follows where it has the
     former phrase.
+
+    Raises:
+        RegionError: there is no such object.
     """
-    before = next(each.prompt for each in work.objects if each.id == number)
+    before = find_object(work, number).prompt
     sentence = work.target_prompt.replace(before, prompt, 1) if before and prompt else work.target_prompt
     said = change_object(work, number, lambda each: replace(each, prompt=prompt, is_kept=each.is_kept and not prompt))
     return replace(said, target_prompt=sentence)
 
 
 def toggle_removal(work: Workspace, number: int) -> Workspace:
-    """Have an object removed from the clip, or have it back."""
-    is_removed = means_removal(next(each.edit_prompt for each in work.objects if each.id == number))
+    """Have an object removed from the clip, or have it back.
+
+    Raises:
+        RegionError: there is no such object.
+    """
+    is_removed = means_removal(find_object(work, number).edit_prompt)
     work = change_object(work, number, lambda each: replace(each, is_kept=False))
     return say(work, number, "" if is_removed else NOTHING)
 
@@ -174,9 +193,13 @@ def rename_object(work: Workspace, number: int, name: str) -> Workspace:
 
 
 def move_object(work: Workspace, number: int, steps: int) -> Workspace:
-    """Move an object `steps` places towards the top of the overlay."""
+    """Move an object `steps` places towards the top of the overlay.
+
+    Raises:
+        RegionError: there is no such object.
+    """
     objects = list(work.objects)
-    place = next(index for index, each in enumerate(objects) if each.id == number)
+    place = objects.index(find_object(work, number))
     moved = objects.pop(place)
     objects.insert(max(0, min(len(objects), place + steps)), moved)
     return replace(work, objects=tuple(objects))

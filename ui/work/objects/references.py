@@ -31,7 +31,7 @@ def give_picture(
     """
     with session.lock:
         work = session.opened_work
-        _find(work, number)
+        objects.find_object(work, number)
         check_references(work.model, has_references=True)
         read_picture(file)
         _set(session, number, ReferenceFile(store.keep(session.id, file), weight))
@@ -44,7 +44,7 @@ def weigh_picture(session: Session, number: int, weight: float) -> None:
         RegionError: there is no such object, it has no picture, or the weight is out of range.
     """
     with session.lock:
-        each = _find(session.opened_work, number)
+        each = objects.find_object(session.opened_work, number)
         if each.reference is None:
             raise RegionError(f"{each.title} has no picture. Give it one first.")
         _set(session, number, replace(each.reference, weight=weight))
@@ -57,7 +57,7 @@ def remove_picture(session: Session, number: int) -> None:
         RegionError: there is no such object.
     """
     with session.lock:
-        _find(session.opened_work, number)
+        objects.find_object(session.opened_work, number)
         _set(session, number, None)
 
 
@@ -71,13 +71,6 @@ def kept_pictures(store: JobStore, session_id: str, work: Workspace) -> Workspac
         return replace(each, reference=replace(picture, file=store.keep(session_id, picture.file)))
 
     return replace(work, objects=tuple(map(kept, work.objects)))
-
-
-def _find(work: Workspace, number: int) -> MarkedObject:
-    found = next((each for each in work.objects if each.id == number), None)
-    if found is None:
-        raise RegionError(f"There is no object {number}. Known are: {[each.id for each in work.objects]}.")
-    return found
 
 
 def _set(session: Session, number: int, reference: ReferenceFile | None) -> None:
