@@ -109,8 +109,8 @@ class Views:
     def _next_step(self, work: Workspace) -> Updates:
         """Return the green button's place: on the words as soon as all that is marked is known in every frame."""
         mark = self._page.mark
-        marked = [each.id for each in work.objects if each.id in work.masks]
-        is_done = bool(work.objects) and all(is_followed(work, number) for number in marked)
+        known = [each for each in work.objects if each.is_rest or each.id in work.masks]
+        is_done = bool(known) and all(each.is_rest or is_followed(work, each.id) for each in known)
         return {
             mark.track: gr.Button(variant="secondary" if is_done else "primary"),
             mark.next: gr.Button(variant="primary" if is_done else "secondary"),

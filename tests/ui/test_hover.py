@@ -75,6 +75,20 @@ def test_a_ring_has_an_outline_within_and_one_around():
     assert all(len(line) <= 8 for line in outlines(mask))
 
 
+def test_a_frame_is_not_made_ready_by_a_segmenter_that_is_not_here_and_the_log_is_spared_its_trace(
+    session, tmp_path, monkeypatch
+):
+    segmenting, failed = Segmenting(OperatorSettings(data_folder=tmp_path)), []
+    monkeypatch.setattr(threading, "excepthook", failed.append)
+    monkeypatch.setattr(segmenting, "name_for", lambda session: "sam2.1-tiny")
+    before = threading.enumerate()
+    segmenting.encode_ahead(session)
+    for each in threading.enumerate():
+        if each not in before:
+            each.join(timeout=60)
+    assert not failed
+
+
 def test_of_frames_that_are_passed_by_while_one_is_encoded_the_latest_is_next(session, tmp_path, monkeypatch):
     """A segmenter takes a second of a CPU for each: a user who moves through a clip would wait for all of them."""
     segmenting, network, let = Segmenting(OperatorSettings(data_folder=tmp_path)), ColourNetwork(), threading.Event()

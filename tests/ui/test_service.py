@@ -30,12 +30,13 @@ from ui.work.service import ClipChoice, StudioService
 from ui.work.session import Session, Sessions
 from ui.work.transfer import MaskFormat
 from videograin.diffusion.clusters import Proposal
-from videograin.errors import ModelError, ProjectError, RegionError, SettingsError, VideoError
-from videograin.jobs.edit import read_attention
+from videograin.errors import JobError, ModelError, ProjectError, RegionError, SettingsError, VideoError
+from videograin.jobs.edit import draft, read_attention
 from videograin.jobs.editing.edit_jobs import REUSED
 from videograin.jobs.model_shelf import ShelfState
 from videograin.jobs.settings import OperatorSettings
 from videograin.jobs.store import JobKind, JobState
+from videograin.masks.load import MaskSource
 from videograin.media.video import ClipOptions, load_clip, probe
 from videograin.models.adapters import Adapter
 from videograin.models.bundles import EMOJI_WORLD_SETTINGS, find_bundle
@@ -43,8 +44,9 @@ from videograin.models.presets import Quality, apply_quality
 from videograin.models.time_left import Estimate
 from videograin.project import objects
 from videograin.project.archive import export_workspace
-from videograin.project.workspace import SavedResult
-from videograin.region import ControlGuidance, ControlKind, EditSettings
+from videograin.project.project import ProjectRegion
+from videograin.project.workspace import SavedResult, Workspace
+from videograin.region import NOTHING, ControlGuidance, ControlKind, EditSettings
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +163,41 @@ def test_an_edit_used_again_brings_its_words_its_strength_and_its_model_back(stu
     finish(studio, session)
 
 
+def test_a_model_that_is_not_offered_makes_room_for_one_that_is_in_a_project_and_in_an_example(
+    studio: StudioService, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = replace(session.opened_work.settings, strength=0.9)
+    work = replace(session.opened_work, model="sd2.1", settings=settings, controls=(ControlKind.CANNY,))
+    export_workspace(work, tmp_path / "work.zip")
+    monkeypatch.setattr(studio, "settings", replace(studio.settings, models=("sd15",)))
+    other = studio.sessions.create()
+    notes = transfer.open_project(studio, other, tmp_path / "work.zip")
+    assert notes == (transfer.OTHER_MODEL.format("Stable Diffusion 2.1, 768 pixels", "Stable Diffusion 1.5"),)
+    assert (other.opened_work.model, other.opened_work.controls) == ("sd15", ())
+    assert other.opened_work.settings == find_bundle("sd15").settings
+    studio.open_example(other, "friends", frames=1)
+    assert other.opened_work.model == "sd15"
+
+
+def test_variations_that_are_refused_stop_nothing_that_was_asked_for_before(
+    studio: StudioService, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, new = SimpleNamespace(id="before"), SimpleNamespace(id="new")
+    answers, stopped = iter([before, new]), []
+
+    def submit(*_: object) -> SimpleNamespace:
+        if (job := next(answers, None)) is None:
+            raise JobError("Too many jobs wait.")
+        return job
+
+    monkeypatch.setattr(studio, "live_jobs", lambda _: [before])
+    monkeypatch.setattr(studio.worker, "submit", submit)
+    monkeypatch.setattr(studio.worker, "cancel", lambda job_id, _: stopped.append(job_id))
+    with pytest.raises(JobError, match="Too many"):
+        studio.submit_variations(session)
+    assert stopped == ["new"]
+
+
 def test_a_result_is_taken_along_in_another_format_by_page_and_program(studio, session, page, answer):
     with pytest.raises(gr.Error, match="There is no result yet"):
         answer("export_result", session.id, "", "gif")
@@ -169,6 +206,8 @@ def test_a_result_is_taken_along_in_another_format_by_page_and_program(studio, s
     picture = Path(answer("export_result", session.id, "", "gif")[page.file])
     assert load_clip(picture, ClipOptions(short_side=None, multiple=1)).frames.shape == (4, 64, 64, 3)
     cutout = Path(Api(studio).export_result(session.id, job.id, "green-screen").path)
+    (saved,) = studio.saved_results(session)
+    assert saved.settings == draft(studio.worker.request(job.id, session.id)).settings
     assert cutout.name == "edit.mp4"
     assert load_clip(cutout, ClipOptions(short_side=None, multiple=1)).frames[0, 2, 2, 1] > 150
     with pytest.raises(SettingsError, match="There is no choice 'tiff'"):
@@ -227,6 +266,24 @@ def test_to_click_before_there_is_a_clip_says_what_to_do_first(studio, page, ans
         answer("open_clip", {page.session: session, page.clip.video: None})
 
 
+def test_a_page_that_is_loaded_again_says_where_its_clip_is(session, page, answer):
+    with pytest.raises(gr.Error, match="The clip that is open is in step 2"):
+        answer("open_clip", {page.session: session.id, page.clip.video: None})
+
+
+def test_the_green_button_leads_on_once_all_that_is_marked_is_followed(studio, session, page):
+    def is_green(work: Workspace) -> bool:
+        session.change(work)
+        return Views(studio, page).marks(session)[page.mark.next].variant == "primary"
+
+    followed = session.opened_work
+    alone = replace(followed, objects=(), masks={})
+    assert is_green(followed)
+    assert is_green(objects.add_rest(alone))
+    assert not is_green(objects.add_object(alone))  # nothing is marked yet
+    assert not is_green(alone)
+
+
 def test_what_is_no_project_is_refused_and_the_work_stays(studio, session, tmp_path):
     (tmp_path / "story.zip").write_text("Once upon a time")
     before = session.work
@@ -235,7 +292,9 @@ def test_what_is_no_project_is_refused_and_the_work_stays(studio, session, tmp_p
     assert session.work == before
 
 
-def test_an_edit_shows_the_attention_map_of_its_phrase_and_offers_its_scores(studio, session, page, answer):
+def test_an_edit_shows_the_attention_map_of_its_phrase_and_offers_its_scores(
+    studio, session, page, answer, monkeypatch
+):
     job = studio.submit_edit(session, JobKind.EDIT)
     finish(studio, session)
     result = studio.find_result(session, job.id)
@@ -243,6 +302,11 @@ def test_an_edit_shows_the_attention_map_of_its_phrase_and_offers_its_scores(stu
     chips = attention_maps.phrase_chips(result, studio.store, {"ball": "#123456"})
     assert "a red panda</button>" in chips
     assert "--colour:#123456" in chips
+    region = ProjectRegion(MaskSource(Path("masks.npz")), NOTHING, "ball")
+    removed = replace(studio.worker.request(job.id, session.id), regions=(region,))
+    with monkeypatch.context() as patched:
+        patched.setattr(studio.store, "request", lambda *_: removed)
+        assert "data-action" not in attention_maps.phrase_chips(result, studio.store, {})
     assert "data:image/webp" in attention_maps.moving_attention_map(result, studio.store, 0)
     with pytest.raises(ProjectError, match="No attention map was recorded"):
         attention_maps.moving_attention_map(result, studio.store, 7)

@@ -24,6 +24,8 @@ from videograin.media.video import VideoInfo
 from videograin.models.bundles import find_bundle
 from videograin.project.examples import example_path
 
+NO_OTHER_CLIP = "The clip that is open is in step 2. To begin with another one, upload it here, or take an example."
+
 
 class ClipHandlers:
     """Handlers of the first step.
@@ -146,7 +148,7 @@ class ClipHandlers:
         """Go on to marking."""
         session, file = self._studio.sessions.find(values[self._page.session]), values[self._page.clip.video]
         if not file:
-            raise ProjectError(NO_CLIP)
+            raise ProjectError(NO_CLIP if session.work is None else NO_OTHER_CLIP)
         self._studio.open_clip(session, Path(file), self._choice(values), values[self._page.model])
         self._studio.marking.prepare_frame(session)
         return {self._page.tabs: gr.Tabs(selected="mark"), **self._views.everything(session)}

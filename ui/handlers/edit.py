@@ -153,9 +153,9 @@ class EditHandlers:
         transfer.use_again(self._studio, session, event.value)
         if event.action == "take":
             shown = event.value
-        model = self._studio.bundle(session).name
-        if model != before:
-            gr.Info(f"{escape(model)} made this result; it is the model again.", title="Another model")
+        model = self._studio.bundle(session)
+        if model.name != before:
+            gr.Info(f"{escape(model.title)} made this result; it is the model again.", title="Another model")
         return {
             **self._views.words(session, are_fresh=True),
             **self._views.form(session),

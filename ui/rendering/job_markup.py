@@ -9,7 +9,7 @@ from html import escape
 from ui.rendering.icons import icon
 from ui.rendering.markup import duration, settings_line
 from ui.rendering.pictures import as_url
-from videograin.jobs.edit import draft
+from videograin.jobs.edit import edited_by
 from videograin.jobs.store import Job, JobKind, JobState
 from videograin.jobs.worker import JobStatus
 from videograin.progress import Phase, Progress
@@ -224,7 +224,7 @@ def _history_row(each: PastEdit, is_shown: bool) -> str:
     is_frame = job.kind is JobKind.PREVIEW and project.clip_options.max_frames == 1
     name = "Preview of one frame" if is_frame else NAMES[job.kind]
     state = "" if job.state is JobState.DONE else f" · {job.state.value}"
-    settings = (draft(project) if job.kind is JobKind.PREVIEW else project).settings
+    settings = edited_by(job.kind, project).settings
     show = (
         f"<button type='button' class='vg-button' data-action='show' data-value='{job.id}' "
         f"aria-pressed='{str(is_shown).lower()}'>{icon('play')}{'Shown' if is_shown else 'Show'}</button>"

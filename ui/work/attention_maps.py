@@ -12,6 +12,7 @@ from videograin.media.video import MAX_FRAMES, ClipOptions, load_clip
 from videograin.media.visualize import attention_overlay
 from videograin.project.objects import COLOURS
 from videograin.project.project import Project
+from videograin.region import means_removal
 
 PICTURE_SIDE = 256
 """Shorter side in pixels at which maps are shown; they are far coarser themselves."""
@@ -49,7 +50,7 @@ def moving_attention_map(result: JobStatus, store: JobStore, number: int) -> str
     _, phrase = _phrases(result, store).get(number, ("", ""))
     maps = read_attention(result.results / result.result.attention) if result.result.attention else {}
     if not phrase or number not in maps:
-        raise ProjectError("No attention map was recorded of this phrase. Edit the clip again to get one.")
+        raise ProjectError("No attention map was recorded of this phrase: this result's frames do not show its object.")
     clip = load_clip(
         result.results / result.result.video, ClipOptions(max_frames=MAX_FRAMES, short_side=PICTURE_SIDE, multiple=2)
     )
@@ -62,6 +63,10 @@ def moving_attention_map(result: JobStatus, store: JobStore, number: int) -> str
 
 
 def _phrases(result: JobStatus, store: JobStore) -> dict[int, tuple[str, str]]:
-    """Return name and prompt of the regions that were edited, by their numbers."""
-    regions = store.request(result.job, Project).regions
-    return {number: (region.name, region.prompt) for number, region in enumerate(regions) if region.prompt}
+    """Return name and prompt of the regions that were to become something else, by their numbers."""
+    regions = dict(enumerate(store.request(result.job, Project).regions))
+    return {
+        number: (each.name, each.prompt)
+        for number, each in regions.items()
+        if each.prompt and not means_removal(each.prompt)
+    }

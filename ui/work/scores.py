@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from ui.work.segmenting import Shelf
 from videograin.errors import ModelError
-from videograin.jobs.edit import draft
-from videograin.jobs.store import JobKind, JobStore
+from videograin.jobs.edit import edited_by
+from videograin.jobs.store import JobStore
 from videograin.jobs.worker import JobStatus
 from videograin.models.catalog import SCORER, find_entry, size_words
 from videograin.project.project import Project
@@ -43,9 +43,7 @@ class Scores:
         """
         from videograin.engine import score_result
 
-        project = store.request(result.job, Project)
-        if result.job.kind is JobKind.PREVIEW:
-            project = draft(project)
+        project = edited_by(result.job.kind, store.request(result.job, Project))
         frames = min(SCORED_FRAMES, result.result.frames)
         project = replace(project, clip_options=replace(project.clip_options, max_frames=frames))
         scorer = self._scorer(project.model)

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cached_property
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -10,6 +11,7 @@ import numpy as np
 
 from ui.work.session import Session
 from videograin.device import device_name
+from videograin.errors import VideoGrainError
 from videograin.jobs.executor import is_zero_gpu
 from videograin.jobs.limits import check_segmenter
 from videograin.jobs.settings import OperatorSettings
@@ -128,10 +130,11 @@ class Segmenting:
 
     def _encode_shown(self, session: Session) -> None:
         encoded = None
-        try:
-            while (shown := (session.opened_clip, session.frame)) != encoded:
-                self.encode(session, shown[0].frames[shown[1]])
-                encoded = shown
+        try:  # one that is not on this machine yet is told by the first click
+            with suppress(VideoGrainError):
+                while (shown := (session.opened_clip, session.frame)) != encoded:
+                    self.encode(session, shown[0].frames[shown[1]])
+                    encoded = shown
         finally:
             with self._lock:
                 self._encoding.remove(session.id)

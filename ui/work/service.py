@@ -27,7 +27,7 @@ from videograin.device import free_host_bytes
 from videograin.errors import SettingsError, VideoError, VideoGrainError
 from videograin.jobs import limits
 from videograin.jobs.download import DownloadRequest
-from videograin.jobs.edit import draft
+from videograin.jobs.edit import edited_by
 from videograin.jobs.settings import OperatorSettings
 from videograin.jobs.store import Job, JobKind, JobState
 from videograin.jobs.studio import open_studio
@@ -197,7 +197,7 @@ class StudioService:
         few = max(1, min(int(frames), self.settings.max_frames))
         project = replace(project, clip=kept, clip_options=replace(project.clip_options, max_frames=few))
         clip = load_clip(kept, project.clip_options)
-        work = without_composed_sentence(with_colours(from_project(project, clip)))
+        work = without_composed_sentence(with_colours(self.with_offered_model(from_project(project, clip))))
         with session.lock:
             session.open(work, clip)
 
@@ -213,7 +213,12 @@ class StudioService:
         with session.lock:
             session.model, session.settings = model, None
             if session.work is not None:
-                session.set_words(replace(session.work, model=model, settings=bundle.settings, controls=()))
+                session.set_words(_with_model(session.work, bundle))
+
+    def with_offered_model(self, work: Workspace) -> Workspace:
+        """Return a work whose model is offered here: the default one takes the place of another."""
+        is_offered = work.model in self.settings.models
+        return work if is_offered else _with_model(work, find_bundle(self.default_model))
 
     def take_settings(self, session: Session, token: str) -> None:
         """Take the model and the settings of a link (`settings_link`).
@@ -312,6 +317,7 @@ class StudioService:
         Raises:
             VideoGrainError: it cannot be done, or they are more jobs than may wait; then none of them does.
         """
+        before = {job.id for job in self.live_jobs(session)}
         jobs: list[Job] = []
         try:
             for each in variations(self.project_of(session), count):
@@ -319,12 +325,13 @@ class StudioService:
                 jobs.append(job)  # at once: where the next is refused, it is cancelled
         except VideoGrainError:
             for job in jobs:
-                self.worker.cancel(job.id, session.id)
+                if job.id not in before:  # what was asked for earlier goes on
+                    self.worker.cancel(job.id, session.id)
             raise
         return jobs
 
     def _submit(self, session: Session, kind: JobKind, project: Project, frame: int | None = None) -> Job:
-        clip, drawn = session.opened_clip, draft(project) if kind is JobKind.PREVIEW else project
+        clip, drawn = session.opened_clip, edited_by(kind, project)
         part = slice(0, drawn.clip_options.max_frames) if frame is None else slice(frame, frame + 1)
         seconds = edit_seconds(self.shelf, drawn, replace(clip, frames=clip.frames[part]))
         return self.worker.submit(session.id, kind, project, visitor_address(), seconds)
@@ -366,10 +373,15 @@ class StudioService:
         return [job for job in self.worker.jobs(owner) if not job.state.is_final]
 
     def _saved(self, session: Session, job: Job) -> SavedResult:
-        status, project = self.worker.status(job.id, session.id), self.store.request(job, Project)
+        status, project = self.worker.status(job.id, session.id), edited_by(job.kind, self.store.request(job, Project))
         date = datetime.fromtimestamp(job.ended or job.created, UTC).isoformat(timespec="seconds")
         files = status.result
         return SavedResult(
             video=status.results / files.video, date=date, model=project.model, target_prompt=files.target_prompt,
             settings=project.settings, seconds=files.seconds,
         )  # fmt: skip
+
+
+def _with_model(work: Workspace, bundle: ModelBundle) -> Workspace:
+    """Return a work with another model and the settings that suit it."""
+    return replace(work, model=bundle.name, settings=bundle.settings, controls=())

@@ -17,8 +17,7 @@ from ui.work.objects.references import kept_pictures
 from ui.work.service import StudioService
 from ui.work.session import Session, one_at_a_time
 from videograin.errors import ProjectError, RegionError, VideoError
-from videograin.jobs.edit import draft
-from videograin.jobs.store import JobKind
+from videograin.jobs.edit import edited_by
 from videograin.jobs.worker import JobStatus
 from videograin.masks.export import save_indexed_pngs, save_npz, save_png_folders
 from videograin.masks.load import MASK_FILES, load_objects
@@ -28,6 +27,7 @@ from videograin.media.encode import OutputFormat
 from videograin.media.frame_folder import PICTURES
 from videograin.media.playable import make_playable, pack_frames
 from videograin.media.video import load_clip
+from videograin.models.bundles import find_bundle
 from videograin.production.export import export_edit
 from videograin.project import objects
 from videograin.project.archive import export_workspace, import_workspace, pack_folder, unpack_archive
@@ -62,6 +62,9 @@ OBJECT_ACTIONS: dict[str, Callable[[Workspace, int, str], Workspace]] = {
     "combine": lambda work, number, value: _combined(work, number, *value.split()),
 }
 """What the buttons and sliders of the object list do."""
+
+OTHER_MODEL = "This project's model, '{}', is not offered here; '{}' takes its place, with the settings that suit it."
+"""What is said of a project's model."""
 
 RESULTS_STAY = (
     "What was made of it before stays in the project's file, as MP4s; the page shows what is made from now on."
@@ -179,8 +182,7 @@ def export_result(studio: StudioService, session: Session, result: JobStatus, ou
         VideoGrainError: the edit, its clip or its masks cannot be read.
     """
     path = _new_export(session, f"edit{output_format.suffix}")
-    edit = studio.store.request(result.job, Project)
-    inputs = draft(edit) if result.job.kind is JobKind.PREVIEW else edit
+    inputs = edited_by(result.job.kind, studio.store.request(result.job, Project))
     export_edit(inputs, result.results / result.result.video, path, output_format)
     return str(path)
 
@@ -205,14 +207,15 @@ def open_project(studio: StudioService, session: Session, file: Path) -> tuple[s
             if each.file is None or each.file.is_file()
         )
         work = kept_pictures(studio.store, session.id, work)
-    model = work.model if work.model in studio.settings.models else studio.default_model
     clip = load_clip(kept, work.clip_options)
     loaded = without_misfits(replace(loaded, workspace=work), len(clip.frames))
-    work = replace(loaded.workspace, clip=kept, model=model, adapters=adapters, results=(), output=None)
-    work = objects.with_colours(work)
+    work = replace(loaded.workspace, clip=kept, adapters=adapters, results=(), output=None)
+    work = objects.with_colours(studio.with_offered_model(work))
     with session.lock:
         session.open(work, clip)
-    return (*loaded.problems, RESULTS_STAY) if loaded.workspace.results else loaded.problems
+    former, model = (find_bundle(each.model) for each in (loaded.workspace, work))
+    other = [OTHER_MODEL.format(former.title, model.title)] if model.name != former.name else []
+    return (*loaded.problems, *other, *([RESULTS_STAY] if loaded.workspace.results else []))
 
 
 def use_again(studio: StudioService, session: Session, job_id: str) -> None:

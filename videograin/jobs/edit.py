@@ -98,6 +98,11 @@ def read_attention(path: Path) -> dict[int, np.ndarray]:
     return {int(number): each.astype(np.float32) for number, each in read_npz(path).items()}
 
 
+def edited_by(kind: JobKind, project: Project) -> Project:
+    """Return what a job of a kind makes of the project that it was asked for: a preview makes a draft."""
+    return draft(project) if kind is JobKind.PREVIEW else project
+
+
 def draft(project: Project) -> Project:
     """Return a project of which only the first few frames are edited, as a draft."""
     options = project.clip_options
