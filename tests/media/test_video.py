@@ -4,6 +4,8 @@ import os
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from videograin.errors import SettingsError, VideoError
 from videograin.media import ffmpeg as limits
 from videograin.media import filters, video
 from videograin.media.encode import save_video
-from videograin.media.video import Clip, ClipOptions, clip_shape, clip_size, load_clip, probe
+from videograin.media.video import Clip, ClipOptions, VideoInfo, clip_shape, clip_size, load_clip, probe
 
 RED, LIME, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 BEEP = "aevalsrc='if(gte(t,1),sin(2*PI*440*t),0)':d=2:s=48000"  # silent for one second, then a tone
@@ -98,6 +100,14 @@ def test_as_many_frames_are_foretold_as_there_are_though_headers_tell_hundredths
     info = probe(make(tmp_path / "clip.mp4", "testsrc=s=64x64:r=8:d=0.375"))
     assert info.duration == 0.38
     assert clip_shape(info, ClipOptions())[0] == 3
+
+
+@given(st.integers(1, 100_000), st.floats(video.MIN_FPS, video.MAX_FPS))
+def test_no_clip_has_more_frames_beyond_those_that_are_foretold_than_its_masks_may_have(hundredths, fps):
+    info = cast(VideoInfo, SimpleNamespace(width=64, height=64, duration=hundredths / 100, fps=fps))
+    options = ClipOptions(max_frames=video.MAX_FRAMES)
+    most = video._frame_count(info, options, fps, Path("clip.mp4"))
+    assert clip_shape(info, options)[0] <= most <= clip_shape(info, options)[0] + video.MOST_BEYOND
 
 
 def test_a_stride_takes_every_nth_source_frame(counter):

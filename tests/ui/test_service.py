@@ -45,7 +45,7 @@ from videograin.models.time_left import Estimate
 from videograin.project import objects
 from videograin.project.archive import export_workspace
 from videograin.project.project import ProjectRegion
-from videograin.project.workspace import SavedResult, Workspace
+from videograin.project.workspace import ObjectMasks, SavedResult, Workspace
 from videograin.region import NOTHING, ControlGuidance, ControlKind, EditSettings
 
 
@@ -129,6 +129,20 @@ def test_a_project_whose_clip_s_sound_is_longer_than_its_picture_keeps_its_masks
     (problem,) = transfer.open_project(studio, other, tmp_path / "work.zip")
     assert problem.startswith("Object 'ball' has lost its masks: there are 4 of them, and 6 frames of the clip.")
     assert other.opened_work.masks == {}
+
+
+def test_a_project_of_a_clip_of_variable_rate_keeps_its_masks(studio, session, tmp_path):
+    thinned = ("-vf", "select=not(mod(n\\,3))+lt(n\\,30)", "-fps_mode", "vfr")  # by its header it lasts 2.8 of 2.93 s
+    clip = make(tmp_path / "a.mp4", "testsrc2=s=64x64:r=30:d=3", *thinned)
+    options = ClipOptions(short_side=64, multiple=32)
+    masks = np.ones(load_clip(clip, options).frames.shape[:3], bool)
+    work = replace(
+        session.opened_work, clip=clip, clip_options=options, model="emoji-world", masks={1: ObjectMasks.by_hand(masks)}
+    )
+    export_workspace(work, tmp_path / "work.zip")
+    other = studio.sessions.create()
+    assert transfer.open_project(studio, other, tmp_path / "work.zip") == ()
+    assert len(other.opened_work.masks[1].masks) == len(masks)
 
 
 def test_pictures_in_a_zip_are_a_clip_for_page_and_program_and_a_project_of_a_folder_opens(studio, tmp_path, answer):

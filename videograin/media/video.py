@@ -34,6 +34,10 @@ __all__ = ["Clip", "ClipOptions", "VideoInfo", "clip_shape", "clip_size", "load_
 MAX_FRAMES = 3600  # two minutes at 30 frames a second
 MAX_CLIP_BYTES = 2 * 2**30  # of the decoded frames, in this process
 
+_MORE_FRAMES = 2  # asked for beyond the header's seconds, rounded up, where the stream's end decides
+MOST_BEYOND = _MORE_FRAMES + 1
+"""Frames that a clip may have beyond those that `clip_shape` tells of, which rounds the header's seconds."""
+
 _INDEXED = ("mov", "matroska")  # containers that know their key frames
 _SEEK_LEAD = 10.0  # seconds by which to land earlier in others: key frames are seldom further apart
 
@@ -195,7 +199,10 @@ def clip_size(width: int, height: int, options: ClipOptions) -> tuple[tuple[int,
 
 
 def clip_shape(info: VideoInfo, options: ClipOptions) -> tuple[int, int, int]:
-    """Return (F, H, W) of the clip that options will make of a video, by what its header says; F may be one off."""
+    """Return (F, H, W) of the clip that options will make of a video, by what its header says.
+
+    There may be up to `MOST_BEYOND` frames more, and fewer where the header counts the seconds of a longer sound.
+    """
     _, (width, height) = clip_size(info.width, info.height, options)
     fps = options.fps or info.fps / (options.stride or 1)
     if options.end is None or options.end >= info.duration:
@@ -211,12 +218,12 @@ def _require(condition: bool, message: str) -> None:
 
 
 def _frame_count(info: VideoInfo, options: ClipOptions, fps: float, path: Path) -> int:
-    """Return how many frames to ask for; two more than the header promises where the stream's end decides."""
+    """Return how many frames to ask for."""
     start, end, name = options.start, options.end, path.name
     if start >= info.duration:
         raise VideoError(f"The start, {start:g} s, is beyond the end of '{name}', {info.duration:g} s. Start earlier.")
     if end is None or end >= info.duration:
-        return min(options.max_frames, math.ceil((info.duration - start) * fps) + 2)
+        return min(options.max_frames, math.ceil((info.duration - start) * fps) + _MORE_FRAMES)
     count = math.ceil((end - start) * fps - JITTER)
     if count < 1:
         raise VideoError(f"From {start:g} to {end:g} s '{name}' has no frame at {fps:g} fps. Choose a later end.")

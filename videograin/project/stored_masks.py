@@ -8,11 +8,8 @@ import numpy as np
 
 from videograin.errors import RegionError
 from videograin.media.npz import ArrayHeader, read_headers, read_npz, write_npz
-from videograin.media.video import MAX_CLIP_BYTES
+from videograin.media.video import MAX_CLIP_BYTES, MOST_BEYOND
 from videograin.project.workspace import ObjectMasks
-
-FRAMES_OFF = 2
-"""Frames that a video may have beyond those that its header tells of; it may have fewer, where its sound is longer."""
 
 _MAX_STATE_BYTES = 4 * 32
 """Of a tracker's word for a frame, in NumPy's four bytes a letter."""
@@ -53,7 +50,7 @@ def unpacked_bytes(file: Path, shape: tuple[int, int, int] | None) -> int:
 
     Args:
         file: of `store_masks`, or one that claims to be.
-        shape: (F, H, W) of the clip that they must fit; None where that is unknown.
+        shape: (F, H, W) of the clip that they must fit, by its header; None where that is unknown.
 
     Raises:
         RegionError: the file cannot be read, holds something else, or masks of another clip.
@@ -66,7 +63,7 @@ def unpacked_bytes(file: Path, shape: tuple[int, int, int] | None) -> int:
         raise RegionError(f"the file holds something else ({error}).") from error
     if not fits:
         raise RegionError(f"the file holds something else: arrays that do not belong to {frames} masks.")
-    if shape and (frames > shape[0] + FRAMES_OFF or (height, packed) != (shape[1], -(-shape[2] // 8))):
+    if shape and (frames > shape[0] + MOST_BEYOND or (height, packed) != (shape[1], -(-shape[2] // 8))):
         raise RegionError(
             f"the file holds {frames} masks of {packed * 8}×{height} pixels; the clip has {shape[0]} frames of "
             f"{shape[2]}×{shape[1]}."
