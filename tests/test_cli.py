@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import fields
 from functools import partial
-from io import StringIO
+from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 
 import cv2
@@ -376,6 +376,15 @@ def test_the_command_explains_itself(arguments: list[str], code: int, capsys: py
         main(arguments)
     assert end.value.code == code
     assert "usage: videograin" in "".join(capsys.readouterr())
+
+
+def test_help_is_shown_where_the_terminal_knows_ascii_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = BytesIO()
+    monkeypatch.setattr(sys, "stdout", TextIOWrapper(shown, encoding="ascii"))
+    with pytest.raises(SystemExit):
+        main(["mask", "--help"])
+    sys.stdout.flush()
+    assert b"X,Y,X,Y,\\u2026" in shown.getvalue()
 
 
 def test_a_reader_that_has_seen_enough_is_no_defect() -> None:

@@ -52,9 +52,9 @@ or SIGTERM, 141 the output's reader (head, say) had seen enough
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    options = _parser().parse_args(arguments)
-    if isinstance(sys.stdout, TextIOWrapper):  # a name of a file that the terminal cannot show is no reason to fail
+    if isinstance(sys.stdout, TextIOWrapper):  # a sign that the terminal cannot show is no reason to fail
         sys.stdout.reconfigure(errors="backslashreplace")
+    options = _parser().parse_args(arguments)
     with CtrlC() as ctrl_c:
         try:
             options.run(options)

@@ -75,9 +75,7 @@ def warp(image: np.ndarray, flow: np.ndarray) -> np.ndarray:
 def forward_backward_check(flow: np.ndarray, reverse: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Compare each step along the flow with the step back from where it lands.
 
-    With w the flow at a pixel and v the reverse flow where w lands, the pixel is occluded when
-    |w + v|² > 0.01 (|w|² + |v|²) + 0.5 (Sundaram, Brox, Keutzer, "Dense point trajectories by GPU-accelerated
-    large displacement optical flow", ECCV 2010, eq. 5), or when it leaves the picture.
+    A pixel is occluded when it leaves the picture, or when the step back (`round_trip`) leads to another one.
 
     Args:
         flow, reverse: (F-1, 2, H, W) float32, pixels.
@@ -92,15 +90,32 @@ def forward_backward_check(flow: np.ndarray, reverse: np.ndarray) -> tuple[np.nd
     return error, occluded
 
 
+def round_trip(step: np.ndarray, back: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
+    """Compare steps with the steps back from where they land.
+
+    With w the step and v the step back, both are of one point of the scene when
+    |w + v|² ≤ 0.01 (|w|² + |v|²) + 0.5 (Sundaram, Brox, Keutzer, "Dense point trajectories by GPU-accelerated
+    large displacement optical flow", ECCV 2010, eq. 5).
+
+    Args:
+        step, back: float32, pixels, of one shape, with x and y along an axis.
+        axis: which one.
+
+    Returns:
+        |w + v|² float32 and whether it is one point, bool; both without that axis.
+    """
+    error = np.square(step + back).sum(axis)
+    return error, error <= 0.01 * (np.square(step) + np.square(back)).sum(axis) + 0.5
+
+
 def _check_pair(flow: np.ndarray, reverse: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the error (H, W) float32 and the occluded pixels (H, W) bool of one pair of frames."""
     height, width = flow.shape[-2:]
     back = warp(reverse.transpose(1, 2, 0), flow).transpose(2, 0, 1)
-    error = np.square(flow + back).sum(axis=0)
-    tolerance = 0.01 * (np.square(flow) + np.square(back)).sum(axis=0) + 0.5
+    error, is_one_point = round_trip(flow, back, axis=0)
     x, y = _landing(flow)
     leaves = (x < 0) | (x > width - 1) | (y < 0) | (y > height - 1)
-    return error, (error > tolerance) | leaves
+    return error, ~is_one_point | leaves
 
 
 def _landing(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ from typing import Self
 import cv2
 import numpy as np
 
-from videograin.media.flow import optical_flow
+from videograin.media.flow import optical_flow, round_trip
 
 FLOW_SIDE = 360
 """Pixels of the shorter side at which flow is estimated: maps fitted to thousands of points are exact to a fraction."""
@@ -28,9 +28,7 @@ MIN_POINTS = 24
 """Fewer do not tell how a background moves; six numbers are fitted."""
 
 MAX_POINTS = 4000
-
-UP_TO_FLOAT = 0.5
-"""Squared pixels that flow there and back may miss where nothing moves (Sundaram, ECCV 2010, eq. 5)."""
+"""More make no map better and RANSAC slower."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,8 +81,7 @@ class BackgroundMotion:
         """Return whether the neighbour's own flow at (N, 2) landed pixels leads back to the points, (N,) bool."""
         step = (landed - points) * self.scale
         back = np.stack([_at(part, landed * self.scale) for part in self.back], axis=1)
-        tolerance = 0.01 * (np.square(step) + np.square(back)).sum(1) + UP_TO_FLOAT
-        return np.square(step + back).sum(1) <= tolerance
+        return round_trip(step, back, axis=1)[1]
 
 
 def flow_scale(side: int) -> float:
