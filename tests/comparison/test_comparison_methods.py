@@ -8,7 +8,7 @@ import pytest
 import torch
 from diffusers.models.attention_processor import Attention
 from fakes import FRAMES, box, tiny_frames, tiny_pipeline
-from torch import Tensor
+from torch import Tensor, nn
 
 from videograin.comparison.controlvideo import edit_after_controlvideo, picture_between, shared_noise
 from videograin.comparison.fatezero import Fusion, SourceAttention, align_tokens, attention_map
@@ -81,7 +81,9 @@ def test_methods_after_other_papers_draw_after_no_pictures(
     pipe: VideoGrainPipeline, results: dict[str, EditResult], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     layers = [each for each in pipe.unet.modules() if isinstance(each, Attention) and each.is_cross_attention]
-    tokens = {layer: (torch.ones(2, 4, layer.inner_dim), torch.ones(2, 4, layer.inner_dim)) for layer in layers}
+    tokens: dict[nn.Module, tuple[Tensor, Tensor]] = {
+        layer: (torch.ones(2, 4, layer.inner_dim), torch.ones(2, 4, layer.inner_dim)) for layer in layers
+    }
     monkeypatch.setattr(pipe, "references", [RegionReference(0, 1.0, tokens)])
     for name in ("inversion", "ground-a-video"):
         assert np.array_equal(edit(pipe, name, request()).frames, results[name].frames)
