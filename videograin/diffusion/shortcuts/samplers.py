@@ -5,7 +5,7 @@ All are written by the clean latents x₀ that a step predicts, so that smoothin
 
     DPM-Solver++(2M), arXiv 2211.01095, algorithm 2:   x' = σ'/σ x − α' (e^−h − 1) D,
         D = x₀ + (x₀ − x₀ of the step before) h/(2 h of the step before);   D = x₀ in the first and the last step
-    LCM, arXiv 2310.04378, algorithm 1:   x' = α' x₀ + σ' z,   z fresh noise
+    LCM, arXiv 2310.04378, algorithm 3:   x' = α' x₀ + σ' z,   z fresh noise
     TCD, arXiv 2402.19159, algorithm 4:   DDIM to the level s = (1 − γ) t', and from there up to t' by fresh noise
 """
 
