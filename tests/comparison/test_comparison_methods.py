@@ -22,7 +22,7 @@ from videograin.diffusion.denoiser import Denoiser
 from videograin.diffusion.pipeline import VideoGrainPipeline
 from videograin.diffusion.schedule import NoiseSchedule
 from videograin.errors import SettingsError
-from videograin.progress import Phase, Progress, ignore
+from videograin.progress import Phase, Progress, Report, ignore
 from videograin.region import EditRequest, EditResult, EditSettings, Region
 
 PANDA, ENGINE = "a red panda", "a blue fire engine"
@@ -77,14 +77,18 @@ def test_methods_without_regions_go_by_the_whole_prompt_alone(
     assert torch.equal(results[name].latents, edit(pipe, name, request(swapped)).latents)
 
 
-def test_methods_after_other_papers_draw_after_no_pictures(
-    pipe: VideoGrainPipeline, results: dict[str, EditResult], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def picture_of(pipe: VideoGrainPipeline, region: int) -> RegionReference:
     layers = [each for each in pipe.unet.modules() if isinstance(each, Attention) and each.is_cross_attention]
     tokens: dict[nn.Module, tuple[Tensor, Tensor]] = {
         layer: (torch.ones(2, 4, layer.inner_dim), torch.ones(2, 4, layer.inner_dim)) for layer in layers
     }
-    monkeypatch.setattr(pipe, "references", [RegionReference(0, 1.0, tokens)])
+    return RegionReference(region, 1.0, tokens)
+
+
+def test_methods_after_other_papers_draw_after_no_pictures(
+    pipe: VideoGrainPipeline, results: dict[str, EditResult], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipe, "references", [picture_of(pipe, 0)])
     for name in ("inversion", "ground-a-video"):
         assert np.array_equal(edit(pipe, name, request()).frames, results[name].frames)
     assert pipe.references
@@ -113,6 +117,21 @@ def test_the_second_region_is_edited_in_the_result_of_the_first(
     assert np.array_equal(result.frames[left.masks], first[left.masks])
     assert not np.array_equal(result.frames[right.masks], first[right.masks])
     assert result.target_prompt == f"{PANDA} on grass, then {ENGINE} on grass"
+
+
+def test_a_region_that_is_kept_meanwhile_is_drawn_after_no_picture(
+    pipe: VideoGrainPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, carry_out = [], pipe.edit
+
+    def watched(asked: EditRequest, report: Report) -> EditResult:
+        seen.append([each.region for each in pipe.references])
+        return carry_out(asked, report=report)
+
+    monkeypatch.setattr(pipe, "edit", watched)
+    monkeypatch.setattr(pipe, "references", [picture_of(pipe, number) for number in (0, 1)])
+    edit(pipe, "one-by-one", request())
+    assert seen == [[0], [1]]
 
 
 # After TokenFlow

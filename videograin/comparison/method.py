@@ -1,6 +1,7 @@
 """What a method of a comparison is, and the ground that those without regions stand on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -52,12 +53,23 @@ def edit_by(
     loops: EditLoops, pipeline: VideoGrainPipeline, request: EditRequest, settings: EditSettings, report: Report
 ) -> EditResult:
     """Carry a request out by the loops of another method, under settings of its own and without reference pictures."""
-    loops_before, references = pipeline.loops, pipeline.references
-    pipeline.loops, pipeline.references = loops, ()
+    own, pipeline.loops = pipeline.loops, loops
     try:
-        return pipeline.edit(replace(request, settings=settings), report=report)
+        with drawn_after_none_but(pipeline, ()):
+            return pipeline.edit(replace(request, settings=settings), report=report)
     finally:
-        pipeline.loops, pipeline.references = loops_before, references
+        pipeline.loops = own
+
+
+@contextmanager
+def drawn_after_none_but(pipeline: VideoGrainPipeline, numbers: Container[int]) -> Iterator[None]:
+    """While open, regions of other numbers, counted from 0, are drawn after no reference pictures."""
+    references = pipeline.references
+    pipeline.references = [each for each in references if each.region in numbers]
+    try:
+        yield
+    finally:
+        pipeline.references = references
 
 
 def without_regions(settings: EditSettings) -> EditSettings:

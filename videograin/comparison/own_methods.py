@@ -3,7 +3,7 @@ after the other (its figure 9)."""
 
 from dataclasses import replace
 
-from videograin.comparison.method import Method, by_settings, edit_by, without_regions
+from videograin.comparison.method import Method, by_settings, drawn_after_none_but, edit_by, without_regions
 from videograin.diffusion.pipeline import VideoGrainPipeline
 from videograin.diffusion.prompt import compose_target_prompt
 from videograin.diffusion.windows.clip_edit import EditLoops
@@ -62,7 +62,8 @@ def edit_one_after_the_other(pipeline: VideoGrainPipeline, request: EditRequest,
         return pipeline.edit(request, report=report)
     parts, results = Parts([1] * len(edited)), list[EditResult]()
     for number in edited:
-        results.append(pipeline.edit(_alone(request, number), report=parts.next(report)))
+        with drawn_after_none_but(pipeline, (number,)):
+            results.append(pipeline.edit(_alone(request, number), report=parts.next(report)))
         request = replace(request, frames=results[-1].frames)
     return replace(
         results[-1],
