@@ -40,19 +40,22 @@ MIN_PACE = 10_000
 DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 """Nothing can be written: there is no room, or it is forbidden."""
 
-CLOSED_PATHS = tuple(
-    f"/gradio_api/{name}"
-    for name in (
-        "custom_component/",
-        "deep_link",
-        "dev/",
-        "process_recording",
-        "proxy=",
-        "run-history",
-        "runs",
-        "undo-vibe",
-        "vibe-",
-    )
+CLOSED_PATHS = (
+    "/static/ffmpeg/",  # 32 MB for each visitor that has chosen a clip, to cut it in the browser
+    *(
+        f"/gradio_api/{name}"
+        for name in (
+            "custom_component/",
+            "deep_link",
+            "dev/",
+            "process_recording",
+            "proxy=",
+            "run-history",
+            "runs",
+            "undo-vibe",
+            "vibe-",
+        )
+    ),
 )
 """Beginnings of what Gradio offers and the studio has no use for: to reload code, fetch from elsewhere, keep copies."""
 

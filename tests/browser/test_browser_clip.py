@@ -25,6 +25,9 @@ QUICK_USER = """() => {
 """Puts a number in as soon as its field is there, right before Gradio sets the drawer's fields once more."""
 
 
+ALL_LABELS = "(buttons) => buttons.map((button) => button.ariaLabel ?? '')"
+
+
 def test_what_an_edit_takes_is_said_of_the_last_choice_of_fields(visit):
     visitor = visit()
     visitor.choose_clip("friends")
@@ -74,6 +77,7 @@ def test_a_part_is_chosen_on_a_strip_of_pictures(visit):
     page.get_by_label("From second").fill("0.2")  # before the strip is there
     held.let_go()
     page.wait_for_selector("#trim img")
+    assert not any("Trim" in each for each in page.locator("#upload button:visible").evaluate_all(ALL_LABELS))
     page.wait_for_function("document.querySelector('#trim input[name=start]').value == '0.2'")
     start, end = (page.locator(f"#trim input[name={name}]") for name in ("start", "end"))
     longest = float(end.input_value())

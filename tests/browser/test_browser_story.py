@@ -175,6 +175,14 @@ def test_nothing_sticks_out_of_a_phone(visit, theme):
     page = visitor.page
     visitor.take_ready("friends")
     page.wait_for_function("scrollY == 0")  # a step begins at its top, wherever the button was
+    visitor.go_to("2 Mark")
+    page.fill("[data-action=rename][data-id='1']", "W" * 60)
+    page.keyboard.press("Enter")
+    visitor.go_to("3 Edit")
+    page.wait_for_selector(".vg-word small:has-text('WWW')")
+    assert page.evaluate(
+        "[...document.querySelectorAll('.vg-word small')].every((n) => n.scrollWidth <= n.clientWidth)"
+    )
     for step in ("1 Clip", "2 Mark", "3 Edit"):
         visitor.go_to(step)
         page.wait_for_timeout(300)

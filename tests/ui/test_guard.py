@@ -33,7 +33,7 @@ async def tell(request: Request) -> JSONResponse:
 
 
 def studio(peer: str = VISITOR, **settings) -> httpx.AsyncClient:
-    paths = ("/call", "/gradio_api/upload", "/gradio_api/{rest:path}")
+    paths = ("/call", "/gradio_api/upload", "/gradio_api/{rest:path}", "/static/{rest:path}")
     app = Starlette(routes=[Route(path, tell, methods=["GET", "POST"]) for path in paths])
     room = DiskRoom(Path("nowhere"), total_bytes=11 * MEGABYTE, reserve_bytes=0, owner_bytes=0)
     guarded = Guard(app, OperatorSettings(max_upload_mb=10, **settings), room)
@@ -148,3 +148,5 @@ def test_every_answer_forbids_what_the_page_does_not_need_and_the_developers_doo
     assert "object-src 'none'" in answer.headers["Content-Security-Policy"]
     for path in ("dev/reload", "proxy=http://example.org/", "vibe-editor"):
         assert ask(studio(), "GET", f"/gradio_api/{path}").status_code == 404
+    assert ask(studio(), "GET", "/static/ffmpeg/ffmpeg-core.wasm").status_code == 404
+    assert ask(studio(), "GET", "/static/img/logo.svg").status_code == 200
