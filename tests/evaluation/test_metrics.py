@@ -2,6 +2,7 @@
 
 import json
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from fakes import tiny_tokenizer
 from transformers import CLIPConfig, CLIPModel
 
+from videograin.evaluation.judge import Judge
 from videograin.evaluation.metrics import (
     FRAMES_PER_BATCH,
     ClipScorer,
@@ -22,6 +24,7 @@ from videograin.evaluation.metrics import (
     share_seen,
     warp_error,
 )
+from videograin.files.assets import EMBEDDED_MODEL
 from videograin.media.flow import OpticalFlow
 
 
@@ -213,3 +216,32 @@ def test_a_crop_at_the_edge_is_moved_inwards(corner, shown):
 def test_a_region_as_large_as_the_picture_is_shown_whole():
     frame = noise(1, 32, 32, 3)
     assert np.array_equal(crop_regions(frame, np.ones((1, 32, 32), bool), 32), frame)
+
+
+class Watched:
+    """A lock that tells whether it is held."""
+
+    is_held = False
+
+    def __enter__(self) -> None:
+        self.is_held = True
+
+    def __exit__(self, *_: object) -> None:
+        self.is_held = False
+
+
+@pytest.mark.parametrize(
+    ("module", "load"),
+    [("judge", lambda: Judge.load(EMBEDDED_MODEL)), ("metrics", lambda: ClipScorer.load(EMBEDDED_MODEL / "clip"))],
+)
+def test_no_layer_is_made_while_another_thread_loads_weights(
+    module: str, load: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Diffusers has all layers of the process begin on no device meanwhile, and one that was caught cannot be used."""
+    lock, is_held = Watched(), []
+    make = torch.nn.Linear.reset_parameters
+    monkeypatch.setattr(f"videograin.evaluation.{module}.WEIGHTS_LOCK", lock)
+    monkeypatch.setattr(torch.nn.Linear, "reset_parameters", lambda layer: (is_held.append(lock.is_held), make(layer)))
+    load()
+    assert is_held
+    assert all(is_held)

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from videograin.controls import DEPTH_MODEL, DEPTH_MODELS, NO_POSES, PEOPLE_MODEL, POSE_MODEL
 from videograin.errors import ModelError, SettingsError
 from videograin.files.atomic import mapped_array, write_whole
-from videograin.files.hub import Layout, fetch, user_cache_dir
+from videograin.files.hub import WEIGHTS_LOCK, Layout, fetch, user_cache_dir
 from videograin.region import ControlKind
 
 NEAREST_SHARE, FARTHEST_SHARE = 0.02, 0.85
@@ -146,8 +146,9 @@ class DepthDetector(Detector):
 
         folder = fetch(name, Layout.NETWORK)
         try:
-            processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
-            model = AutoModelForDepthEstimation.from_pretrained(folder, local_files_only=True)
+            with WEIGHTS_LOCK:
+                processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
+                model = AutoModelForDepthEstimation.from_pretrained(folder, local_files_only=True)
         except (OSError, ValueError) as error:
             raise ModelError(
                 f"Depth model '{name}' cannot be loaded ({str(error).splitlines()[0]}). Give the folder of a "

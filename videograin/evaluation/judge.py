@@ -34,10 +34,10 @@ class Judge:
     @classmethod
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> Self:
         """Load the judge from a model folder's `clip/`."""
-        with WEIGHTS_LOCK:
-            clip = cast(CLIPModel, CLIPModel.from_pretrained(folder / "clip", dtype=torch.float32)).eval()
         state = {name: weight.float() for name, weight in load_file(folder / "clip/judge.safetensors").items()}
-        head = nn.Linear(state["weight"].shape[1], state["weight"].shape[0])
+        with WEIGHTS_LOCK:  # for the layer too: while others load, new ones have no memory for their weights
+            clip = cast(CLIPModel, CLIPModel.from_pretrained(folder / "clip", dtype=torch.float32)).eval()
+            head = nn.Linear(state["weight"].shape[1], state["weight"].shape[0])
         head.load_state_dict(state)
         cast(nn.Module, clip).to(device)
         return cls(clip, head.to(device), known_names(folder))

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from transformers import CLIPModel, CLIPTokenizer, CLIPVisionConfig
 from transformers.image_processing_utils import BaseImageProcessor
 
+from videograin.files.hub import WEIGHTS_LOCK
 from videograin.media.flow import OpticalFlow, optical_flow, warp
 
 FRAMES_PER_BATCH = 16
@@ -67,7 +68,8 @@ class ClipScorer:
             source: the embedded models' `clip` folder, or one such as "openai/clip-vit-large-patch14".
             device: where it runs.
         """
-        model = cast(CLIPModel, CLIPModel.from_pretrained(source, dtype=torch.float32)).eval()
+        with WEIGHTS_LOCK:
+            model = cast(CLIPModel, CLIPModel.from_pretrained(source, dtype=torch.float32)).eval()
         expected, _ = BaseImageProcessor.get_image_processor_dict(source)
         mean, std = (torch.tensor(expected[name], device=device) for name in ("image_mean", "image_std"))
         cast(nn.Module, model).to(device)
