@@ -65,6 +65,14 @@ def test_names_make_the_caption_where_objects_have_some(no_network: None) -> Non
         Captions().propose(session("emoji-world"))
 
 
+def test_a_studio_that_is_kept_off_the_network_promises_no_download(no_network: None) -> None:
+    visitor = session("sd15")
+    with pytest.raises(ModelError, match="kept off the network") as told:
+        Captions(offline=True).propose(visitor)
+    assert "Download" not in str(told.value)
+    assert not visitor.wants_captions
+
+
 def test_a_filmed_clip_is_described_once_the_captioner_was_downloaded(hub: LoopbackHub) -> None:
     write_tiny_blip(hub.root / CAPTIONER_ID)
     visitor, captions = session("sd15"), Captions()

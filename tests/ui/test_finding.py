@@ -91,6 +91,16 @@ def test_programs_find_and_take_by_numbers(studio: StudioService, session: Sessi
     assert len(api.take_found(session.id)["objects"]) == 2
 
 
+def test_a_studio_that_is_kept_off_the_network_promises_no_download(
+    studio: StudioService, session: Session, no_network: None
+) -> None:
+    session.is_photograph = True
+    with pytest.raises(ModelError, match="kept off the network") as told:
+        studio.marking.find(session, "the bear")
+    assert "Download" not in str(told.value)
+    assert studio.missing(session) is None
+
+
 def test_what_is_in_the_list_already_is_not_found_again(studio: StudioService, session: Session) -> None:
     assert search(studio, session, "bears") == "done"
     take_found(session, [0])

@@ -177,6 +177,18 @@ def test_an_edit_used_again_brings_its_words_its_strength_and_its_model_back(stu
     finish(studio, session)
 
 
+def test_an_edit_used_again_gives_each_of_two_objects_with_one_name_its_own_words(
+    studio: StudioService, session: Session
+) -> None:
+    work = objects.add_object(session.opened_work, "ball")
+    work = objects.set_track(work, 2, objects.as_track(work.masks[1]))
+    session.change(objects.say(work, 2, "a fox"))
+    edit = studio.project_of(session)
+    assert [each.prompt for each in objects.with_words_of_edit(work, edit).objects] == ["a red panda", "a fox"]
+    marked_again = replace(work, objects=(replace(work.objects[1], id=3),))
+    assert objects.with_words_of_edit(marked_again, edit).objects[0].prompt in ("a red panda", "a fox")
+
+
 def test_a_model_that_is_not_offered_makes_room_for_one_that_is_in_a_project_and_in_an_example(
     studio: StudioService, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

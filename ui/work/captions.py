@@ -19,9 +19,14 @@ NO_NAMES = (
 
 
 class Captions:
-    """The captioner of this process, loaded when it is first asked."""
+    """The captioner of this process, loaded when it is first asked.
 
-    def __init__(self) -> None:
+    Args:
+        offline: whether it cannot be downloaded either.
+    """
+
+    def __init__(self, offline: bool = False) -> None:
+        self._offline = offline
         self._captioner: Captioner | None = None
         self._lock = Lock()
 
@@ -30,13 +35,19 @@ class Captions:
 
         Raises:
             RegionError: no object has a name yet, and the model is for drawings.
-            ModelError: the captioner is not on this machine yet; from now on the session is offered its download.
+            ModelError: the captioner is not on this machine; unless the studio is kept off the network, the session is
+                offered its download from now on.
         """
         if found := caption(session.opened_work):
             return found
         if not find_bundle(session.opened_work.model).knows_photographs:
             raise RegionError(NO_NAMES)
         entry = captioner_entry()
+        if not entry.is_installed and self._offline:
+            raise ModelError(
+                f"A filmed clip is described by {entry.title}, which is not on this machine, and this studio is kept "
+                "off the network. Name the objects in step 2, or write the caption yourself."
+            )
         if not entry.is_installed:
             session.wants_captions = True
             raise ModelError(

@@ -105,7 +105,7 @@ class StudioService:
         studio = open_studio(settings, handlers, [self.sessions.purge, purge_web_files], observe, begin)
         self.shelf, self.store, self.worker, self.room = studio.shelf, studio.store, studio.worker, studio.room
         self._naming = Naming()
-        self._captions = Captions()
+        self._captions = Captions(settings.offline)
         self.scores = Scores()
         self.segmenters = SegmenterChoices(settings, self._segmenting)
         self.marking = Marking(self._segmenting, finders, self._naming, self.store, self.worker)

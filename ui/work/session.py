@@ -58,6 +58,9 @@ NOT_SAVED = (
     "again later."
 )
 
+OVER = "This session is over; work is deleted after a while. Load the page again."
+UNKNOWN_PAGE = "The studio was started again, or this page is not loaded yet. Load the page again; your work is there."
+
 BUSY = "A clip or file of yours is still being read or written. Wait until that has ended, then try again."
 
 Arguments = ParamSpec("Arguments")
@@ -335,7 +338,7 @@ class Sessions:
             session, turn = self._alive.get(session_id), self._turns.setdefault(session_id, Lock())
         if session is None:
             if not ID.fullmatch(session_id) or not self._folder(session_id).is_dir():
-                raise ProjectError("This session is over; work is deleted after a while. Load the page again.")
+                raise ProjectError(OVER if session_id else UNKNOWN_PAGE)
             session = self._restored(session_id, turn)
         with suppress(OSError):  # a disk that cannot be written may still be read
             os.utime(session.folder)  # its age counts from its last use

@@ -8,7 +8,7 @@ import numpy as np
 from videograin.errors import RegionError
 from videograin.masks.shapes import Combination, combine, drop_specks, fill_holes
 from videograin.media.video import MAX_CLIP_BYTES
-from videograin.project.project import EditInputs, Project
+from videograin.project.project import EditInputs, Project, ProjectRegion
 from videograin.project.workspace import Box, Click, MarkedObject, ObjectMasks, Scribble, Workspace
 from videograin.region import MAX_REGIONS, NOTHING, means_removal
 from videograin.tracking.tracks import FrameState, Track
@@ -171,11 +171,13 @@ def with_words_of(work: Workspace, other: Workspace) -> Workspace:
 
 
 def with_words_of_edit(work: Workspace, edit: Project) -> Workspace:
-    """Return the work with the words and settings of an earlier edit; objects are found by their names."""
-    regions = {region.name: region for region in edit.regions}
+    """Return the work with the words and settings of an earlier edit.
+
+    Objects are found by their names, and of several with one name each by its number, which its masks are kept under.
+    """
     said = [
         replace(each, prompt=found.prompt, strength=found.strength, is_kept=False, reference=found.reference)
-        if (found := regions.get(each.name))
+        if (found := _region_of(work, each, edit))
         else each
         for each in work.objects
     ]
@@ -184,6 +186,12 @@ def with_words_of_edit(work: Workspace, edit: Project) -> Workspace:
         background=edit.background, negative_prompt=edit.negative_prompt, controls=edit.controls,
         control_guidance=edit.control_guidance, adapters=edit.adapters, settings=edit.settings,
     )  # fmt: skip
+
+
+def _region_of(work: Workspace, each: MarkedObject, edit: Project) -> ProjectRegion | None:
+    named = {region.masks.key: region for region in edit.regions if region.name == each.name}
+    others = {str(other.id) for other in work.objects if other.name == each.name}
+    return named.get(str(each.id)) or next((region for key, region in named.items() if key not in others), None)
 
 
 def rename_object(work: Workspace, number: int, name: str) -> Workspace:

@@ -56,7 +56,8 @@ class Finders:
 
         Raises:
             PromptError: the text names no object.
-            ModelError: the finder is not offered, or not on this machine; then the session is offered its download.
+            ModelError: the finder is not offered, or not on this machine; then the session is offered its download,
+                unless the studio is kept off the network.
         """
         work = session.opened_work
         parse(text)
@@ -79,6 +80,11 @@ class Finders:
         if name in judges:
             return
         entry = find_entry(name)
+        if not entry.is_installed and self._settings.offline:
+            raise ModelError(
+                f"Objects in this clip are found by {entry.title}, which is not on this machine, and this studio is "
+                "kept off the network. Click on the objects instead."
+            )
         if not entry.is_installed:
             session.wanted_finder = name
             raise ModelError(
