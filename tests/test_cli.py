@@ -7,7 +7,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
@@ -21,6 +21,7 @@ from synthetic_video import make, moving_scene
 
 from videograin.cli.edit import PROJECT, world_notes
 from videograin.cli.main import INTERRUPTED, OK, UNEXPECTED, UNREAD, USAGE, main
+from videograin.cli.projects import length_notes
 from videograin.cli.terminal import LABELS, ProgressBars
 from videograin.errors import ModelError
 from videograin.finding.finder import Finder, FoundObject, Hits
@@ -480,6 +481,26 @@ def test_marked_objects_are_followed_and_saved_as_masks_of_the_video_s_size(
         assert not masks["red"][4, 25, 20]
         assert masks["blue"][0, 60, 90]
     assert "red: sure in" in capsys.readouterr().out
+
+
+def test_a_video_that_is_longer_than_what_is_read_of_it_is_told(
+    ball_clip: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_video(ball_clip, load_clip(ball_clip, ClipOptions(short_side=None, multiple=1)).frames.repeat(4, axis=0), 8)
+    monkeypatch.setattr("videograin.media.video.MAX_FRAMES", 5)
+    command = ["mask", str(ball_clip), "--box", "10,8,50,45", "--segmenter", "grabcut"]
+    assert main([*command, "-o", str(ball_clip.with_name("all.npz"))]) == OK
+    assert "note: only the first 5 frames are read, 0.625 of 2.5 s; cut the video" in capsys.readouterr().err
+    assert main([*command, "-o", str(ball_clip.with_name("few.npz")), "--frames", "4"]) == OK
+    assert "note:" not in capsys.readouterr().err
+
+
+def test_the_usual_limit_of_frames_is_told_where_it_ends_an_edit_and_a_chosen_one_is_not(tmp_path: Path) -> None:
+    save_video(tmp_path / "clip.mp4", np.zeros((1, 16, 16, 3), np.uint8).repeat(2200, axis=0), 240)
+    usual = ClipOptions(short_side=16, multiple=1)
+    for options, count in ((usual, 1), (replace(usual, max_frames=1500), 0), (replace(usual, end=7.5), 0)):
+        clip = load_clip(tmp_path / "clip.mp4", options)
+        assert len(length_notes(clip, options, ClipOptions.max_frames, "")) == count
 
 
 def test_an_object_of_two_parts_has_a_box_for_each(ball_clip: Path) -> None:

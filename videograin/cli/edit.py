@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from videograin.cli.download import obtain
-from videograin.cli.projects import check_place, read_project, with_first_frames
+from videograin.cli.projects import check_place, length_notes, read_project, with_first_frames
 from videograin.cli.terminal import ProgressBars, duration, print_notes, silence_libraries
 from videograin.device import DTYPES, choose_device, choose_dtype, choose_second_device
 from videograin.errors import ProjectError
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 STRIP_COLUMNS = 8
 """Frames that a strip shows."""
 
+
+MORE = '"max_frames" of "clip_options" in the project says how many'
+"""What to do where a clip is longer than what is read of it."""
 
 PROJECT = """\
 a project (paths are relative to its file; docs/masks.md lists what masks may be):
@@ -146,6 +149,7 @@ def carry_out(project: "EditInputs", output: Path, output_format: "OutputFormat"
         output_format: in which format.
         options: those of `add_execution_options`.
     """
+    from videograin.media.video import ClipOptions
     from videograin.production.quality import judged_beside
     from videograin.production.segments import Segments
     from videograin.production.source_edit import SourceEdit
@@ -160,7 +164,7 @@ def carry_out(project: "EditInputs", output: Path, output_format: "OutputFormat"
     with TemporaryDirectory(prefix="videograin-") as scratch:
         with ProgressBars() as bars:
             source = SourceEdit.prepare(project, Path(scratch), device, bars)
-        print_notes(source.notes)
+        print_notes([*source.notes, *length_notes(source.clip, project.clip_options, ClipOptions.max_frames, MORE)])
         folder = Path(scratch, "segments")
         folder.mkdir()
         with (

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from videograin.cli.download import obtain
-from videograin.cli.projects import check_place
-from videograin.cli.terminal import ProgressBars, silence_libraries
+from videograin.cli.projects import check_place, length_notes
+from videograin.cli.terminal import ProgressBars, print_notes, silence_libraries
 from videograin.device import choose_device
 from videograin.errors import ProjectError
 
@@ -105,7 +105,9 @@ def run(options: argparse.Namespace) -> None:
     clip_options = ClipOptions(
         max_frames=MAX_FRAMES if options.frames is None else options.frames, short_side=side, multiple=1
     )
-    frames = load_clip(options.clip, clip_options).frames
+    clip = load_clip(options.clip, clip_options)
+    frames = clip.frames
+    print_notes(length_notes(clip, clip_options, MAX_FRAMES, "cut the video into parts to mark all of it"))
     offered = in_order(OFFERED_SEGMENTERS, choose_device(options.device).type)
     name = options.segmenter or suitable_segmenter(looks_like_photograph(frames), offered)
     if name in HUB_IDS or name in SAM_FILES:

@@ -1,5 +1,6 @@
 """Projects as commands name them: a file, the folder of a work, or an example by its name."""
 
+import math
 from dataclasses import replace
 from difflib import get_close_matches
 from mimetypes import guess_type
@@ -12,6 +13,7 @@ from videograin.files.atomic import check_writable
 from videograin.project.examples import example_names, example_path
 
 if TYPE_CHECKING:
+    from videograin.media.video import Clip, ClipOptions
     from videograin.project.project import EditInputs
 
 
@@ -33,6 +35,22 @@ def with_first_frames(project: "EditInputs", count: int | None) -> "EditInputs":
     if count is None:
         return project
     return replace(project, clip_options=replace(project.clip_options, max_frames=count))
+
+
+def length_notes(clip: "Clip", options: "ClipOptions", limit: int, remedy: str) -> list[str]:
+    """Return what to tell where the usual limit of frames, rather than a chosen one, ends a clip before its video.
+
+    Args:
+        clip: as it was loaded.
+        options: by which.
+        limit: the usual one.
+        remedy: what to do about it.
+    """
+    wanted = min(options.end or math.inf, clip.info.duration) - options.start
+    is_cut = len(clip.frames) == options.max_frames == limit
+    if not is_cut or wanted < clip.duration + 1:  # a header's seconds may be a little off
+        return []
+    return [f"only the first {len(clip.frames)} frames are read, {clip.duration:.4g} of {wanted:.4g} s; {remedy}"]
 
 
 def check_place(path: Path, ending: str = "") -> None:
