@@ -393,7 +393,13 @@ def test_texts_and_settings_of_the_page_reach_the_edit(studio, session, page, an
     }
     answer("texts_changed", fields)
     assert session.opened_work.background == "on grass"
-    answer("preview", fields | {page.edit.collected: '{"1": ["a red panda", "a fox"]}'})
+    session.set_words(replace(session.opened_work, adapters=(Adapter(hub_id="owner/style", words="in red"),)))
+    typed = fields | {page.edit.collected: '{"1": ["a red panda", "a fox"], "lora1": ["in red", "in blue "]}'}
+    with pytest.raises(gr.Error, match=r"owner/style.* is not on this machine"):
+        answer("preview", typed)  # pressed while the words are being typed
+    assert session.opened_work.adapters[0].words == "in blue"
+    session.set_words(replace(session.opened_work, adapters=()))
+    answer("preview", typed)
     work = session.opened_work
     assert work.target_prompt == "I see a fox"
     assert (work.objects[0].prompt, work.settings.seed, work.settings.num_inference_steps) == ("a fox", 7, 2)

@@ -248,7 +248,7 @@ class EditHandlers:
         session = self._studio.sessions.find(values[page.session])
         with session.lock:
             work = self._with_texts(session.opened_work, values)
-            work = _with_prompts(work, json.loads(values[page.edit.collected]))
+            work = _with_words(work, json.loads(values[page.edit.collected]))
             settings = self._settings(values)
             guidance = self._guidance(values)
             controls = tuple(each.kind for each in guidance)
@@ -292,11 +292,19 @@ class EditHandlers:
         )
 
 
-def _with_prompts(work: Workspace, fields: Mapping[str, tuple[str, str]]) -> Workspace:
-    """Return the work with what objects become, by their ids: what the page knew of, and what its fields hold now.
+def _with_words(work: Workspace, fields: Mapping[str, tuple[str, str]]) -> Workspace:
+    """Return the work with what objects become, and LoRAs' words, as the page's fields have them.
 
-    The sentence is the page's, so it has the phrase that the page knew of.
+    Args:
+        work: with the page's own sentence, which has the phrases that the page knew of.
+        fields: what the page knew of, and what a field holds now, by objects' ids and by "lora1" for the first LoRA.
     """
+    adapters = []
+    for number, each in enumerate(work.adapters, 1):
+        before, now = fields.get(f"lora{number}", (each.words, each.words))
+        is_same = before == each.words  # else one above was removed, and the page does not know that yet
+        adapters.append(replace(each, words=now.strip()) if is_same else each)
+    work = replace(work, adapters=tuple(adapters))
     for each in work.objects:
         if str(each.id) in fields:
             before, now = fields[str(each.id)]

@@ -1,5 +1,7 @@
 """Handlers of the second step: objects are marked, listed and followed."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 
@@ -16,7 +18,28 @@ from ui.work.pointing import Tool
 from ui.work.service import StudioService
 from ui.work.session import Session
 from videograin.errors import VideoGrainError
+from videograin.masks.shapes import Combination
 from videograin.project import objects
+from videograin.project.workspace import Workspace
+
+OBJECT_ACTIONS: dict[str, Callable[[Workspace, int, str], Workspace]] = {
+    "rename": objects.rename_object,
+    "delete": lambda work, number, _: objects.delete_object(work, number),
+    "hide": lambda work, number, _: objects.change_object(
+        work, number, lambda each: replace(each, is_hidden=not each.is_hidden)
+    ),
+    "raise": lambda work, number, _: objects.move_object(work, number, 1),
+    "lower": lambda work, number, _: objects.move_object(work, number, -1),
+    "grow": lambda work, number, value: objects.change_object(
+        work, number, lambda each: replace(each, grow=float(value))
+    ),
+    "feather": lambda work, number, value: objects.change_object(
+        work, number, lambda each: replace(each, feather=float(value))
+    ),
+    "clean": lambda work, number, _: objects.clean_up_object(work, number),
+    "combine": lambda work, number, value: _combined(work, number, *value.split()),
+}
+"""What the buttons and sliders of the object list do."""
 
 
 class MarkHandlers:
@@ -166,4 +189,8 @@ class MarkHandlers:
             case "smaller" | "bigger":
                 pointing.choose_answer(session, -1 if action == "smaller" else 1)
             case _:
-                session.change(transfer.OBJECT_ACTIONS[action](work, number, value))
+                session.change(OBJECT_ACTIONS[action](work, number, value))
+
+
+def _combined(work: Workspace, number: int, how: str, other: str) -> Workspace:
+    return objects.combine_objects(work, number, int(other), Combination(how))

@@ -170,6 +170,8 @@ def other_answer(session: Session, steps: int) -> np.ndarray | None:
     if given is None or (given.number, given.frame) != (session.selected, session.frame):
         return None
     mask = mask_at(session.opened_work, given.number, given.frame)
+    if mask is None:
+        return None
     wanted = next((place + steps for place, each in enumerate(given.masks) if np.array_equal(each, mask)), -1)
     return given.masks[wanted] if 0 <= wanted < len(given.masks) else None
 

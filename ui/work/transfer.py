@@ -1,8 +1,7 @@
-"""Masks, whole projects and earlier edits in and out of a session, and the actions of the object list's buttons."""
+"""Masks, whole projects and earlier edits in and out of a session."""
 
 import secrets
 import shutil
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from enum import StrEnum
@@ -21,7 +20,6 @@ from videograin.jobs.edit import edited_by
 from videograin.jobs.worker import JobStatus
 from videograin.masks.export import save_indexed_pngs, save_npz, save_png_folders
 from videograin.masks.load import MASK_FILES, load_objects
-from videograin.masks.shapes import Combination
 from videograin.masks.target import MaskTarget
 from videograin.media.encode import OutputFormat
 from videograin.media.frame_folder import PICTURES
@@ -32,7 +30,6 @@ from videograin.production.export import export_edit
 from videograin.project import objects
 from videograin.project.archive import export_workspace, import_workspace, pack_folder, unpack_archive
 from videograin.project.project import Project
-from videograin.project.workspace import Workspace
 from videograin.project.workspace_files import without_misfits
 
 
@@ -44,25 +41,6 @@ class MaskFormat(StrEnum):
     NPZ = "NumPy arrays (NPZ)"
 
 
-OBJECT_ACTIONS: dict[str, Callable[[Workspace, int, str], Workspace]] = {
-    "rename": lambda work, number, name: objects.rename_object(work, number, name),
-    "delete": lambda work, number, _: objects.delete_object(work, number),
-    "hide": lambda work, number, _: objects.change_object(
-        work, number, lambda each: replace(each, is_hidden=not each.is_hidden)
-    ),
-    "raise": lambda work, number, _: objects.move_object(work, number, 1),
-    "lower": lambda work, number, _: objects.move_object(work, number, -1),
-    "grow": lambda work, number, value: objects.change_object(
-        work, number, lambda each: replace(each, grow=float(value))
-    ),
-    "feather": lambda work, number, value: objects.change_object(
-        work, number, lambda each: replace(each, feather=float(value))
-    ),
-    "clean": lambda work, number, _: objects.clean_up_object(work, number),
-    "combine": lambda work, number, value: _combined(work, number, *value.split()),
-}
-"""What the buttons and sliders of the object list do."""
-
 OTHER_MODEL = "This project's model, '{}', is not offered here; '{}' takes its place, with the settings that suit it."
 """What is said of a project's model."""
 
@@ -70,10 +48,6 @@ RESULTS_STAY = (
     "What was made of it before stays in the project's file, as MP4s; the page shows what is made from now on."
 )
 """What is said of a project with results: the file has too little of an edit to show it as one of the page's own."""
-
-
-def _combined(work: Workspace, number: int, how: str, other: str) -> Workspace:
-    return objects.combine_objects(work, number, int(other), Combination(how))
 
 
 @one_at_a_time
