@@ -173,6 +173,14 @@ def test_channels_without_a_layout_are_left_to_the_first_two(tmp_path):
     assert "stereo" in note
 
 
+def test_of_two_sound_tracks_the_default_one_is_kept_as_players_choose_it(tmp_path):
+    marks = ("-disposition:a:0", "0", "-disposition:a:1", "default")
+    clip = load_clip(make(tmp_path / "two.mkv", COUNTER, *TONES, *marks), small(end=1))
+    assert clip.notes == ()
+    save_video(tmp_path / "a.mp4", clip.frames, clip.fps, audio=clip.audio)
+    assert pitch_of(tmp_path / "a.mp4") == pytest.approx(880, abs=2)
+
+
 def test_a_first_track_that_cannot_be_decoded_gives_way_to_the_next(tmp_path):
     two = make(tmp_path / "two.mov", COUNTER, *TONES, "-c:a:0", "pcm_s16le", "-c:a:1", "aac")
     two.write_bytes(two.read_bytes().replace(b"sowt", b"zzzz"))

@@ -67,6 +67,7 @@ class VideoInfo:
         is_turned: whether ffmpeg turns or mirrors the stored picture, so that it stands upright.
         is_interlaced: whether a frame holds the lines of two moments, as television and old camcorders store them.
         has_audio, has_alpha: whether there is a sound track; whether pixels can be transparent.
+        sound_track: number of the sound track that players choose among all sound tracks, the default one or the first.
         color_matrix, color_primaries, color_transfer: ffmpeg's names, "unknown" where the file is silent.
         is_seekable: whether the file states its duration, so that ffmpeg can jump to a time.
     """
@@ -83,6 +84,7 @@ class VideoInfo:
     is_turned: bool
     is_interlaced: bool
     has_audio: bool
+    sound_track: int
     has_alpha: bool
     color_matrix: str
     color_primaries: str
@@ -307,6 +309,7 @@ def _read_info(log: str, path: Path, track: int) -> VideoInfo:
     pixel_format = frame[1]
     sar_numerator, sar_denominator, width, height = (int(number) for number in frame.groups()[1:5])
     fps, duration, is_seekable = _read_timing(header, chosen, log, path)
+    sounds = [stream[3] for stream in _STREAM.finditer(header) if stream[2] == "Audio"]
     shown = re.search(r"pts_time:(\d[\d.e+-]*)", log)
     picture_start = float(shown[1]) if shown else 0.0
     return VideoInfo(
@@ -321,7 +324,8 @@ def _read_info(log: str, path: Path, track: int) -> VideoInfo:
         track=track,
         is_turned=bool(re.search(r"display ?matrix", details, re.IGNORECASE)),
         is_interlaced=bool(_INTERLACED.search(description) or _INTERLACED.search(frame[6] or "")),
-        has_audio=any(stream[2] == "Audio" for stream in _STREAM.finditer(header)),
+        has_audio=bool(sounds),
+        sound_track=next((number for number, sound in enumerate(sounds) if "(default)" in sound), 0),
         has_alpha=bool(_ALPHA_FORMAT.match(pixel_format) or re.search(r"alpha_mode +: 1", details, re.IGNORECASE)),
         color_matrix=colors[1],
         color_primaries=colors[2],

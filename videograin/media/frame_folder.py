@@ -63,6 +63,7 @@ def probe_folder(folder: Path) -> VideoInfo:
         is_turned=False,
         is_interlaced=False,
         has_audio=False,
+        sound_track=0,
         has_alpha=False,
         color_matrix="gbr",
         color_primaries="bt709",

@@ -12,7 +12,7 @@ from videograin.errors import VideoError
 from videograin.media.ffmpeg import check_file, input_arguments, run
 
 MAX_TRACKS = 8
-"""Sound tracks that are tried, from the first; a film with more languages than that has silence at worst."""
+"""Sound tracks that are tried, from the first; a film with more languages than that has the default one, or silence."""
 
 AAC = ("-c:a", "aac", "-b:a", "192k")
 """What every browser plays in an MP4; 192 kbit/s is transparent for stereo."""
@@ -49,25 +49,26 @@ class AudioSource:
     mix: Mix = Mix.KEEP
 
 
-def find_sound(path: Path, start: float, duration: float) -> tuple[AudioSource | None, str]:
-    """Choose the first sound track of a file that can be encoded, by encoding the part that is wanted.
+def find_sound(path: Path, start: float, duration: float, default: int = 0) -> tuple[AudioSource | None, str]:
+    """Choose a sound track of a file that can be encoded, by encoding the part that is wanted.
 
     Args:
         path: a file with at least one sound track.
         start: seconds into it.
         duration: seconds.
+        default: the track that is tried first, from 0; the others follow in their order.
 
     Returns:
         The sound to give to `save_video`, None where no track can be encoded; and what the user should know, empty
-        where the sound is the first track as it is.
+        where the sound is the default track as it is.
     """
-    for track in range(MAX_TRACKS):
+    for track in (default, *(other for other in range(MAX_TRACKS) if other != default)):
         for mix in Mix:
             audio = AudioSource(path, start, duration, track, mix)
             arguments = [*_input(audio), *_output(audio, duration), *AAC, "-f", "null", "-"]
             content, log = run(arguments, path.name, more=SHARE_OF_SOUND * duration)
             if content:
-                return audio, _note(audio)
+                return audio, _note(audio, default)
             if "matches no streams" in log:
                 return None, _NO_SOUND
     return None, _NO_SOUND
@@ -102,11 +103,11 @@ def add_sound(
 
 _NO_SOUND = "The sound of this video cannot be read, so the result will be silent. Convert it to AAC to keep it."
 _MIXED = "The sound has more channels than a result can have, so it will be stereo."
-_OTHER = "The first sound track of this video cannot be read, so the result will have track {}."
+_OTHER = "Sound track {} of this video cannot be read, so the result will have track {}."
 
 
-def _note(audio: AudioSource) -> str:
-    notes = [_OTHER.format(audio.track + 1)] if audio.track else []
+def _note(audio: AudioSource, default: int) -> str:
+    notes = [_OTHER.format(default + 1, audio.track + 1)] if audio.track != default else []
     return " ".join([*notes, *([_MIXED] if audio.mix is not Mix.KEEP else [])])
 
 

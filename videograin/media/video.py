@@ -149,7 +149,9 @@ def load_clip(path: str | os.PathLike[str], options: ClipOptions | None = None, 
             f"'{path.name}' shows no frame from {options.start:g} s on; it lasts {info.duration:g} s. Start earlier, "
             "or convert the file if it is damaged."
         )
-    audio, note = find_sound(path, info.picture_start + options.start, read / fps) if info.has_audio else (None, "")
+    audio, note = None, ""
+    if info.has_audio:
+        audio, note = find_sound(path, info.picture_start + options.start, read / fps, info.sound_track)
     return Clip(
         frames=frames[:read],
         fps=fps,
