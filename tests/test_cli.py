@@ -150,7 +150,10 @@ def test_a_lora_that_is_not_there_is_told_before_the_clip_is_read(
 def test_a_preset_takes_the_place_of_the_project_s_settings(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["edit", str(project), "--device", "cpu", "--preset", "faithful", "--steps", "10"]) == OK
     assert "9 steps" in capsys.readouterr().out
-    assert main(["edit", str(project), "--device", "cpu", "--quality", "draft", "--frame", "0"]) == OK
+    whole = project.with_suffix(".mp4").read_bytes()
+    assert main(["edit", str(project), "--device", "cpu", "--quality", "draft", "--frame", "1"]) == OK
+    assert project.with_suffix(".mp4").read_bytes() == whole, "what a look at one frame does not replace"
+    assert len(load_clip(project.with_name("project-frame-1.mp4")).frames) == 1
     assert f"{QUALITIES[Quality.DRAFT].most_steps} steps" in capsys.readouterr().out
 
 

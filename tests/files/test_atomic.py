@@ -48,6 +48,14 @@ def test_a_folder_with_something_in_it_is_not_replaced(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.rglob("*")] == ["full", "thesis.txt"]
 
 
+def test_an_error_without_a_number_is_told_in_its_own_words(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ProjectError, match=r"a\.png' cannot be written \(encoder error -2\)"),
+        written_aside(tmp_path / "a.png"),
+    ):
+        raise OSError("encoder error -2")  # as Pillow raises it
+
+
 def test_a_place_that_does_not_exist_is_named(tmp_path: Path) -> None:
     with pytest.raises(ProjectError, match=r"nowhere/a\.json' cannot be written"):
         write_whole(tmp_path / "nowhere" / "a.json", b"")

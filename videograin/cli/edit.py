@@ -83,7 +83,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("--green-screen", action="store_true", help="write an MP4 of the edited objects on green")
     add_execution_options(parser)
     parser.add_argument("--frames", type=int, metavar="N", help="edit only the first N frames")
-    parser.add_argument("--frame", type=int, metavar="N", help="edit only this frame, counted from 0")
+    parser.add_argument("--frame", type=int, metavar="N", help="edit only this frame, from 0, into NAME-frame-N.mp4")
     presets = [preset.name.lower() for preset in Preset]
     parser.add_argument("--preset", choices=presets, help="how daring (default: the settings of the project)")
     qualities = [quality.value for quality in Quality]
@@ -135,7 +135,10 @@ def run(options: argparse.Namespace) -> None:
     """Edit a project's clip and save the result."""
     project = _read_project(options)
     beside = options.project / "edit.mp4" if options.project.is_dir() else options.project.with_suffix(".mp4")
-    output = options.output or project.output or beside
+    usual = project.output or beside
+    if options.frame is not None:  # a look at one frame does not replace the whole edit
+        usual = usual.with_stem(f"{usual.stem}-frame-{options.frame}")
+    output = options.output or usual
     output_format = check_output(project.clip, output, options.strip, options.green_screen)
     carry_out(project, output, output_format, options)
 

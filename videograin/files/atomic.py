@@ -73,7 +73,7 @@ def check_writable(path: Path) -> None:
 
 def not_writable(path: Path, error: OSError) -> ProjectError:
     """Return the error that tells a user that a file or folder cannot be written."""
-    return ProjectError(f"'{path}' cannot be written ({error.strerror}). Choose another place.")
+    return ProjectError(f"'{path}' cannot be written ({error.strerror or error}). Choose another place.")
 
 
 def _check_no_device(path: Path) -> None:
