@@ -3,6 +3,7 @@
 import math
 from collections.abc import Collection, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -82,14 +83,8 @@ class Views:
         """
         mark, words = self._page.mark, self.words(session, are_fresh=are_words_fresh)
         if session.work is None or session.clip is None:
-            empty = {
-                mark.stage: None,
-                mark.objects: markup.NO_CLIP,
-                mark.buttons: "",
-                mark.timeline: "",
-                mark.found: "",
-            }
-            return empty | words
+            empty = {mark.stage: None, mark.objects: markup.NO_CLIP}
+            return empty | dict.fromkeys((mark.buttons, mark.timeline, mark.found), "") | words
         work, frames = session.work, session.clip.frames
         return {
             mark.stage: _stage(session),
@@ -120,8 +115,7 @@ class Views:
         """Return the clip with its objects laid over, to be played once."""
         work, clip = session.opened_work, session.opened_clip
         step = math.ceil(len(clip.frames) / MAX_PLAYED)
-        frames = overlay_frames(work, clip.frames, step)
-        seconds = len(clip.frames) / clip.fps
+        frames, seconds = overlay_frames(work, clip.frames, step), len(clip.frames) / clip.fps
         return {self._page.mark.overlay: markup.playing_masks(frames, clip.fps / step, seconds)}
 
     def words(self, session: Session, *, are_fresh: bool = False) -> Updates:
@@ -296,6 +290,8 @@ class Views:
         edits = studio.edits(session)
         current = next((job for job in reversed(edits) if not job.state.is_final), next(iter(edits), None))
         latest = studio.worker.status(current.id, session.id) if current else None
+        if latest and shown:  # who asks for a result sees it, not the finished windows of the next
+            latest = replace(latest, finished=None)
         result = studio.find_result(session, shown)
         return {
             **self.following(session),

@@ -297,6 +297,23 @@ def test_a_page_that_is_loaded_again_says_where_its_clip_is(session, page, answe
         answer("open_clip", {page.session: session.id, page.clip.video: None})
 
 
+def test_who_asks_for_an_earlier_result_sees_it_while_windows_of_the_next_are_finished(
+    studio: StudioService, session: Session, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = studio.submit_edit(session, JobKind.PREVIEW)
+    first = finished(studio.worker, done.id, session.id)
+    running = replace(first.job, id="next", state=JobState.RUNNING, kind=JobKind.EDIT, created=first.job.created + 1)
+    windows = replace(first, job=running, finished=session.opened_work.clip)
+    statuses = {done.id: first, running.id: windows}
+    monkeypatch.setattr(studio, "edits", lambda _: [running, first.job])
+    monkeypatch.setattr(studio.worker, "status", lambda job_id, _: statuses[job_id])
+    shown = [Views(studio, page).jobs(session, asked) for asked in ("", done.id)]
+    names = [Path(each[page.edit.compare]).name for each in shown]
+    assert names == [windows.finished.name, first.result.comparison.name]
+    assert "These windows of your new edit" in shown[0][page.edit.note]
+    assert "This is an earlier result. Your new one is being made." in shown[1][page.edit.note]
+
+
 def test_the_green_button_leads_on_once_all_that_is_marked_is_followed(studio, session, page):
     def is_green(work: Workspace) -> bool:
         session.change(work)
