@@ -472,8 +472,9 @@ class Colours:
 
 
 def test_marked_objects_are_followed_and_saved_as_masks_of_the_video_s_size(
-    ball_clip: Path, capsys: pytest.CaptureFixture[str]
+    ball_clip: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr("videograin.tracking.engines.load_segmenter", None)  # what answers marks is not loaded twice
     marks = ["--object", "red", "--box", "10,8,50,45", "--object", "blue", "--box", "62,44,94,76,2"]
     output = ball_clip.with_name("masks.npz")
     assert main(["mask", str(ball_clip), *marks, "--segmenter", "grabcut", "-o", str(output)]) == OK

@@ -112,8 +112,8 @@ def run(options: argparse.Namespace) -> None:
     name = options.segmenter or suitable_segmenter(looks_like_photograph(frames), offered)
     if name in HUB_IDS or name in SAM_FILES:
         obtain(name)
-    propagator = Propagator(frames, load_engine(name, options.device))
     model = load_segmenter(name, options.device)
+    propagator = Propagator(frames, load_engine(name, options.device, model=model))
     _mark(propagator.correct, frames, model, marks, frames.shape[2] / info.width)
     if options.text is not None:
         _mark_found(propagator.correct, frames, model, options)
