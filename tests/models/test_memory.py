@@ -10,7 +10,8 @@ from videograin.diffusion.pipeline import VideoGrainPipeline
 from videograin.diffusion.windows import clip_edit
 from videograin.diffusion.windows.anchor_bank import AnchorBank, BankRoom
 from videograin.errors import SettingsError
-from videograin.models.footprint import footprint
+from videograin.models.flops import controlnet_flops
+from videograin.models.footprint import footprint, latent_grid
 from videograin.models.memory import (
     PLANS,
     MemoryPlan,
@@ -21,6 +22,7 @@ from videograin.models.memory import (
     peak_bytes,
     plan_memory,
 )
+from videograin.models.speed.edit_flops import ForwardFlops
 from videograin.models.time_left import GIB
 from videograin.region import AttentionMode, Convention, EditRequest, EditSettings, TimestepSpacing
 
@@ -132,6 +134,13 @@ def test_a_bank_without_room_costs_a_forward_of_the_anchors_in_each_window(pipel
         for room in (BankRoom(2**40), BankRoom(0, 0))
     ]
     assert 1.1 * seconds[0] < seconds[1] < 1.4 * seconds[0]  # four anchors for each twelve frames
+
+
+def test_of_many_anchors_all_are_counted() -> None:
+    pipeline, settings = tiny_pipeline(1), replace(SETTINGS, window_frames=4, anchor_frames=8, window_overlap=0)
+    forward = ForwardFlops.of(pipeline, (24, 64, 64), settings, lacking=0.0)
+    of_one = controlnet_flops(pipeline.controlnets[0], 64, 64, latent_grid(pipeline, (24, 64, 64)))
+    assert forward.control.total == (24 + 8) * of_one  # of which a window sees four
 
 
 def test_a_clip_of_one_window_has_no_anchors_to_compute_again(pipeline: VideoGrainPipeline) -> None:

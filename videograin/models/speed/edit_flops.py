@@ -1,8 +1,10 @@
 """The arithmetic of a whole edit, forward by forward, with what its shortcuts leave out."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from videograin.diffusion.pipeline import VideoGrainPipeline
+from videograin.diffusion.windows.plan import Window, anchor_sets
 from videograin.models.flops import ForwardKeys, Operations, controlnet_flops, unet_flops, vae_flops
 from videograin.models.footprint import ClipShape, clip_windows, latent_grid
 from videograin.region import Convention, EditSettings
@@ -52,8 +54,7 @@ class ForwardFlops:
         """Count the operations; arguments as in `edit_flops`."""
         windows = clip_windows(clip_shape, settings)
         forwards = [(len(window.frames), len(window.anchors), 1.0) for window in windows]
-        if anchors := len(windows[0].anchors):  # they are denoised by themselves first, and again where they lack
-            forwards.append((anchors, 0, 1 + lacking * len(windows)))
+        forwards += _anchor_forwards(windows, lacking)
         grid = latent_grid(pipeline, clip_shape)
         control = sum(controlnet_flops(each, *clip_shape[1:], grid) for each in pipeline.controlnets)
         first = 1 if settings.convention == Convention.RELEASE else 0  # the release leaves the largest grid plain
@@ -79,6 +80,18 @@ class ForwardFlops:
         if index < min(settings.inject_steps, settings.inversion_steps):
             done += (self.plain + self.control).times(halves)
         return done
+
+
+def _anchor_forwards(windows: Sequence[Window], lacking: float) -> Iterator[tuple[int, int, float]]:
+    """Yield, for each set of anchors, their number, the landmarks that they see, and how often a forward is run.
+
+    It is run once by itself, and again for each window that sees them where the bank lacks it.
+    """
+    for window, sets in zip(windows, anchor_sets(windows), strict=True):
+        for own in sets:
+            seen_by = sum(set(own) <= set(each.anchors) for each in windows)
+            beside = 0 if own == window.landmarks else len(window.landmarks)
+            yield len(own), beside, 1 + lacking * seen_by
 
 
 def edit_flops(
