@@ -151,8 +151,8 @@ def test_a_file_that_does_not_say_so_is_asked_about_noise() -> None:
     "ask",
     [
         lambda folder: load_pipeline("sd15", device="cpu", cache_dir=folder),
-        lambda folder: fetch_segmenter("sam2.1-tiny", cache_dir=folder),
-        lambda folder: fetch_segmenter("edgetam", cache_dir=folder),
+        lambda _: fetch_segmenter("sam2.1-tiny"),
+        lambda _: fetch_segmenter("edgetam"),
         lambda folder: load_detector(ControlKind.DEPTH),
     ],
 )

@@ -154,14 +154,16 @@ def test_a_disk_without_room_is_named_before_anything_is_asked(server, target):
 
 def test_sam_is_downloaded_once_and_kept_in_the_cache_folder(server, tmp_path, monkeypatch):
     monkeypatch.setitem(SAM_FILES, "vit_b", server.file())
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     for _ in range(2):
-        assert fetch_segmenter("vit_b", cache_dir=tmp_path) == tmp_path / "segmenters" / "sam_vit_b.pth"
+        assert fetch_segmenter("vit_b") == tmp_path / "videograin" / "segmenters" / "sam_vit_b.pth"
     assert server.asked == 1
 
 
-def test_offline_says_where_the_file_would_have_to_be(tmp_path):
+def test_offline_says_where_the_file_would_have_to_be(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(ModelError, match=r"'vit_h' is not at '.*sam_vit_h\.pth'.* fetch https://dl\."):
-        fetch_segmenter("vit_h", offline=True, cache_dir=tmp_path)
+        fetch_segmenter("vit_h", offline=True)
 
 
 def test_an_unknown_name_lists_the_known_ones():

@@ -37,10 +37,6 @@ if TYPE_CHECKING:
     from videograin.project.project import EditInputs
 
 
-STRIP_COLUMNS = 8
-"""Frames that a strip shows."""
-
-
 MORE = '"max_frames" of "clip_options" in the project says how many'
 """What to do where a clip is longer than what is read of it."""
 
@@ -357,12 +353,13 @@ class _Frames:
         segments: "Segments",
         output_format: "OutputFormat",
     ) -> None:
+        from videograin.media.visualize import strip_frames
+
         self.source, self.segments = source, segments
         self._pipeline = pipeline
         self._is_cutout = output_format.is_cutout
         self._opacities: deque[np.ndarray] = deque()
-        count = len(source.clip.frames)
-        self._columns = set(np.linspace(0, count - 1, min(STRIP_COLUMNS, count)).round().astype(int))
+        self._columns = set(strip_frames(len(source.clip.frames)))
         self._shown: list[tuple[np.ndarray, np.ndarray]] = []
 
     def __iter__(self) -> Iterator[np.ndarray]:

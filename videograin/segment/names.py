@@ -8,7 +8,6 @@ from videograin.errors import ModelError
 from videograin.files.assets import EMBEDDED_MODEL
 from videograin.files.download import RemoteFile, download
 from videograin.files.hub import Layout, fetch, local_path, user_cache_dir
-from videograin.progress import Report, ignore
 
 DEFAULT_SEGMENTER = "emoji-world"
 
@@ -57,10 +56,10 @@ def segmenter_names() -> tuple[str, ...]:
     return (DEFAULT_SEGMENTER, GRABCUT, *SAM_FILES, *HUB_IDS)
 
 
-def is_here(name: str, cache_dir: Path | None = None) -> bool:
+def is_here(name: str) -> bool:
     """Return whether a segmenter can be used without a download; nothing is loaded."""
     try:
-        return name == GRABCUT or fetch_segmenter(name, offline=True, cache_dir=cache_dir).exists()
+        return name == GRABCUT or fetch_segmenter(name, offline=True).exists()
     except ModelError:
         return False
 
@@ -70,27 +69,25 @@ def reads_strokes(name: str) -> bool:
     return name == GRABCUT
 
 
-def fetch_segmenter(
-    name: str, *, offline: bool = False, cache_dir: Path | None = None, report: Report = ignore
-) -> Path:
+def fetch_segmenter(name: str, *, offline: bool = False) -> Path:
     """Return the file or folder of a segmenter's weights, downloading it where it is missing; as `load_segmenter`."""
     if name == DEFAULT_SEGMENTER:
         return EMBEDDED_MODEL / "sam"
     if name in SAM_FILES:
-        source, file = SAM_FILES[name], sam_file(name, cache_dir)
+        source, file = SAM_FILES[name], sam_file(name)
         if offline and not file.is_file():
             raise ModelError(f"Segmenter '{name}' is not at '{file}'. Connect to the network, or fetch {source.url}.")
-        return download(source, file, report)
+        return download(source, file)
     source = HUB_IDS.get(name, name)
     if "/" not in source and not local_path(source).exists():
         names = ", ".join(segmenter_names())
         raise ModelError(f"There is no segmenter '{name}'. Choose one of {names}, a .pth file, a folder or a hub id.")
-    return fetch(source, Layout.NETWORK, offline, report)
+    return fetch(source, Layout.NETWORK, offline)
 
 
-def sam_file(name: str, cache_dir: Path | None = None) -> Path:
-    """Return where a checkpoint of `SAM_FILES` is kept; None is the user's cache folder."""
-    return (cache_dir or user_cache_dir()) / "segmenters" / f"sam_{name}.pth"
+def sam_file(name: str) -> Path:
+    """Return where a checkpoint of `SAM_FILES` is kept, in the user's cache folder."""
+    return user_cache_dir() / "segmenters" / f"sam_{name}.pth"
 
 
 def architecture(path: Path) -> Architecture:

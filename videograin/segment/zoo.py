@@ -20,7 +20,6 @@ from transformers import EdgeTamModel, PreTrainedModel, Sam2ImageProcessor, Sam2
 from videograin.device import choose_device
 from videograin.errors import ModelError
 from videograin.files.hub import WEIGHTS_LOCK
-from videograin.progress import Report, ignore
 from videograin.segment.grabcut import GrabCutNetwork
 from videograin.segment.model import Network, SegmentModel
 from videograin.segment.names import DEFAULT_SEGMENTER, GRABCUT, Architecture, architecture, fetch_segmenter
@@ -35,8 +34,6 @@ def load_segmenter(
     device: torch.device | str | None = None,
     *,
     offline: bool = False,
-    cache_dir: Path | None = None,
-    report: Report = ignore,
 ) -> SegmentModel:
     """Load a segmenter's weights, to be shared by all sessions of this process.
 
@@ -44,8 +41,6 @@ def load_segmenter(
         name: one of `segmenter_names`, a .pth file of `segment_anything`, a folder or a hub id.
         device: None takes the best there is.
         offline: whether to leave the network alone.
-        cache_dir: where checkpoints are kept; None is the user's cache folder.
-        report: told while a checkpoint is downloaded; may raise `Cancelled`.
 
     Raises:
         ModelError: it cannot be found, downloaded or loaded.
@@ -54,7 +49,7 @@ def load_segmenter(
     device = choose_device(device)
     if name == GRABCUT:
         return SegmentModel(name, GrabCutNetwork())
-    path = fetch_segmenter(name, offline=offline, cache_dir=cache_dir, report=report)
+    path = fetch_segmenter(name, offline=offline)
     with WEIGHTS_LOCK, _naming_errors(name, path):
         network = _load_network(path)
     network.module.to(device)
