@@ -4,29 +4,30 @@ import cv2
 import numpy as np
 
 STRIP_COLUMNS = 8
-"""Frames that a strip shows."""
+"""Frames that a strip shows unless another number is asked for."""
 
 MAP_OPACITY = 0.72
 """Opacity of the attention map's colours over the picture."""
 
 
-def strip_frames(count: int) -> np.ndarray:
-    """Return which of a number of frames a strip shows, spread evenly from the first to the last, ascending int."""
-    return np.linspace(0, count - 1, min(STRIP_COLUMNS, count)).round().astype(int)
+def strip_frames(count: int, columns: int = STRIP_COLUMNS) -> np.ndarray:
+    """Return which of `count` frames a strip shows, spread evenly from the first to the last, ascending int."""
+    return np.linspace(0, count - 1, min(columns, count)).round().astype(int)
 
 
-def comparison_strip(source: np.ndarray, result: np.ndarray) -> np.ndarray:
+def comparison_strip(source: np.ndarray, result: np.ndarray, columns: int = STRIP_COLUMNS) -> np.ndarray:
     """Put frames of the source above the same frames of the result.
 
     Args:
         source: (F, H, W, 3) uint8 RGB.
         result: (F, H, W, 3) uint8 RGB, the edited frames.
+        columns: frames shown, at most F.
 
     Returns:
-        (2·H, columns·W, 3) uint8 RGB, at most `STRIP_COLUMNS` columns.
+        (2·H, columns·W, 3) uint8 RGB.
     """
     assert source.shape == result.shape, f"{source.shape} beside {result.shape}"
-    shown = strip_frames(len(source))
+    shown = strip_frames(len(source), columns)
     return np.concatenate([np.concatenate(clip[shown], axis=1) for clip in (source, result)])
 
 
