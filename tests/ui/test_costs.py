@@ -94,7 +94,9 @@ def test_where_a_limit_of_frames_ends_the_clip_that_is_said() -> None:
     options = ClipOptions(short_side=256, multiple=32, max_frames=900)
     note = clip_cost_note(clip_cost(SHELF, MINUTE_LONG_VIDEO, options, "emoji-world"))
     assert "<b>30.0 s</b>" in note
-    assert "Of 60.0 s no more is edited, for 900 frames are the most here" in note
+    assert "Of 60.0 s no more is edited, for 'Frames at most', under Advanced, is 900" in note
+    single = replace(options, max_frames=1)
+    assert "1 frame of 256×256" in clip_cost_note(clip_cost(SHELF, MINUTE_LONG_VIDEO, single, "emoji-world"))
     assert "no more" not in clip_cost_note(clip_cost(SHELF, MINUTE_LONG_VIDEO, ClipOptions(), "emoji-world"))
 
 

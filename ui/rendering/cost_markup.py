@@ -82,15 +82,15 @@ def clip_cost_note(cost: ClipCost) -> str:
     """Return what an edit of a part of a video takes, and which choices take less."""
     frames, height, width = cost.shape
     lasts = f"<b>{cost.seconds:.1f} s</b> at {cost.fps:.4g} fps, <b>{cost.info.width}×{cost.info.height}</b>"
-    details = f"{frames} frames of {width}×{height} to mark objects in"
+    details = f"{frames} frame{'s' * (frames != 1)} of {width}×{height} to mark objects in"
     takes = ". Time and memory are known once this model is loaded."
     if cost.estimate is not None:
         cheaper = "".join(f"; {each.words}: {duration(each.seconds)}" for each in cost.cheaper)
         takes = f": about <b>{duration(cost.estimate.seconds)}</b> on this machine{cheaper}."
         details += f", {cost.estimate.peak_gib:.1f} GiB"
     limit = (
-        f" Of {cost.wanted_seconds:.1f} s no more is edited, for {frames} frames are the most here; choose another "
-        "part, or fewer frames a second."
+        f" Of {cost.wanted_seconds:.1f} s no more is edited, for 'Frames at most', under Advanced, is {frames}; choose "
+        "another part, or fewer frames a second."
         if cost.is_cut_off
         else ""
     )
