@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from videograin.errors import Cancelled, TrackingError, VideoError
 from videograin.progress import Phase, Progress
+from videograin.tracking.passes import plan
 from videograin.tracking.propagator import Propagator
-from videograin.tracking.tracks import FrameState, Track
+from videograin.tracking.tracks import FrameState, Leg, Track
 
 FRAMES = squares()
 REDS, GREENS = of_colour(FRAMES, RED), of_colour(FRAMES, GREEN)
@@ -245,6 +246,17 @@ def test_marking_the_object_behind_a_cut_follows_it_there_and_only_there():
     propagator.correct("red", 6, reds[6])
     assert propagator.propagate()["red"].states == (FrameState.VISIBLE,) * 8
     assert [frame for frame, _ in visits(propagator)] == [2, 3, 7, 5, 4]
+
+
+def test_the_way_through_a_long_clip_is_planned_in_time_that_grows_with_its_frames(monkeypatch):
+    asked, is_known = [], Track.is_known
+    monkeypatch.setattr(Track, "is_known", lambda track, frame: asked.append(frame) or is_known(track, frame))
+    track = Track.untracked((300, 2, 2)).corrected(150, np.ones((2, 2), bool))
+    planned = plan({"ball": track}, range(300), (0, 100, 250))
+    assert len(asked) <= 2 * 300
+    assert planned.forward == (Leg("ball", 150, 250),)
+    assert planned.backward == (Leg("ball", 150, 99),)
+    assert planned.beyond_cut == {"ball": frozenset({*range(100), *range(250, 300)})}
 
 
 def test_releasing_an_anchor_makes_it_a_frame_like_any_other(propagator):

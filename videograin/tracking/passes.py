@@ -1,5 +1,6 @@
 """Plan which frames are followed from where, and merge the estimates of frames that are reached from both sides."""
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -49,9 +50,10 @@ def plan(tracks: Mapping[str, Track], wanted: range, starts: tuple[int, ...]) ->
     forward, backward, kept, beyond = [], [], {}, {}
     for name, track in tracks.items():
         waiting = [t for t in wanted if track.states[t] is FrameState.UNTRACKED]
+        known = [t for t in range(len(track.masks)) if track.is_known(t)]
         kept[name] = frozenset(waiting)
         unreachable = []
-        for (low, high), run in groupby(waiting, partial(_known_around, track, starts)):
+        for (low, high), run in groupby(waiting, partial(_known_around, known, starts, len(track.masks))):
             frames = list(run)
             if low is not None:
                 forward.append(Leg(name, low, frames[-1] + 1))
@@ -151,11 +153,14 @@ class _Draft:
         return replace(self._track, masks=self._masks, confidence=self._confidence, states=tuple(self._states))
 
 
-def _known_around(track: Track, starts: tuple[int, ...], frame: int) -> tuple[int | None, int | None]:
-    """Return the nearest known frames before and behind one, in its shot."""
-    shot = shot_of(frame, starts, len(track.masks))
-    low = next((t for t in range(frame, shot.start - 1, -1) if track.is_known(t)), None)
-    high = next((t for t in range(frame, shot.stop) if track.is_known(t)), None)
+def _known_around(
+    known: Sequence[int], starts: tuple[int, ...], frames: int, frame: int
+) -> tuple[int | None, int | None]:
+    """Return the nearest of the known frames, ascending, before and behind one that is not, in its shot."""
+    shot = shot_of(frame, starts, frames)
+    place = bisect_left(known, frame)
+    low = known[place - 1] if place and known[place - 1] >= shot.start else None
+    high = known[place] if place < len(known) and known[place] < shot.stop else None
     return low, high
 
 
