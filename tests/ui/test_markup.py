@@ -83,6 +83,15 @@ def test_a_phrase_has_its_colour_in_any_script(phrase):  # "İ" in small letters
     assert html == f"İ, <mark style='--colour:#ff0000'>{phrase.upper()}</mark>"
 
 
+def test_a_phrase_in_own_words_is_found_as_a_whole_word_before_a_part_of_a_longer_one(work):
+    work = replace(
+        work, target_prompt="A caterpillar, then a cat", objects=(MarkedObject(1, "", "#ff0000", prompt="a cat"),)
+    )
+    assert markup.sentence(work).endswith("A caterpillar, then <mark style='--colour:#ff0000'>a cat</mark></p>")
+    assert objects.say(work, 1, "a fox").target_prompt == "A caterpillar, then a fox"
+    assert objects.say(replace(work, target_prompt="Two small a cats"), 1, "a fox").target_prompt == "Two small a foxs"
+
+
 def test_a_word_that_is_not_in_the_sentence_is_left_uncoloured(work):
     assert "<mark" not in markup.coloured("something else", work.objects)
 

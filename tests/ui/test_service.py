@@ -309,7 +309,7 @@ def test_who_asks_for_an_earlier_result_sees_it_while_windows_of_the_next_are_fi
     monkeypatch.setattr(studio.worker, "status", lambda job_id, _: statuses[job_id])
     shown = [Views(studio, page).jobs(session, asked) for asked in ("", done.id)]
     names = [Path(each[page.edit.compare]).name for each in shown]
-    assert names == [windows.finished.name, first.result.comparison.name]
+    assert names == [session.opened_work.clip.name, first.result.comparison.name]
     assert "These windows of your new edit" in shown[0][page.edit.note]
     assert "This is an earlier result. Your new one is being made." in shown[1][page.edit.note]
 

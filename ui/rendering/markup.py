@@ -5,7 +5,6 @@ is what the server knows; what it shows may be newer (scripts/fields.js).
 """
 
 import math
-import re
 import secrets
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -14,7 +13,7 @@ import numpy as np
 
 from ui.rendering.icons import icon
 from ui.rendering.pictures import as_url, data_url, thumbnail
-from videograin.diffusion.prompt import compose_target_prompt
+from videograin.diffusion.prompt import compose_target_prompt, phrase_places
 from videograin.errors import PromptError
 from videograin.evaluation.vocabulary import known_phrases
 from videograin.jobs.model_shelf import ShelfState
@@ -251,9 +250,8 @@ def coloured(prompt: str, objects: Sequence[MarkedObject]) -> str:
     """Return a prompt with the objects' phrases marked in their colours; longer phrases choose first."""
     taken = [-1] * len(prompt)
     for number, each in sorted(enumerate(objects), key=lambda pair: -len(pair[1].edit_prompt)):
-        phrase = re.compile(f"(?=({re.escape(each.edit_prompt.strip())}))", re.IGNORECASE)  # also where it overlaps
-        spans = (found.span(1) for found in phrase.finditer(prompt))
-        start, stop = next((span for span in spans if max(taken[slice(*span)], default=0) < 0), (0, 0))
+        places = phrase_places(prompt, each.edit_prompt.strip())
+        start, stop = next((place for place in places if max(taken[slice(*place)]) < 0), (0, 0))
         taken[start:stop] = [number] * (stop - start)
     return "".join(
         escape(text) if number < 0 else f"<mark style='--colour:{objects[number].colour}'>{escape(text)}</mark>"

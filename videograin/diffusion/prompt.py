@@ -103,6 +103,20 @@ def local_prompt(phrase: str) -> str:
     return phrase.strip(PUNCTUATION + string.whitespace)
 
 
+def phrase_places(sentence: str, phrase: str) -> list[tuple[int, int]]:
+    """Return where a phrase stands in a sentence, (start, stop) in characters; case does not matter.
+
+    Whole words come first, then parts of longer ones: of "a caterpillar and a cat" the second is "a cat".
+    """
+
+    def is_part(place: tuple[int, int]) -> bool:
+        before, after = sentence[: place[0]][-1:], sentence[place[1] :][:1]
+        return before.isalnum() or after.isalnum()
+
+    found = re.finditer(f"(?=({re.escape(phrase)}))", sentence, re.IGNORECASE) if phrase else ()
+    return sorted((each.span(1) for each in found), key=is_part)
+
+
 def read_prompt(prompt: str) -> WeightedPrompt:
     """Take weights out of a prompt: in "(a panda:1.3) on grass" the panda counts 1.3 times as much.
 

@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 
+from videograin.diffusion.prompt import phrase_places
 from videograin.errors import RegionError
 from videograin.masks.shapes import Combination, combine, drop_specks, fill_holes
 from videograin.media.video import MAX_CLIP_BYTES
@@ -141,8 +142,10 @@ def say(work: Workspace, number: int, prompt: str) -> Workspace:
     Raises:
         RegionError: there is no such object.
     """
-    before = find_object(work, number).prompt
-    sentence = work.target_prompt.replace(before, prompt, 1) if before and prompt else work.target_prompt
+    before, sentence = find_object(work, number).prompt, work.target_prompt
+    if prompt and (places := phrase_places(sentence, before)):
+        start, stop = places[0]
+        sentence = sentence[:start] + prompt + sentence[stop:]
     said = change_object(work, number, lambda each: replace(each, prompt=prompt, is_kept=each.is_kept and not prompt))
     return replace(said, target_prompt=sentence)
 
