@@ -209,6 +209,23 @@ def test_a_page_is_opened_although_the_jobs_that_it_awaits_are_gone_and_shows_wh
     assert session.tracking == ""
 
 
+def test_a_page_is_opened_although_what_was_found_cannot_be_taken(
+    studio: StudioService, session: Session, page: Page, answer: Answer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def has_too_many(*_: object) -> None:
+        raise RegionError("There are 62 objects; no more can be edited at once. Delete one first.")
+
+    job = studio.marking.suggest_on_frame(session)
+    studio.worker.cancel(job.id, session.id)
+    while studio.live_jobs(session):
+        time.sleep(0.02)
+    monkeypatch.setattr(studio.marking, "_take", has_too_many)
+    with pytest.warns(UserWarning, match="no more can be edited at once"):
+        shown = answer("load", session.id, SimpleNamespace(query_params={}))
+    assert shown[page.session] == session.id
+    assert session.suggesting == ""
+
+
 def test_no_press_on_a_button_that_names_its_job_is_left_out(blocks: gr.Blocks, page: Page) -> None:
     modes = {fn.api_name: fn.trigger_mode for fn in blocks.fns.values()}
     for name in ("job_action", "download_action", "history_action", "found_action"):

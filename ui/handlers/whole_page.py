@@ -29,6 +29,7 @@ class WholePageHandlers:
         """Open the page: find the work and the jobs of this browser again, and take the settings of a link."""
         session, page = self._studio.sessions.find_or_create(kept_id), self._page
         session.typed = {}  # the fields of a page that is opened have what was taken
+        self._take_finished(session)
         if token := request.query_params.get(PARAMETER):
             self._take_settings(session, token)
         step = "clip" if session.work is None else ("edit" if self._studio.edits(session) else "mark")
@@ -65,6 +66,14 @@ class WholePageHandlers:
         else:
             self._studio.worker.cancel(event.value, session.id)
         return self._views.jobs(session, shown)
+
+    def _take_finished(self, session: Session) -> None:
+        """Put the masks of a job that has ended in place; where they cannot be, the page is opened without them."""
+        try:
+            with session.lock:
+                self._studio.marking.take_finished(session)
+        except VideoGrainError as error:
+            gr.Warning(escape(plain_text(error)), title="What was found cannot be taken", duration=None)
 
     def _take_settings(self, session: Session, token: str) -> None:
         try:
