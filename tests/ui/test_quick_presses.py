@@ -87,6 +87,16 @@ def test_a_press_marks_the_frame_that_it_was_made_on_although_another_was_asked_
     assert session.opened_work.masks[number].anchors[-1] == session.frame == 1
 
 
+def test_nothing_of_another_frame_is_outlined_on_the_one_in_sight(
+    studio: StudioService, session: Session, page: Page, answer: Answer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(studio.marking, "would_mark", lambda *_: session.opened_work.masks[1].masks[0])
+    answer("object_action", session.id, event("frame", value="3"))
+    pointed = {"tool": "pick", "x": 4, "y": 4, "question": 1}
+    answers = [answer("hover", session.id, gr.EventData(None, pointed | {"frame": frame})) for frame in (1, 3)]
+    assert [bool(each[page.mark.outline]["outlines"]) for each in answers] == [False, True]
+
+
 class InBetween:
     """A session's lock before which, once, something else is done to the session."""
 

@@ -66,8 +66,9 @@ class MarkHandlers:
 
     def hover(self, session_id: str, event: gr.EventData) -> Updates:
         """Outline what a click where the pointer rests would mark."""
-        session = self._studio.sessions.find(session_id)
-        found = self._studio.marking.would_mark(session, Tool(event.tool), float(event.x), float(event.y))
+        session, found = self._studio.sessions.find(session_id), None
+        if int(event.frame) == session.frame:  # else another one is on its way to the page
+            found = self._studio.marking.would_mark(session, Tool(event.tool), float(event.x), float(event.y))
         lines = [] if found is None else outlines(found)
         return {self._page.mark.outline: {"question": event.question, "outlines": lines}}
 

@@ -25,7 +25,7 @@ function ask() {
   wanted = null;
   isAsked = true;
   setTimeout(() => { if (question === mine) isAsked = false; }, PATIENCE); // an answer may be lost
-  trigger("hover", { tool, x, y, question });
+  trigger("hover", { tool, frame: frame().frame, x, y, question });
 }
 
 canvas.addEventListener("pointermove", (event) => {
