@@ -137,8 +137,9 @@ def test_a_click_outside_of_the_picture_takes_nothing_that_was_found(session: Se
 
 
 def test_a_photograph_needs_a_detector_whose_download_is_offered(
-    studio: StudioService, session: Session, no_network: None
+    studio: StudioService, session: Session, no_network: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setitem(vars(studio.settings), "offline", False)
     session.is_photograph = True
     with pytest.raises(ModelError, match=r"Grounding DINO, tiny, which is not on this machine yet.* 690 MB"):
         studio.marking.find(session, "the two bears")

@@ -652,7 +652,7 @@ def test_a_frame_is_previewed_before_anything_is_followed(studio: StudioService,
     session.change(alone)
     with pytest.raises(RegionError, match="not followed"):
         studio.submit_edit(session, JobKind.PREVIEW)
-    with pytest.raises(RegionError, match="Frame 1 shows none"):
+    with pytest.raises(RegionError, match="This frame shows none"):
         studio.submit_edit(session, JobKind.PREVIEW, frame=0)
     job = Api(studio).preview(session.id, frame=2)
     status = finished(studio.worker, job, session.id)
