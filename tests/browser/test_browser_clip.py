@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 from synthetic_video import make
 from visitor import Held
 
@@ -65,7 +66,7 @@ def test_the_part_is_that_of_the_last_clip(visit):
     visitor.page.wait_for_timeout(500)
     held.let_go()
     visitor.wait_for_estimate("0.3 s at 12 fps, 256×256")
-    assert visitor.page.get_by_label("Frames/s").input_value() == "12"
+    expect(visitor.page.get_by_label("Frames/s")).to_have_value("12")
 
 
 def test_a_part_is_chosen_on_a_strip_of_pictures(visit):
@@ -108,7 +109,7 @@ def test_a_number_is_taken_when_it_is_whole_and_no_digit_before_is_refused(visit
     field.fill("")
     field.blur()
     visitor.wait_for_estimate("frames of 64×64")
-    assert field.input_value() == "64"
+    expect(field).to_have_value("64")
     assert page.locator(".toast-body").count() == 0
 
 
@@ -129,8 +130,8 @@ def test_a_press_too_early_brings_one_message_and_nothing_over_the_page(visit):
     page = visit().page
     page.click("#open-clip")
     page.wait_for_selector("[data-testid=status-tracker] .error", state="attached")  # Gradio's word over each part
-    assert page.locator("[data-testid=status-tracker] .error:visible").count() == 0
-    assert page.locator(".toast-body").count() == 1
+    expect(page.locator("[data-testid=status-tracker] .error:visible")).to_have_count(0)
+    expect(page.locator(".toast-body")).to_have_count(1)
 
 
 def test_a_gif_is_a_clip_like_any_other(visit, tmp_path: Path):

@@ -46,7 +46,7 @@ def test_a_download_is_asked_for_shows_its_bytes_stops_and_goes_on(
             page.get_by_role("option", name="Stable Diffusion 1.5").click()
             page.wait_for_selector(OFFER)
             give_picture(visitor, tmp_path / "fox.png")
-            assert "It is downloaded once: 4.3 GB." in page.locator("#download").inner_text()
+            expect(page.locator("#download")).to_contain_text("It is downloaded once: 4.3 GB.")
             assert hub.bytes_sent == 0
             hub.bytes_per_second = 2**19
             page.click(OFFER)

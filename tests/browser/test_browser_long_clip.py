@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 from synthetic_video import ffmpeg
 from visitor import CAT, EDIT_TIMEOUT
 
@@ -28,7 +29,7 @@ def test_ten_seconds_are_edited_whole_the_first_window_plays_before_the_second_e
     page = visitor.page
     page.locator("#upload input[type=file]").set_input_files(clip)
     visitor.wait_for_estimate("\n20 frames")
-    assert page.get_by_label("The whole clip").is_checked()
+    expect(page.get_by_label("The whole clip")).to_be_checked()
     visitor.set_number("Shorter side", SIDE)
     visitor.wait_for_estimate("\n20 frames of 128×128")
     page.click("#open-clip")

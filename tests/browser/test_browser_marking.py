@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 from visitor import CAT, DOG, EDIT_TIMEOUT, Visitor
 
 from videograin.media.video import ClipOptions, load_clip
@@ -68,7 +69,7 @@ def test_undo_redo_and_sizes_change_the_mask(visit):
     visitor.wait_for_objects(0)
     visitor.act("redo")
     visitor.wait_for_objects(1)
-    assert visitor.picture() == marked
+    expect(visitor.frame_image()).to_have_attribute("src", marked)
 
 
 def test_objects_are_renamed_moved_hidden_combined_and_deleted(visit):
@@ -118,12 +119,14 @@ def test_a_correction_stays_when_following_again(visit):
     visitor.take_example("friends")
     visitor.mark(CAT)
     visitor.track()
+    shown = visitor.picture()
     visitor.page.locator("[data-action=frame][data-value='2']").last.click()
     visitor.page.wait_for_function("document.querySelector('.vg-scrub output').textContent.startsWith('3')")
+    shown = visitor.wait_for_another(shown)
     visitor.choose_tool("brush")
     visitor.press((128, 30))
     visitor.page.wait_for_function("document.querySelectorAll('.vg-anchor').length == 2")
-    corrected = visitor.picture()
+    corrected = visitor.wait_for_another(shown)
     visitor.track()
     visitor.page.wait_for_timeout(1500)
     assert visitor.picture() == corrected

@@ -1,6 +1,7 @@
 """The next step is always in sight, and what is seen is what was asked for."""
 
 import pytest
+from playwright.sync_api import expect
 from visitor import CAT, DOG, EDIT_TIMEOUT
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -23,7 +24,7 @@ def test_after_following_the_masks_play_once_and_the_green_button_moves_on(visit
     visitor.track()
     page.wait_for_selector(".vg-masks img", state="visible")
     page.wait_for_function(GREEN.format("#to-edit"))
-    assert not page.evaluate(GREEN.format("#track-all"))
+    page.wait_for_function(f"!({GREEN.format('#track-all')})")
     for control in ("#to-edit", ".vg-strips", ".vg-scrub"):
         assert page.evaluate(IN_SIGHT % control), control
     page.wait_for_selector(".vg-masks", state="hidden")
@@ -90,7 +91,7 @@ def test_a_result_is_marked_while_another_is_made_and_a_preview_is_no_video_to_k
     page.wait_for_selector("#result-note .vg-earlier")
     page.click("#progress [data-action=cancel]")
     page.wait_for_selector(".vg-stopped", timeout=EDIT_TIMEOUT)
-    assert "The latest was stopped" in page.locator("#result-note").inner_text()
+    expect(page.locator("#result-note")).to_contain_text("The latest was stopped")
 
 
 def test_the_sentence_forms_while_one_types_and_chips_fill_the_field(visit):

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 from visitor import CAT, DOG, EDIT_TIMEOUT
 
 from videograin.evaluation.judge import Judge
@@ -35,7 +36,7 @@ def test_two_clicks_and_two_words_give_a_clip_that_shows_both_edits(visit, tmp_p
     visitor.track()
     visitor.say("a panda", "a robot", background="on grass under a clear sky")
     visitor.open_drawer("Sentence, caption")
-    assert page.locator("#caption textarea").input_value() == "a cat and a dog"
+    expect(page.locator("#caption textarea")).to_have_value("a cat and a dog")
     page.get_by_label("Draft").check()
     page.wait_for_function("document.querySelector('#quality input:checked').value == 'draft'")
     page.click("#edit")
@@ -63,7 +64,7 @@ def test_two_clicks_and_two_words_give_a_clip_that_shows_both_edits(visit, tmp_p
     other.upload("#project-in", project, "project.zip")
     other.wait_for_names("dog", "cat")
     other.go_to("3 Edit")
-    assert other.page.locator("[data-word='2']").input_value() == "a robot"
+    expect(other.page.locator("[data-word='2']")).to_have_value("a robot")
     assert visitor.foreign_requests == []
 
 
@@ -82,7 +83,7 @@ def test_a_running_job_is_found_again_after_a_reload_and_every_result_on_request
     visitor.reload()
     visitor.wait_for_result()
     first = video.get_attribute("src")
-    assert page.locator("[data-word]").first.input_value() == "sunglasses"
+    expect(page.locator("[data-word]").first).to_have_value("sunglasses")
 
     visitor.open_drawer("Sentence, caption")
     page.get_by_label("The whole sentence").fill("")
@@ -104,23 +105,25 @@ def test_two_browsers_see_only_their_own_work(visit):
     pictures = [each.picture() for each in (first, second)]
     assert pictures[0] != pictures[1]
     second.reload()
-    assert second.picture() == pictures[1]
+    expect(second.frame_image()).to_have_attribute("src", pictures[1])
 
 
 def test_two_tabs_are_apart_and_a_closed_one_is_found_again(visit):
     first = visit()
     first.take_example("friends", frames=2)
+    empty = first.picture()
     first.mark(CAT)
+    marked = first.wait_for_another(empty)
     second = first.beside()
     assert second.page.locator(".vg-object").count() == 0
     second.take_example("reef", frames=2)
     first.reload()
     first.wait_for_objects(1)
-    picture = first.picture()
+    expect(first.frame_image()).to_have_attribute("src", marked)
     first.page.close()
     third = second.beside()
     third.wait_for_objects(1)
-    assert third.picture() == picture
+    expect(third.frame_image()).to_have_attribute("src", marked)
     assert second.objects() == 0
 
 
@@ -141,7 +144,7 @@ def test_a_hostile_name_is_shown_as_text_everywhere(visit):
     visitor.page.keyboard.press("Enter")
     visitor.page.wait_for_function("document.querySelector('.vg-strip span').textContent.includes('<img')")
     visitor.mark(DOG)  # its menu of combinations names the other
-    assert HOSTILE in (visitor.page.locator("select[data-action=combine]").text_content() or "")
+    expect(visitor.page.locator("select[data-action=combine]")).to_contain_text(HOSTILE)
     visitor.say(HOSTILE)
     visitor.page.click("#preview")  # no object was followed: the toast names the object
     visitor.wait_for_toast(HOSTILE)
@@ -157,8 +160,8 @@ def test_a_model_that_is_not_here_is_said_and_the_other_stays(visit):
     visitor.page.click("#model input")
     visitor.page.get_by_role("option", name="Stable Diffusion 1.5").click()
     visitor.wait_for_toast("not in the hub's local cache")
-    visitor.page.wait_for_function("document.querySelector('#model input').value == 'Emoji World'")
-    assert "on CPU · ready" in visitor.page.locator("#status").inner_text()
+    expect(visitor.page.locator("#model input")).to_have_value("Emoji World")
+    expect(visitor.page.locator("#status")).to_contain_text("on CPU · ready")
 
 
 def test_what_is_no_video_is_refused_in_plain_words(visit, tmp_path):

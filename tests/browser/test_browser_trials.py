@@ -17,7 +17,7 @@ def test_the_frame_that_was_looked_at_is_previewed_alone_and_its_settings_are_us
     visitor.page.get_by_role("button", name="Preview frame 2").click()
     visitor.page.wait_for_function("document.querySelector('.vg-compare video').videoWidth > 0", timeout=EDIT_TIMEOUT)
     visitor.page.locator(".vg-history li", has_text="Preview of one frame").locator("img").wait_for()
-    assert "one frame" in visitor.page.locator("#result-note").inner_text()
+    expect(visitor.page.locator("#result-note")).to_contain_text("one frame")
 
 
 def test_an_object_is_taken_out_and_had_back(visit):
@@ -26,8 +26,8 @@ def test_an_object_is_taken_out_and_had_back(visit):
     before = visitor.prompts()[0]
     visitor.page.locator("[data-action=remove]").first.click()
     visitor.page.wait_for_function("document.querySelector('[data-word]').value == 'nothing'")
-    assert before not in visitor.page.locator("#sentence").inner_text()
-    assert "nothing" not in visitor.page.locator("#sentence").inner_text()
+    expect(visitor.page.locator("#sentence")).not_to_contain_text(before)
+    expect(visitor.page.locator("#sentence")).not_to_contain_text("nothing")
     visitor.page.locator("[data-action=remove]").first.click()
     visitor.page.wait_for_function("document.querySelector('[data-word]').value == ''")
 

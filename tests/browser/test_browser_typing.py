@@ -1,6 +1,7 @@
 """Typing while the studio is slow: an answer to what was said before never takes away what is being said now."""
 
 import pytest
+from playwright.sync_api import expect
 from visitor import CAT, DOG
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -88,7 +89,7 @@ def test_a_slider_that_was_moved_away_and_back_goes_along_with_the_next_frame(vi
     held.let_go()  # the answer has nothing new
     page.click("[aria-label='Next frame']")
     page.wait_for_function("document.querySelector('#timeline output').innerText.startsWith('2')")
-    assert slider.input_value() == "1"
+    expect(slider).to_have_value("1")
 
 
 def test_use_again_puts_words_back_that_have_been_changed_since(visit):
@@ -124,7 +125,7 @@ def test_a_button_that_is_pressed_twice_asks_once(visit):
     page.dblclick("#preview")
     page.click("#progress [data-action=cancel]")
     page.wait_for_selector(".vg-stopped")
-    assert page.locator(".vg-history li").count() == 1
+    expect(page.locator(".vg-history li")).to_have_count(1)
 
 
 def test_a_control_that_is_ticked_shows_its_fields_and_they_are_kept_with_the_edit(visit):
@@ -140,6 +141,4 @@ def test_a_control_that_is_ticked_shows_its_fields_and_they_are_kept_with_the_ed
     page.wait_for_selector(".vg-stopped")
     visitor.reload()
     visitor.open_drawer("Every setting")
-    field = page.locator("input[aria-label*='Outlines: how strictly']").first
-    field.wait_for()
-    assert field.input_value() == "0.6"
+    expect(page.locator("input[aria-label*='Outlines: how strictly']").first).to_have_value("0.6")

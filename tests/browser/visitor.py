@@ -6,7 +6,7 @@ from io import BytesIO
 from pathlib import Path
 from urllib.parse import urljoin
 
-from playwright.sync_api import Page, Route
+from playwright.sync_api import Locator, Page, Route, expect
 
 CAT, DOG = (63, 164), (193, 159)
 """Where they are on the first frame of the friends example, 256×256."""
@@ -15,6 +15,11 @@ ADVANCED = ("Frames at most", "Shorter side")
 """Fields of the first step that are folded away."""
 
 SECOND = 1000
+PATIENCE = 60 * SECOND
+"""How long a visitor waits for what should be seen at once: other tests run beside it."""
+
+expect.set_options(timeout=PATIENCE)
+
 EDIT_TIMEOUT = 600 * SECOND
 HELD_TIMEOUT = 60.0
 
@@ -85,7 +90,7 @@ class Visitor:
         self.page = page
         self.address, self.query = address, query
         self.foreign_requests: list[str] = []
-        page.set_default_timeout(60 * SECOND)
+        page.set_default_timeout(PATIENCE)
         page.on("request", self._note_request)
         self.reload()
 
@@ -206,9 +211,13 @@ class Visitor:
         """Return what the list says of where each object is marked, the topmost first."""
         return self.page.locator(".vg-name small").all_text_contents()
 
+    def frame_image(self) -> Locator:
+        """Return the image that shows the frame, with what lies over it."""
+        return self.page.locator(".vg-view img")
+
     def picture(self) -> str:
-        """Return the frame that is shown, with what lies over it."""
-        return self.page.locator(".vg-view img").get_attribute("src") or ""
+        """Return what that image shows now."""
+        return self.frame_image().get_attribute("src") or ""
 
     def wait_for_another(self, picture: str) -> str:
         """Wait until another picture is shown, and return it."""
