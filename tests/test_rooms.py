@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -44,6 +44,9 @@ def module_of(file: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+MODULES = {module_of(file): file for file in FILES}
+
+
 def room_of(module: str) -> int:
     """Return the place of a module's room, that of the longest name that it begins with."""
     places = {name: place for place, names in enumerate(ROOMS) for name in names.split()}
@@ -52,19 +55,21 @@ def room_of(module: str) -> int:
     return places[max(names, key=len)]
 
 
-def imports(file: Path) -> Iterator[str]:
-    """Yield the modules that a file imports anywhere in it, type-checking imports aside."""
+@cache
+def imports(file: Path) -> frozenset[str]:
+    """Return the modules that a file imports anywhere in it, type-checking imports aside."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             node.body = []
+    found: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            modules = {module_of(each) for each in FILES}
             whole = [f"{node.module}.{alias.name}" for alias in node.names]
-            yield from (name if name in modules else node.module for name in whole)
+            found.update(name if name in MODULES else node.module for name in whole)
+    return frozenset(found)
 
 
 @pytest.mark.parametrize("file", FILES, ids=module_of)
@@ -81,8 +86,7 @@ def test_the_library_knows_no_page_and_the_page_no_tensor(file: Path) -> None:
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
-    known = {module_of(file): file for file in FILES}
-    ahead = {module: {name for name in imports(file) if name in known} - {module} for module, file in known.items()}
+    ahead = {module: (imports(file) & MODULES.keys()) - {module} for module, file in MODULES.items()}
     while free := {module for module, names in ahead.items() if not names & ahead.keys()}:
         ahead = {module: names for module, names in ahead.items() if module not in free}
     assert not ahead, f"a circle among {sorted(ahead)}"
