@@ -55,6 +55,8 @@ def test_an_edit_names_what_is_missing_with_its_size_until_it_was_downloaded(sd1
     assert find_entry("sd15").download() == sd15.bytes_sent > 0
     with pytest.raises(ModelError, match=r"Outlines for Stable Diffusion 1\.5 is not on this machine yet"):
         check_installed(wanted)
+    with pytest.raises(ModelError, match=r"Outlines .*, and this studio is kept off the network; go on without it\.$"):
+        check_installed(wanted, offline=True)
     find_entry("sd15+canny").download()
     check_installed(wanted)
     check_installed(project("emoji-world", ControlKind.CANNY))

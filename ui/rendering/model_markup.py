@@ -5,7 +5,7 @@ from html import escape
 
 from videograin.models.adapters import Adapter
 from videograin.models.bundles import ModelBundle, find_bundle
-from videograin.models.catalog import CONTROL_TITLES, SEGMENTER_TITLES, CatalogEntry, Purpose, find_entry, size_words
+from videograin.models.catalog import CONTROL_TITLES, SEGMENTER_TITLES, CatalogEntry, find_entry, size_words
 from videograin.segment.names import is_here
 
 OTHER_SIZE = 1.5
@@ -26,8 +26,7 @@ def download_offer(entry: CatalogEntry, *, can_ask: bool) -> str:
     """Return what an entry of the catalog is for and its size, with a button to download it where that can be."""
     text = f"<b>{escape(entry.title)}</b> is not on this machine yet. {escape(entry.about)}"
     if not can_ask:
-        rest = "choose another model" if entry.purpose is Purpose.EDIT else "go on without it"
-        return f"<div class='vg-job'><p>{text} This studio is kept off the network; {rest}.</p></div>"
+        return f"<div class='vg-job'><p>{text} This studio is kept off the network; {entry.instead}.</p></div>"
     return (
         f"<div class='vg-job'><div class='vg-job-line'><span>{text} It is downloaded once: "
         f"{size_words(entry.size)}.</span><button type='button' class='vg-button' data-action='download' "

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 
 from ui.work.naming import caption
 from ui.work.session import Session
-from videograin.errors import ModelError, RegionError
+from videograin.errors import RegionError
+from videograin.jobs.download import check_here
 from videograin.models.bundles import find_bundle
-from videograin.models.catalog import captioner_entry, size_words
+from videograin.models.catalog import captioner_entry
 
 if TYPE_CHECKING:
     from videograin.models.captioner import Captioner
@@ -43,17 +44,13 @@ class Captions:
         if not find_bundle(session.opened_work.model).knows_photographs:
             raise RegionError(NO_NAMES)
         entry = captioner_entry()
-        if not entry.is_installed and self._offline:
-            raise ModelError(
-                f"A filmed clip is described by {entry.title}, which is not on this machine, and this studio is kept "
-                "off the network. Name the objects in step 2, or write the caption yourself."
-            )
-        if not entry.is_installed:
-            session.wants_captions = True
-            raise ModelError(
-                f"A filmed clip is described by {entry.title}, which is not on this machine yet. Press 'Download' "
-                f"first: it takes {size_words(entry.size)}. Or name the objects in step 2."
-            )
+        session.wants_captions = not self._offline
+        check_here(
+            entry,
+            f"A filmed clip is described by {entry.title}, which",
+            "name the objects in step 2, or write the caption yourself",
+            offline=self._offline,
+        )
         frames = session.opened_clip.frames
         return self._load().describe(frames[len(frames) // 2])
 

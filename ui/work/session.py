@@ -98,8 +98,8 @@ class Session:
         chosen_segmenter: that was chosen before there is a clip; empty takes the one that goes with the model.
         is_photograph: whether the clip was filmed rather than drawn, as far as it shows.
         caption: of what the clip shows now, as the page has put it in.
-        wants_captions: whether a captioner was asked for that is not on this machine.
-        wanted_finder: name of the finder that was asked for and is not on this machine; empty where there is none.
+        wants_captions: whether a captioner was asked for; where it is not on this machine, it is offered for download.
+        wanted_finder: name of the finder that was asked for, offered likewise; empty where there is none.
         found: objects that were found by their names and wait to be taken.
         typed: words that are being typed and not taken yet, by their objects' ids.
         segmenter: of this clip; made by the first click.

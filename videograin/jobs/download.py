@@ -70,9 +70,32 @@ def check_offered(entry: CatalogEntry, settings: OperatorSettings) -> None:
         check_model(entry.name.rpartition("+")[0] if entry.purpose is Purpose.CONTROL else entry.name, settings)
 
 
-def check_installed(inputs: EditInputs) -> None:
-    """Raise ModelError where an edit's model, or what it uses besides, is not on this machine yet or does not fit."""
+def check_installed(inputs: EditInputs, *, offline: bool = False) -> None:
+    """Raise ModelError where an edit's model, or what it uses besides, is not on this machine or does not fit.
+
+    Args:
+        inputs: the edit.
+        offline: whether the studio is kept off the network.
+    """
     for entry in missing_entries(inputs):
-        raise ModelError(
-            f"{entry.title} is not on this machine yet. Press 'Download' first: it takes {size_words(entry.size)}."
-        )
+        check_here(entry, entry.title, entry.instead, offline=offline)
+
+
+def check_here(entry: CatalogEntry, subject: str, instead: str, *, offline: bool) -> None:
+    """Raise ModelError where an entry of the catalog is not on this machine, and say what to do.
+
+    Args:
+        entry: what is needed.
+        subject: of the sentence that tells: its title, or what is done by it, "A filmed clip is described by BLIP,
+            which".
+        instead: what to do without it, as the end of a sentence.
+        offline: whether the studio is kept off the network, and so promises no download.
+    """
+    if entry.is_installed:
+        return
+    if offline:
+        raise ModelError(f"{subject} is not on this machine, and this studio is kept off the network; {instead}.")
+    raise ModelError(
+        f"{subject} is not on this machine yet. Press 'Download' first: it takes {size_words(entry.size)}. Or "
+        f"{instead}."
+    )

@@ -62,7 +62,7 @@ def edit_handlers(
 
     def admit(project: Project) -> float | None:
         shape = check_edit(project, settings)
-        check_installed(project)
+        check_installed(project, offline=settings.offline)
         estimate = shelf.estimate(project.model, project.controls, shape, project.settings)
         return estimate.seconds if estimate else None
 

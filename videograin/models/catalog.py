@@ -178,6 +178,11 @@ class CatalogEntry:
         """Whether all of it is on this machine."""
         return all(part.is_here for part in self.parts)
 
+    @property
+    def instead(self) -> str:
+        """What a user can do without it, as the end of a sentence."""
+        return "choose another model" if self.purpose is Purpose.EDIT else "go on without it"
+
     def missing_bytes(self) -> int:
         """Ask for the exact size of what is missing.
 

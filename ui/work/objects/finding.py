@@ -10,9 +10,10 @@ from videograin.errors import ModelError, RegionError
 from videograin.finding.description import parse
 from videograin.finding.finder import Finder
 from videograin.finding.finders import has_judge, load_finder, suitable_finder
+from videograin.jobs.download import check_here
 from videograin.jobs.settings import OperatorSettings
 from videograin.jobs.suggest import FindRequest
-from videograin.models.catalog import DETECTOR_IDS, find_entry, size_words
+from videograin.models.catalog import DETECTOR_IDS, find_entry
 from videograin.models.segmenters import is_for_photographs, suitable_segmenter
 from videograin.project import objects
 from videograin.segment.names import DEFAULT_SEGMENTER
@@ -80,17 +81,13 @@ class Finders:
         if name in judges:
             return
         entry = find_entry(name)
-        if not entry.is_installed and self._settings.offline:
-            raise ModelError(
-                f"Objects in this clip are found by {entry.title}, which is not on this machine, and this studio is "
-                "kept off the network. Click on the objects instead."
-            )
-        if not entry.is_installed:
-            session.wanted_finder = name
-            raise ModelError(
-                f"Objects in this clip are found by {entry.title}, which is not on this machine yet. Press 'Download' "
-                f"first: it takes {size_words(entry.size)}. Or click on the objects."
-            )
+        session.wanted_finder = "" if self._settings.offline else name
+        check_here(
+            entry,
+            f"Objects in this clip are found by {entry.title}, which",
+            "click on the objects",
+            offline=self._settings.offline,
+        )
 
 
 def found_at(session: Session, x: float, y: float) -> int | None:
