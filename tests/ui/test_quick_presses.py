@@ -312,10 +312,31 @@ def test_marks_that_are_made_while_objects_are_followed_stay_and_a_new_one_gets_
     session.change(objects.set_mask(session.opened_work, 1, 0, corner, frames))  # a correction on the same frame
     session.change(objects.delete_object(session.opened_work, 2))
     work = objects.add_object(session.opened_work)
-    session.change(objects.set_mask(work, 2, 0, corner, frames))
+    session.change(objects.set_mask(work, work.objects[-1].id, 0, corner, frames))
     assert studio.marking.take_finished(session)
-    first, second = (session.opened_work.masks[number].masks for number in (1, 2))
+    first, second = (session.opened_work.masks[each.id].masks for each in session.opened_work.objects)
     assert np.array_equal(first[0], corner)
     assert first[1:].any((1, 2)).all()
     assert np.array_equal(second[0], corner)
     assert not second[1:].any()
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_an_object_that_was_deleted_while_it_was_followed_and_is_brought_back_gets_its_masks(
+    studio: StudioService, session: Session, is_restarted: bool
+) -> None:
+    studio.marking.follow(session, "all")
+    while studio.live_jobs(session):
+        time.sleep(0.02)
+    session.change(objects.delete_object(session.opened_work, 2))
+    if is_restarted:
+        session.put_away()
+        session = Session(session.id, session.folder)
+        session.restore()
+    session.change(objects.add_object(session.opened_work, "a new one"))
+    for _ in range(2):
+        session.undo()
+    assert studio.marking.take_finished(session)
+    assert all(objects.is_followed(session.opened_work, number) for number in (1, 2))
+    work = objects.add_object(session.opened_work)
+    assert work.objects[-1].id == 3

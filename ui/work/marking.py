@@ -113,7 +113,7 @@ class Marking:
             if awaited is not None and not request.covers(self._store.request(awaited, TrackRequest)):
                 raise RegionError(STILL_FOLLOWING)
             job = self._worker.submit(session.id, JobKind.TRACK, request, visitor_address())
-            session.tracking, session.gone = job.id, frozenset()
+            session.tracking, session.work = job.id, objects.reserve_numbers(work)
             session.save()
             return job
 
@@ -184,7 +184,7 @@ class Marking:
         work, clip = session.opened_work, session.opened_clip
         for key, track in read_tracks(status.results / status.result.tracks).items():
             known = work.masks.get(int(key))
-            if known is None or int(key) in session.gone or track.masks.shape != clip.frames.shape[:3]:
+            if known is None or track.masks.shape != clip.frames.shape[:3]:
                 continue
             for anchor in known.anchors:
                 if anchor not in track.anchors or not np.array_equal(known.masks[anchor], track.masks[anchor]):

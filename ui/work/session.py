@@ -9,7 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import wraps
 from pathlib import Path
 from threading import Lock, RLock, Thread
@@ -71,10 +71,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class AwaitedJobs:
-    """The jobs whose masks a session has asked for and does not have yet; an id is empty where there is none."""
+    """The jobs whose masks a session awaits, empty where there is none, and the work's reserved numbers for them."""
 
     tracking: str = ""
     suggesting: str = ""
+    reserved: int = 0
 
 
 @dataclass(eq=False)
@@ -91,10 +92,9 @@ class Session:
         selected: id of the object that further clicks refine; None begins a new one.
         answers: to the latest click that a segmenter answered (`pointing.other_answer`).
         tracking: id of the job whose masks are awaited; empty where there is none.
-        gone: ids of objects that were deleted since others are followed; another object may have got the same since.
         suggesting: id of the job that suggests objects, while one does.
         model: that was chosen before there is a clip; empty takes the default.
-        settings: for that model, from a link; None takes its own.
+        settings: for that model, from a link or the page; None takes its own.
         chosen_segmenter: that was chosen before there is a clip; empty takes the one that goes with the model.
         is_photograph: whether the clip was filmed rather than drawn, as far as it shows.
         caption: of what the clip shows now, as the page has put it in.
@@ -116,7 +116,6 @@ class Session:
     selected: int | None = None
     answers: "Answers | None" = None
     tracking: str = ""
-    gone: frozenset[int] = frozenset()
     suggesting: str = ""
     model: str = ""
     settings: EditSettings | None = None
@@ -215,7 +214,8 @@ class Session:
         """
         try:
             save_workspace(self.opened_work, self.folder)
-            write_whole(self.folder / AWAITED, to_json(AwaitedJobs(self.tracking, self.suggesting)))
+            awaited = AwaitedJobs(self.tracking, self.suggesting, self.opened_work.reserved)
+            write_whole(self.folder / AWAITED, to_json(awaited))
         except (ProjectError, OSError) as error:
             raise ProjectError(NOT_SAVED) from error
 
@@ -231,6 +231,7 @@ class Session:
             self.selected = work.objects[-1].id if work.objects else None
             awaited = from_json((self.folder / AWAITED).read_bytes(), AwaitedJobs)
             self.tracking, self.suggesting = awaited.tracking, awaited.suggesting
+            self.work = replace(work, reserved=awaited.reserved)
             self.past = [load_workspace(state).workspace for state in sorted((self.folder / PAST).glob("*/"))]
             shutil.rmtree(self.folder / PAST, ignore_errors=True)  # from here on in memory, or it would grow old
         except (VideoGrainError, OSError):
@@ -263,7 +264,6 @@ class Session:
             target.append(latest)
 
     def _show(self, work: Workspace) -> None:
-        self.gone |= {each.id for each in self.opened_work.objects} - {each.id for each in work.objects}
         self.work = work
         if self.object is None:
             self.selected = work.objects[-1].id if work.objects else None

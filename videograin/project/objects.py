@@ -45,8 +45,13 @@ def add_object(work: Workspace, name: str = "") -> Workspace:
     """
     if len(work.objects) >= MAX_REGIONS:
         raise RegionError(f"There are {MAX_REGIONS} objects; no more can be edited at once. Delete one first.")
-    number = max((each.id for each in work.objects), default=0) + 1
+    number = reserve_numbers(work).reserved + 1
     return with_colours(replace(work, objects=(*work.objects, MarkedObject(number, name or f"Object {number}"))))
+
+
+def reserve_numbers(work: Workspace) -> Workspace:
+    """Return the work in which no new object gets the number of one that is there, also after that was deleted."""
+    return replace(work, reserved=max([work.reserved, *(each.id for each in work.objects)]))
 
 
 def add_masks(work: Workspace, masks: Mapping[str, np.ndarray]) -> Workspace:
@@ -162,7 +167,10 @@ def toggle_removal(work: Workspace, number: int) -> Workspace:
 
 
 def with_words_of(work: Workspace, other: Workspace) -> Workspace:
-    """Return the work with the words and settings of another state of it, as far as that one has its objects."""
+    """Return the work with the words and settings of another state of it, as far as that one has its objects.
+
+    Numbers that are reserved stay so.
+    """
     said = {each.id: each for each in other.objects}
     words = [said.get(each.id, each) for each in work.objects]
     kept = [
@@ -170,7 +178,7 @@ def with_words_of(work: Workspace, other: Workspace) -> Workspace:
         for each, says in zip(work.objects, words, strict=True)
     ]
     inputs = {part.name: getattr(other, part.name) for part in fields(EditInputs)}
-    return replace(work, objects=tuple(kept), segmenter=other.segmenter, **inputs)
+    return replace(work, objects=tuple(kept), segmenter=other.segmenter, reserved=other.reserved, **inputs)
 
 
 def with_words_of_edit(work: Workspace, edit: Project) -> Workspace:

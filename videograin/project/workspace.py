@@ -210,6 +210,7 @@ class Workspace(EditInputs):
     Attributes:
         segmenter: name of what turned clicks into masks; empty is the page's choice.
         objects: from the bottom to the top of the overlay: where they overlap, the last one shows.
+        reserved: new objects get higher numbers than this one, for masks that are on their way find objects by theirs.
         results: edits made so far, the oldest first.
         masks: of the objects that have some, by their ids.
 
@@ -219,6 +220,7 @@ class Workspace(EditInputs):
 
     segmenter: str = ""
     objects: tuple[MarkedObject, ...] = ()
+    reserved: int = field(default=0, metadata=NOT_IN_FILE)
     results: tuple[SavedResult, ...] = ()
     masks: Mapping[int, ObjectMasks] = field(default_factory=dict, compare=False, metadata=NOT_IN_FILE)
 
