@@ -202,8 +202,13 @@ class Page:
 
     @property
     def settings(self) -> set[SettingComponent | gr.Radio]:
-        """Fields of `EditSettings`, and the quality that they amount to."""
-        return {*self.edit.settings.values(), self.edit.quality}
+        """Fields of `EditSettings`, and the preset and quality that they amount to."""
+        return {*self.edit.settings.values(), *self.degrees}
+
+    @property
+    def degrees(self) -> set[gr.Radio]:
+        """How much may change, and how much of the arithmetic may be left out."""
+        return {self.edit.preset, self.edit.quality}
 
     @property
     def form(self) -> set[Component]:

@@ -183,9 +183,13 @@ def _wire_edit(page: Page, handlers: EditHandlers, marking: MarkHandlers) -> Non
     _on(partial(gr.on, list(seen)), handlers.cost, {session, *page.settings}, edit.cost, mode="always_last")
     for field, chosen in ((edit.preset, handlers.preset_chosen), (edit.quality, handlers.quality_chosen)):
         _on(
-            field.input, chosen, {session, edit.preset, *page.settings}, page.settings, mode="always_last",
-            in_turn="preset",
+            field.input, chosen, {session, *page.settings}, page.settings, mode="always_last", in_turn="preset",
         )  # fmt: skip
+    single = {*edit.settings.values(), edit.controls, *page.guidance}  # by a user: what answers put in is taken already
+    _on(
+        partial(gr.on, [each.input for each in single]), handlers.settings_changed, {session, *single}, page.degrees,
+        mode="always_last", in_turn="preset",
+    )  # fmt: skip
     runs = {
         edit.preview_frame: handlers.preview_frame, edit.preview: handlers.preview, edit.vary: handlers.vary,
         edit.run: handlers.edit,

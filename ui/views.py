@@ -23,8 +23,8 @@ from ui.work.session import Session
 from ui.work.web_files import cached
 from videograin.jobs.store import Job, JobKind, JobState
 from videograin.jobs.worker import JobStatus
-from videograin.models.bundles import ModelBundle
-from videograin.models.presets import quality_of
+from videograin.models.bundles import ModelBundle, is_available_offline
+from videograin.models.presets import preset_of, quality_of
 from videograin.models.segmenters import is_for_photographs
 from videograin.project import objects
 from videograin.project.coverage import work_coverage_notes
@@ -191,7 +191,12 @@ class Views:
             edit.settings[field.name]: gr.update(value=values[field.name], info=described(field, bundle.settings))
             for field in SETTING_FIELDS
         }
-        return {**fields, edit.quality: quality_of(settings, bundle.settings)}
+        return fields | self.degrees(settings, bundle)
+
+    def degrees(self, settings: EditSettings, bundle: ModelBundle) -> Updates:
+        """Return the preset and the quality that some settings amount to; none where they were changed one by one."""
+        edit, own = self._page.edit, bundle.settings
+        return {edit.preset: preset_of(settings, own), edit.quality: quality_of(settings, own)}
 
     def model(self, session: Session) -> Updates:
         """Return the model that is chosen, what it knows for two places, and the ControlNets that it has.

@@ -5,7 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from videograin.models.bundles import EMOJI_WORLD_SETTINGS
-from videograin.models.presets import PRESETS, Preset, Quality, apply_preset, apply_quality, quality_of
+from videograin.models.presets import (
+    PRESETS,
+    Preset,
+    Quality,
+    apply_preset,
+    apply_quality,
+    preset_of,
+    quality_of,
+)
 from videograin.region import MAX_CROSS_STRENGTH, EditSettings
 
 
@@ -26,6 +34,14 @@ def test_a_preset_binds_words_as_firmly_in_the_first_step_as_the_models_own_sett
 
 def test_only_the_bold_preset_reaches_beyond_the_regions():
     assert [apply_preset(preset, EditSettings()).mask_growth > 0 for preset in Preset] == [False, False, True]
+
+
+@pytest.mark.parametrize("own", [EMOJI_WORLD_SETTINGS, EditSettings()])
+def test_a_preset_is_known_again_whatever_else_was_chosen(own: EditSettings) -> None:
+    for preset in Preset:
+        chosen = replace(apply_preset(preset, own), seed=7, num_inference_steps=20)
+        assert preset_of(chosen, own) == preset
+        assert preset_of(replace(chosen, mask_growth=3), own) is None
 
 
 @pytest.mark.parametrize("own", [EMOJI_WORLD_SETTINGS, EditSettings()])

@@ -24,7 +24,7 @@ from ui.work.objects import references
 from ui.work.service import StudioService
 from ui.work.session import Session
 from ui.work.settings_link import to_token
-from videograin.errors import ProjectError, RegionError, VideoGrainError
+from videograin.errors import ProjectError, RegionError, SettingsError, VideoGrainError
 from videograin.jobs.store import JobKind
 from videograin.media.encode import OutputFormat
 from videograin.models.adapters import Adapter
@@ -96,19 +96,30 @@ class EditHandlers:
         """Show the fields of the ControlNets that are ticked."""
         return self._views.guidance_rows(controls)
 
+    def settings_changed(self, values: Mapping[Block, Any]) -> Updates:
+        """Take the settings as the form has them, and say which preset and quality they are now."""
+        session = self._studio.sessions.find(values[self._page.session])
+        try:
+            settings, guidance = self._settings(values), self._guidance(values)
+        except SettingsError:  # two of them do not fit yet; the buttons of an edit say what is wrong
+            return gr.skip()
+        self._studio.set_settings(session, settings, guidance)
+        return self._views.degrees(settings, self._studio.bundle(session))
+
     def preset_chosen(self, values: Mapping[Block, Any]) -> Updates:
         """Set the settings that a preset means, with the seed and quality of the form."""
-        edit, bundle = self._page.edit, self._studio.bundle(self._studio.sessions.find(values[self._page.session]))
+        session, edit = self._studio.sessions.find(values[self._page.session]), self._page.edit
+        bundle = self._studio.bundle(session)
         seed = values[edit.settings["seed"]] or 0
         chosen = replace(apply_preset(Preset(values[edit.preset]), bundle.settings), seed=seed)
         quality = Quality(values[edit.quality] or Quality.EXACT)  # none where settings were changed one by one
-        return self._views.settings(apply_quality(quality, chosen, bundle.settings), bundle)
+        return self._set(session, apply_quality(quality, chosen, bundle.settings))
 
     def quality_chosen(self, values: Mapping[Block, Any]) -> Updates:
         """Set the settings that a quality means; all others stay as the form has them."""
-        bundle = self._studio.bundle(self._studio.sessions.find(values[self._page.session]))
-        quality = Quality(values[self._page.edit.quality])
-        return self._views.settings(apply_quality(quality, self._settings(values), bundle.settings), bundle)
+        session = self._studio.sessions.find(values[self._page.session])
+        quality, own = Quality(values[self._page.edit.quality]), self._studio.bundle(session).settings
+        return self._set(session, apply_quality(quality, self._settings(values), own))
 
     def share(self, values: Mapping[Block, Any]) -> Updates:
         """Return a link's part that carries the model and the settings of the form."""
@@ -246,14 +257,17 @@ class EditHandlers:
         """Take the words and settings as the fields have them, and return the session."""
         page = self._page
         session = self._studio.sessions.find(values[page.session])
+        settings, guidance = self._settings(values), self._guidance(values)
         with session.lock:
             work = self._with_texts(session.opened_work, values)
-            work = _with_words(work, json.loads(values[page.edit.collected]))
-            settings = self._settings(values)
-            guidance = self._guidance(values)
-            controls = tuple(each.kind for each in guidance)
-            session.set_words(replace(work, controls=controls, control_guidance=guidance, settings=settings))
+            session.set_words(_with_words(work, json.loads(values[page.edit.collected])))
+            self._studio.set_settings(session, settings, guidance)
         return session
+
+    def _set(self, session: Session, settings: EditSettings) -> Updates:
+        """Take settings and show them."""
+        self._studio.set_settings(session, settings)
+        return self._views.settings(settings, self._studio.bundle(session))
 
     def _warn(self, session: Session) -> None:
         for note in work_coverage_notes(session.opened_work, session.opened_clip):

@@ -1,7 +1,7 @@
 """The service behind page and API: sessions, their clips and models, and edits submitted on a session's behalf."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -53,12 +53,12 @@ from videograin.project.objects import with_colours
 from videograin.project.project import Project, load_project
 from videograin.project.variations import VARIATIONS, variations
 from videograin.project.workspace import SavedResult, Workspace, from_project
+from videograin.region import ControlGuidance, EditSettings
 from videograin.segment.names import is_here
 
 STRIP_PICTURES, STRIP_HEIGHT = 8, 144
 """Pictures on which the user chooses a part of a video, and by which it is taken for filmed or drawn; pixels of their
 shorter side."""
-
 
 SESSIONS_SHARE = 4
 """Part of the memory, at the start, for clips of sessions that are not in use; models and jobs need the rest."""
@@ -228,10 +228,23 @@ class StudioService:
         """
         model, settings = from_token(token)
         self.choose_model(session, model)
+        self.set_settings(session, settings)
+
+    def set_settings(
+        self, session: Session, settings: EditSettings, guidance: Sequence[ControlGuidance] | None = None
+    ) -> None:
+        """Take settings for a session's edits, also of clips that are opened later, and ControlNets if they are given.
+
+        Raises:
+            ProjectError: they cannot be saved.
+        """
         with session.lock:
-            session.settings = settings
-            if session.work is not None:
-                session.set_words(replace(session.work, settings=settings))
+            session.model, session.settings = self.bundle(session).name, settings
+            if (work := session.work) is not None:
+                if guidance is not None:
+                    kinds = tuple(each.kind for each in guidance)
+                    work = replace(work, controls=kinds, control_guidance=tuple(guidance))
+                session.set_words(replace(work, settings=settings))
 
     def switch_to_photographs(self, session: Session) -> None:
         """Take a model and a segmenter that know photographs; the segmenter alone where no such model is here."""

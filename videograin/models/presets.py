@@ -1,6 +1,6 @@
 """Presets: a model's own settings, made more faithful or more daring, slower or quicker."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -38,6 +38,9 @@ PRESETS = {
     Preset.BOLD: PresetChange("Lets objects take another shape, with a little of their surroundings.", 1.07, room=8),
 }
 """What they come to is measured in benchmarks/RESULTS.md."""
+
+PRESET_SETTINGS = ("strength", "guidance_scale", "cross_strength", "mask_growth")
+"""Settings that tell presets apart."""
 
 
 class Quality(StrEnum):
@@ -110,6 +113,12 @@ def apply_preset(preset: Preset, settings: EditSettings) -> EditSettings:
     )
 
 
+def preset_of(settings: EditSettings, own: EditSettings) -> Preset | None:
+    """Return the preset that settings have, given a model's own; None where they are none's."""
+    had = _part(settings, PRESET_SETTINGS)
+    return next((preset for preset in Preset if _part(apply_preset(preset, own), PRESET_SETTINGS) == had), None)
+
+
 def apply_quality(quality: Quality, settings: EditSettings, own: EditSettings) -> EditSettings:
     """Return settings with the number of steps and the shortcuts of a quality.
 
@@ -132,3 +141,7 @@ def apply_quality(quality: Quality, settings: EditSettings, own: EditSettings) -
 def quality_of(settings: EditSettings, own: EditSettings) -> Quality | None:
     """Return the quality whose steps and shortcuts settings have, given a model's own; None where it is none's."""
     return next((quality for quality in Quality if apply_quality(quality, settings, own) == settings), None)
+
+
+def _part(settings: EditSettings, names: Sequence[str]) -> list[object]:
+    return [getattr(settings, name) for name in names]
