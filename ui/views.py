@@ -28,7 +28,6 @@ from videograin.models.presets import preset_of, quality_of
 from videograin.models.segmenters import is_for_photographs
 from videograin.project import objects
 from videograin.project.coverage import work_coverage_notes
-from videograin.project.objects import is_followed
 from videograin.project.project import Project
 from videograin.project.variations import are_variations
 from videograin.project.workspace import Workspace
@@ -105,7 +104,7 @@ class Views:
         """Return the green button's place: on the words as soon as all that is marked is known in every frame."""
         mark = self._page.mark
         known = [each for each in work.objects if each.is_rest or each.id in work.masks]
-        is_done = bool(known) and all(each.is_rest or is_followed(work, each.id) for each in known)
+        is_done = bool(known) and all(each.is_rest or objects.is_followed(work, each.id) for each in known)
         return {
             mark.track: gr.Button(variant="secondary" if is_done else "primary"),
             mark.next: gr.Button(variant="primary" if is_done else "secondary"),
@@ -277,10 +276,11 @@ class Views:
 
     def status(self, session: Session) -> Updates:
         """Return the status line."""
-        shelf, worker, name = self._studio.shelf, self._studio.worker, self._studio.bundle(session).name
+        studio, bundle = self._studio, self._studio.bundle(session)
         line = markup.status_line(
-            name, shelf.device_name.upper(), shelf.state, self._studio.busy_with(), worker.edit_places(),
-            gpus_each=self._studio.settings.ray_gpus, is_starting=worker.is_preparing,
+            bundle.name, studio.shelf.device_name.upper(), studio.shelf.state, studio.busy_with(),
+            studio.worker.edit_places(), gpus_each=studio.settings.ray_gpus, is_starting=studio.worker.is_preparing,
+            is_here=is_available_offline(bundle),
         )  # fmt: skip
         return {self._page.status: line}
 

@@ -441,6 +441,10 @@ def test_a_studio_that_has_just_come_up_says_so_before_it_loads_a_model() -> Non
     assert "</i>Starting on CPU…</p>" in markup.status_line("one", "CPU", ShelfState(), 0, is_starting=True)
 
 
+def test_the_status_promises_no_loading_of_a_model_that_is_not_on_this_machine() -> None:
+    assert "on CPU · this model is not here yet<" in markup.status_line("one", "CPU", ShelfState(), 0, is_here=False)
+
+
 def test_the_status_of_a_cluster_says_how_much_of_it_is_free() -> None:
     line = markup.status_line("one", "CUDA:0", ShelfState("one"), 3, (2, 4))
     assert "</i>on CUDA:0 · 2 of 4 GPUs free · 3 jobs in the queue</p>" in line

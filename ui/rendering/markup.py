@@ -81,6 +81,7 @@ def status_line(
     *,
     gpus_each: int = 1,
     is_starting: bool = False,
+    is_here: bool = True,
 ) -> str:
     """Return whether the model that is chosen is loaded, where it works, and how busy it is.
 
@@ -92,6 +93,7 @@ def status_line(
         places: how many edits can begin at once, and how many can run; told where there is more than one.
         gpus_each: how many GPUs each of them takes, where it takes any.
         is_starting: whether the studio has only just come up, and no model is asked for yet.
+        is_here: whether the model is on this machine.
     """
     free, there = places
     gpus = "GPUs" if gpus_each == 1 else "pairs of GPUs"
@@ -108,7 +110,7 @@ def status_line(
     elif shelf.held == model:
         state, text = "ready", f"{place} · ready"
     else:
-        state, text = "idle", f"{place} · loads with the next edit"
+        state, text = "idle", f"{place} · {'loads with the next edit' if is_here else 'this model is not here yet'}"
     return f"<p class='vg-status vg-{state}' role='status'><i></i>{escape(text)}</p>"
 
 
