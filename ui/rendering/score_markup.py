@@ -64,7 +64,8 @@ def _worst_frames(scored: "ScoredResult") -> str:
     source, result = (np.stack([shrink(frames[each]) for each in shown]) for frames in (scored.source, scored.result))
     strip = comparison_strip(source, result)
     numbers = ", ".join(str(index + 1) for index in shown)
-    words = f"The frames that flicker most, the worst first: {numbers}. Above the clip, below the result."
+    words = f"The frames that flicker most, counted from 1, the worst first: {numbers}."
+    words += " Above the clip, below the result."
     return f"<img src='{data_url(strip)}' alt='Frames {numbers}'><figcaption>{words}</figcaption>"
 
 

@@ -79,7 +79,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("--green-screen", action="store_true", help="write an MP4 of the edited objects on green")
     add_execution_options(parser)
     parser.add_argument("--frames", type=int, metavar="N", help="edit only the first N frames")
-    parser.add_argument("--frame", type=int, metavar="N", help="edit only this frame, from 0, into NAME-frame-N.mp4")
+    parser.add_argument(
+        "--frame", type=int, metavar="N", help="edit only this frame, from 0 (the page: from 1), into NAME-frame-N.mp4"
+    )
     presets = [preset.name.lower() for preset in Preset]
     parser.add_argument("--preset", choices=presets, help="how daring (default: the settings of the project)")
     qualities = [quality.value for quality in Quality]
