@@ -176,3 +176,16 @@ def test_settings_go_to_another_browser_by_a_link_without_the_clip(visit):
     other.go_to("3 Edit")
     other.open_drawer("Every setting")
     other.page.wait_for_function("document.querySelector('input[aria-label*=Steps]')?.value == 33")
+
+
+def test_a_setting_is_there_after_a_reload_although_no_edit_was_made_with_it(visit):
+    visitor = visit()
+    visitor.take_ready("friends")
+    visitor.open_drawer("Every setting")
+    visitor.set_number("input for Steps", 12)
+    expect(visitor.page.locator("#quality input:checked")).to_have_count(0)  # the studio has it: it is no quality's
+    visitor.reload()
+    visitor.go_to("3 Edit")
+    visitor.open_drawer("Every setting")
+    expect(visitor.page.locator("input[aria-label*='input for Steps']")).to_have_value("12")
+    expect(visitor.page.locator("#preset input:checked")).to_have_value("Balanced")

@@ -16,14 +16,16 @@ from videograin.models.presets import Preset, Quality
 from videograin.region import ControlGuidance, ControlKind
 
 Answer = Callable[..., Updates]
+Held = Callable[..., dict[str, Any]]
+"""Returns some settings by their names, and the preset and quality, as the page shows them."""
 
 
 @pytest.fixture
-def held_after(studio: StudioService, opened: Session, page: Page, answer: Answer) -> Callable[..., Updates]:
+def held_after(studio: StudioService, opened: Session, page: Page, answer: Answer) -> Held:
     """Have the page send its form with some fields changed, and return what it shows once it is loaded again."""
     edit = page.edit
 
-    def held_after(handler: str, **changed: Any) -> Updates:
+    def held_after(handler: str, **changed: Any) -> dict[str, Any]:
         degrees = {edit.preset: changed.pop("preset", None), edit.quality: changed.pop("quality", None)}
         fields = {edit.settings[name]: value for name, value in changed.items()}
         answer(handler, form_of(page, opened, studio) | degrees | fields)
@@ -34,7 +36,7 @@ def held_after(studio: StudioService, opened: Session, page: Page, answer: Answe
     return held_after
 
 
-def test_a_setting_is_there_when_the_page_is_loaded_again(held_after: Callable[..., Updates]) -> None:
+def test_a_setting_is_there_when_the_page_is_loaded_again(held_after: Held) -> None:
     own = {"mask_growth": EMOJI_WORLD_SETTINGS.mask_growth, "cache_interval": 1}
     held = held_after("settings_changed", seed=7)
     assert held == own | {"seed": 7, "preset": Preset.BALANCED, "quality": Quality.EXACT}
@@ -43,7 +45,7 @@ def test_a_setting_is_there_when_the_page_is_loaded_again(held_after: Callable[.
     assert held == own | {"seed": 7, "mask_growth": 3, "preset": None, "quality": Quality.EXACT}
 
 
-def test_a_preset_and_a_quality_are_there_when_the_page_is_loaded_again(held_after: Callable[..., Updates]) -> None:
+def test_a_preset_and_a_quality_are_there_when_the_page_is_loaded_again(held_after: Held) -> None:
     held = held_after("quality_chosen", quality="draft")
     assert (held["quality"], held["cache_interval"]) == (Quality.DRAFT, 3)
     held = held_after("preset_chosen", preset="Bold", quality="draft")
