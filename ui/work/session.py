@@ -99,7 +99,7 @@ class Session:
         is_photograph: whether the clip was filmed rather than drawn, as far as it shows.
         caption: of what the clip shows now, as the page has put it in.
         wants_captions: whether a captioner was asked for; where it is not on this machine, it is offered for download.
-        wanted_finder: name of the finder that was asked for, offered likewise; empty where there is none.
+        wanted_finder: name of the finder that was asked for, whose download is offered in the same way; empty for none.
         found: objects that were found by their names and wait to be taken.
         typed: words that are being typed and not taken yet, by their objects' ids.
         segmenter: of this clip; made by the first click.
