@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Start a studio, which takes a quarter of a minute, for all tests whose sessions are their own; its address."""
-    with running_studio(tmp_path_factory.mktemp("studio")) as studio:
+    with running_studio(tmp_path_factory.mktemp("studio #1, 50%")) as studio:  # what addresses set apart
         yield studio.url
 
 

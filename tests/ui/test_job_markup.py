@@ -37,3 +37,9 @@ def test_a_bar_names_its_job_for_those_who_do_not_see_it_and_an_outcome_has_no_b
     assert "data-action='cancel' data-value='job1'" in bar
     assert job_markup.outcome(status_of(1, JobState.RUNNING)) == ""
     assert "Why." in job_markup.outcome(status_of(1, JobState.FAILED))
+
+
+def test_the_address_of_a_file_escapes_what_addresses_set_apart():
+    links = job_markup.download_links("/data #1/50%/edit.mp4", "/data #1/50%/beside.mp4")
+    assert "href='gradio_api/file=/data%20%231/50%25/edit.mp4'" in links
+    assert "#" not in links

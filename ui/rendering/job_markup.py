@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
+from urllib.parse import quote
 
 from ui.rendering.icons import icon
 from ui.rendering.markup import duration, settings_line
@@ -154,7 +155,7 @@ def variation_grid(edits: Sequence[PastEdit], shown: str) -> str:
     tiles = "".join(
         f"<button type='button' class='vg-variation' data-action='take' data-value='{each.job.id}' "
         f"aria-pressed='{str(each.job.id == shown).lower()}' title='Show this one, and use its seed from now on'>"
-        f"<video src='gradio_api/file={escape(each.video)}' muted loop autoplay playsinline></video>"
+        f"<video src='{file_address(each.video)}' muted loop autoplay playsinline></video>"
         f"<span>Seed {each.project.settings.seed}</span></button>"
         for each in edits
     )
@@ -240,7 +241,7 @@ def _history_row(each: PastEdit, is_shown: bool) -> str:
 
 
 def _thumbnail(each: PastEdit) -> str:
-    picture = f"<img src='gradio_api/file={escape(each.thumbnail)}' alt=''>" if each.thumbnail else ""
+    picture = f"<img src='{file_address(each.thumbnail)}' alt=''>" if each.thumbnail else ""
     return f"<span class='vg-thumb'>{picture}</span>"
 
 
@@ -255,6 +256,11 @@ def download_links(video: str, comparison: str) -> str:
     """Return links to an edit's cached files."""
     links = (("Download MP4", video, "vg-first"), ("Side by side", comparison, ""))
     return "<p class='vg-downloads'>" + "".join(
-        f"<a class='vg-button {tone}' href='gradio_api/file={escape(path)}' download>{icon('download')}{name}</a>"
+        f"<a class='vg-button {tone}' href='{file_address(path)}' download>{icon('download')}{name}</a>"
         for name, path, tone in links
     ) + "</p>"  # fmt: skip
+
+
+def file_address(path: str) -> str:
+    """Return where the server serves a cached file, relative to the page; a folder's name may hold "#" or "%"."""
+    return f"gradio_api/file={quote(path)}"

@@ -39,7 +39,8 @@ function slide(event) {
 function show() {
   root.hidden = !props.value;
   if (!props.value) return video.removeAttribute("src");
-  video.src = new URL(`gradio_api/file=${props.value}`, `${window.gradio_config.root.replace(/\/$/, "")}/`);
+  const path = props.value.split("/").map(encodeURIComponent).join("/");
+  video.src = new URL(`gradio_api/file=${path}`, `${window.gradio_config.root.replace(/\/$/, "")}/`);
   video.play().catch(() => {});
 }
 

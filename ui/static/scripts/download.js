@@ -2,7 +2,8 @@
 (path) => {
   if (!path) return;
   const link = document.createElement("a");
-  link.href = new URL(`gradio_api/file=${path}`, `${window.gradio_config.root.replace(/\/$/, "")}/`);
+  const escaped = path.split("/").map(encodeURIComponent).join("/");
+  link.href = new URL(`gradio_api/file=${escaped}`, `${window.gradio_config.root.replace(/\/$/, "")}/`);
   link.download = "";
   link.click();
 }
