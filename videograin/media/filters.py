@@ -31,11 +31,22 @@ def sampling_filters(info: VideoInfo, start: float, fps: float) -> list[str]:
     return ["settb=1/1000000", f"setpts=PTS-{shift}", f"fps=fps={rate_of(fps)}:round=up:start_time=0"]
 
 
-def picture_filters(info: VideoInfo, scaled: tuple[int, int], size: tuple[int, int]) -> list[str]:
-    """Return the filters that scale to `scaled`, crop the middle to `size` (both (width, height)), and give RGB."""
+def picture_filters(
+    info: VideoInfo, scaled: tuple[int, int], size: tuple[int, int], unpadded: tuple[int, int] | None = None
+) -> list[str]:
+    """Return the filters that give RGB, scaled and cropped.
+
+    Args:
+        info: of the video.
+        scaled: (width, height) to scale to.
+        size: (width, height) to crop from the middle of that.
+        unpadded: (width, height) of what is scaled, from the upper left corner; None is all of it.
+    """
     scale = f"scale={scaled[0]}:{scaled[1]}:{SCALE_FLAGS}"
     over_white = _OVER_WHITE if info.has_alpha else ()
-    return [*_missing_tags(info), *over_white, scale, *_to_bt709(info), "format=rgb24", f"crop={size[0]}:{size[1]}"]
+    # Half as many rows or columns of colour as an odd side has do not exist: cut as RGB, no colour moves.
+    cut = [f"scale={SCALE_FLAGS}", "format=gbrp", f"crop={unpadded[0]}:{unpadded[1]}:0:0"] if unpadded else []
+    return [*_missing_tags(info), *over_white, *cut, scale, *_to_bt709(info), "format=rgb24", f"crop={size[0]}:{size[1]}"]
 
 
 def crop_corner(scaled: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:

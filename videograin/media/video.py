@@ -123,7 +123,13 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
     return probe_folder(path) if path.is_dir() else probe_file(path)
 
 
-def load_clip(path: str | os.PathLike[str], options: ClipOptions | None = None, scratch: Path | None = None) -> Clip:
+def load_clip(
+    path: str | os.PathLike[str],
+    options: ClipOptions | None = None,
+    scratch: Path | None = None,
+    *,
+    unpadded: tuple[int, int] | None = None,
+) -> Clip:
     """Decode the part of a video that `options` asks for.
 
     Transparent pixels are shown over white; HDR is tone-mapped to bt709; a file that breaks off gives the frames
@@ -133,6 +139,8 @@ def load_clip(path: str | os.PathLike[str], options: ClipOptions | None = None, 
         path: any video file that ffmpeg reads, or a folder of a PNG or JPEG for each frame.
         options: the defaults of `ClipOptions` if None.
         scratch: folder for a file that the frames are mapped from; None holds them in memory.
+        unpadded: (width, height) of a video's picture without the row or column that `save_video` adds to odd sides;
+            None is all of it.
 
     Raises:
         VideoError: the file cannot be read, a limit is met, or no frame lies in the range.
@@ -141,9 +149,13 @@ def load_clip(path: str | os.PathLike[str], options: ClipOptions | None = None, 
     path = Path(path)
     info = probe(path)
     fps = options.fps or info.fps / (options.stride or 1)
-    _, size = clip_size(info.width, info.height, options)
+    width, height = unpadded or (info.width, info.height)
+    _, size = clip_size(width, height, options)
     frames = _allocate(_frame_count(info, options, fps, path), size, scratch)
-    read, is_damaged = (_fill_from_folder if path.is_dir() else _fill)(frames, info, options, fps, path)
+    if path.is_dir():
+        read, is_damaged = _fill_from_folder(frames, info, options, fps, path), False
+    else:
+        read, is_damaged = _fill(frames, _decode(info, options, fps, path, len(frames), unpadded), path)
     if not read:
         raise VideoError(
             f"'{path.name}' shows no frame from {options.start:g} s on; it lasts {info.duration:g} s. Start earlier, "
@@ -232,22 +244,20 @@ def _frame_count(info: VideoInfo, options: ClipOptions, fps: float, path: Path) 
     return min(options.max_frames, count)
 
 
-def _fill(frames: np.ndarray, info: VideoInfo, options: ClipOptions, fps: float, path: Path) -> tuple[int, bool]:
+def _fill(frames: np.ndarray, arguments: list[str], path: Path) -> tuple[int, bool]:
     """Decode a video into `frames`, and return how many there were and whether ffmpeg complained."""
-    with FFmpeg(_decode(info, options, fps, path, len(frames)), path.name) as child:
+    with FFmpeg(arguments, path.name) as child:
         read = child.read_into(frames.data.cast("B"), len(frames)) // frames[0].nbytes
         content, complaints = child.finish()
     return read, bool(complaints) or not content
 
 
-def _fill_from_folder(
-    frames: np.ndarray, info: VideoInfo, options: ClipOptions, fps: float, path: Path
-) -> tuple[int, bool]:
+def _fill_from_folder(frames: np.ndarray, info: VideoInfo, options: ClipOptions, fps: float, path: Path) -> int:
     scaled, size = clip_size(info.width, info.height, options)
     places, read = _places(info, options.start, fps, len(frames)), 0
     for read, frame in enumerate(read_frames(path, places, (info.width, info.height)), 1):
         frames[read - 1] = scaled_frame(frame, scaled, size)
-    return read, False
+    return read
 
 
 def _places(info: VideoInfo, start: float, fps: float, count: int) -> list[int]:
@@ -255,10 +265,19 @@ def _places(info: VideoInfo, start: float, fps: float, count: int) -> list[int]:
     return [math.floor((start + frame / fps) * info.fps + JITTER) for frame in range(count)]
 
 
-def _decode(info: VideoInfo, options: ClipOptions, fps: float, path: Path, count: int) -> list[str]:
+def _decode(
+    info: VideoInfo,
+    options: ClipOptions,
+    fps: float,
+    path: Path,
+    count: int,
+    unpadded: tuple[int, int] | None = None,
+) -> list[str]:
     """Return the arguments that decode `count` frames to raw RGB."""
-    scaled, size = clip_size(info.width, info.height, options)
-    filters = [*track_filters(info), *sampling_filters(info, options.start, fps), *picture_filters(info, scaled, size)]
+    width, height = unpadded or (info.width, info.height)
+    scaled, size = clip_size(width, height, options)
+    picture = picture_filters(info, scaled, size, unpadded)
+    filters = [*track_filters(info), *sampling_filters(info, options.start, fps), *picture]
     output = ["-map", f"0:{info.track}", "-vf", ",".join(filters), "-frames:v", str(count), "-f", "rawvideo", "pipe:1"]
     return ["-v", "error", *_input(info, options.start, path), *output]
 
