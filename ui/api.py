@@ -328,7 +328,9 @@ class Api(EditApi):
 
     def export_masks(self, session: str, kind: str = transfer.MaskFormat.PNG.value) -> gr.FileData:
         """Return the masks as a file."""
-        return gr.FileData(path=transfer.export_masks(self._find(session), member(transfer.MaskFormat, kind)))
+        return gr.FileData(
+            path=transfer.export_masks(self._studio, self._find(session), member(transfer.MaskFormat, kind))
+        )
 
     def export_project(self, session: str) -> gr.FileData:
         """Return clip, masks, words, settings and results as a ZIP file."""

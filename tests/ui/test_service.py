@@ -31,6 +31,7 @@ from ui.work.session import Session, Sessions
 from ui.work.transfer import MaskFormat
 from videograin.diffusion.clusters import Proposal
 from videograin.errors import JobError, ModelError, ProjectError, RegionError, SettingsError, VideoError
+from videograin.files.disk import FULL
 from videograin.jobs.edit import draft, read_attention
 from videograin.jobs.editing.edit_jobs import REUSED
 from videograin.jobs.model_shelf import ShelfState
@@ -591,11 +592,29 @@ def test_long_calls_take_turns_with_the_page_and_others_never_wait_for_them(stud
 
 def test_an_export_takes_the_place_of_the_one_before(studio, session, tmp_path, monkeypatch):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "web"))
-    first, archive = (Path(transfer.export_masks(session, kind)) for kind in (MaskFormat.NPZ, MaskFormat.PNG))
-    second = Path(transfer.export_masks(session, MaskFormat.NPZ))
+    first, archive = (Path(transfer.export_masks(studio, session, kind)) for kind in (MaskFormat.NPZ, MaskFormat.PNG))
+    second = Path(transfer.export_masks(studio, session, MaskFormat.NPZ))
     assert (first.exists(), second.exists(), archive.exists()) == (False, True, True)
     assert first != second
     assert session.id not in str(second)
+
+
+def test_nothing_is_exported_that_the_disk_has_no_room_for(studio, session, page, answer, monkeypatch):
+    studio.submit_edit(session, JobKind.PREVIEW)
+    finish(studio, session)
+    announced: list[int] = []
+
+    def refuse(more: int = 0) -> None:
+        announced.append(more)
+        raise ProjectError(FULL)
+
+    monkeypatch.setattr(studio.room, "check", refuse)
+    for handler, *choice in (("export_masks", MaskFormat.NPZ), ("export_project",), ("export_result", "", "png")):
+        with pytest.raises(gr.Error, match="disk of this server is full"):
+            answer(handler, session.id, *choice)
+    masks, project, pictures = announced
+    assert 0 < masks < project
+    assert pictures == pytest.approx(4 * 64 * 64 * 3, rel=0.1)
 
 
 def test_a_lora_goes_into_the_edit_and_with_the_project(

@@ -153,7 +153,7 @@ class MarkHandlers:
     def export_masks(self, session_id: str, kind: str) -> Updates:
         """Write the masks to a file."""
         session = self._studio.sessions.find(session_id)
-        return {self._page.file: transfer.export_masks(session, transfer.MaskFormat(kind))}
+        return {self._page.file: transfer.export_masks(self._studio, session, transfer.MaskFormat(kind))}
 
     def to_edit(self, session_id: str) -> Updates:
         """Go on to the words, with a caption of what the clip shows where one can be guessed."""

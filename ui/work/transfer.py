@@ -2,6 +2,7 @@
 
 import secrets
 import shutil
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from enum import StrEnum
@@ -10,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import gradio as gr
+import numpy as np
 from gradio.utils import get_upload_folder
 
 from ui.work.objects.references import kept_pictures
@@ -26,7 +28,7 @@ from videograin.media.frame_folder import PICTURES
 from videograin.media.playable import make_playable, pack_frames
 from videograin.media.video import load_clip
 from videograin.models.bundles import find_bundle
-from videograin.production.export import export_edit
+from videograin.production.export import expected_bytes, export_edit
 from videograin.project import objects
 from videograin.project.archive import export_workspace, import_workspace, pack_folder, unpack_archive
 from videograin.project.project import Project
@@ -40,6 +42,9 @@ class MaskFormat(StrEnum):
     DAVIS = "Indexed PNGs, as DAVIS has them"
     NPZ = "NumPy arrays (NPZ)"
 
+
+COPIES = 2
+"""Of what is packed into a ZIP: the files are gathered in a folder first."""
 
 OTHER_MODEL = "This project's model, '{}', is not offered here; '{}' takes its place, with the settings that suit it."
 """What is said of a project's model."""
@@ -118,16 +123,18 @@ def as_one_file(studio: StudioService, clip: Path, scratch: Path) -> Path:
 
 
 @one_at_a_time
-def export_masks(session: Session, kind: MaskFormat) -> str:
+def export_masks(studio: StudioService, session: Session, kind: MaskFormat) -> str:
     """Write a session's masks to a file and return its path in the cache.
 
     Raises:
         RegionError: no object is marked.
+        ProjectError: there is no room on the disk.
     """
     work, clip = session.opened_work, session.opened_clip
     named = work.named_masks(clip)
     if not named:
         raise RegionError("Nothing is marked yet, so there are no masks to export.")
+    studio.room.check(COPIES * _packed_bytes(named.values()))
     if kind is MaskFormat.NPZ:
         path = _new_export(session, "masks.npz")
         save_npz(path, named)
@@ -141,10 +148,18 @@ def export_masks(session: Session, kind: MaskFormat) -> str:
 
 @one_at_a_time
 def export_project(studio: StudioService, session: Session) -> str:
-    """Write a session's whole work, with its clip and results, to a ZIP file and return its path in the cache."""
+    """Write a session's whole work, with its clip and results, to a ZIP file and return its path in the cache.
+
+    Raises:
+        VideoError: the clip is missing.
+        ProjectError: there is no room on the disk.
+    """
+    work = replace(session.opened_work, results=studio.saved_results(session))
+    files = [work.clip, *(each.video for each in work.results), *(each.file for each in work.adapters if each.file)]
+    size = sum(file.stat().st_size for file in files if file.is_file())
+    studio.room.check(COPIES * (size + _packed_bytes(each.masks for each in work.masks.values())))
     path = _new_export(session, "project.zip")
-    work = session.opened_work
-    export_workspace(replace(work, results=studio.saved_results(session)), path)
+    export_workspace(work, path)
     return str(path)
 
 
@@ -153,11 +168,13 @@ def export_result(studio: StudioService, session: Session, result: JobStatus, ou
     """Write a finished edit in another format than its MP4 and return its path in the cache.
 
     Raises:
-        VideoGrainError: the edit, its clip or its masks cannot be read.
+        VideoGrainError: the edit, its clip or its masks cannot be read, or there is no room on the disk.
     """
+    video = result.results / result.result.video
+    studio.room.check(expected_bytes(video, output_format))
     path = _new_export(session, f"edit{output_format.suffix}")
     inputs = edited_by(result.job.kind, studio.store.request(result.job, Project))
-    export_edit(inputs, result.results / result.result.video, path, output_format)
+    export_edit(inputs, video, path, output_format)
     return str(path)
 
 
@@ -220,6 +237,11 @@ def uploaded(file: gr.FileData) -> Path:
         if stated and path.is_relative_to(folder) and path.is_file():
             return path
     raise ProjectError("This file was not uploaded to the studio. Upload it, with handle_file() of gradio_client.")
+
+
+def _packed_bytes(masks: Iterable[np.ndarray]) -> int:
+    """Return how many bytes masks (F, H, W) bool take at most in a file that compresses them: a bit a pixel."""
+    return sum(each.size for each in masks) // 8
 
 
 def _new_export(session: Session, name: str) -> Path:
