@@ -270,12 +270,18 @@ def test_sound_is_kept(project: Path) -> None:
         (["mask", "/no/such/dog.mp4", "--click", "1,2"], "There is no file '/no/such/dog.mp4'"),
         (["mask", "{project.parent}/clip.mp4", "--click", "1,2", "--frames", "0"], "max_frames is 0"),
         (["mask", "{project.parent}/clip.mp4", "--click", "1,2", "-o", "matte.mp4"], "not written as 'matte.mp4'"),
+        (["mask", "{project.parent}/clip.mp4", "--click", "1,2", "-o", "{project.parent}/vae"], "vae' is a file, not"),
+        (["mask", "{project.parent}/clip.mp4", "--click", "1,2", "-o", "{project.parent}/a.npz"], "a.npz' is a folder"),
+        (["edit", "{project}", "--strip", "{project.parent}/b.png"], "b.png' is a folder"),
     ],
 )
 def test_what_the_person_can_mend_is_one_line(
     project: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    project.with_name("work.zip").write_bytes(b"PK")
+    for name in ("work.zip", "vae"):
+        project.with_name(name).write_bytes(b"PK")
+    for name in ("a.npz", "b.png"):
+        project.with_name(name).mkdir()
     assert main([argument.format(project=project) for argument in arguments]) == USAGE
     bars = re.compile(r".*\d+/\d+ \[.*step/s\]|")  # of what was done before
     (complaint,) = [line for line in capsys.readouterr().err.splitlines() if not bars.fullmatch(line)]

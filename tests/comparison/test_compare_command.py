@@ -72,6 +72,8 @@ def test_what_cannot_be_compared_is_said_before_the_work(project: Path, capsys: 
     assert "no method 'dmt'" in capsys.readouterr().err
     assert main(["compare", str(project), "-o", str(project)]) == USAGE
     assert "cannot be made a folder" in capsys.readouterr().err
+    assert main(["compare", str(project), "--frames", "1", "--device", "cpu"]) == USAGE
+    assert "One frame has no motion to be scored" in capsys.readouterr().err
     source = project.with_name("clip.mp4").rename(project.with_name("source.mp4"))
     project.write_text(project.read_text().replace("clip.mp4", source.name))
     assert main(["compare", str(project), "-o", str(project.parent)]) == USAGE

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from videograin.cli.edit import add_model_options, drawing, obtain_needed
 from videograin.cli.projects import check_place, read_project, with_first_frames
-from videograin.cli.score import add_measuring_options, obtain_scorer, shown
+from videograin.cli.score import add_measuring_options, check_scorable, obtain_scorer, shown
 from videograin.cli.terminal import ProgressBars, print_notes, silence_libraries
 from videograin.device import choose_device
 from videograin.errors import ProjectError, SettingsError
@@ -78,6 +78,7 @@ def run(options: argparse.Namespace) -> None:
     with TemporaryDirectory(prefix="videograin-") as scratch:
         with ProgressBars() as bars:
             source = SourceEdit.prepare(project, Path(scratch), device, bars)
+        check_scorable(len(source.clip.frames))
         print_notes(source.notes)
         request, results = _carry_out(source, methods, is_lent, options, device)
         _print(results)

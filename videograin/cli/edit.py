@@ -16,6 +16,7 @@ import numpy as np
 
 from videograin.cli.download import obtain
 from videograin.cli.projects import check_place, length_notes, read_project, with_first_frames
+from videograin.cli.score import check_scorable, obtain_scorer, print_report
 from videograin.cli.terminal import ProgressBars, duration, print_notes, silence_libraries
 from videograin.device import DTYPES, choose_device, choose_dtype, choose_second_device
 from videograin.errors import ProjectError
@@ -165,6 +166,8 @@ def carry_out(project: "EditInputs", output: Path, output_format: "OutputFormat"
     with TemporaryDirectory(prefix="videograin-") as scratch:
         with ProgressBars() as bars:
             source = SourceEdit.prepare(project, Path(scratch), device, bars)
+        if options.score:
+            check_scorable(len(source.clip.frames))
         print_notes([*source.notes, *length_notes(source.clip, project.clip_options, ClipOptions.max_frames, MORE)])
         folder = Path(scratch, "segments")
         folder.mkdir()
@@ -185,18 +188,15 @@ def carry_out(project: "EditInputs", output: Path, output_format: "OutputFormat"
 
 def _prepare_score(project: "EditInputs", output_format: "OutputFormat", offline: bool) -> None:
     """Refuse what cannot be scored, and download what scores, before the edit."""
-    from videograin.cli.score import obtain_scorer
     from videograin.media.encode import OutputFormat
 
     if output_format is not OutputFormat.MP4:
         raise ProjectError(f"A result can be scored as an MP4, not as {output_format.description}. Leave out --score.")
-    if project.clip_options.max_frames == 1:
-        raise ProjectError("One frame has no motion to be scored. Leave out --score, or edit two frames or more.")
+    check_scorable(project.clip_options.max_frames)
     obtain_scorer(project.model, None, offline)
 
 
 def _score(project: "EditInputs", output: Path, device: "torch.device", offline: bool) -> None:
-    from videograin.cli.score import print_report
     from videograin.evaluation.scorers import load_scorer
     from videograin.production.scoring import score_result
 

@@ -237,9 +237,10 @@ def _check_frame(frame: int, count: int) -> None:
 
 def _check_output(output: Path) -> Path:
     """Return where the masks go; what cannot be written fails now, not after minutes of work."""
-    check_place(output)
-    if output.suffix.lower() != ".zip" and guess_type(output.name)[0]:
+    is_folder = output.suffix.lower() not in (".zip", ".npz")
+    if is_folder and guess_type(output.name)[0]:
         raise ProjectError(f"Masks are not written as '{output.name}'. Name a folder, a .zip or an .npz.")
+    check_place(output, is_folder=is_folder)
     if output.is_dir() and any(output.iterdir()):
         raise ProjectError(f"The folder '{output}' holds something already. Name another, or empty it.")
     return output

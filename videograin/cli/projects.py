@@ -53,13 +53,15 @@ def length_notes(clip: "Clip", options: "ClipOptions", limit: int, remedy: str) 
     return [f"only the first {len(clip.frames)} frames are read, {clip.duration:.4g} of {wanted:.4g} s; {remedy}"]
 
 
-def check_place(path: Path, ending: str = "") -> None:
+def check_place(path: Path, ending: str = "", *, is_folder: bool = False) -> None:
     """Raise ProjectError where a file or folder cannot be written under its name: before the work, not after it."""
     if ending and path.suffix.lower() != ending:
         raise ProjectError(f"'{path}' must end in {ending}.")
     if not path.absolute().parent.is_dir():
         raise ProjectError(f"There is no folder '{path.parent}' to write '{path.name}' to. Create it first.")
     check_writable(path)
+    if path.exists() and path.is_dir() != is_folder:
+        raise ProjectError(f"'{path}' is a {'file, not a folder' if is_folder else 'folder'}. Choose another name.")
 
 
 def is_example(path: Path) -> bool:

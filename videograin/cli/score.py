@@ -11,6 +11,7 @@ from videograin.cli.download import obtain
 from videograin.cli.projects import check_place, read_project, with_first_frames
 from videograin.cli.terminal import silence_libraries
 from videograin.device import choose_device
+from videograin.errors import ProjectError
 from videograin.files.atomic import write_whole
 
 if TYPE_CHECKING:
@@ -76,6 +77,12 @@ def obtain_scorer(model: str, source: str | None, offline: bool) -> None:
 
     if source is None and not offline and not has_own_scorer(model):
         obtain(SCORER)
+
+
+def check_scorable(frames: int) -> None:
+    """Raise ProjectError where a number of frames cannot be scored: before they are edited."""
+    if frames < 2:
+        raise ProjectError("One frame has no motion to be scored. Take two frames or more, or do without scores.")
 
 
 def print_report(report: "EditReport") -> None:
