@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from mask_targets import frames_of, read_masks
 from PIL import Image, PngImagePlugin
-from synthetic_video import make, moving_scene
+from synthetic_video import COUNTER, count_of, make, moving_scene
 
 from videograin.errors import RegionError
+from videograin.masks.export import save_indexed_pngs, save_png_folders
 from videograin.masks.load import MaskSource, load_masks, load_objects
 from videograin.masks.planes import read_plane
 from videograin.masks.target import MaskTarget, fit_masks
@@ -216,3 +217,38 @@ def test_masks_of_the_whole_video_are_known_where_its_sound_is_longer_than_its_p
         assert shown.tolist() == [number]
     with pytest.raises(RegionError, match="has 40 masks"):
         MaskTarget.of(clip, chosen).places(40, "it")
+
+
+@pytest.mark.parametrize("options", [{}, {"start": 0.2, "max_frames": 9}, {"fps": 10.0}])
+@pytest.mark.parametrize("kind", ["pictures", "array"])
+def test_masks_of_another_program_follow_the_times_of_the_file_s_own_frames(tmp_path: Path, kind: str, options) -> None:
+    gap = "select='not(between(n,6,12))'"  # frames at 25 a second, but for seven
+    video = make(tmp_path / "clip.mp4", f"{COUNTER},{gap}", "-fps_mode", "vfr", "-bf", "2", "-crf", "1")
+    numbers = [number for number in range(50) if not 6 <= number <= 12]
+    masks = np.zeros((len(numbers), 64, 96), np.uint8)
+    for number, mask in zip(numbers, masks, strict=True):
+        mask[:, number] = 255
+    if kind == "pictures":
+        source = save_masks(tmp_path / "masks", masks)
+    else:
+        source = tmp_path / "masks.npy"
+        np.save(source, masks)
+    chosen = ClipOptions(short_side=None, multiple=1, **options)
+    clip = load_clip(video, chosen)
+    found = read_masks(MaskSource(source), MaskTarget.of(clip, chosen))
+    assert found.argmax(2)[:, 0].tolist() == count_of(clip.frames)
+
+
+def test_exported_masks_come_back_as_those_of_the_frames_that_they_were_made_of(tmp_path: Path) -> None:
+    video = make(tmp_path / "clip.mp4", f"{COUNTER},select='not(between(n,6,12))'", "-fps_mode", "vfr")
+    chosen = ClipOptions(short_side=None, multiple=1)
+    clip = load_clip(video, chosen)
+    masks = np.zeros(clip.frames.shape[:3], bool)
+    for frame, mask in enumerate(masks):
+        mask[:, frame] = True
+    target = MaskTarget.of(clip, chosen)
+    for save in (save_png_folders, save_indexed_pngs):
+        folder = tmp_path / save.__name__
+        save(folder, {"ball": masks})
+        [found] = load_objects(folder, target).masks.values()
+        assert np.array_equal(found, masks)

@@ -32,7 +32,7 @@ def read_coco(path: Path, target: MaskTarget) -> FoundObjects:
         names = {int(each["id"]): str(each["name"]) for each in document.get("categories", [])}
         if not annotations or not images:
             raise RegionError(f"{title} holds no annotation. Export the annotations again, with their masks.")
-        shown = [int(images[place]["id"]) for place in target.places(len(images), title)]
+        shown = [int(images[place]["id"]) for place in target.places(len(images), title, by_file=True)]
         sizes = {
             int(each["id"]): (int(each["width"]), int(each["height"]))
             for each in images

@@ -6,8 +6,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from videograin.files.atomic import file_names, written_aside
+from videograin.masks.planes import OWN
 from videograin.masks.shapes import MAX_LABELS, check_masks, label_map
 from videograin.media.npz import write_npz
 
@@ -33,7 +35,8 @@ def save_png_folders(folder: Path, objects: Mapping[str, np.ndarray], size: tupl
             (aside / name).mkdir(parents=True)
             for frame, mask in enumerate(masks):
                 plane = enlarged(mask, size or mask.shape)
-                Image.fromarray(plane.view(np.uint8) * np.uint8(255)).save(aside / name / f"{frame:05}.png")
+                picture = Image.fromarray(plane.view(np.uint8) * np.uint8(255))
+                picture.save(aside / name / f"{frame:05}.png", pnginfo=_origin())
 
 
 def save_indexed_pngs(folder: Path, objects: Mapping[str, np.ndarray]) -> None:
@@ -55,7 +58,7 @@ def save_indexed_pngs(folder: Path, objects: Mapping[str, np.ndarray]) -> None:
         for frame, indices in enumerate(labels):
             image = Image.fromarray(indices, "P")
             image.putpalette(palette)
-            image.save(aside / f"{frame:05}.png")
+            image.save(aside / f"{frame:05}.png", pnginfo=_origin())
 
 
 def save_npz(path: Path, objects: Mapping[str, np.ndarray]) -> None:
@@ -71,6 +74,13 @@ def save_npz(path: Path, objects: Mapping[str, np.ndarray]) -> None:
     """
     check_masks(*objects.values())
     write_npz(path, dict(zip(file_names(objects), objects.values(), strict=True)))
+
+
+def _origin() -> PngInfo:
+    """Return what tells `load_objects` that masks are of the clip's frames, not of those that the file holds."""
+    origin = PngInfo()
+    origin.add_text("Software", OWN)
+    return origin
 
 
 def enlarged(mask: np.ndarray, size: tuple[int, ...]) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 from videograin.errors import RegionError
 from videograin.masks.coco import is_coco, read_coco
 from videograin.masks.labels import FoundObjects, check_number, find_objects
-from videograin.masks.planes import Plane, check_picture, plane_of, read_plane
+from videograin.masks.planes import Plane, check_picture, is_own, plane_of, read_plane
 from videograin.masks.target import MaskTarget, stack
 from videograin.masks.video import load_matte
 from videograin.media.frame_folder import PICTURES, in_number_order
@@ -230,7 +230,7 @@ def _planes(path: Path, target: MaskTarget) -> list[Plane]:
 
 def _check_sequence(folder: Path, files: list[Path], target: MaskTarget) -> None:
     """Raise RegionError unless the files of a folder fit by their number and headers."""
-    for place in sorted(set(target.places(len(files), f"'{folder.name}'"))):
+    for place in sorted(set(_places(folder, files, target))):
         file = files[place]
         if file.suffix.lower() == ".npy":
             _check_array(read_headers(file)[""], target, f"'{file.name}'")
@@ -239,20 +239,26 @@ def _check_sequence(folder: Path, files: list[Path], target: MaskTarget) -> None
 
 
 def _sequence_planes(folder: Path, files: list[Path], target: MaskTarget) -> list[Plane]:
-    places = target.places(len(files), f"'{folder.name}'")
+    places = _places(folder, files, target)
     read = {place: _planes(files[place], target)[0] for place in sorted(set(places))}
     return [read[place] for place in places]
 
 
+def _places(folder: Path, files: list[Path], target: MaskTarget) -> list[int]:
+    """Return which files of a folder belong to the target's frames; ours are of the clip as it is read."""
+    return target.places(len(files), f"'{folder.name}'", by_file=not is_own(files[0]))
+
+
 def _array_planes(file: Path, key: str | None, header: ArrayHeader, target: MaskTarget) -> list[Plane]:
-    places = _check_array(header, target, f"Array '{key}' of '{file.name}'" if key else f"'{file.name}'")
+    title = f"Array '{key}' of '{file.name}'" if key else f"'{file.name}'"
+    places = _check_array(header, target, title, by_file=key is None)  # an NPY is never ours
     array = read_array(file, key)
     read = {place: plane_of(array if array.ndim == 2 else array[place], target) for place in sorted(set(places))}
     return [read[place] for place in places]
 
 
-def _check_array(header: ArrayHeader, target: MaskTarget, title: str) -> list[int]:
-    """Return which planes of an array are to be read."""
+def _check_array(header: ArrayHeader, target: MaskTarget, title: str, *, by_file: bool = False) -> list[int]:
+    """Return which planes of an array are to be read (`MaskTarget.places`)."""
     shape = header.shape
     if len(shape) not in (2, 3) or 0 in shape or header.kind not in "biu":
         raise RegionError(
@@ -260,7 +266,7 @@ def _check_array(header: ArrayHeader, target: MaskTarget, title: str) -> list[in
             "bool or integers."
         )
     target.check_size(shape[-1], shape[-2], title)
-    return target.places(1 if len(shape) == 2 else shape[0], title)
+    return target.places(1 if len(shape) == 2 else shape[0], title, by_file=by_file)
 
 
 def _is_of_a_system(file: Path, folder: Path) -> bool:

@@ -11,6 +11,9 @@ from videograin.errors import RegionError
 from videograin.masks.target import MaskTarget
 from videograin.media.frame_folder import PICTURES
 
+OWN = "VideoGrain Studio"
+"""What exported pictures say of their origin, as "Software"."""
+
 _MIN_FLAT = 0.5
 """Share of a coloured mask's pixels that have four neighbours of their own colour; photographs have next to none."""
 
@@ -82,6 +85,14 @@ def check_picture(file: Path, target: MaskTarget) -> None:
     with _opened(file) as image:
         size = image.size
     target.check_size(*size, f"'{file.name}'")
+
+
+def is_own(file: Path) -> bool:
+    """Tell whether a file is a picture that `export` wrote."""
+    if file.suffix.lower() not in PICTURES:
+        return False
+    with _opened(file) as image:
+        return image.info.get("Software") == OWN
 
 
 def read_plane(file: Path, target: MaskTarget) -> Plane:

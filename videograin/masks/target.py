@@ -1,12 +1,14 @@
 """The clip that masks are made for: what size and number they may have, and how they are brought to its frames."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Self
 
 import cv2
 import numpy as np
 
 from videograin.errors import RegionError
+from videograin.masks.frame_times import frame_times, shown_frames
 from videograin.media.filters import JITTER, crop_corner
 from videograin.media.video import MAX_FRAMES, Clip, ClipOptions, clip_shape, clip_size
 
@@ -32,6 +34,7 @@ class MaskTarget:
         source_fps: frames per second of the whole video.
         frames_less: that the whole video may have less than its header tells.
         as_stored: whether masks keep the size that they are stored at, once it is known to fit.
+        clip: that it is, None where there is none.
     """
 
     shape: tuple[int, int, int]
@@ -41,6 +44,7 @@ class MaskTarget:
     source_fps: float = 0.0
     frames_less: int = 1
     as_stored: bool = False
+    clip: Clip | None = None
 
     @classmethod
     def of(cls, clip: Clip, options: ClipOptions) -> Self:
@@ -54,22 +58,39 @@ class MaskTarget:
             source_frames=stated,
             source_fps=info.fps,
             frames_less=_frames_less(clip, options, stated),
+            clip=clip,
         )
 
-    def places(self, count: int, title: str) -> list[int]:
+    def places(self, count: int, title: str, *, by_file: bool = False) -> list[int]:
         """Return which of `count` masks belong to the clip's frames, a place for each frame, or one for all.
 
-        Masks are those of the clip's frames, or of all frames of the video, of which the clip may show a part.
+        Masks are those of the clip's frames, or of all frames of the video, of which the clip may show a part. Where
+        its rate varies, the frames that its file holds are others than those that are read at a constant rate.
+
+        Args:
+            count: of the masks.
+            title: of them, for messages.
+            by_file: whether they come from another program, which knows the file's frames alone; of others this is
+                taken for true where their number is the file's and no other.
 
         Raises:
             RegionError: their number is neither.
         """
         frames = self.shape[0]
-        if count not in (1, frames) and -1 <= self.source_frames - count <= self.frames_less:
+        is_whole = -1 <= self.source_frames - count <= self.frames_less
+        may_be_clip = count == frames or is_whole
+        if self.clip is not None and count > 1 and (by_file or not may_be_clip) and count == len(self._times):
+            return shown_frames(self._times, self.clip.info, self.clip.start, self.clip.fps, frames)
+        if count not in (1, frames) and is_whole:
             fps = self.options.fps or self.source_fps / (self.options.stride or 1)
             shown = [(self.options.start + frame / fps) * self.source_fps + JITTER for frame in range(frames)]
             return [min(int(place), count - 1) for place in shown]
         return list(range(self.check_count(count, title)))
+
+    @cached_property
+    def _times(self) -> np.ndarray:
+        """When each frame of the video is shown (`frame_times`)."""
+        return np.empty(0) if self.clip is None else frame_times(self.clip.path, self.clip.info)
 
     def check_count(self, count: int, title: str) -> int:
         """Return how many of `count` masks are to be read: one stands for all frames, those beyond the clip are not.

@@ -46,7 +46,15 @@ def picture_filters(
     over_white = _OVER_WHITE if info.has_alpha else ()
     # Half as many rows or columns of colour as an odd side has do not exist: cut as RGB, no colour moves.
     cut = [f"scale={SCALE_FLAGS}", "format=gbrp", f"crop={unpadded[0]}:{unpadded[1]}:0:0"] if unpadded else []
-    return [*_missing_tags(info), *over_white, *cut, scale, *_to_bt709(info), "format=rgb24", f"crop={size[0]}:{size[1]}"]
+    return [
+        *_missing_tags(info),
+        *over_white,
+        *cut,
+        scale,
+        *_to_bt709(info),
+        "format=rgb24",
+        f"crop={size[0]}:{size[1]}",
+    ]
 
 
 def crop_corner(scaled: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
