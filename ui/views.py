@@ -186,11 +186,10 @@ class Views:
     def settings(self, settings: EditSettings, bundle: ModelBundle) -> Updates:
         """Return the fields of some settings, each with the value that suits the model."""
         edit, values = self._page.edit, settings_to_form(settings)
-        fields = {
+        return self.degrees(settings, bundle) | {
             edit.settings[field.name]: gr.update(value=values[field.name], info=described(field, bundle.settings))
             for field in SETTING_FIELDS
         }
-        return fields | self.degrees(settings, bundle)
 
     def degrees(self, settings: EditSettings, bundle: ModelBundle) -> Updates:
         """Return the preset and the quality that some settings amount to; none where they were changed one by one."""
@@ -292,6 +291,7 @@ class Views:
             shown: id of the edit to show; empty shows the latest.
         """
         edit, studio = self._page.edit, self._studio
+        following = self.following(session)  # first: the page asks again soon for what ends between this and the rest
         edits = studio.edits(session)
         current = next((job for job in reversed(edits) if not job.state.is_final), next(iter(edits), None))
         latest = studio.worker.status(current.id, session.id) if current else None
@@ -299,7 +299,7 @@ class Views:
             latest = replace(latest, finished=None)
         result = studio.find_result(session, shown)
         return {
-            **self.following(session),
+            **following,
             edit.job: _edit_panel(latest),
             edit.note: job_markup.result_note(result, latest) if result and latest else "",
             edit.compare: _compared(latest, result),

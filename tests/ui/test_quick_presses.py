@@ -178,6 +178,20 @@ def test_an_answer_to_the_clock_or_a_cancel_does_not_say_which_result_is_shown(
     assert answer("history_action", session.id, "", event("show", value="a job"))[page.shown] == "a job"
 
 
+def test_a_job_that_ends_while_it_is_looked_at_is_asked_for_again_soon(
+    studio: StudioService, session: Session, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some of the answer was read before its end, and the rest after: who waits would see it in five seconds."""
+    job = studio.marking.suggest_on_frame(session)
+    session.suggesting = ""
+    while studio.live_jobs(session) or studio.worker.is_preparing:
+        time.sleep(0.02)
+    live, edits = [job], studio.edits
+    monkeypatch.setattr(studio, "live_jobs", lambda _: live)
+    monkeypatch.setattr(studio, "edits", lambda asker: live.clear() or edits(asker))
+    assert Views(studio, page).jobs(session, "")[page.timer].value == BUSY_SECONDS
+
+
 def test_another_segmenter_leaves_controls_that_were_ticked(session: Session, page: Page, answer: Answer) -> None:
     updates = answer("segmenter_chosen", session.id, "grabcut")
     assert updates[page.mark.segmenter].value == "grabcut"
