@@ -547,7 +547,13 @@ def test_what_is_described_in_words_is_marked_and_followed(
 def test_a_mark_that_is_no_mark_or_not_in_the_clip_is_named(
     ball_clip: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for wrong in (["--click", "12"], ["--click", "1,2,3,4"], ["--box", "1,2"], ["--stroke", "a,b,c,d"]):
+    for wrong in (
+        ["--click", "12"],
+        ["--click", "1,2,3,4"],
+        ["--box", "1,2"],
+        ["--stroke", "a,b,c,d"],
+        ["--stroke", "1,1,inf,1"],
+    ):
         with pytest.raises(SystemExit):
             main(["mask", str(ball_clip), *wrong])
         assert f"argument {wrong[0]}: '{wrong[1]}' is not" in capsys.readouterr().err
@@ -555,6 +561,22 @@ def test_a_mark_that_is_no_mark_or_not_in_the_clip_is_named(
     assert "Nothing is marked" in capsys.readouterr().err
     assert main(["mask", str(ball_clip), "--click", "5,5,9", "--segmenter", "grabcut"]) == USAGE
     assert "Frame 9 is not in the clip; it has 5" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("mark", "message"),
+    [
+        (["--click", "1290,20"], "The point 1290,20 is outside the video, whose frames have 1280×720 pixels"),
+        (["--stroke", "5,5,5,721"], "is outside the video"),
+        (["--box", "900,300,700,500"], "The box 900,300,700,500 holds nothing of the video"),
+    ],
+)
+def test_a_mark_outside_the_video_is_named_in_the_video_s_own_pixels(
+    tmp_path: Path, mark: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    large = make(tmp_path / "large.mp4", "color=gray:s=1280x720:r=8:d=0.25")
+    assert main(["mask", str(large), *mark, "--segmenter", "grabcut"]) == USAGE
+    assert message in capsys.readouterr().err
 
 
 def test_masks_never_replace_a_folder_of_other_files(ball_clip: Path, capsys: pytest.CaptureFixture[str]) -> None:

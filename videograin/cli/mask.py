@@ -98,6 +98,7 @@ def run(options: argparse.Namespace) -> None:
     if not marks and options.text is None:
         raise ProjectError("Nothing is marked. Give a --text, or at least one --click X,Y or --box X0,Y0,X1,Y1.")
     info = probe(options.clip)
+    _check_marks(marks, info.width, info.height)
     beside = options.clip if options.clip.name else options.clip.absolute()  # "." is a clip where pictures lie there
     output = _check_output(options.output or beside.with_name(f"{beside.stem}-masks"))
     silence_libraries()
@@ -135,7 +136,7 @@ def _add_mark(
             namespace.marks = namespace.marks or _Marks()
             try:
                 read(namespace.marks, values)
-            except ValueError as error:
+            except (ValueError, OverflowError) as error:
                 parser.error(f"argument {option_string}: '{values}' is not {metavar} ({error}).")
 
     parser.add_argument(option, action=Remember, metavar=metavar, help=text, dest="marks")
@@ -179,6 +180,24 @@ def _along(corners: Sequence[tuple[float, float]]) -> tuple[tuple[float, float],
         count = max(1, round(((x1 - x0) ** 2 + (y1 - y0) ** 2) ** 0.5 / STROKE_STEP))
         points += [(x0 + (x1 - x0) * i / count, y0 + (y1 - y0) * i / count) for i in range(1, count + 1)]
     return tuple(points)
+
+
+def _check_marks(marks: Sequence[Mark], width: int, height: int) -> None:
+    """Raise ProjectError where a mark lies outside the video; the segmenter, which sees it smaller, names others."""
+    for mark in marks:
+        for x, y in (*mark.inside, *mark.outside):
+            if not (0 <= x < width and 0 <= y < height):
+                raise ProjectError(
+                    f"The point {x:g},{y:g} is outside the video, whose frames have {width}×{height} pixels. Give one "
+                    "inside it."
+                )
+        if mark.box is not None:
+            x0, y0, x1, y1 = mark.box
+            if not (max(x0, 0) < min(x1, width) and max(y0, 0) < min(y1, height)):
+                raise ProjectError(
+                    f"The box {x0:g},{y0:g},{x1:g},{y1:g} holds nothing of the video, whose frames have "
+                    f"{width}×{height} pixels. Give its upper left corner, then its lower right one."
+                )
 
 
 def _mark(
