@@ -21,9 +21,10 @@ from synthetic_video import make, moving_scene
 
 from videograin.cli.edit import PROJECT, world_notes
 from videograin.cli.main import INTERRUPTED, OK, UNEXPECTED, UNREAD, USAGE, main
+from videograin.cli.mask import check_npz
 from videograin.cli.projects import length_notes
 from videograin.cli.terminal import LABELS, ProgressBars
-from videograin.errors import ModelError
+from videograin.errors import ModelError, ProjectError
 from videograin.finding.finder import Finder, FoundObject, Hits
 from videograin.media.encode import GREEN, save_video
 from videograin.media.video import ClipOptions, load_clip, probe
@@ -577,6 +578,13 @@ def test_a_mark_outside_the_video_is_named_in_the_video_s_own_pixels(
     large = make(tmp_path / "large.mp4", "color=gray:s=1280x720:r=8:d=0.25")
     assert main(["mask", str(large), *mark, "--segmenter", "grabcut"]) == USAGE
     assert message in capsys.readouterr().err
+
+
+def test_an_npz_that_could_not_be_read_again_is_refused_before_the_work() -> None:
+    check_npz(Path("masks.zip"), 3600, (2160, 3840))
+    check_npz(Path("masks.npz"), 3600, (480, 640))
+    with pytest.raises(ProjectError, match="An NPZ of 300 masks of 3840×2160 pixels exceeds the 2 GiB"):
+        check_npz(Path("masks.NPZ"), 300, (2160, 3840))
 
 
 def test_masks_never_replace_a_folder_of_other_files(ball_clip: Path, capsys: pytest.CaptureFixture[str]) -> None:

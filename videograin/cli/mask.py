@@ -108,6 +108,7 @@ def run(options: argparse.Namespace) -> None:
     )
     clip = load_clip(options.clip, clip_options)
     frames = clip.frames
+    check_npz(output, len(frames), (info.height, info.width))
     print_notes(length_notes(clip, clip_options, MAX_FRAMES, "cut the video into parts to mark all of it"))
     offered = in_order(OFFERED_SEGMENTERS, choose_device(options.device).type)
     name = options.segmenter or suitable_segmenter(looks_like_photograph(frames), offered)
@@ -263,6 +264,18 @@ def _check_output(output: Path) -> Path:
     if output.is_dir() and any(output.iterdir()):
         raise ProjectError(f"The folder '{output}' holds something already. Name another, or empty it.")
     return output
+
+
+def check_npz(output: Path, frames: int, size: tuple[int, int]) -> None:
+    """Raise ProjectError where an NPZ of masks of a size (H, W) would be larger than what is read of one."""
+    from videograin.media.video import MAX_CLIP_BYTES
+
+    height, width = size
+    if output.suffix.lower() == ".npz" and frames * height * width > MAX_CLIP_BYTES:
+        raise ProjectError(
+            f"An NPZ of {frames} masks of {width}×{height} pixels exceeds the {MAX_CLIP_BYTES >> 30} GiB that can be "
+            "read again. Name a folder or a .zip, or give fewer --frames."
+        )
 
 
 def _save(output: Path, tracks: "dict[str, Track]", size: tuple[int, int]) -> None:
