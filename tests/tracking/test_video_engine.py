@@ -64,3 +64,33 @@ def test_only_the_nearest_of_many_marked_frames_are_remembered(monkeypatch):
         propagator.correct("red", t, of_colour(frames[t], RED))
     propagator.propagate()
     assert told == {MAX_ANCHORS}
+
+
+def test_an_object_whose_only_mark_was_erased_is_absent_and_the_others_are_followed():
+    frames = squares(frames=4)
+    propagator = Propagator(frames, VideoEngine(*tiny_sam2_video()))
+    propagator.correct("green", 0, of_colour(frames[0], GREEN))
+    propagator.correct("red", 0, of_colour(frames[0], RED))
+    propagator.correct("red", 0, np.zeros(frames.shape[1:3], bool))
+    tracks = propagator.propagate()
+    assert tracks["red"].states == (FrameState.ABSENT,) * 4
+    assert FrameState.UNTRACKED not in tracks["green"].states
+
+
+def test_a_mark_is_remembered_behind_many_frames_that_are_marked_as_showing_nothing(monkeypatch):
+    frames = squares(frames=MAX_ANCHORS + 3)
+    engine, told = VideoEngine(*tiny_sam2_video()), set()
+    run = engine._run
+
+    def watched(session, frame, **options):
+        told.add(tuple(session.mask_inputs_per_obj[0]))
+        return run(session, frame, **options)
+
+    monkeypatch.setattr(engine, "_run", watched)
+    propagator = Propagator(frames, engine)
+    propagator.correct("red", 0, of_colour(frames[0], RED))
+    for t in range(1, MAX_ANCHORS + 2):
+        propagator.correct("red", t, np.zeros(frames.shape[1:3], bool))
+    tracks = propagator.propagate()
+    assert told == {(0,)}
+    assert FrameState.UNTRACKED not in tracks["red"].states

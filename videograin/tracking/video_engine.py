@@ -21,7 +21,9 @@ from transformers import (
     Sam2VideoModel,
 )
 
+from videograin.tracking.object_memory import LIMIT
 from videograin.tracking.propagator import Walk
+from videograin.tracking.tracked_object import ABSENCE_CONFIDENCE
 from videograin.tracking.tracks import Estimate, Leg, Track, visited
 
 STABILITY_OFFSET = 1.0
@@ -75,7 +77,8 @@ class VideoEngine:
         session = self._session(cast(_Frames, shared.processed_frames))
         session.cache = shared.cache  # pyright: ignore[reportAttributeAccessIssue] (both are of the model's kind)
         index = session.obj_id_to_idx(_OBJECT)
-        nearest = sorted(track.anchors, key=lambda t: abs(t - leg.start))[:MAX_ANCHORS]
+        marked = [t for t in track.anchors if track.masks[t].any()]
+        nearest = sorted(marked, key=lambda t: abs(t - leg.start))[:MAX_ANCHORS]
         for t in sorted({*nearest, leg.start}):
             if track.masks[t].any():
                 session.add_mask_inputs(index, t, self._input(track.masks[t]))
@@ -84,6 +87,8 @@ class VideoEngine:
         return session
 
     def _estimate(self, session: Session, frame: int, leg: Leg, size: tuple[int, int]) -> Estimate:
+        if not self._memories(session)["cond_frame_outputs"]:  # marked as absent everywhere: the model refuses to look
+            return Estimate(np.full(size, -LIMIT, np.float32), ABSENCE_CONFIDENCE)
         logits, score = self._run(session, frame, is_backward=leg.stop < leg.start)
         self._forget(session, frame)
         logits = F.interpolate(logits.float(), size, mode="bilinear", align_corners=False)[0, 0].cpu().numpy()
@@ -97,9 +102,13 @@ class VideoEngine:
         """Drop the memories that are too old to be read again, so that a long clip takes no more than a short one."""
         config = self.model.config
         reach = max(cast(int, config.num_maskmem), cast(int, config.max_object_pointers_in_encoder))
-        memories = session.output_dict_per_obj[session.obj_id_to_idx(_OBJECT)]["non_cond_frame_outputs"]
+        memories = self._memories(session)["non_cond_frame_outputs"]
         for old in [t for t in memories if abs(t - frame) >= reach]:
             del memories[old]
+
+    def _memories(self, session: Session) -> dict[str, dict[int, object]]:
+        """Return what the session's object left in frames by their numbers: in marked ones, and in the others."""
+        return session.output_dict_per_obj[session.obj_id_to_idx(_OBJECT)]
 
     def _run(self, session: Session, frame: int, *, is_backward: bool) -> tuple[Tensor, Tensor]:
         """Return the logits (1, 1, h, w) of the session's object in a frame, and that it is there at all, (1,)."""
