@@ -80,6 +80,7 @@ def test_whatever_form_the_weights_have_they_are_loaded(
         ({"in_channels": 8}, "an InstructPix2Pix model"),
         ({"in_channels": 7}, "an upscaler"),
         ({"addition_embed_type": "text_time"}, "a Stable Diffusion XL model"),
+        ({"class_embed_type": "projection"}, "a model whose UNet takes a picture's embedding besides words"),
     ],
 )
 def test_other_kinds_of_models_are_refused_by_name_before_their_weights_are_fetched(
@@ -96,6 +97,14 @@ def test_a_single_file_of_an_inpainting_model_is_refused_by_name(tmp_path: Path)
     save_file({"model.diffusion_model.input_blocks.0.0.weight": torch.zeros(8, 9, 3, 3)}, tmp_path / "in.safetensors")
     with pytest.raises(ModelError, match="is an inpainting model"):
         load_pipeline(str(tmp_path / "in.safetensors"), device="cpu", offline=True)
+
+
+def test_a_single_file_of_an_unclip_model_is_refused_by_name(tmp_path: Path) -> None:
+    unet = "model.diffusion_model"
+    weights = {f"{unet}.input_blocks.0.0.weight": (8, 4, 3, 3), f"{unet}.label_emb.0.0.weight": (8, 8)}
+    save_file({name: torch.zeros(shape) for name, shape in weights.items()}, tmp_path / "unclip.safetensors")
+    with pytest.raises(ModelError, match="unCLIP"):
+        load_pipeline(str(tmp_path / "unclip.safetensors"), device="cpu", offline=True)
 
 
 def test_a_lora_is_no_model(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ _OTHER_INPUTS = {
 
 _MOTION = "UNetMotionModel"
 _FIRST_LAYER = "model.diffusion_model.input_blocks.0.0.weight"  # of the UNet, by its authors' names
+_CLASS_LAYER = "model.diffusion_model.label_emb.0.0.weight"  # where a picture's embedding or a class goes in
 
 
 def check_unet(name: str, config: Mapping[str, Any], latent_channels: int = LATENT_CHANNELS) -> None:
@@ -37,6 +38,8 @@ def check_unet(name: str, config: Mapping[str, Any], latent_channels: int = LATE
         problem = "a model with motion modules"
     elif channels != latent_channels:
         problem = _OTHER_INPUTS.get(channels, f"a model whose UNet takes {channels} channels")
+    elif config.get("class_embed_type") or config.get("num_class_embeds"):
+        problem = "a model whose UNet takes a picture's embedding besides words (unCLIP), or a class"
     else:
         return
     raise ModelError(
@@ -82,4 +85,11 @@ def check_weights(name: str, shapes: Mapping[str, Sequence[int]]) -> None:
             f"'{min(shapes, default='')}'. A LoRA or an embedding is given beside a model."
         )
     is_xl = any(key.startswith("conditioner.") for key in shapes)
-    check_unet(name, {"in_channels": shapes[_FIRST_LAYER][1], "addition_embed_type": "text_time" if is_xl else None})
+    check_unet(
+        name,
+        {
+            "in_channels": shapes[_FIRST_LAYER][1],
+            "addition_embed_type": "text_time" if is_xl else None,
+            "class_embed_type": "projection" if _CLASS_LAYER in shapes else None,
+        },
+    )
