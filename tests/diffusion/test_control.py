@@ -1,5 +1,7 @@
 import sys
 import zipfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +16,7 @@ from transformers import (
     DPTConfig,
     DPTForDepthEstimation,
     DPTImageProcessor,
+    PreTrainedModel,
     ZoeDepthConfig,
     ZoeDepthForDepthEstimation,
     ZoeDepthImageProcessor,
@@ -35,7 +38,7 @@ def frames() -> np.ndarray:
     return clip
 
 
-def tiny_depth_anything() -> DepthAnythingForDepthEstimation:
+def tiny_depth_anything(estimates: str = "relative") -> DepthAnythingForDepthEstimation:
     backbone = Dinov2Config(
         hidden_size=8, num_hidden_layers=4, num_attention_heads=2, image_size=28, patch_size=14,
         reshape_hidden_states=False, out_indices=[1, 2, 3, 4],  # pyright: ignore[reportCallIssue]
@@ -44,6 +47,7 @@ def tiny_depth_anything() -> DepthAnythingForDepthEstimation:
         DepthAnythingConfig(
             backbone_config=backbone, patch_size=14, reassemble_hidden_size=8, neck_hidden_sizes=[4, 4, 8, 8],
             fusion_hidden_size=8, head_hidden_size=8, reassemble_factors=[4, 2, 1, 0.5],
+            depth_estimation_type=estimates,
         )
     )  # fmt: skip
 
@@ -60,10 +64,14 @@ def tiny_dpt() -> DPTForDepthEstimation:
 
 @pytest.fixture(params=[tiny_depth_anything, tiny_dpt])
 def depth_folder(request, tmp_path) -> Path:
+    return saved(request.param, tmp_path)
+
+
+def saved(make: Callable[[], PreTrainedModel], folder: Path) -> Path:
     torch.manual_seed(0)
-    request.param().save_pretrained(tmp_path)
-    DPTImageProcessor(size={"height": 28, "width": 28}, ensure_multiple_of=14).save_pretrained(tmp_path)
-    return tmp_path
+    make().save_pretrained(folder)
+    DPTImageProcessor(size={"height": 28, "width": 28}, ensure_multiple_of=14).save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture
@@ -90,6 +98,15 @@ def test_zoedepth_s_metres_become_nearness(frames, zoe_folder):
     depth = detector(frames)
     assert depth.shape == frames.shape
     assert (depth.min(), depth.max()) == (0, 255)
+
+
+def test_a_depth_anything_that_estimates_metres_is_turned_round_as_well(frames, tmp_path):
+    near, far = (
+        DepthDetector.load(str(saved(partial(tiny_depth_anything, estimates), tmp_path / estimates)))
+        for estimates in ("relative", "metric")
+    )
+    assert (near.is_metric, far.is_metric) == (False, True)
+    assert far(frames).shape == frames.shape
 
 
 def test_a_distance_in_metres_is_white_where_it_is_small_and_a_far_sky_does_not_count():

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import cv2
 import numpy as np
@@ -20,6 +20,9 @@ from videograin.errors import ModelError, SettingsError
 from videograin.files.atomic import mapped_array, write_whole
 from videograin.files.hub import WEIGHTS_LOCK, Layout, fetch, user_cache_dir
 from videograin.region import ControlKind
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
 
 NEAREST_SHARE, FARTHEST_SHARE = 0.02, 0.85
 """Shares of a clip's pixels by distance that are white and black where it is in metres, as ControlNet's own ZoeDepth
@@ -154,7 +157,7 @@ class DepthDetector(Detector):
                 f"Depth model '{name}' cannot be loaded ({str(error).splitlines()[0]}). Give the folder of a "
                 f"transformers depth model, or fetch the default once: hf download {DEPTH_MODEL}"
             ) from error
-        return cls(model.eval().to(device), processor, model.config.model_type == "zoedepth")
+        return cls(model.eval().to(device), processor, _is_metric(model.config))
 
     def __call__(self, frames: np.ndarray) -> np.ndarray:
         """Estimate depth of frames (F, H, W, 3) uint8 RGB; the result has the same shape, values 0 to 255.
@@ -196,6 +199,11 @@ class DepthDetector(Detector):
         depth = self.model(inputs["pixel_values"].to(device)).predicted_depth.float()
         nearness = -depth if self.is_metric else depth
         return F.interpolate(nearness[:, None], frames.shape[1:3], mode="bilinear")[:, 0].cpu().numpy()
+
+
+def _is_metric(config: "PretrainedConfig") -> bool:
+    """Return whether a model for depth estimates metres: ZoeDepth, or a Depth Anything that was made to."""
+    return config.model_type == "zoedepth" or getattr(config, "depth_estimation_type", "relative") == "metric"
 
 
 def _grey(nearness: np.ndarray, low: np.float32, high: np.float32) -> np.ndarray:
