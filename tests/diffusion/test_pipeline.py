@@ -17,9 +17,9 @@ from peft import LoraConfig, get_peft_model_state_dict
 from safetensors.torch import save_file
 from torch import Tensor
 
-from videograin.diffusion.attention.processors import SelfAttentionProcessor
+from videograin.diffusion.attention.processors import SelfAttentionProcessor, install_layout_attention
 from videograin.diffusion.attention.step import AttentionStep
-from videograin.diffusion.denoiser import Denoiser
+from videograin.diffusion.denoiser import Conditioning, Control, Denoiser
 from videograin.diffusion.pipeline import VideoGrainPipeline
 from videograin.diffusion.schedule import NoiseSchedule
 from videograin.errors import Cancelled, ModelError, PromptError, RegionError, SettingsError
@@ -108,6 +108,16 @@ def test_with_everything_off_it_is_the_plain_pipeline_bit_for_bit(kind):
         blend_background=False,
     )
     assert torch.equal(result.latents, plain_edit(pipe, SOURCE, "a red panda", 3.0))
+
+
+def test_attention_that_was_replaced_is_refused_and_not_left_without_regions():
+    pipe = tiny_pipeline()
+    expected = edit(pipe).latents
+    pipe.enable_attention_slicing()
+    with pytest.raises(SettingsError, match="SlicedAttnProcessor"):
+        edit(pipe)
+    install_layout_attention(pipe.unet)
+    assert torch.equal(edit(pipe).latents, expected)
 
 
 def test_freeu_leaves_no_trace_in_the_edits_after_it(pipe):
@@ -762,18 +772,32 @@ def test_a_lora_changes_the_result_and_the_inversion(caching, lora_file):
     assert torch.equal(edit(pipe).latents, before)
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_controlnets_are_there_while_networks_take_turns_on_a_device(count, monkeypatch):
+    monkeypatch.setattr("diffusers.pipelines.pipeline_utils.empty_device_cache", lambda _kind: None)
+    pipe = tiny_pipeline(controlnets=count)
+    pipe.enable_model_cpu_offload(device="meta")  # which every machine has, and which takes no tensors of the host
+    with torch.device("meta"):
+        latents, text = torch.zeros(FRAMES, 4, SIZE // 2, SIZE // 2), torch.zeros(1, 77, TEXT_WIDTH)
+        conditioning = Conditioning(text, text, [Control(torch.zeros(FRAMES, 3, SIZE, SIZE))] * count)
+    noise = Denoiser(pipe.unet, pipe.controlnet).predict_noise(latents, 500, conditioning, AttentionStep(FRAMES))
+    assert noise.device.type == "meta"
+
+
 # CUDA
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_models_offloaded_to_the_host_give_the_same_result(tmp_path):
-    expected = edit(tiny_pipeline(controlnets=1).to("cuda"), control_images=[tiny_frames()], output_type="np")
-    pipe = tiny_pipeline(controlnets=1)
+@pytest.mark.parametrize("count", [1, 2])
+def test_models_offloaded_to_the_host_give_the_same_result(count, tmp_path):
+    images = {"control_images": [tiny_frames()] * count, "output_type": "np"}
+    expected = edit(tiny_pipeline(controlnets=count).to("cuda"), **images)
+    pipe = tiny_pipeline(controlnets=count)
     pipe.enable_model_cpu_offload()
     pipe.inversion_cache = TensorCache(tmp_path)
     for _ in range(2):  # the second time from the cache
-        result = edit(pipe, control_images=[tiny_frames()], output_type="np")
+        result = edit(pipe, **images)
         # cuDNN may choose other convolutions where weights come and go; inversion amplifies the last bits.
         assert (result.latents.cpu() - expected.latents.cpu()).norm() < 1e-3 * expected.latents.norm().cpu()
         assert np.abs(result.frames.astype(int) - expected.frames).max() <= 1

@@ -15,7 +15,7 @@ from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from videograin.diffusion.attention.processors import install_layout_attention
+from videograin.diffusion.attention.processors import foreign_processors, install_layout_attention
 from videograin.diffusion.attention.recorder import can_inject
 from videograin.diffusion.attention.reference import RegionReference
 from videograin.diffusion.autoencoder import check_frame_size
@@ -72,7 +72,9 @@ class VideoGrainPipeline(
     """
 
     model_cpu_offload_seq = "text_encoder->unet->vae"
-    _optional_components = ["controlnet"]  # noqa: RUF012 (diffusers reads a list)
+    # ControlNets stay on the device: diffusers would fetch several when all are called as one, which they never are.
+    _exclude_from_cpu_offload = ["controlnet"]  # noqa: RUF012 (diffusers reads a list)
+    _optional_components = ["controlnet"]  # noqa: RUF012
 
     def __init__(
         self,
@@ -352,6 +354,12 @@ class VideoGrainPipeline(
                 "Pass one for each, or none."
             )
         check_frame_size(request.frames, self.vae_scale_factor)
+        if strangers := foreign_processors(self.unet):
+            raise SettingsError(
+                f"The UNet's attention is computed by {', '.join(strangers)}, to which regions mean nothing. Leave out "
+                "enable_attention_slicing and the like, which save no memory here; to undo it, call "
+                "install_layout_attention(pipeline.unet)."
+            )
         if request.settings.inject_steps and not can_inject(self.unet):
             raise SettingsError(
                 f"inject_steps is {request.settings.inject_steps} but this UNet lacks the layers whose features are "

@@ -33,6 +33,12 @@ def install_layout_attention(network: UNet2DConditionModel | ControlNetModel) ->
     network.set_attn_processor(cast(dict[str, AttentionProcessor], processors))
 
 
+def foreign_processors(network: UNet2DConditionModel) -> list[str]:
+    """Return the names of the classes of attention processors that a network has besides those of this file."""
+    ours = SelfAttentionProcessor, CrossAttentionProcessor
+    return sorted({type(each).__name__ for each in network.attn_processors.values() if not isinstance(each, ours)})
+
+
 class SelfAttentionProcessor:
     """Self-attention over the frames that the mode names, modulated, then along trajectories."""
 
