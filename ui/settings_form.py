@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
+from typing import Any
 
 from videograin.settings import (
     MAX_CACHE_INTERVAL,
@@ -142,6 +143,17 @@ def settings_from_form(values: Mapping[str, object]) -> EditSettings:
     return EditSettings(**{name: kinds[name](value or 0) for name, value in values.items()})  # type: ignore[arg-type]
 
 
-def settings_to_form(settings: EditSettings) -> dict[str, object]:
-    """Return the values of the form's fields by their names."""
-    return {field.name: getattr(settings, field.name) for field in SETTING_FIELDS}
+def shown(field: SettingField, settings: EditSettings, defaults: EditSettings) -> dict[str, Any]:
+    """Return what a field shows of some settings, by the names of its component's parameters.
+
+    A slider reaches as far as its value: programs and files may go beyond its range, and Gradio refuses every action
+    that is sent such a value.
+
+    Args:
+        field: of the form.
+        settings: whose value it has.
+        defaults: the model's own.
+    """
+    value = getattr(settings, field.name)
+    reach = {"maximum": max(field.allowed.high, value)} if isinstance(field.allowed, Range) else {}
+    return {"value": value, "info": described(field, defaults), **reach}

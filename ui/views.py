@@ -14,7 +14,7 @@ from ui.rendering import found_markup, job_markup, markup, model_markup, picture
 from ui.rendering.job_markup import PastEdit
 from ui.rendering.pictures import data_url, outline, overlay, overlay_frames
 from ui.rendering.score_markup import score_button
-from ui.settings_form import SETTING_FIELDS, described, settings_to_form
+from ui.settings_form import SETTING_FIELDS, shown
 from ui.steps import SEGMENTER_INFO, STROKES_INFO, SUGGEST, SUGGEST_MOVING
 from ui.work import attention_maps
 from ui.work.pointing import other_answer
@@ -185,10 +185,9 @@ class Views:
 
     def settings(self, settings: EditSettings, bundle: ModelBundle) -> Updates:
         """Return the fields of some settings, each with the value that suits the model."""
-        edit, values = self._page.edit, settings_to_form(settings)
+        fields = self._page.edit.settings
         return self.degrees(settings, bundle) | {
-            edit.settings[field.name]: gr.update(value=values[field.name], info=described(field, bundle.settings))
-            for field in SETTING_FIELDS
+            fields[each.name]: gr.update(**shown(each, settings, bundle.settings)) for each in SETTING_FIELDS
         }
 
     def degrees(self, settings: EditSettings, bundle: ModelBundle) -> Updates:
