@@ -186,9 +186,10 @@ def _wire_edit(page: Page, handlers: EditHandlers, marking: MarkHandlers) -> Non
             field.input, chosen, {session, *page.settings}, page.settings, mode="always_last", in_turn="preset",
         )  # fmt: skip
     single = {*edit.settings.values(), edit.controls, *page.guidance}  # by a user: what answers put in is taken already
+    resets = [each.release for each in single if isinstance(each, gr.Slider)]  # which are no input
     _on(
-        partial(gr.on, [each.input for each in single]), handlers.settings_changed, {session, *single}, page.degrees,
-        mode="always_last", in_turn="preset",
+        partial(gr.on, [*(each.input for each in single), *resets]), handlers.settings_changed, {session, *single},
+        page.degrees, mode="always_last", in_turn="preset",
     )  # fmt: skip
     runs = {
         edit.preview_frame: handlers.preview_frame, edit.preview: handlers.preview, edit.vary: handlers.vary,

@@ -182,8 +182,13 @@ def test_a_setting_is_there_after_a_reload_although_no_edit_was_made_with_it(vis
     visitor = visit()
     visitor.take_ready("friends")
     visitor.open_drawer("Every setting")
+    quality = visitor.page.locator("#quality input:checked")
+    visitor.set_number("input for Steps", 9)
+    expect(quality).to_have_count(0)  # the studio has it: it is no quality's
+    visitor.page.locator("#settings [aria-label='Reset to default value']").first.click()
+    expect(quality).to_have_value("exact")
     visitor.set_number("input for Steps", 12)
-    expect(visitor.page.locator("#quality input:checked")).to_have_count(0)  # the studio has it: it is no quality's
+    expect(quality).to_have_count(0)
     visitor.reload()
     visitor.go_to("3 Edit")
     visitor.open_drawer("Every setting")
