@@ -49,8 +49,9 @@ def test_two_gpus_have_the_same_number_of_windows_to_make(frames: int, count: in
 
 
 @pytest.mark.parametrize("frames", range(17, 60))
-def test_no_frame_belongs_to_three_windows_however_large_the_overlap(frames: int) -> None:
-    windows = plan_windows(np.ones((1, frames), bool), 16, 4, 8)
+@pytest.mark.parametrize(("length", "anchors"), [(16, 4), (15, 0), (11, 0)])
+def test_no_frame_belongs_to_three_windows_however_large_the_overlap(frames: int, length: int, anchors: int) -> None:
+    windows = plan_windows(np.ones((1, frames), bool), length, anchors, 8)
     assert all(first.stop <= third.start for first, third in zip(windows, windows[2:], strict=False))
 
 

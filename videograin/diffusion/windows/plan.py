@@ -165,7 +165,7 @@ def _shot_windows(first: int, stop: int, length: int, overlap: int, anchors: tup
         return [Window(first, stop)]
     landmarks, groups = _grouped(anchors, seen_anchors(length))
     length = own_length(length, len(landmarks) + max(map(len, groups)))
-    overlap = min(overlap, (length - 1) // 2)
+    overlap = _fitting_overlap(stop - first, length, overlap)
     count = _window_count(stop - first, length, overlap)
     whole, longer = divmod(stop - first + (count - 1) * overlap, count)
     windows: list[Window] = []
@@ -179,12 +179,27 @@ def _shot_windows(first: int, stop: int, length: int, overlap: int, anchors: tup
     return windows
 
 
+def _fitting_overlap(frames: int, length: int, wanted: int) -> int:
+    """Return the largest overlap up to the one wanted of which every window of a shot, be it shorter than the `length`
+    to be as long as the others, has two without a frame in both."""
+    return next(
+        overlap
+        for overlap in range(min(wanted, (length - 1) // 2), -1, -1)
+        if _shortest(frames, _window_count(frames, length, overlap), overlap) >= 2 * overlap
+    )
+
+
+def _shortest(frames: int, count: int, overlap: int) -> int:
+    """Return the frames of the shortest of some windows that share a shot."""
+    return (frames + (count - 1) * overlap) // count
+
+
 def _window_count(frames: int, length: int, overlap: int) -> int:
     """Return in how many windows a shot is edited: as few as can be, made a multiple of `PLACES` where that leaves each
     as long as its two overlaps together, and with a frame."""
     fewest = -(-(frames - overlap) // (length - overlap))
     count = -(-fewest // PLACES) * PLACES
-    return count if (frames + (count - 1) * overlap) // count >= max(1, 2 * overlap) else fewest
+    return count if _shortest(frames, count, overlap) >= max(1, 2 * overlap) else fewest
 
 
 def _grouped(anchors: tuple[int, ...], most: int) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
