@@ -72,7 +72,7 @@ def test_an_edit_with_a_picture_waits_for_what_draws_after_pictures(
     missing = studio.missing(session)
     assert missing is not None
     assert missing.name == "ip-adapter"
-    with pytest.raises(ModelError, match=r"IP-Adapter .* is not on this machine yet"):
+    with pytest.raises(ModelError, match=r"IP-Adapter .* is not on this machine, and this studio is kept off"):
         Api(studio).edit(session.id)
 
 
