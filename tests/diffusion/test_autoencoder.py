@@ -42,6 +42,15 @@ def test_decoded_pixels_lie_in_zero_to_one():
     assert pixels.max() == 1
 
 
+def test_no_gradients_are_kept_whoever_asks():
+    trainable = tiny_vae()
+    latents = encode_frames(trainable, tiny_frames(2), 1, CPU, ignore)
+    (pixels,) = decode_latents(trainable, latents, 2, ignore)
+    assert not latents.requires_grad
+    assert not pixels.requires_grad
+    assert torch.is_grad_enabled()
+
+
 def test_pixels_are_rounded_to_the_nearest_byte():
     pixels = torch.tensor([0, 0.4 / 255, 0.6 / 255, 1]).view(1, 1, 1, 4).expand(1, 3, 1, 4)
     frames = to_uint8(pixels)

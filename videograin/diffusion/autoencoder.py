@@ -20,6 +20,7 @@ def check_frame_size(frames: np.ndarray, multiple: int) -> None:
         )
 
 
+@torch.no_grad()
 def encode_frames(vae: AutoencoderKL, frames: np.ndarray, batch: int, device: torch.device, report: Report) -> Tensor:
     """Encode frames (F, H, W, 3) uint8 RGB to scaled latents (F, C, H/8, W/8) float32, the mean of each posterior.
 
@@ -38,6 +39,7 @@ def encode_frames(vae: AutoencoderKL, frames: np.ndarray, batch: int, device: to
     return torch.cat(latents).contiguous() * vae.config["scaling_factor"]
 
 
+@torch.no_grad()
 def decode_latents(vae: AutoencoderKL, latents: Tensor, batch: int, report: Report) -> Iterator[Tensor]:
     """Decode scaled latents (F, C, h, w), yielding pixels (≤ batch, 3, H, W) float32 in [0, 1] as they come."""
     for chunk in track(Phase.DECODE, latents.split(batch), report):
