@@ -74,6 +74,15 @@ def test_pictures_of_a_result_need_no_source(project: Project, stopped_early: Pa
         assert pictures.namelist() == ["00000.png", "00001.png", "00002.png"]
 
 
+def test_pictures_of_a_result_are_as_large_as_a_source_of_odd_sides(project: Project, tmp_path: Path) -> None:
+    make(tmp_path / "odd.mkv", "color=gray:s=95x63:r=8:d=0.25,format=yuv444p")
+    save_video(tmp_path / "edit.mp4", np.full((2, 63, 95, 3), RED, np.uint8), 8)
+    target = tmp_path / "pictures.zip"
+    export_edit(replace(project, clip=tmp_path / "odd.mkv"), tmp_path / "edit.mp4", target, OutputFormat.PNG)
+    with zipfile.ZipFile(target) as pictures, pictures.open("00000.png") as picture:
+        assert Image.open(picture).size == (95, 63)
+
+
 def test_a_result_of_more_than_a_minute_is_written_to_its_end(project: Project, tmp_path: Path) -> None:
     count = 1803
     make(tmp_path / "edit.mp4", f"color=red:s=32x32:r=30:d={count / 30}")

@@ -296,3 +296,8 @@ def _even(frame: np.ndarray) -> np.ndarray:
     """Repeat the last row or column of a frame where H.264 could not take the side."""
     height, width = frame.shape[:2]
     return np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+
+
+def without_padding(stored: tuple[int, int], *drawn: tuple[int, int]) -> tuple[int, int] | None:
+    """Return which of some sizes (width, height) an MP4 of even sides was made of; None where it was none of them."""
+    return next((size for size in drawn if stored == tuple(side + side % 2 for side in size)), None)

@@ -1,14 +1,16 @@
 """A finished edit in another format: frames from its MP4, the objects' opacity from the masks that were edited."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from videograin.media.encode import OutputFormat, save_clip
-from videograin.media.video import MAX_FRAMES, ClipOptions, load_clip, probe, stream_frames
+from videograin.errors import VideoError
+from videograin.media.encode import OutputFormat, save_clip, without_padding
+from videograin.media.video import MAX_FRAMES, ClipOptions, VideoInfo, load_clip, probe, stream_frames
 from videograin.production.source_edit import SourceEdit
 from videograin.project.project import EditInputs
 
@@ -38,7 +40,9 @@ def export_edit(inputs: EditInputs, video: Path, target: Path, output_format: Ou
     result = load_clip(video, COUNTED)
     frames = stream_frames(result, COUNTED)
     if not output_format.is_cutout:
-        save_clip(target, frames, result.fps, output_format, audio=result.audio)
+        width, height = _drawn_size(inputs.clip, result.info)
+        drawn = (frame[:height, :width] for frame in frames)
+        save_clip(target, drawn, result.fps, output_format, audio=result.audio)
         return
     with TemporaryDirectory(prefix="videograin-") as scratch:
         source = SourceEdit.prepare(replace(inputs, controls=()), Path(scratch))
@@ -58,6 +62,15 @@ def expected_bytes(video: Path, output_format: OutputFormat) -> int:
         return video.stat().st_size
     info = probe(video)
     return round(BYTES_A_PIXEL[output_format] * info.width * info.height * info.fps * info.duration)
+
+
+def _drawn_size(source: Path, stored: VideoInfo) -> tuple[int, int]:
+    """Return the (width, height) of a result without what its MP4 has more than a source with odd sides, if any."""
+    whole = stored.width, stored.height
+    with suppress(VideoError):  # a source that is gone has no part in these formats
+        info = probe(source)
+        return without_padding(whole, (info.width, info.height)) or whole
+    return whole
 
 
 def _opacities(source: SourceEdit, count: int) -> Iterator[np.ndarray]:

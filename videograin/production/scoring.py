@@ -10,7 +10,8 @@ from videograin.diffusion.prompt import compose_target_prompt
 from videograin.evaluation.flows import DIS, NamedFlow
 from videograin.evaluation.report import EditReport, score_request
 from videograin.evaluation.scorers import NamedScorer
-from videograin.media.video import Clip, load_clip, probe
+from videograin.media.encode import without_padding
+from videograin.media.video import load_clip, probe
 from videograin.project.project import EditInputs
 from videograin.region import NOTHING, Region
 
@@ -40,19 +41,12 @@ def score_result(inputs: EditInputs, result: Path, scorer: NamedScorer, flow: Na
     clip = load_clip(inputs.clip, inputs.clip_options)
     request = inputs.request_for(clip.frames, list(inputs.load_shown_regions(clip).values()), [])
     whole = replace(inputs.clip_options, start=0.0, end=None, fps=None, stride=None, max_frames=len(clip.frames))
-    frames = load_clip(result, whole, unpadded=_unpadded(result, clip)).frames
+    stored, (height, width) = probe(result), clip.frames.shape[1:3]
+    drawn = without_padding((stored.width, stored.height), (clip.info.width, clip.info.height), (width, height))
+    frames = load_clip(result, whole, unpadded=drawn).frames
     target = inputs.target_prompt or _composed(request.regions, inputs.background)
     report = score_request(scorer.clip, request, frames, target, scorer.name, flow)
     return ScoredResult(report, request.frames, frames)
-
-
-def _unpadded(result: Path, clip: Clip) -> tuple[int, int] | None:
-    """Return the (width, height) of which an MP4's even sides were made: the source's, or those of the clip."""
-    stored, (height, width) = probe(result), clip.frames.shape[1:3]
-    for sides in ((clip.info.width, clip.info.height), (width, height)):
-        if (stored.width, stored.height) == tuple(side + side % 2 for side in sides):
-            return sides
-    return None
 
 
 def _composed(regions: Sequence[Region], background: str) -> str:
