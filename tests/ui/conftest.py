@@ -6,6 +6,7 @@ from typing import Any
 
 import gradio as gr
 import pytest
+from studios import studio_with
 from synthetic_video import make
 
 from ui.components import Page
@@ -22,9 +23,8 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudioService]:
     settings = OperatorSettings(
         data_folder=tmp_path_factory.mktemp("studio"), models=("emoji-world", "sd15"), device="cpu", offline=True
     )
-    studio = StudioService(settings)
-    yield studio
-    assert studio.worker.stop(timeout=60)  # a busy machine may still be loading the first model
+    with studio_with(settings) as studio:
+        yield studio
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ from typing import Any
 
 import gradio as gr
 import pytest
+from studios import studio_with
 from synthetic_video import make
 
 from ui.api import ENDPOINTS, Api
 from ui.arguments import MAX_TEXT, checked
 from ui.plain_errors import in_plain_words
-from ui.work.service import StudioService
 from videograin.errors import ModelError, RegionError, SettingsError, VideoGrainError, for_visitors
 from videograin.files.hub import local_path
 from videograin.jobs.settings import OperatorSettings
@@ -26,11 +26,9 @@ SANE = {"name": "friends", "job": "a", "video": {"path": "/etc/passwd"}, "file":
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    studio = StudioService(
-        OperatorSettings(data_folder=tmp_path_factory.mktemp("studio"), device="cpu", offline=True, max_steps=1)
-    )
-    yield Api(studio)
-    studio.worker.stop()
+    folder = tmp_path_factory.mktemp("studio")
+    with studio_with(OperatorSettings(data_folder=folder, device="cpu", offline=True, max_steps=1)) as studio:
+        yield Api(studio)
 
 
 def greet(name: str, times: int = 1, loud: bool = False, at: float = 0.0, words: list[str] | None = None) -> tuple:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import gradio as gr
 import pytest
+from studios import studio_with
 
 from ui.page import build_components
 from ui.rendering.model_markup import download_offer
 from ui.views import Views
-from ui.work.service import StudioService
 from videograin.jobs.settings import OperatorSettings
 from videograin.models.catalog import find_entry
 from videograin.project.examples import example_names
@@ -35,13 +35,12 @@ def messages(file: Path) -> Iterator[str]:
 @pytest.fixture
 def labels(tmp_path: Path) -> set[str]:
     """All that stands on or beside the controls of a page with an example opened."""
-    studio = StudioService(OperatorSettings(data_folder=tmp_path, device="cpu", offline=True))
-    session = studio.sessions.create()
-    studio.open_example(session, example_names()[0], frames=2)
-    with gr.Blocks() as blocks:
-        page = build_components(studio)
-        shown = Views(studio, page).everything(session)
-    assert studio.worker.stop(timeout=60)  # a busy machine may still be loading the model
+    with studio_with(OperatorSettings(data_folder=tmp_path, device="cpu", offline=True)) as studio:
+        session = studio.sessions.create()
+        studio.open_example(session, example_names()[0], frames=2)
+        with gr.Blocks() as blocks:
+            page = build_components(studio)
+            shown = Views(studio, page).everything(session)
     own = {str(getattr(each, name, "")) for each in blocks.blocks.values() for name in ("label", "value")}
     offer = download_offer(find_entry("sd15"), can_ask=True)
     html = offer + "".join(value for value in shown.values() if isinstance(value, str))

@@ -11,6 +11,7 @@ import pytest
 from fake_tracking import tiny_sam2_video
 from fakes import tiny_pipeline
 from gradio.blocks import Block, BlockFunction
+from studios import studio_with
 
 from ui.api import Api
 from ui.page import build_components
@@ -33,17 +34,15 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudioService]:
     tiny_pipeline().save_pretrained(folder / "tiny")
     for part in tiny_sam2_video():
         part.save_pretrained(folder / "sam2")
-    studio = StudioService(
-        OperatorSettings(
-            data_folder=folder,
-            models=("emoji-world", str(folder / "tiny")),
-            segmenters=("emoji-world", "grabcut", str(folder / "sam2"), "vit_h"),
-            device="cpu",
-            offline=True,
-        )
+    settings = OperatorSettings(
+        data_folder=folder,
+        models=("emoji-world", str(folder / "tiny")),
+        segmenters=("emoji-world", "grabcut", str(folder / "sam2"), "vit_h"),
+        device="cpu",
+        offline=True,
     )
-    yield studio
-    assert studio.worker.stop()
+    with studio_with(settings) as studio:
+        yield studio
 
 
 @pytest.fixture
@@ -214,15 +213,14 @@ def test_sam2_follows_by_its_own_memory_and_keeps_what_was_marked(studio, api, s
 
 @pytest.mark.usefixtures("no_network")
 def test_a_segmenter_that_is_not_here_is_offered_for_download_with_its_size(tmp_path):
-    studio = StudioService(OperatorSettings(data_folder=tmp_path / "data", device="cpu"))
-    session = studio.sessions.create()
-    studio.open_example(session, "friends", frames=2)
-    studio.segmenters.choose(session, "sam2.1-tiny")
-    with gr.Blocks():
-        page = build_components(studio)
-        shown = Views(studio, page).model(session)
-    assert "SAM 2.1, tiny</b> is not on this machine yet" in shown[page.download]
-    assert "156 MB" in shown[page.download]
-    with pytest.raises(ModelError, match="Download it first"):
-        studio.marking.mark(session, Tool.PICK, [(10, 10)], 0)
-    assert studio.worker.stop()
+    with studio_with(OperatorSettings(data_folder=tmp_path / "data", device="cpu")) as studio:
+        session = studio.sessions.create()
+        studio.open_example(session, "friends", frames=2)
+        studio.segmenters.choose(session, "sam2.1-tiny")
+        with gr.Blocks():
+            page = build_components(studio)
+            shown = Views(studio, page).model(session)
+        assert "SAM 2.1, tiny</b> is not on this machine yet" in shown[page.download]
+        assert "156 MB" in shown[page.download]
+        with pytest.raises(ModelError, match="Download it first"):
+            studio.marking.mark(session, Tool.PICK, [(10, 10)], 0)

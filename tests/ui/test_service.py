@@ -17,6 +17,7 @@ from fakes import tiny_pipeline
 from page_events import event, form_of
 from PIL import Image
 from safetensors.torch import save_file
+from studios import studio_with
 from synthetic_video import make, moving_scene
 
 from ui.api import LONG_ENDPOINTS, Api
@@ -55,9 +56,8 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudioService]:
     folder = tmp_path_factory.mktemp("studio")
     tiny_pipeline(controlnets=1).save_pretrained(folder / "tiny")
     models = (str(folder / "tiny"), "emoji-world", "sd15")
-    studio = StudioService(OperatorSettings(data_folder=folder, models=models, device="cpu", offline=True))
-    yield studio
-    assert studio.worker.stop()
+    with studio_with(OperatorSettings(data_folder=folder, models=models, device="cpu", offline=True)) as studio:
+        yield studio
 
 
 @pytest.fixture
