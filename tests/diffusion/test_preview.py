@@ -155,7 +155,7 @@ def test_a_window_without_steps_shows_its_frames_and_none_of_the_window_before(c
     forming = FormingClip(colours_of(some_latents()), shown.append)
     forming.frames_end(frames)
     step(forming, some_latents())
-    forming.window_end()
+    assert next(forming.apart([1])) == 1
     clock.now += 10
     forming.frames_end(frames[:2])
     assert [len(clip) for clip in shown] == [4, 2]

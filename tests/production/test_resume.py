@@ -4,12 +4,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import numpy as np
 import pytest
 from fake_jobs import ANN, finished, wait_until
 from windowed_project import FRAMES, WHOLE, kept, windowed_project
 
+from videograin.diffusion.pipeline import VideoGrainPipeline
+from videograin.diffusion.windows.clip_edit import EditedWindow
 from videograin.jobs.editing.edit_jobs import STOPPED_EARLY, EditJobs
 from videograin.jobs.model_shelf import ModelShelf
 from videograin.jobs.settings import OperatorSettings
@@ -17,7 +20,7 @@ from videograin.jobs.store import JobKind, JobState, JobStore
 from videograin.jobs.worker import Worker
 from videograin.media.video import load_clip, probe
 from videograin.production import produce
-from videograin.production.produce import FinishedFrames
+from videograin.production.segments import Segments
 from videograin.project.project import Project
 
 
@@ -48,16 +51,17 @@ def open_worker(tmp_path: Path, project: Project) -> Iterator[Open]:
 
 
 def after_windows(monkeypatch: pytest.MonkeyPatch, count: int, act: Callable[[], object]) -> None:
-    """Act once as soon as that number of windows is finished."""
-    original, left = produce.FinishedFrames, [count]
+    """Act once as soon as that number of windows is edited and the next one is asked for."""
+    whole, left = VideoGrainPipeline.edit_windows, [count]
 
-    def finished_frames(*arguments: object) -> FinishedFrames:
-        left[0] -= 1
-        if left[0] == 0:
-            act()
-        return original(*arguments)  # type: ignore[arg-type]
+    def edit_windows(*arguments: Any, **options: Any) -> Iterator[EditedWindow]:
+        for window in whole(*arguments, **options):
+            yield window
+            left[0] -= 1
+            if left[0] == 0:
+                act()
 
-    monkeypatch.setattr(produce, "FinishedFrames", finished_frames)
+    monkeypatch.setattr(VideoGrainPipeline, "edit_windows", edit_windows)
 
 
 def test_a_cancelled_edit_keeps_its_finished_windows_as_a_clip(
@@ -73,6 +77,25 @@ def test_a_cancelled_edit_keeps_its_finished_windows_as_a_clip(
     assert STOPPED_EARLY.format(5, FRAMES) in status.job.notes
     assert len(load_clip(status.results / status.result.video, WHOLE).frames) == status.result.frames == 5
     assert not (store.folder(status.job) / "segments").exists()
+
+
+def test_a_window_is_written_while_a_gpu_edits_the_next_one(
+    open_worker: Open, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    next_is_asked_for, add = Event(), Segments.add
+
+    def wait_and_add(*arguments: Any) -> None:
+        assert next_is_asked_for.wait(20)
+        add(*arguments)
+
+    monkeypatch.setattr(Segments, "add", wait_and_add)
+    monkeypatch.setattr(produce, "_host_is_free", lambda _: True)
+    after_windows(monkeypatch, 1, next_is_asked_for.set)
+    worker, store = open_worker()
+    worker.start()
+    status = finished(worker, worker.submit(ANN, JobKind.EDIT, kept(store, project)).id)
+    assert status.job.state is JobState.DONE, status.job.message
+    assert status.result.frames == FRAMES
 
 
 def test_an_edit_that_a_restart_cuts_off_goes_on_and_ends_with_the_same_frames(

@@ -5,8 +5,8 @@ far from linear in colour; the map is fitted to the clip at hand, so any VAE wil
 """
 
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from videograin.media.preview_webp import resize, shrink
 if TYPE_CHECKING:
     from videograin.diffusion.pipeline import VideoGrainPipeline
 
+T = TypeVar("T")
 
 MAX_SHARE = 0.03
 """Of an edit's time that previews may take."""
@@ -93,9 +94,11 @@ class FormingClip:
                 finished = np.concatenate([finished, resize(coming, finished.shape[1:3])])
             self._show_now(finished)
 
-    def window_end(self) -> None:
-        """Forget a window that is finished; the next one may have no steps, as where it shows no edited region."""
-        self._latents, self._finished = None, []
+    def apart(self, windows: Iterable[T]) -> Iterator[T]:
+        """Yield windows as they are finished and forget each: where no edited region shows, the next has no steps."""
+        for window in windows:
+            self._latents, self._finished = None, []
+            yield window
 
     def _show_now(self, frames: np.ndarray) -> None:
         started = time.monotonic()

@@ -1,6 +1,6 @@
-"""Carry out the edit of a file window by window; each that is finished is written before the next one begins."""
+"""Carry out the edit of a file window by window; while a GPU edits the next one, its host writes the one before."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
@@ -8,11 +8,16 @@ from typing import Protocol
 import numpy as np
 
 from videograin.diffusion.pipeline import OnFrames, OnStepEnd, VideoGrainPipeline
+from videograin.diffusion.preview import FormingClip
 from videograin.diffusion.windows.clip_edit import EditedWindow
 from videograin.production.segments import Segments
 from videograin.production.source_edit import FRAMES_AT_ONCE, SourceEdit
 from videograin.progress import Report
 from videograin.region import NOTHING, EditRequest
+from videograin.threads import map_beside
+
+WINDOWS_WAITING = 8
+"""Edited windows, at most, that wait to be written: as many GPUs of a cluster finish one each at the same time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,45 +61,69 @@ def produce(
     segments: Segments,
     report: Report,
     *,
-    callback_on_step_end: OnStepEnd | None = None,
-    callback_on_frames: OnFrames | None = None,
+    forming: FormingClip | None = None,
+    on_written: Callable[[], object] = lambda: None,
     record_attention: bool = False,
     edit_windows: EditWindows | None = None,
 ) -> Iterator[FinishedFrames]:
     """Edit the windows of a file that are not finished yet, and yield each of them once it is written.
+
+    However it ends, all windows that were edited are written by then.
 
     Args:
         pipeline: edits; not needed where nothing is drawn, as where all that is removed is seen in other frames.
         source: the file and what is asked for.
         segments: take the finished windows, and may have some of an earlier run.
         report: told after every step of every phase; may raise `Cancelled`, which leaves the finished windows.
-        callback_on_step_end: see `VideoGrainPipeline.edit`.
-        callback_on_frames: see `VideoGrainPipeline.edit`; the frames are those of the crop.
+        forming: shows each window while it forms, at the crop's size.
+        on_written: called as soon as a window is written, where a GPU edits in a thread beside that of the edit.
         record_attention: see `VideoGrainPipeline.edit`.
         edit_windows: edits; None is `VideoGrainPipeline.edit_windows`, one window after the other.
     """
     pictures = source.source_frames(segments.frames)
     if source.request is None:
-        yield from _cleaned(source, segments, pictures)
+        for cleaned in _cleaned(source, segments, pictures):
+            on_written()
+            yield cleaned
         return
     assert pipeline is not None
     windows = (edit_windows or VideoGrainPipeline.edit_windows)(
         pipeline,
         source.request,
-        callback_on_step_end=callback_on_step_end,
-        callback_on_frames=callback_on_frames,
+        callback_on_step_end=forming and forming.step_end,
+        callback_on_frames=forming and forming.frames_end,
         report=report,
         record_attention=record_attention,
         finished=segments.count,
         tail=segments.tail,
     )
-    for edited in windows:
-        first, maps = edited.window.start, edited.attention
-        originals = list(islice(pictures, len(edited.frames)))
-        finished = list(source.finished(first, edited.frames, originals))
-        attention = None if maps is None else source.attention(first + edited.window.overlap, maps)
-        segments.add(finished, originals, edited, attention)
-        yield FinishedFrames(first, originals, finished)
+
+    def write(edited: EditedWindow) -> FinishedFrames:
+        finished = _write(edited, source, segments, pictures)
+        on_written()
+        return finished
+
+    edited = windows if forming is None else forming.apart(windows)
+    yield from map_beside(write, edited, WINDOWS_WAITING) if _host_is_free(pipeline) else map(write, edited)
+
+
+def _host_is_free(pipeline: VideoGrainPipeline) -> bool:
+    """Whether the host's cores have little to do while a pipeline edits.
+
+    On a CPU they would do both at once and take longer: 129 s instead of 95 for 32 frames of 1080×1920 on two of them.
+    """
+    return pipeline.device.type != "cpu"
+
+
+def _write(
+    edited: EditedWindow, source: SourceEdit, segments: Segments, pictures: Iterator[np.ndarray]
+) -> FinishedFrames:
+    first, maps = edited.window.start, edited.attention
+    originals = list(islice(pictures, len(edited.frames)))
+    finished = list(source.finished(first, edited.frames, originals))
+    attention = None if maps is None else source.attention(first + edited.window.overlap, maps)
+    segments.add(finished, originals, edited, attention)
+    return FinishedFrames(first, originals, finished)
 
 
 @dataclass(frozen=True, eq=False)

@@ -87,6 +87,17 @@ def test_a_later_attempt_keeps_what_is_finished_and_frees_what_earlier_ones_clai
     assert next(again.claims(OTHER)) == 2
 
 
+def test_a_window_that_an_earlier_attempt_joined_and_did_not_write_is_made_again(job: SharedFolder) -> None:
+    before = WindowBoard.open(job, PLAN, 0, FORMER)
+    claims = before.claims(FORMER)
+    for number in (next(claims), next(claims)):
+        before.put(number, a_window())
+        before.drop(number)
+    after = WindowBoard.open(job, PLAN, 1, ME)
+    assert [after.is_finished(number) for number in (0, 1)] == [True, False]
+    assert list(after.claims(ME)) == [1, 2, 3, 4, 5]
+
+
 def test_a_plan_with_other_windows_begins_with_nothing_and_late_windows_of_the_former_one_go_nowhere(
     job: SharedFolder,
 ) -> None:

@@ -85,7 +85,7 @@ class WindowBoard:
         Args:
             job: its folder.
             plan: how its clip is divided.
-            finished: windows that are part of the result already.
+            finished: windows that are written already. What an earlier attempt joined and did not write is made again.
             name: of the place that carries the job out. What it claimed in an earlier attempt is free again, and so is
                 what places of an earlier run of the studio claimed, whose names begin otherwise.
         """
@@ -96,6 +96,9 @@ class WindowBoard:
         board._folder.make()
         for number in range(finished):
             board._folder.create(_file(number, "joined"), JOINED)
+        for number, state in board._states().items():
+            if state == "joined" and number >= finished:
+                board._forget(number)
         board._release(lambda claimant: not claimant.startswith(session_of(name)) or claimant == name)
         _write_plan(folder, plan)
         return board
@@ -181,6 +184,10 @@ class WindowBoard:
         """Forget the arrays of a window that is part of the result now."""
         self._folder.create(_file(number, "joined"), JOINED)
         self._folder.remove(_file(number, "npz"))
+
+    def _forget(self, number: int) -> None:
+        for ending in ENDINGS:
+            self._folder.remove(_file(number, ending))
 
     def _states(self) -> dict[int, str]:
         """Return what has become of each window that is not free: claim, npz or joined, the last that holds."""

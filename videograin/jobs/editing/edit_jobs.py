@@ -187,14 +187,12 @@ class EditJobs:
             source,
             segments,
             self._reporting(project, request, context),
-            callback_on_step_end=forming.step_end,
-            callback_on_frames=forming.frames_end,
+            forming=forming,
+            on_written=lambda: context.show_finished(lambda path: segments.join_beside(path, source.clip.audio)),
             record_attention=True,
             edit_windows=edit_windows,
         )
         for _ in finished:
-            forming.window_end()
-            context.show_finished(lambda path: segments.join_beside(path, source.clip.audio))
             context.check()
 
     def _colours(self, pipeline: VideoGrainPipeline, frames: np.ndarray) -> LatentColours:
