@@ -7,12 +7,13 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from videograin.media.encode import save_part
+from videograin.media.encode import DEFAULT_CRF, save_part
 from videograin.media.filters import rate_of
 from videograin.media.join import join_videos
 from videograin.media.npz import read_npz, write_npz
 from videograin.media.sound import AudioSource
 from videograin.media.video import ClipOptions, load_clip
+from videograin.threads import map_in_threads
 
 BESIDE_SIDE = 960
 """Longer side in pixels, at most, of source and edit in the comparison, which is for looking at."""
@@ -112,8 +113,8 @@ class Segments:
         """
         name = f"{self.count:06}"
         beside = (np.concatenate([_reduced(a), _reduced(b)], axis=1) for a, b in zip(sources, edited, strict=True))
-        save_part(self._folder / f"{name}.mp4", edited, self._fps, self._crf())
-        save_part(self._folder / f"{name}{_BESIDE}", beside, self._fps)
+        files = (self._folder / f"{name}.mp4", self._folder / f"{name}{_BESIDE}")
+        map_in_threads(save_part, files, (edited, beside), (self._fps, self._fps), (self._crf(), DEFAULT_CRF))
         state = self._folder / f"{name}.npz"
         words = np.array([window.target_prompt, *window.warnings])
         maps = {} if attention is None else {"attention": attention.astype(np.float16)}
