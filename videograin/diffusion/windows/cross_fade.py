@@ -1,13 +1,14 @@
 """Join the frames of overlapping windows into one clip."""
 
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 
 import numpy as np
 
 from videograin.diffusion.compositing import opacity
 from videograin.diffusion.region_masks import RegionMasks
 from videograin.diffusion.windows.plan import Window
-from videograin.media.flow import optical_flow, warp
+from videograin.media.flow import OpticalFlow, optical_flow, warp
 from videograin.region import EditRequest
 
 LINGER = 4
@@ -64,6 +65,7 @@ class _Faded:
 
     def __init__(self, request: EditRequest, window: Window, older: np.ndarray) -> None:
         self._request, self._number, self._older = request, window.start, older
+        self._first = window.start + len(older)
         self._place, self._difference = 0, np.zeros((1, 1, 3), np.float32)
 
     def next(self, newer: np.ndarray) -> np.ndarray:
@@ -79,9 +81,14 @@ class _Faded:
             self._difference = self._carried(number)
         return np.rint(np.clip(newer + share * self._difference, 0, 255)).astype(np.uint8)
 
+    @cached_property
+    def _flow(self) -> OpticalFlow:
+        """The source's motion up to each frame in which the difference lingers, from the one before."""
+        return optical_flow(self._request.frames[self._first - 1 : self._first + LINGER])
+
     def _carried(self, number: int) -> np.ndarray:
         """Return the difference of the frame before one, (H, W, 3) float32, where that one shows it and is edited."""
-        flow = optical_flow(self._request.frames[[number - 1, number]])
+        flow = self._flow.pair(number - self._first)
         moved = warp(self._difference, flow.backward[0])
         moved[flow.backward_occluded[0]] = 0
         if self._request.settings.blend_background:
