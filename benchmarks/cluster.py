@@ -150,12 +150,10 @@ def kill(opened: Studio, which: str, project: Project, expected: np.ndarray, rep
     """Make the edit again, and kill an actor as soon as two work on it."""
     opened.forget_inversions()
     asked = opened.submit(JobKind.EDIT, which, project)
-    wait_until(lambda: asked.helpers)
-    (home,) = asked.helpers  # the others begin when it has offered its windows
     wait_until(lambda: len(asked.helpers) > 1)
-    names = asked.helpers
-    lost = home if which == "home" else next(name for name in names if name != home)
-    names[lost].close()
+    home = asked.home
+    lost = home if which == "home" else next(place for place in asked.helpers.values() if place is not home)
+    lost.close()
     ended = asked.end()  # its beginning is that of the last attempt
     report.killed_seconds[which] = (ended.ended or 0.0) - ended.created
     report.killed[which] = np.array_equal(expected, asked.frames())

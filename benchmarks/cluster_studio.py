@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import cast
@@ -38,12 +38,14 @@ class Studio:
         store: has their files.
         files: of the jobs, as actors get them.
         places: the actors.
+        homes: the actor that carries a job out, by the job's id.
     """
 
     worker: Worker
     store: JobStore
     files: ClusterFiles
     places: Sequence[RayPlace]
+    homes: Mapping[str, RayPlace]
 
     def submit(self, kind: JobKind, owner: str, project: Project) -> "Asked":
         """Ask for an edit."""
@@ -87,6 +89,11 @@ class Asked:
         return self.studio.worker.status(self.job.id, self.owner)
 
     @property
+    def home(self) -> RayPlace:
+        """The actor that carries the job out; it must have begun."""
+        return self.studio.homes[self.job.id]
+
+    @property
     def helpers(self) -> dict[str, RayPlace]:
         """The actors that work on its windows now, the one that carries it out among them."""
         files = self.studio.files
@@ -112,14 +119,27 @@ def studio(limits: OperatorSettings) -> Iterator[Studio]:
     cluster, store = RayCluster(limits), JobStore(jobs_folder(limits.data_folder))
     handlers = EditJobs(cluster.shelf, limits).handlers()
     worker = Worker(store, handlers, limits, cluster.places, prepare=cluster.wait_until_ready)
+    places, homes = cluster.places(unused), dict[str, RayPlace]()
+    for place in places:
+        _note_home(place, homes)
     worker.start()
-    places = cluster.places(unused)
     wait_until(lambda: all(place.is_there for place in places))
     try:
-        yield Studio(worker=worker, store=store, files=cluster.files, places=places)
+        yield Studio(worker=worker, store=store, files=cluster.files, places=places, homes=homes)
     finally:
         worker.stop()
         cluster.close()
+
+
+def _note_home(place: RayPlace, homes: dict[str, RayPlace]) -> None:
+    """Have an actor's `run` note which jobs it carries out, by their ids."""
+    run = place.run
+
+    def noted(job: Job) -> Outcome:
+        homes[job.id] = place
+        return run(job)
+
+    place.run = noted
 
 
 def unused(job: Job) -> Outcome:
