@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -24,11 +24,11 @@ def map_in_threads(function: Callable[..., T], *arguments: Iterable) -> list[T]:
         return list(pool.map(function, *arguments))
 
 
-def map_beside(function: Callable[[S], T], items: Iterable[S], waiting: int) -> Iterator[T]:
+def map_beside(function: Callable[[S], T], items: Iterable[S], waiting: int) -> Generator[T, None, None]:
     """Yield what a function makes of each item in their order, computed in a thread while the next ones are made.
 
-    However it ends, the function was called with each item that was made, unless the one before failed, and has
-    returned.
+    However it ends, by `close` too, the function was called with each item that was made, unless the one before failed,
+    and has returned.
 
     Args:
         function: called with one item after the other.

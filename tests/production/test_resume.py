@@ -1,5 +1,6 @@
 """An edit of several windows that is cut off: by its user, by a restart, by the death of the process."""
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fake_jobs import ANN, finished, wait_until
-from windowed_project import FRAMES, WHOLE, kept, windowed_project
+from windowed_project import FRAMES, WHOLE, WINDOWS, kept, windowed_project
 
 from videograin.diffusion.pipeline import VideoGrainPipeline
 from videograin.diffusion.windows.clip_edit import EditedWindow
@@ -96,6 +97,34 @@ def test_a_window_is_written_while_a_gpu_edits_the_next_one(
     status = finished(worker, worker.submit(ANN, JobKind.EDIT, kept(store, project)).id)
     assert status.job.state is JobState.DONE, status.job.message
     assert status.result.frames == FRAMES
+
+
+def test_an_edit_that_is_stopped_while_its_last_windows_are_written_has_all_of_them(
+    open_worker: Open, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs: list[str] = []
+    stopped, add = Event(), Segments.add
+
+    def stop() -> None:
+        wait_until(lambda: bool(jobs))
+        worker.cancel(jobs[0], ANN)
+        stopped.set()
+
+    def wait_and_add(*arguments: Any) -> None:
+        assert stopped.wait(20)
+        time.sleep(0.2)
+        add(*arguments)
+
+    monkeypatch.setattr(Segments, "add", wait_and_add)
+    monkeypatch.setattr(produce, "_host_is_free", lambda _: True)
+    after_windows(monkeypatch, WINDOWS, stop)
+    worker, store = open_worker()
+    worker.start()
+    jobs.append(worker.submit(ANN, JobKind.EDIT, kept(store, project)).id)
+    status = finished(worker, jobs[0])
+    assert status.job.state is JobState.DONE, status.job.message
+    assert status.result.frames == FRAMES
+    assert not any(note.startswith(STOPPED_EARLY[:20]) for note in status.job.notes)
 
 
 def test_an_edit_that_a_restart_cuts_off_goes_on_and_ends_with_the_same_frames(

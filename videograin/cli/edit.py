@@ -5,7 +5,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -368,8 +368,8 @@ class _Frames:
         """Edit, and yield the result's frames (H, W, 3) uint8."""
         from videograin.production.produce import produce
 
-        with ProgressBars() as bars:
-            for finished in produce(self._pipeline, self.source, self.segments, bars):
+        with ProgressBars() as bars, closing(produce(self._pipeline, self.source, self.segments, bars)) as windows:
+            for finished in windows:
                 self._keep_columns(finished)
                 if self._is_cutout:
                     self._opacities.extend(self.source.opacities(finished.first, len(finished.frames)))

@@ -1,6 +1,6 @@
 """Carry out the edit of a file window by window; while a GPU edits the next one, its host writes the one before."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
@@ -65,10 +65,10 @@ def produce(
     on_written: Callable[[], object] = lambda: None,
     record_attention: bool = False,
     edit_windows: EditWindows | None = None,
-) -> Iterator[FinishedFrames]:
+) -> Generator[FinishedFrames, None, None]:
     """Edit the windows of a file that are not finished yet, and yield each of them once it is written.
 
-    However it ends, all windows that were edited are written by then.
+    However it ends, by `close` too, all windows that were edited are written by then.
 
     Args:
         pipeline: edits; not needed where nothing is drawn, as where all that is removed is seen in other frames.

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -89,7 +89,8 @@ class EditJobs:
             except Cancelled:
                 if context.is_restarting or not segments.count:
                     raise
-                context.note(STOPPED_EARLY.format(segments.frames, len(source.clip.frames)))
+                if segments.frames < len(source.clip.frames):
+                    context.note(STOPPED_EARLY.format(segments.frames, len(source.clip.frames)))
         return self._write(source, segments, context, started)
 
     def _draw(
@@ -192,8 +193,9 @@ class EditJobs:
             record_attention=True,
             edit_windows=edit_windows,
         )
-        for _ in finished:
-            context.check()
+        with closing(finished):
+            for _ in finished:
+                context.check()
 
     def _colours(self, pipeline: VideoGrainPipeline, frames: np.ndarray) -> LatentColours:
         few = frames[:: math.ceil(len(frames) / FIT_FRAMES)]
