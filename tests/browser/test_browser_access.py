@@ -1,10 +1,14 @@
 """The page for all: axe-core finds nothing serious in any step, light or dark, and keys do what the list says."""
 
+from dataclasses import replace
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from visitor import CAT, DOG
 
 from benchmarks import journey
+from ui.work.settings_link import to_token
+from videograin.models.bundles import DEFAULT_MODEL, find_bundle
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -82,7 +86,8 @@ def test_keys_play_step_undo_and_choose_tools(visit):
 
 
 def test_a_newcomer_gets_from_a_clip_to_the_mp4_in_nine_clicks_without_scrolling(visit, tmp_path):
-    visitor = visit(viewport={"width": 1280, "height": 800})
+    settings = replace(find_bundle(DEFAULT_MODEL).settings, num_inference_steps=4)
+    visitor = visit(f"?settings={to_token(DEFAULT_MODEL, settings)}", viewport={"width": 1280, "height": 800})
     found = journey.travel(visitor, journey.own_clip(tmp_path, 2))
     assert found.hidden == []
     assert len(found.clicks) <= journey.MOST_CLICKS  # how long each wait was is for the benchmark to say
