@@ -1,7 +1,7 @@
 """One clip of eight windows on two actors of one CPU core each, against one; what becomes of it when one is killed.
 
     python -m benchmarks.cluster --json output/cluster.json
-    python -m benchmarks.cluster --model sd15 --device cuda --frames 128 --steps 20 --only-speed --json output/two.json
+    python -m benchmarks.cluster --model sd15 --device cuda --frames 128 --steps 50 --only-speed --json output/two.json
 
 An example that comes along is edited in Emoji World, with no inversion known from before, by one actor and by two. Then
 it is edited three times more: while the actor that carries the job out is killed, while the one that helps is, and

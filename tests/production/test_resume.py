@@ -99,25 +99,29 @@ def test_a_window_is_written_while_a_gpu_edits_the_next_one(
     assert status.result.frames == FRAMES
 
 
-def test_an_edit_that_is_stopped_while_its_last_windows_are_written_has_all_of_them(
+def test_an_edit_that_is_stopped_while_its_last_window_is_written_has_it(
     open_worker: Open, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs: list[str] = []
-    stopped, add = Event(), Segments.add
+    last_is_edited, edit, add = Event(), VideoGrainPipeline.edit_windows, Segments.add
 
-    def stop() -> None:
-        wait_until(lambda: bool(jobs))
-        worker.cancel(jobs[0], ANN)
-        stopped.set()
+    def edit_windows(*arguments: Any, **options: Any) -> Iterator[EditedWindow]:
+        for number, window in enumerate(edit(*arguments, **options), 1):
+            if number == WINDOWS:
+                last_is_edited.set()
+            yield window
 
-    def wait_and_add(*arguments: Any) -> None:
-        assert stopped.wait(20)
-        time.sleep(0.2)
-        add(*arguments)
+    def stop_before_the_last(segments: Segments, *arguments: Any) -> None:
+        if segments.count == WINDOWS - 1:
+            time.sleep(0.5)
+        add(segments, *arguments)
+        if segments.count == WINDOWS - 1:
+            assert last_is_edited.wait(20)
+            worker.cancel(jobs[0], ANN)
 
-    monkeypatch.setattr(Segments, "add", wait_and_add)
+    monkeypatch.setattr(VideoGrainPipeline, "edit_windows", edit_windows)
+    monkeypatch.setattr(Segments, "add", stop_before_the_last)
     monkeypatch.setattr(produce, "_host_is_free", lambda _: True)
-    after_windows(monkeypatch, WINDOWS, stop)
     worker, store = open_worker()
     worker.start()
     jobs.append(worker.submit(ANN, JobKind.EDIT, kept(store, project)).id)

@@ -16,8 +16,9 @@ from videograin.progress import Report
 from videograin.region import NOTHING, EditRequest
 from videograin.threads import map_beside
 
-WINDOWS_WAITING = 8
-"""Edited windows, at most, that wait to be written: as many GPUs of a cluster finish one each at the same time."""
+WINDOWS_WAITING = 4
+"""Windows, at most, that are not written yet when another is edited, where several GPUs finish one each at about the
+same time. An edit that is stopped ends when they are written; with one GPU it is one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +105,10 @@ def produce(
         return finished
 
     edited = windows if forming is None else forming.apart(windows)
-    yield from map_beside(write, edited, WINDOWS_WAITING) if _host_is_free(pipeline) else map(write, edited)
+    if _host_is_free(pipeline):
+        yield from map_beside(write, edited, waiting=1 if edit_windows is None else WINDOWS_WAITING)
+    else:
+        yield from map(write, edited)
 
 
 def _host_is_free(pipeline: VideoGrainPipeline) -> bool:
