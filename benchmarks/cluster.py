@@ -151,8 +151,7 @@ def kill(opened: Studio, which: str, project: Project, expected: np.ndarray, rep
     opened.forget_inversions()
     asked = opened.submit(JobKind.EDIT, which, project)
     wait_until(lambda: len(asked.helpers) > 1)
-    home = asked.home
-    lost = home if which == "home" else next(place for place in asked.helpers.values() if place is not home)
+    lost = next(place for place in asked.helpers if (place is asked.home) == (which == "home"))
     lost.close()
     ended = asked.end()  # its beginning is that of the last attempt
     report.killed_seconds[which] = (ended.ended or 0.0) - ended.created

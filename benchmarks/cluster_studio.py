@@ -94,12 +94,12 @@ class Asked:
         return self.studio.homes[self.job.id]
 
     @property
-    def helpers(self) -> dict[str, RayPlace]:
+    def helpers(self) -> list[RayPlace]:
         """The actors that work on its windows now, the one that carries it out among them."""
         files = self.studio.files
         board = WindowBoard.of(files.shared(files.folder(self.job)))
         names = board.claimants if board else set()
-        return {place.name: place for place in self.studio.places if place.name in names}
+        return [place for place in self.studio.places if place.name in names]
 
     def end(self) -> Job:
         """Wait for its end."""

@@ -51,15 +51,20 @@ def open_worker(tmp_path: Path, project: Project) -> Iterator[Open]:
         worker.stop()
 
 
-def after_windows(monkeypatch: pytest.MonkeyPatch, count: int, act: Callable[[], object]) -> None:
-    """Act once as soon as that number of windows is edited and the next one is asked for."""
+def after_windows(
+    monkeypatch: pytest.MonkeyPatch, count: int, act: Callable[[], object], *, at_once: bool = False
+) -> None:
+    """Act once as soon as that number of windows is edited: at once, or when the next one is asked for."""
     whole, left = VideoGrainPipeline.edit_windows, [count]
 
     def edit_windows(*arguments: Any, **options: Any) -> Iterator[EditedWindow]:
         for window in whole(*arguments, **options):
-            yield window
             left[0] -= 1
-            if left[0] == 0:
+            is_it = left[0] == 0
+            if is_it and at_once:
+                act()
+            yield window
+            if is_it and not at_once:
                 act()
 
     monkeypatch.setattr(VideoGrainPipeline, "edit_windows", edit_windows)
@@ -103,13 +108,7 @@ def test_an_edit_that_is_stopped_while_its_last_window_is_written_has_it(
     open_worker: Open, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs: list[str] = []
-    last_is_edited, edit, add = Event(), VideoGrainPipeline.edit_windows, Segments.add
-
-    def edit_windows(*arguments: Any, **options: Any) -> Iterator[EditedWindow]:
-        for number, window in enumerate(edit(*arguments, **options), 1):
-            if number == WINDOWS:
-                last_is_edited.set()
-            yield window
+    last_is_edited, add = Event(), Segments.add
 
     def stop_before_the_last(segments: Segments, *arguments: Any) -> None:
         if segments.count == WINDOWS - 1:
@@ -119,7 +118,7 @@ def test_an_edit_that_is_stopped_while_its_last_window_is_written_has_it(
             assert last_is_edited.wait(20)
             worker.cancel(jobs[0], ANN)
 
-    monkeypatch.setattr(VideoGrainPipeline, "edit_windows", edit_windows)
+    after_windows(monkeypatch, WINDOWS, last_is_edited.set, at_once=True)
     monkeypatch.setattr(Segments, "add", stop_before_the_last)
     monkeypatch.setattr(produce, "_host_is_free", lambda _: True)
     worker, store = open_worker()

@@ -64,13 +64,12 @@ class _Faded:
     """
 
     def __init__(self, request: EditRequest, window: Window, older: np.ndarray) -> None:
-        self._request, self._number, self._older = request, window.start, older
-        self._first = window.start + len(older)
+        self._request, self._start, self._older = request, window.start, older
         self._place, self._difference = 0, np.zeros((1, 1, 3), np.float32)
 
     def next(self, newer: np.ndarray) -> np.ndarray:
         """Return the next frame (H, W, 3) uint8, given what the newer window made of it."""
-        place, number = self._place, self._number + self._place
+        place = self._place
         self._place += 1
         share = 1 - self._place / (len(self._older) + LINGER + 1)
         if place < len(self._older):
@@ -78,20 +77,21 @@ class _Faded:
         elif not len(self._older) or share <= 0:
             return newer
         else:
-            self._difference = self._carried(number)
+            self._difference = self._carried(place)
         return np.rint(np.clip(newer + share * self._difference, 0, 255)).astype(np.uint8)
 
     @cached_property
     def _flow(self) -> OpticalFlow:
         """The source's motion up to each frame in which the difference lingers, from the one before."""
-        return optical_flow(self._request.frames[self._first - 1 : self._first + LINGER])
+        first = self._start + len(self._older)
+        return optical_flow(self._request.frames[first - 1 : first + LINGER])
 
-    def _carried(self, number: int) -> np.ndarray:
+    def _carried(self, place: int) -> np.ndarray:
         """Return the difference of the frame before one, (H, W, 3) float32, where that one shows it and is edited."""
-        flow = self._flow.pair(number - self._first)
+        flow = self._flow.pair(place - len(self._older))
         moved = warp(self._difference, flow.backward[0])
         moved[flow.backward_occluded[0]] = 0
         if self._request.settings.blend_background:
-            regions = RegionMasks.of(self._request, [number])
+            regions = RegionMasks.of(self._request, [self._start + place])
             moved *= opacity(regions.edited_part[0].numpy(), regions.kept_part[0].numpy())[..., None]
         return moved
